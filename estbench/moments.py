@@ -1,0 +1,127 @@
+"""Mergeable moments of gradient estimates: power sums about a fixed shift, one record per shard.
+
+The shift c is the true gradient where it is known, else zero. With δ = ĝ − c, every entry but `umax` is a plain
+(weighted) sum over the estimates, so merging two records is addition: exact, in any grouping, up to rounding.
+
+Nothing here imports torch: the methods of the tensors that come in do the work, on whatever device they live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+SCALARS = ("n", "non_finite", "zeros", "y1", "y2", "c1", "c2", "c3", "d4", "umax")
+_UMAX = SCALARS.index("umax")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the estimates of each of S shards; P parameters, Y = ‖δ‖², cos = cos(ĝ, c).
+
+    shift        [P]     c
+    known                whether c is the true gradient (else bias, MSE and cosine are unknown)
+    n            [S]     number of finite estimates (for a weighted draw: their total weight)
+    non_finite   [S]     number of estimates with a NaN or an infinity: counted here, left out everywhere else
+    zeros        [S]     number of estimates that are exactly zero (their cosine counts as 0)
+    y1, y2       [S]     ΣY, ΣY²
+    c1, c2, c3   [S]     Σcos, Σcos², Σcos³; NaN where the true gradient is unknown or zero
+    d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags only)
+    s1, s2, s3   [S, P]  Σδ, Σδ², Σδ³ per coordinate
+    """
+
+    shift: Floats
+    known: bool
+    n: Floats
+    non_finite: Floats
+    zeros: Floats
+    y1: Floats
+    y2: Floats
+    c1: Floats
+    c2: Floats
+    c3: Floats
+    d4: Floats
+    umax: Floats
+    s1: Floats
+    s2: Floats
+    s3: Floats
+
+    @classmethod
+    def unpack(cls, packed: Floats, true: Floats | None) -> Moments:
+        """Name the columns of packed records [S, 10 + 3P] as `moments` makes them."""
+        scalars = {name: packed[:, i] for i, name in enumerate(SCALARS)}
+        s1, s2, s3 = np.split(packed[:, len(SCALARS) :], 3, axis=1)
+        shift = np.zeros(s1.shape[1]) if true is None else np.asarray(true, dtype=np.float64)
+        return cls(shift=shift, known=true is not None, s1=s1, s2=s2, s3=s3, **scalars)
+
+
+def merge(a: Floats, b: Floats) -> Floats:
+    """Merge packed records of one shape: sums add, the largest deviation is the larger of the two."""
+    merged: Floats = a + b
+    merged[..., _UMAX] = np.maximum(a[..., _UMAX], b[..., _UMAX])
+    return merged
+
+
+def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = None) -> Tensor:
+    """Packed records [S, 10 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] (None: unknown).
+
+    With weights [n] (summing to 1 over a whole draw) every sum is weighted, and n is the total weight.
+    """
+    x = estimates.double()
+    shards, size, parameters = x.shape
+    w = None if weights is None else weights.double().expand(shards, size)
+    non_finite = x.new_zeros(shards)
+    if x.device.type != "cpu" or not bool(x.sum().isfinite()):  # elsewhere, asking would wait for the device
+        finite = x.isfinite().all(-1)  # [S, n]
+        x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
+        w = finite.double() if w is None else w * finite
+        non_finite = (~finite).sum(1).double()
+
+    def total(v: Tensor) -> Tensor:  # over the estimates: [S, n] -> [S], [S, n, P] -> [S, P]
+        if w is not None:
+            v = v * (w if v.ndim == 2 else w.unsqueeze(-1))
+        return v.sum(1)
+
+    n = x.new_full((shards,), float(size)) if w is None else w.sum(1)
+    if parameters == 1:
+        x = x.squeeze(-1)  # [S, n]: a short last axis is slow
+        delta = x if true is None else x - true
+        y = delta * delta
+        s1, s2, s3 = total(delta), total(y), total(y * delta)
+        u = (delta - (s1 / n).unsqueeze(1)).square_()
+        cosine = x.sign()
+        zero = 1 - cosine.abs()
+        if true is not None:
+            cosine *= true.sign()
+    else:
+        one = x.new_ones(parameters)
+        delta = x if true is None else x - true
+        squared = delta * delta
+        y = squared @ one  # [S, n]
+        s1, s2, s3 = total(delta), total(squared), total(squared.mul_(delta))
+        mean = s1 / n.unsqueeze(1)
+        u = (delta @ mean.unsqueeze(-1)).squeeze(-1).mul_(-2).add_(y).add_((mean * mean).sum(1, keepdim=True)).clamp_(min=0)
+        norm = (x * x) @ one
+        zero = (norm == 0).double()
+        cosine = norm.add_(zero).rsqrt_()
+        if true is not None:
+            cosine *= x @ (true / true.norm())
+    if true is None or not bool(true.any()):
+        cosine = cosine * float("nan")
+    c2 = cosine * cosine
+    umax = (u if w is None else u * (w > 0)).amax(1)
+    columns = (n, non_finite, total(zero), total(y), total(y * y), total(cosine), total(c2), total(c2 * cosine), total(u * u), umax)
+    packed = x.new_empty(shards, len(SCALARS) + 3 * parameters)
+    for i, column in enumerate(columns):
+        packed[:, i] = column
+    for i, vector in enumerate((s1, s2, s3)):
+        packed[:, len(SCALARS) + i * parameters :][:, :parameters] = vector.view(shards, parameters)
+    return packed
