@@ -71,7 +71,7 @@ def merge(a: Floats, b: Floats) -> Floats:
 
 
 def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = None) -> Tensor:
-    """Packed records [S, 10 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] (None: unknown).
+    """Packed records [S, 10 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] or None.
 
     With weights [n] (summing to 1 over a whole draw) every sum is weighted, and n is the total weight.
     """
@@ -108,7 +108,14 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
         y = squared @ one  # [S, n]
         s1, s2, s3 = total(delta), total(squared), total(squared.mul_(delta))
         mean = s1 / n.unsqueeze(1)
-        u = (delta @ mean.unsqueeze(-1)).squeeze(-1).mul_(-2).add_(y).add_((mean * mean).sum(1, keepdim=True)).clamp_(min=0)
+        u = (
+            (delta @ mean.unsqueeze(-1))
+            .squeeze(-1)
+            .mul_(-2)
+            .add_(y)
+            .add_((mean * mean).sum(1, keepdim=True))
+            .clamp_(min=0)
+        )
         norm = (x * x) @ one
         zero = (norm == 0).double()
         cosine = norm.add_(zero).rsqrt_()
@@ -118,7 +125,18 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
         cosine = cosine * float("nan")
     c2 = cosine * cosine
     umax = (u if w is None else u * (w > 0)).amax(1)
-    columns = (n, non_finite, total(zero), total(y), total(y * y), total(cosine), total(c2), total(c2 * cosine), total(u * u), umax)
+    columns = (
+        n,
+        non_finite,
+        total(zero),
+        total(y),
+        total(y * y),
+        total(cosine),
+        total(c2),
+        total(c2 * cosine),
+        total(u * u),
+        umax,
+    )
     packed = x.new_empty(shards, len(SCALARS) + 3 * parameters)
     for i, column in enumerate(columns):
         packed[:, i] = column

@@ -1,0 +1,111 @@
+"""The catalogue: names of estimators and objectives, looked up here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter
+
+from estbench.errors import UsageError
+from estbench.estimators.base import Estimator
+from estbench.estimators.rao_blackwell.enumerate import Enumerate
+from estbench.estimators.relaxation.gumbel import Gumbel
+from estbench.estimators.relaxation.gumbel_st import GumbelSt
+from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.estimators.score_function.rloo import Rloo
+from estbench.estimators.straight_through.bengio_sts import BengioSts
+from estbench.estimators.straight_through.darn import Darn
+from estbench.estimators.straight_through.reinmax import Reinmax
+from estbench.estimators.straight_through.ste import Ste
+from estbench.objectives.arsm_toy import ArsmToy
+from estbench.objectives.base import Objective
+from estbench.objectives.linear import Linear
+from estbench.objectives.mlp import Mlp
+from estbench.objectives.power import Power
+from estbench.objectives.product import Product
+from estbench.objectives.quadratic import Quadratic
+from estbench.objectives.quadratic_form import QuadraticForm
+from estbench.objectives.sine import Sine
+
+T = TypeVar("T")
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    # score function
+    "reinforce": Reinforce,
+    "rloo": Rloo,
+    # straight-through
+    "ste": Ste,
+    "reinmax": Reinmax,
+    "darn": Darn,
+    "bengio_sts": BengioSts,
+    # relaxation
+    "gumbel": Gumbel,
+    "gumbel_st": GumbelSt,
+    # Rao-Blackwell
+    "enumerate": Enumerate,
+}
+
+ALIASES: dict[str, str] = {
+    "score_function": "reinforce",
+    "likelihood_ratio": "reinforce",
+    "bengio_centred": "reinforce[baseline=optimal]",
+    "loo": "rloo",
+    "loorf": "rloo",
+    "vargrad": "rloo",
+    "straight_through": "ste",
+    "gumbel_softmax": "gumbel",
+    "concrete": "gumbel",
+    "st_gumbel": "gumbel_st",
+}
+"""Other names of estimators, as selectors: a name, or a name with options."""
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "quadratic": Quadratic,
+    "power": Power,
+    "linear": Linear,
+    "quadratic_form": QuadraticForm,
+    "sine": Sine,
+    "product": Product,
+    "mlp": Mlp,
+    "arsm_toy": ArsmToy,
+}
+
+OBJECTIVE_ALIASES: dict[str, str] = {"parity": "product[offset=1, slope=-2]"}
+
+
+def estimator_class(name: str) -> type[Estimator]:
+    """The class of a canonical estimator name, or of a plug-in `package.module:Class`; UsageError otherwise."""
+    return _find("estimator", name, ESTIMATORS)
+
+
+def objective_class(name: str) -> type[Objective]:
+    """The class of a canonical objective name, or of a plug-in `package.module:Class`; UsageError otherwise."""
+    return _find("objective", name, OBJECTIVES)
+
+
+def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
+    if name in known:
+        return known[name]
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            return cast(type[Any], getattr(import_module(module), attribute))
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"{what} plug-in '{name}' cannot be imported: {error}") from error
+    close = get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    raise UsageError(f"unknown {what} '{name}'.{hint} (estbench list {what}s)")
+
+
+def build(kind: type[T], options: Mapping[str, Any]) -> T:
+    """An estimator or objective with its options checked; pydantic's ValidationError says what is wrong with which."""
+    built: T = TypeAdapter(kind).validate_python(dict(options))
+    return built
+
+
+def option_names(kind: type[Any]) -> list[str]:
+    """The names of the options of an estimator or objective (what fitting fills in is none)."""
+    return [name for name, info in kind.__pydantic_fields__.items() if not info.exclude]

@@ -1,0 +1,137 @@
+"""D independent Bernoulli variables z ∈ {0, 1}^D with logits φ: p = σ(φ), q = 1 − p."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+
+@dataclass(frozen=True, eq=False)
+class Bernoulli:
+    """Bernoulli variables with `logits` φ of shape [D]; base noise: uniforms u in (0, 1).
+
+    Everything is right at large |φ|: 1 − p is computed as σ(−φ), never subtracted.
+    """
+
+    logits: Tensor
+
+    name = "bernoulli"
+    classes = 2
+
+    @property
+    def event(self) -> tuple[int, ...]:
+        """Shape of one sample: (D,)."""
+        return tuple(self.logits.shape)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """p = σ(φ), [D]."""
+        return torch.sigmoid(self.logits)
+
+    @cached_property
+    def q(self) -> Tensor:
+        """q = 1 − p = σ(−φ), [D]."""
+        return torch.sigmoid(-self.logits)
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """p q, [D]."""
+        return self.mean * self.q
+
+    @cached_property
+    def marginals(self) -> Tensor:
+        """P(z_d = k) for k = 0, 1: [D, 2]."""
+        return torch.stack((self.q, self.mean), -1)
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """The ordinal values of the classes: (0, 1)."""
+        return self.logits.new_tensor([0.0, 1.0])
+
+    def values(self, z: Tensor) -> Tensor:
+        """The ordinal value v(z) of each variable, [..., D]: z itself."""
+        return z
+
+    def values_pull(self, g: Tensor) -> Tensor:
+        """(dv/dz)ᵀ g for g of shape [..., D]: g itself."""
+        return g
+
+    def sample(self, u: Tensor) -> Tensor:
+        """z = 1[u < p], the shape of u."""
+        return torch.lt(u, self.mean, out=torch.empty_like(u))
+
+    @cached_property
+    def mode(self) -> Tensor:
+        """1[φ > 0], [D]."""
+        return (self.logits > 0).to(self.logits.dtype)
+
+    def score(self, z: Tensor) -> Tensor:
+        """The score function ∂ log P(z)/∂φ = z − p, as z q − (1 − z) p."""
+        return torch.lerp(-self.mean, self.q, z)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log P(z) of whole samples [..., D]: [...]."""
+        return (z * logsigmoid(self.logits) + (1 - z) * logsigmoid(-self.logits)).sum(-1)
+
+    def jac(self, m: Tensor, g: Tensor) -> Tensor:
+        """J(m) g = m (1 − m) g."""
+        return m * (1 - m) * g
+
+    def mean_jac(self, g: Tensor) -> Tensor:
+        """J(p) g = p q g."""
+        return self.variance * g
+
+    def tempered(self, tau: float) -> Bernoulli:
+        """The distribution with logits φ/τ."""
+        return self if tau == 1 else Bernoulli(self.logits / tau)
+
+    def jac_halfway(self, z: Tensor, g: Tensor) -> Tensor:
+        """J((p + z)/2) g: p (1 + q)/4 g where z = 0 and (1 + p) q/4 g where z = 1."""
+        p, q = self.mean, self.q
+        return torch.lerp(p * (1 + q) / 4, (1 + p) * q / 4, z).mul_(g)
+
+    def noisy(self, u: Tensor) -> Tensor:
+        """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
+        return self.logits - torch.logit(u)
+
+    def relax(self, x: Tensor, tau: float) -> Tensor:
+        """y = σ(x/τ)."""
+        return torch.sigmoid(x / tau)
+
+    def relax_pull(self, x: Tensor, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+        """J(y) g/τ = σ(x/τ) σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
+        del y, z
+        t = torch.exp(x.abs() / -tau)
+        return t.div_((1 + t).square_().mul_(tau)).mul_(g) if g.shape == t.shape else t / (1 + t) ** 2 * g / tau
+
+    def conditional(self, z: Tensor, v: Tensor) -> Tensor:
+        """x̃: a fresh draw of x given z from uniforms v (Tucker 2017, appendix; here in a form stable at any φ)."""
+        one = softplus(self.logits + torch.log1p(-v)) - torch.log(v)
+        zero = torch.log1p(-v) - softplus(torch.log(v) - self.logits)
+        return torch.lerp(zero, one, z)
+
+    def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor) -> Tensor:
+        """(dx̃/dφ) h: σ(φ + log(1 − v)) h where z = 1, σ(log v − φ) h where z = 0."""
+        a = torch.lerp(torch.log(v) - self.logits, self.logits + torch.log1p(-v), z)
+        return torch.sigmoid(a) * h
+
+    def replace(self, z: Tensor, d: int, k: int) -> Tensor:
+        """z with variable d set to class k."""
+        z = z.clone()
+        z[..., d] = float(k)
+        return z
+
+    def states(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """The joint states start … stop − 1 of the 2^D, variable 0 slowest: [M, D]."""
+        D = self.logits.shape[0]
+        index = torch.arange(start, 2**D if stop is None else stop, device=self.logits.device)
+        shifts = torch.arange(D - 1, -1, -1, device=self.logits.device)
+        return ((index.unsqueeze(-1) >> shifts) & 1).to(self.logits.dtype)
+
+    def lift(self, s: Tensor) -> Tensor:
+        """Shape numbers per sample [...] to multiply samples [..., D]."""
+        return s.unsqueeze(-1)

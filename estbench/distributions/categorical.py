@@ -1,0 +1,159 @@
+"""D independent categorical variables over K classes, one-hot, with logits θ: π = softmax(θ)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical:
+    """Categorical variables with `logits` θ of shape [D, K]; base noise: exponentials e (their scale per variable
+    does not matter to samples); samples are one-hot, [..., D, K].
+    """
+
+    logits: Tensor
+
+    name = "categorical"
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return self.logits.shape[-1]
+
+    @property
+    def event(self) -> tuple[int, ...]:
+        """Shape of one sample: (D, K)."""
+        return tuple(self.logits.shape)
+
+    @cached_property
+    def log_mean(self) -> Tensor:
+        """log π, [D, K]: the normalised logits."""
+        return torch.log_softmax(self.logits, -1)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """π = softmax(θ), [D, K]."""
+        return self.log_mean.exp()
+
+    @cached_property
+    def q(self) -> Tensor:
+        """1 − π, [D, K], as the sum of the other classes."""
+        K = self.classes
+        others = self.log_mean.unsqueeze(-2).expand(-1, K, K)
+        eye = torch.eye(K, dtype=torch.bool, device=self.logits.device)
+        return others.masked_fill(eye, -torch.inf).logsumexp(-1).exp()
+
+    @property
+    def marginals(self) -> Tensor:
+        """P(z_d = k): π, [D, K]."""
+        return self.mean
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """The ordinal values k/(K − 1) of the classes, [K]."""
+        return torch.linspace(0, 1, self.classes, dtype=self.logits.dtype, device=self.logits.device)
+
+    def values(self, z: Tensor) -> Tensor:
+        """The ordinal value v(z) = Σ_k z_k k/(K − 1) of each variable, [..., D]."""
+        return z @ self.levels
+
+    def values_pull(self, g: Tensor) -> Tensor:
+        """(dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
+        return g.unsqueeze(-1) * self.levels
+
+    def sample(self, e: Tensor) -> Tensor:
+        """One-hot of argmin e/π, which is argmax of x = θ − log e (Gumbel-max), the shape of e."""
+        race = e * self._race
+        return torch.eq(race, race.amin(-1, keepdim=True), out=torch.empty_like(e))
+
+    @cached_property
+    def _race(self) -> Tensor:
+        return torch.exp(self.log_mean.amax(-1, keepdim=True) - self.log_mean)
+
+    @cached_property
+    def mode(self) -> Tensor:
+        """One-hot of argmax θ (the first of several), [D, K]."""
+        return torch.nn.functional.one_hot(self.logits.argmax(-1), self.classes).to(self.logits.dtype)
+
+    def score(self, z: Tensor) -> Tensor:
+        """The score function ∂ log P(z)/∂θ = z − π, with 1 − π of the drawn class exact."""
+        return torch.lerp(-self.mean, self.q, z)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log P(z) of whole samples [..., D, K]: [...]."""
+        return (z * self.log_mean).sum((-2, -1))
+
+    def jac(self, m: Tensor, g: Tensor) -> Tensor:
+        """J(m) g = m ⊙ (g − m·g)."""
+        return m * (g - self._dot(m, g))
+
+    def mean_jac(self, g: Tensor) -> Tensor:
+        """J(π) g = π ⊙ (g − π·g)."""
+        return self.mean * (g - (g @ self.mean.unsqueeze(-1) if g.ndim == 2 else self._dot(g, self.mean)))
+
+    def _dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """a·b over the classes, kept as an axis of length 1; a matrix product, as short sums are slow."""
+        return ((a * b) @ a.new_ones(self.classes)).unsqueeze(-1)
+
+    def tempered(self, tau: float) -> Categorical:
+        """The distribution with logits θ/τ."""
+        return self if tau == 1 else Categorical(self.logits / tau)
+
+    def jac_halfway(self, z: Tensor, g: Tensor) -> Tensor:
+        """J((π + z)/2) g, with g first centred at z so that no digit is lost where π is almost one-hot."""
+        h = g - self._dot(g, z)
+        return (h - self._dot(h, self.mean) / 2).mul_((self.mean + z).div_(2))
+
+    def noisy(self, e: Tensor) -> Tensor:
+        """x = log π − log e: Gumbel with location log π; z = one-hot of argmax x."""
+        return self.log_mean - torch.log(e)
+
+    def relax(self, x: Tensor, tau: float) -> Tensor:
+        """y = softmax(x/τ) over the classes."""
+        y = x.sub(x.amax(-1, keepdim=True)).div_(tau).exp_()
+        return y.div_((y @ y.new_ones(self.classes)).unsqueeze(-1))
+
+    def relax_pull(self, x: Tensor, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+        """J(y) g/τ with g first centred at the hard class of x, so that no digit is lost where y rounds to one-hot."""
+        del x
+        h = g - self._dot(g, z)
+        return (h - self._dot(y, h)).mul_(y).div_(tau)
+
+    def conditional(self, z: Tensor, e: Tensor) -> Tensor:
+        """x̃: a fresh draw of x (normalised θ) given z = k from exponentials e (Maddison 2017; Paulus 2021).
+
+        x̃_k = −log e_k, x̃_i = −log(e_i/π_i + e_k).
+        """
+        return -torch.log(self._redrawn(z, e))
+
+    def _redrawn(self, z: Tensor, e: Tensor) -> Tensor:
+        r = e * torch.exp(-self.log_mean)
+        return (r - r * z).add_(self._dot(e, z))
+
+    def conditional_pull(self, z: Tensor, e: Tensor, h: Tensor) -> Tensor:
+        """(dx̃/dθ)ᵀ h = a − π Σ a, a_i = h_i r_i/(r_i + e_k), r_i = e_i/π_i, and a_k = 0."""
+        r = e * torch.exp(-self.log_mean)
+        a = h * (r - r * z) / (r + self._dot(e, z))
+        return a - self.mean * (a @ a.new_ones(self.classes)).unsqueeze(-1)
+
+    def replace(self, z: Tensor, d: int, k: int) -> Tensor:
+        """z with variable d set to class k."""
+        z = z.clone()
+        z[..., d, :] = 0.0
+        z[..., d, k] = 1.0
+        return z
+
+    def states(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """The joint states start … stop − 1 of the K^D, variable 0 slowest: [M, D, K]."""
+        D, K = self.logits.shape
+        index = torch.arange(start, K**D if stop is None else stop, device=self.logits.device)
+        powers = K ** torch.arange(D - 1, -1, -1, device=self.logits.device)
+        return torch.nn.functional.one_hot(index.unsqueeze(-1) // powers % K, K).to(self.logits.dtype)
+
+    def lift(self, s: Tensor) -> Tensor:
+        """Shape numbers per sample [...] to multiply samples [..., D, K]."""
+        return s.unsqueeze(-1).unsqueeze(-1)

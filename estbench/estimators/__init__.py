@@ -1,0 +1,1 @@
+"""Gradient estimators: one package per family, one file per method, each a pure function of a draw."""

@@ -1,0 +1,130 @@
+"""The contract of an estimator: a frozen record of options, a few facts, and a pure function of a draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, Self, runtime_checkable
+
+from torch import Tensor
+
+from estbench.draws import MAIN, Draw
+from estbench.problem import Problem
+
+Family = Literal[
+    "score function",
+    "straight-through",
+    "relaxation",
+    "antithetic",
+    "Rao-Blackwell",
+    "control variate",
+    "perturbation",
+]
+
+BERNOULLI = frozenset({"bernoulli"})
+CATEGORICAL = frozenset({"categorical"})
+BOTH = BERNOULLI | CATEGORICAL
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number of evaluations per sample (or per estimate) that hangs on D and K: its text for tables, and itself."""
+
+    text: str
+    number: Callable[[int, int], int]
+    per_estimate: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is claimed of an estimator; each claim has a test that would fail if it were false.
+
+    family         the chapter of the catalogue
+    distributions  which variables it serves
+    unbiased       E ĝ is the true gradient for every objective
+    f, df          evaluations of f and of ∇f per sample: a number, or a `Count` of (D, K)
+    off            f or ∇f is wanted off the vertices {0, 1}^D or one-hot
+    min_samples    the smallest N
+    max_variables  the largest D, where there is one
+    max_states     the most joint states, where it goes through them all
+    exact          what makes exact moments possible: "z" (it depends on the samples alone), "smooth" (it depends on
+                   `noise`, smoothly where z is constant), or "none"
+    noise          the named streams it reads, "main" being that of z
+    centred        Σ_k ĝ_k = 0 in every draw (categorical)
+    values_only    it uses ∇f alone, so that adding a constant to f moves no draw
+    sources        keys into `references.REFERENCES`
+    identities     what it equals, and when
+    """
+
+    family: Family
+    distributions: frozenset[str] = BOTH
+    unbiased: bool = True
+    f: int | Count = 0
+    df: int | Count = 0
+    off: bool = False
+    min_samples: int = 1
+    max_variables: int | None = None
+    max_states: int | None = None
+    exact: Literal["z", "smooth", "none"] = "z"
+    noise: tuple[str, ...] = (MAIN,)
+    centred: bool = True
+    sources: tuple[str, ...] = ()
+    identities: tuple[str, ...] = field(default=())
+
+
+class Estimator(Protocol):
+    """What every estimator has. It is a frozen pydantic dataclass: its fields are its options, checked when built.
+
+    An estimator also has `rows` (then it is a `RowEstimator`) or `joint` (a `JointEstimator`). It makes no random
+    numbers, keeps no state, and returns gradients with respect to all logits, one per sample or one per replicate.
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """The claims; they may hang on the options."""
+        ...
+
+
+@runtime_checkable
+class RowEstimator(Estimator, Protocol):
+    """An estimator whose estimate from N samples is the mean of N independent rows."""
+
+    def rows(self, draw: Draw) -> Tensor:
+        """One gradient estimate per sample: [R, N, D(, K)]."""
+        ...
+
+
+@runtime_checkable
+class JointEstimator(Estimator, Protocol):
+    """An estimator that couples its N samples."""
+
+    def joint(self, draw: Draw, samples: int) -> Tensor:
+        """One gradient estimate per replicate from its first `samples` samples: [R, D(, K)]."""
+        ...
+
+
+@runtime_checkable
+class Fitted(Estimator, Protocol):
+    """An estimator with numbers to fit before it is measured, on draws of their own; what is measured is frozen."""
+
+    n_fit: int
+
+    def fit(self, problem: Problem, draw: Draw) -> Self:
+        """The same estimator with its fitted fields filled from a draw of `n_fit` replicates of one sample."""
+        ...
+
+
+@runtime_checkable
+class Referenced(Estimator, Protocol):
+    """An estimator that is unbiased for the gradient of an expectation of its own."""
+
+    def reference(self, problem: Problem) -> Tensor:
+        """That gradient, [P] in float64."""
+        ...
+
+
+def evaluations(count: int | Count, D: int, K: int, N: int) -> int:
+    """The number of evaluations per estimate of N samples at D variables of K classes."""
+    if isinstance(count, int):
+        return count * N
+    return count.number(D, K) * (1 if count.per_estimate else N)

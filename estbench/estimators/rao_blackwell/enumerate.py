@@ -1,0 +1,33 @@
+"""The exact gradient as an estimator of no variance: the floor and the price of knowing."""
+
+from __future__ import annotations
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Count, Facts
+
+
+@dataclass(frozen=True)
+class Enumerate:
+    """Σ_z P(z) f(z) s(z) over all joint states z."""
+
+    @property
+    def facts(self) -> Facts:
+        """Exact, at the price of every state."""
+        return Facts(
+            "Rao-Blackwell",
+            f=Count("K^D", lambda D, K: K**D, per_estimate=True),
+            max_states=2**16,
+            noise=(),
+        )
+
+    def joint(self, draw: Draw, samples: int) -> Tensor:
+        """Σ_z P(z) f(z) s(z), the same for every replicate."""
+        del samples
+        d, total = draw.distribution, torch.zeros_like(draw.distribution.logits)
+        for z, P in draw.problem.enumerate():
+            total += (d.lift(P * draw.problem.f(z)) * d.score(z)).sum(0)
+        return total.expand(draw.R, *d.event)

@@ -1,0 +1,1 @@
+"""Relaxations: the sample is replaced by a smooth function of noisy logits at a temperature."""

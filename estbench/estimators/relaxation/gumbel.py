@@ -1,0 +1,29 @@
+"""Gumbel-Softmax, the concrete relaxation: the pathwise gradient of the relaxed objective."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class Gumbel:
+    """J(y) ∇f(y)/τ, y = softmax(x/τ) or σ(x/τ), x = logits + noise (Jang et al. 2017; Maddison et al. 2017)."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def facts(self) -> Facts:
+        """Biased: it is the gradient of E f(y), not of E f(z)."""
+        return Facts("relaxation", unbiased=False, df=1, off=True, exact="smooth", sources=("jang2017", "maddison2017"))
+
+    def rows(self, draw: Draw) -> Tensor:
+        """J(y) ∇f(y)/τ."""
+        y = draw.relaxed(self.temperature)
+        return y.pull(y.df)

@@ -1,0 +1,35 @@
+"""Straight-through Gumbel-Softmax: forward the hard sample, backward the relaxed one of the same noise."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class GumbelSt:
+    """J(y) ∇f(z)/τ, y = softmax(x/τ) or σ(x/τ), z the hard sample of the same x (Jang et al. 2017, section 2.2)."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def facts(self) -> Facts:
+        """Biased, and its mean is that of gumbel_rao."""
+        return Facts(
+            "relaxation",
+            unbiased=False,
+            df=1,
+            exact="smooth",
+            sources=("jang2017",),
+            identities=("in mean gumbel_rao, for any number of inner draws", "in mean → zgr as τ → 0"),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """J(y) ∇f(z)/τ."""
+        return draw.relaxed(self.temperature).pull(draw.dfz)

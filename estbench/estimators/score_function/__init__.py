@@ -1,0 +1,1 @@
+"""Score-function estimators: f(z) times ∂ log P(z), less a baseline."""

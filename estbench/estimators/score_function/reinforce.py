@@ -1,0 +1,90 @@
+"""REINFORCE, the score-function estimator, with the baselines of the literature."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn.functional import conv1d
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+from estbench.problem import MAX_STATES, Problem
+
+
+@dataclass(frozen=True)
+class Reinforce:
+    """(f(z) − b) s(z), s = z − p or D − π.
+
+    baseline  none; constant (`value`); mean: E f (oracle); moving_average: of earlier values of f, with weights
+              ∝ decay^age over `history` values; optimal: the b of least variance for each variable,
+              E[‖s_d‖² f]/E‖s_d‖², by enumeration or, with `oracle: false`, fitted as a ratio of means over n_fit draws
+    """
+
+    baseline: Literal["none", "constant", "mean", "moving_average", "optimal"] = "none"
+    value: float = 0.0
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    history: Annotated[int, Field(ge=1)] = 44
+    oracle: bool = True
+    n_fit: Annotated[int, Field(ge=2)] = 4096
+    fitted: Annotated[tuple[float, ...] | None, Field(exclude=True)] = None
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased with every baseline, as none looks at the sample it is subtracted from."""
+        needs_states = self.baseline == "mean" or (self.baseline == "optimal" and self.oracle)
+        return Facts(
+            "score function",
+            f=1,
+            exact="none" if self.baseline == "moving_average" else "z",
+            max_states=MAX_STATES if needs_states else None,
+            sources=("williams1992", "glynn1990", "bengio2013"),
+            identities=("baseline=optimal has no variance for one Bernoulli variable",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """(f(z) − b) s(z)."""
+        return (draw.lift(draw.fz) - self._b(draw)) * draw.score
+
+    def _b(self, draw: Draw) -> Tensor | float:
+        if self.baseline == "constant":
+            return self.value
+        if self.baseline == "mean":
+            return draw.problem.mean_f
+        if self.baseline == "moving_average":
+            return draw.lift(moving_average(draw.fz, draw.shard, self.decay, self.history))
+        if self.baseline == "optimal":
+            b = draw.problem.optimal_baseline if self.oracle else draw.z.new_tensor(self.fitted or 0.0)
+            return b if b.ndim != 1 or len(draw.distribution.event) == 1 else b.unsqueeze(-1)
+        return 0.0
+
+    def fit(self, problem: Problem, draw: Draw) -> Self:
+        """b_d = Σ ‖s_d‖² f / Σ ‖s_d‖² over the draw, where the optimal baseline is to be fitted."""
+        del problem
+        if self.baseline != "optimal" or self.oracle:
+            return self
+        squares = draw.score**2
+        weights = squares.sum(-1) if len(draw.distribution.event) == 2 else squares  # [R, N, D]
+        b = (weights * draw.fz.unsqueeze(-1)).sum((0, 1)) / weights.sum((0, 1))
+        return type(self)(**{**vars(self), "fitted": tuple(b.tolist())})
+
+
+def moving_average(f: Tensor, shard: int, decay: float, history: int) -> Tensor:
+    """Σ_h w_h f of the replicate h places earlier in the shard, w_h ∝ decay^(h − 1), h = 1 … H: [R, N].
+
+    A baseline carried along as state would make its variance hang on luck; here every replicate sees the H before it,
+    around the circle of its shard, never itself. Replicates are then uncorrelated, not independent; shards are.
+    """
+    R, N = f.shape
+    shard = shard if R % shard == 0 else R
+    H = min(history, shard - 1)
+    if H == 0:
+        return torch.zeros_like(f)
+    w = decay ** torch.arange(H - 1, -1, -1, dtype=f.dtype, device=f.device)
+    series = f.view(-1, shard, N).transpose(1, 2).reshape(-1, 1, shard)  # [shards · N, 1, n]
+    around = torch.cat((series[..., -H:], series[..., :-1]), -1)
+    averaged = conv1d(around, (w / w.sum()).view(1, 1, H))
+    return averaged.view(-1, N, shard).transpose(1, 2).reshape(R, N)

@@ -1,0 +1,31 @@
+"""REINFORCE with the mean of the other samples as the baseline."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class Rloo:
+    """1/(N − 1) Σ_n (f(z_n) − f̄) s(z_n), N ≥ 2, f̄ the mean over all N samples."""
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased: (f_n − f̄) N/(N − 1) is f_n less the mean of the others."""
+        return Facts(
+            "score function",
+            f=1,
+            min_samples=2,
+            sources=("salimans2014", "mnih2016", "kool2019", "richter2020"),
+            identities=("N = 2, one Bernoulli variable: ½ (f(1) − f(0)) 1[z₁ ≠ z₂]",),
+        )
+
+    def joint(self, draw: Draw, samples: int) -> Tensor:
+        """1/(N − 1) Σ_n (f_n − f̄) s(z_n); dividing by N, as some do, shrinks the mean by 1 − 1/N."""
+        N = samples
+        f, s = draw.fz[:, :N], draw.score[:, :N]
+        return (draw.lift(f - f.mean(1, keepdim=True)) * s).sum(1) / (N - 1)

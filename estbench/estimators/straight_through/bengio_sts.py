@@ -1,0 +1,40 @@
+"""Bengio, Léonard and Courville's stochastic times smooth unit."""
+
+from __future__ import annotations
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import BERNOULLI, Facts
+from estbench.problem import Problem
+
+
+@dataclass(frozen=True)
+class BengioSts:
+    """h = b √p with b ~ Bernoulli(√p), so that E h = p; f′(h) b ½ √p q (Bengio et al. 2013, section 3.3)."""
+
+    @property
+    def facts(self) -> Facts:
+        """Biased: half the truth even on linear f, as the gradient passes through the smooth factor only."""
+        return Facts(
+            "straight-through",
+            distributions=BERNOULLI,
+            unbiased=False,
+            df=1,
+            off=True,
+            exact="smooth",
+            sources=("bengio2013",),
+            identities=("mean at D = 1: ½ p q f′(√p)",),
+        )
+
+    def breaks(self, problem: Problem) -> Tensor:
+        """Where b jumps: u = √p."""
+        return problem.distribution.mean.sqrt()
+
+    def rows(self, draw: Draw) -> Tensor:
+        """f′(h) b ½ √p q."""
+        p, q = draw.distribution.mean, draw.distribution.q
+        b = (draw.noise() < p.sqrt()).to(p.dtype)
+        return draw.problem.df(b * torch.sqrt(p)) * b * (p.sqrt() * q / 2)

@@ -1,0 +1,41 @@
+"""The estimator of DARN, known as the ½-estimator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class Darn:
+    """g_d·(z_d − c_d) s(z_d), variable by variable; one sum over all variables would not be exact on quadratics.
+
+    center  half: c = ½, or 1/K; mean: c = p, or π
+    """
+
+    center: Literal["half", "mean"] = "half"
+
+    @property
+    def facts(self) -> Facts:
+        """Biased, but exact on quadratics with center=half for Bernoulli variables."""
+        return Facts(
+            "straight-through",
+            unbiased=False,
+            df=1,
+            sources=("gregor2014", "gu2016"),
+            identities=("Bernoulli, center=half: zgr, draw by draw; unbiased on quadratics",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """g_d·(z_d − c_d) s(z_d)."""
+        d = draw.distribution
+        c = 1 / d.classes if self.center == "half" else d.mean
+        first_order = draw.dfz * (draw.z - c)
+        if len(d.event) == 2:
+            first_order = first_order.sum(-1, keepdim=True)  # within one variable
+        return first_order * draw.score

@@ -1,0 +1,38 @@
+"""ReinMax: a second-order correction of straight-through."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class Reinmax:
+    """2 J((π_τ + z)/2) g − ½ J(π) g, π_τ = softmax(θ/τ) or σ(φ/τ), τ ≥ 1 (Liu et al. 2023, algorithm 2).
+
+    Without any factor 1/τ: the temperature only flattens π in the first term.
+    """
+
+    temperature: Annotated[float, Field(ge=1)] = 1.0
+
+    @property
+    def facts(self) -> Facts:
+        """Biased, but exact on quadratics at τ = 1."""
+        return Facts(
+            "straight-through",
+            unbiased=False,
+            df=1,
+            sources=("liu2023",),
+            identities=("τ = 1: zgr, draw by draw", "τ = 1: unbiased on quadratics"),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """2 J((π_τ + z)/2) g − ½ J(π) g."""
+        d, g = draw.distribution, draw.dfz
+        return 2 * d.tempered(self.temperature).jac_halfway(draw.z, g) - d.mean_jac(g) / 2

@@ -1,0 +1,69 @@
+"""The straight-through estimator and its proxies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import BERNOULLI, BOTH, Facts
+from estbench.estimators.straight_through.proxies import PROXIES
+
+Proxy = Literal[
+    "sigmoid",
+    "softmax",
+    "identity",
+    "hard_sigmoid",
+    "relu",
+    "clipped_relu",
+    "hardtanh",
+    "approx_sign",
+    "swish_sign",
+    "fast_sigmoid",
+    "steep_sigmoid",
+    "atan",
+    "piecewise_quadratic",
+    "piecewise_exponential",
+]
+
+
+@dataclass(frozen=True)
+class Ste:
+    """∇f(z) times a backward factor.
+
+    proxy   sigmoid, softmax (one and the same): J(p) f′, J(π) g; identity: f′, or g less its mean over the classes;
+            the others (Bernoulli only): ψ(φ) f′, see `proxies`
+    slope   a of the default proxy: a J(σ(aφ)) f′, a J(softmax(aθ)) g, while z is drawn at slope 1 (Chung et al. 2017)
+    scale   the proxy's own parameter (b, k or α); by default its paper's
+    sample  bernoulli: z is drawn; threshold: z = 1[φ > 0], argmax θ, without any randomness
+    """
+
+    proxy: Proxy = "sigmoid"
+    slope: Annotated[float, Field(gt=0)] = 1.0
+    scale: Annotated[float, Field(gt=0)] | None = None
+    sample: Literal["bernoulli", "threshold"] = "bernoulli"
+
+    @property
+    def facts(self) -> Facts:
+        """Biased, but exact on linear f with the default proxy at slope 1."""
+        return Facts(
+            "straight-through",
+            distributions=BERNOULLI if self.proxy in PROXIES else BOTH,
+            unbiased=False,
+            df=1,
+            sources=("hinton2012", "bengio2013", "yin2019understanding", "chung2017"),
+            identities=("unbiased on linear f (default proxy, slope 1, drawn samples)",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """J(p) f′(z), or ψ(φ) f′(z)."""
+        d = draw.distribution
+        g = draw.dfz if self.sample == "bernoulli" else draw.problem.df(d.mode.expand(draw.R, draw.N, *d.event))
+        if self.proxy in PROXIES:
+            return PROXIES[self.proxy](d.logits, self.scale) * g
+        if self.proxy == "identity":
+            return g if d.name == "bernoulli" else g - g.mean(-1, keepdim=True)
+        return self.slope * d.tempered(1 / self.slope).mean_jac(g)

@@ -1,0 +1,1 @@
+"""Toy objectives f(z), one file each; what they must offer is in `base`."""

@@ -1,0 +1,69 @@
+"""The contract of an objective f, and the few sums that objectives share."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from estbench.distributions import Distribution
+
+Reduction = Literal["sum", "mean"]
+
+
+class Objective(Protocol):
+    """A real function of the variables, batched over leading axes and pure; its fields are its options.
+
+    `on` says of what: the ordinal "values" v(z) = k/(K − 1) of the variables, [..., D]; the "flat" sample, [..., D]
+    or [..., D K]; or the "one-hot" sample, [..., D, K]. Off the vertices f is its formula's natural extension.
+    Two methods are optional: `grad(v)`, ∇f in closed form and of the shape of v (else autograd), and
+    `expectation(distribution)`, E f(z) in closed form and differentiable in the logits (else enumeration).
+    """
+
+    @property
+    def on(self) -> Literal["values", "flat", "one-hot"]:
+        """What `value` and `grad` are functions of."""
+        ...
+
+    @property
+    def distributions(self) -> frozenset[str]:
+        """The distributions it is defined for."""
+        ...
+
+    def value(self, v: Tensor) -> Tensor:
+        """f(v): [..., D] or [..., D, K] to [...]."""
+        ...
+
+
+@runtime_checkable
+class WithGrad(Protocol):
+    """An objective whose gradient is written out."""
+
+    def grad(self, v: Tensor) -> Tensor:
+        """∇f(v), the shape of v."""
+        ...
+
+
+@runtime_checkable
+class WithExpectation(Protocol):
+    """An objective whose expectation is written out."""
+
+    def expectation(self, distribution: Distribution) -> Tensor:
+        """E f(z), a number, differentiable in the logits."""
+        ...
+
+
+BOTH = frozenset({"bernoulli", "categorical"})
+
+
+def over_variables(t: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Σ_d t_d (or the mean) of t [..., D]; a product with ones, as sums over a short last axis are slow."""
+    D = t.shape[-1]
+    if D == 1:
+        return t.squeeze(-1)
+    return t @ t.new_full((D,), 1.0 if reduction == "sum" else 1.0 / D)
+
+
+def separable_expectation(h: Tensor, distribution: Distribution, reduction: Reduction) -> Tensor:
+    """E Σ_d h(v_d) = Σ_d Σ_k P(z_d = k) h_k (or the mean over d) from h at the ordinal levels: [K] or [D, K]."""
+    return over_variables((distribution.marginals * h).sum(-1), reduction)

@@ -1,0 +1,39 @@
+"""A product over the variables, parity among them: every variable's effect hangs on all others."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.distributions import Distribution
+from estbench.objectives.base import BOTH
+
+
+@dataclass(frozen=True)
+class Product:
+    """f(v) = Π_d (offset + slope v_d). The default is the conjunction Π v_d; `parity` is Π (1 − 2 v_d)."""
+
+    offset: float = 0.0
+    slope: float = 1.0
+
+    on: ClassVar[Literal["values"]] = "values"
+    distributions: ClassVar[frozenset[str]] = BOTH
+
+    def value(self, v: Tensor) -> Tensor:
+        """Π_d (a + b v_d)."""
+        return (v * self.slope + self.offset).prod(-1)
+
+    def grad(self, v: Tensor) -> Tensor:
+        """b Π_{j ≠ d} (a + b v_j), by products from both ends: no division, as factors may be 0."""
+        a = v * self.slope + self.offset
+        one = torch.ones_like(a[..., :1])
+        before = torch.cat((one, a[..., :-1]), -1).cumprod(-1)
+        after = torch.cat((one, a[..., 1:].flip(-1)), -1).cumprod(-1).flip(-1)
+        return before.mul_(after).mul_(self.slope)
+
+    def expectation(self, distribution: Distribution) -> Tensor:
+        """Π_d (a + b E v_d): the variables are independent."""
+        return self.value(distribution.marginals @ distribution.levels)

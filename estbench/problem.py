@@ -1,0 +1,175 @@
+"""A problem: a distribution, an objective, and what is known exactly about the gradient of E f(z)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from estbench.distributions import Bernoulli, Categorical, Distribution
+from estbench.objectives.base import Objective, WithExpectation, WithGrad
+
+MAX_STATES = 2**20
+_CHUNK = 2**14
+
+
+@dataclass
+class Evaluations:
+    """How often f and ∇f were asked for, in rows (one row is one sample of all D variables)."""
+
+    f: int = 0
+    df: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The gradient of E f(z) with respect to the logits, P numbers.
+
+    P is D or D K; with `tie` all variables share one logit (vector), the gradient is summed over them, and P is 1 or K.
+    `f` and `df` are the only doors to the objective that estimators use, and they count. The oracle constants below
+    them do not: they belong to the problem, not to an estimate.
+    """
+
+    distribution: Distribution
+    objective: Objective
+    tie: bool = False
+    evaluations: Evaluations = field(default_factory=Evaluations)
+
+    @property
+    def D(self) -> int:
+        """The number of variables."""
+        return self.distribution.event[0]
+
+    @cached_property
+    def _numbers(self) -> int:
+        return math.prod(self.distribution.event)
+
+    @property
+    def parameters(self) -> int:
+        """P, the length of the gradient."""
+        event = self.distribution.event
+        return math.prod(event[1:]) if self.tie else math.prod(event)
+
+    def f(self, z: Tensor) -> Tensor:
+        """f at samples (or relaxed samples) [..., D] or [..., D, K]: [...]."""
+        self.evaluations.f += z.numel() // self._numbers
+        return self.objective.value(self._inputs(z))
+
+    def df(self, z: Tensor) -> Tensor:
+        """∇f with respect to the sample, of the shape of z."""
+        self.evaluations.df += z.numel() // self._numbers
+        v = self._inputs(z)
+        g = self.objective.grad(v) if isinstance(self.objective, WithGrad) else _autograd(self.objective, v)
+        if self.objective.on == "values":
+            return self.distribution.values_pull(g)
+        return g.reshape(z.shape)
+
+    def _inputs(self, z: Tensor) -> Tensor:
+        if self.objective.on == "values":
+            return self.distribution.values(z)
+        return z.flatten(-2) if self.objective.on == "flat" and len(self.distribution.event) == 2 else z
+
+    def project(self, rows: Tensor) -> Tensor:
+        """Gradients of all logits [..., D] or [..., D, K] as gradients of the parameters: [..., P]."""
+        if self.tie:
+            summed = rows.sum(-len(self.distribution.event))
+            return summed.unsqueeze(-1) if len(self.distribution.event) == 1 else summed
+        return rows if len(self.distribution.event) == 1 else rows.flatten(-2)
+
+    # What is known exactly. Always in float64.
+
+    @cached_property
+    def oracle(self) -> Problem:
+        """The same problem in float64 and with counters of its own."""
+        double = type(self.distribution)(self.distribution.logits.double())
+        return replace(self, distribution=double, evaluations=Evaluations())
+
+    @property
+    def n_states(self) -> int:
+        """The number of joint states, 2^D or K^D."""
+        return int(self.distribution.classes**self.D)
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether the joint states are few enough to enumerate."""
+        return self.n_states <= MAX_STATES
+
+    def enumerate(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All joint states and their probabilities, in chunks: z [M, D(, K)] and P(z) [M]."""
+        for start in range(0, self.n_states, _CHUNK):
+            z = self.distribution.states(start, min(start + _CHUNK, self.n_states))
+            yield z, self.distribution.log_prob(z).exp()
+
+    @property
+    def route(self) -> Literal["closed form", "enumeration", "none"]:
+        """How the exact gradient is found."""
+        if isinstance(self.objective, WithExpectation):
+            return "closed form"
+        return "enumeration" if self.enumerable else "none"
+
+    @cached_property
+    def true(self) -> Tensor | None:
+        """The exact gradient [P] in float64 by the `route`; None where there is none."""
+        if self.route == "closed form":
+            return self.by_closed_form()
+        return self.by_enumeration() if self.route == "enumeration" else None
+
+    def by_closed_form(self) -> Tensor:
+        """∇ E f(z) by differentiating the objective's closed form of E f(z): [P]."""
+        assert isinstance(self.objective, WithExpectation)
+        with torch.enable_grad():
+            logits = self.distribution.logits.detach().double().requires_grad_()
+            (g,) = torch.autograd.grad(self.objective.expectation(type(self.distribution)(logits)), logits)
+        return self.project(g)
+
+    def by_enumeration(self) -> Tensor:
+        """Σ_z P(z) (f(z) − f̄) s(z): [P]; centring f loses nothing, as E s = 0, and saves digits."""
+        o = self.oracle
+        d = o.distribution
+        centre = o.f(d.mode)
+        total = torch.zeros_like(d.logits)
+        for z, P in o.enumerate():
+            total += (d.lift(P * (o.f(z) - centre)) * d.score(z)).sum(0)
+        return self.project(total)
+
+    @cached_property
+    def mean_f(self) -> Tensor:
+        """E f(z), a number: closed form or enumeration."""
+        o = self.oracle
+        if isinstance(self.objective, WithExpectation):
+            return self.objective.expectation(o.distribution).to(self.distribution.logits)
+        return sum((P @ o.f(z) for z, P in o.enumerate()), torch.zeros(())).to(self.distribution.logits)
+
+    @cached_property
+    def optimal_baseline(self) -> Tensor:
+        """The baseline of least variance, one number a variable, E[‖s_d‖² f]/E‖s_d‖²: [D] or [D, 1] by enumeration.
+
+        For Bernoulli it is q E[f | z_d = 1] + p E[f | z_d = 0] (Bengio, Léonard & Courville 2013).
+        """
+        o = self.oracle
+        d = o.distribution
+        top, bottom = torch.zeros_like(d.logits), torch.zeros_like(d.logits)
+        for z, P in o.enumerate():
+            weighted = d.lift(P) * d.score(z) ** 2
+            top += (d.lift(o.f(z)) * weighted).sum(0)
+            bottom += weighted.sum(0)
+        if len(d.event) == 2:
+            top, bottom = top.sum(-1, keepdim=True), bottom.sum(-1, keepdim=True)
+        return (top / bottom).to(self.distribution.logits)
+
+
+def _autograd(objective: Objective, v: Tensor) -> Tensor:
+    with torch.enable_grad():
+        v = v.detach().requires_grad_()
+        (g,) = torch.autograd.grad(objective.value(v).sum(), v)
+    return g
+
+
+def make(objective: Objective, logits: Tensor, tie: bool = False) -> Problem:
+    """The problem of an objective at logits [D] (Bernoulli) or [D, K] (categorical)."""
+    return Problem((Bernoulli if logits.ndim == 1 else Categorical)(logits), objective, tie)
