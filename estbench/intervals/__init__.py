@@ -1,0 +1,61 @@
+"""Standard errors, intervals, tests and verdicts from the moments of shards of gradient estimates.
+
+s = Shards.of(moments)      variance(s), cosine(s), … -> Estimate(value, low, high)
+metrics(moments)            all metric columns at once; `exact_metrics` for a weighted draw
+verdict(s, p_adjusted)      unbiased, biased or inconclusive, p adjusted over the run by `adjust`
+ratio(a, b); compare(r, p)  paired comparison: better, worse, equivalent, identical or inconclusive
+shards_needed(pilot, …)     for a wanted precision
+"""
+
+from estbench.intervals.adjust import ADJUSTMENTS, adjust, bh, holm, none
+from estbench.intervals.bias import (
+    bias_bound,
+    bias_norm,
+    bias_p_value,
+    bias_squared,
+    relative_bias,
+    replicates_to_decide,
+    verdict,
+)
+from estbench.intervals.cosine import cosine, cosine_of_mean, mean_norm, scaled_bias_squared, scaled_variance, snr
+from estbench.intervals.flags import MEANING, flags
+from estbench.intervals.metrics import exact_metrics, exact_verdict, metrics
+from estbench.intervals.paired import Ratio, compare, ratio
+from estbench.intervals.plan import precision, shards_needed
+from estbench.intervals.shards import Estimate, Shards
+from estbench.intervals.variance import mse, variance
+
+__all__ = [
+    "ADJUSTMENTS",
+    "MEANING",
+    "Estimate",
+    "Ratio",
+    "Shards",
+    "adjust",
+    "bh",
+    "bias_bound",
+    "bias_norm",
+    "bias_p_value",
+    "bias_squared",
+    "compare",
+    "cosine",
+    "cosine_of_mean",
+    "exact_metrics",
+    "exact_verdict",
+    "flags",
+    "holm",
+    "mean_norm",
+    "metrics",
+    "mse",
+    "none",
+    "precision",
+    "ratio",
+    "relative_bias",
+    "replicates_to_decide",
+    "scaled_bias_squared",
+    "scaled_variance",
+    "shards_needed",
+    "snr",
+    "variance",
+    "verdict",
+]

@@ -1,0 +1,121 @@
+"""Bias: debiased size, interval, test of no bias, and the verdict."""
+
+from __future__ import annotations
+
+from math import ceil, inf, isnan, log10, sqrt
+
+import numpy as np
+from scipy.special import chdtrc, chdtri, chndtrinc, ndtri, stdtrit
+
+from estbench.intervals.hall import hall, hall_interval
+from estbench.intervals.quadratic import QuadraticForm
+from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, bounded_trace_square
+
+ALPHA = 0.05  # of the verdict
+POWER = 0.8
+
+
+def bias_squared(s: Shards) -> Estimate:
+    """‖E ĝ − g‖²: T = ‖b‖² less the trace v/R that noise alone adds (so it may be negative), with its interval.
+
+    P = 1: the square of Hall's interval of b. P > 1: Gamma bounds of ‖b‖² (see `QuadraticForm`); the lower tail
+    grows from α/2 to α as the test of no bias, p₀, approaches α, where the lower end becomes 0.
+    """
+    if not _known(s):
+        return UNKNOWN
+    T = float(s.b @ s.b)
+    if s.v == 0:
+        return Estimate(T, T, T)
+    value = T - s.v / s.R
+    if len(s.b) == 1:
+        low, high = _hall_interval(s, s.level)
+        return Estimate(value, 0.0 if low <= 0 <= high else min(low**2, high**2), max(low**2, high**2))
+    form, alpha = _quadratic_form(s, s.t / s.z), 1 - s.level
+    return Estimate(value, form.lower(alpha / 2 * (1 + form.exceed_if_zero / alpha)), form.upper(alpha / 2))
+
+
+def bias_norm(s: Shards) -> Estimate:
+    """√max(0, bias²)."""
+    return Estimate(*(x if isnan(x) else sqrt(max(0.0, x)) for x in bias_squared(s)))
+
+
+def relative_bias(s: Shards) -> Estimate:
+    """√max(0, bias²)/‖g‖; unknown where g = 0."""
+    return Estimate(*(x / s.true_norm for x in bias_norm(s))) if s.true_norm > 0 else UNKNOWN
+
+
+def bias_p_value(s: Shards) -> float:
+    """Test E ĝ = g in all coordinates at once; NaN without variation.
+
+    T_w = Σ h_j², h_j = H(b_j/se_j) over the P′ coordinates with variance, as (tr R̂²/P′)·χ²_ν with ν = P′²/tr R̂²,
+    R̂ the correlation matrix. No inverse: a singular covariance and P > S are allowed.
+    """
+    varies = s.var > 0
+    if not _known(s) or not varies.any():
+        return NAN
+    sd, count = np.sqrt(s.var[varies]), int(varies.sum())
+    h = hall(s.b[varies] / sd * sqrt(s.R), s.skew[varies] / sqrt(s.R))
+    trRR = bounded_trace_square(s.n, s.d[:, varies] / sd, trace=count, rank=count)
+    return float(chdtrc(count**2 / trRR, float(h @ h) * count / trRR))
+
+
+def bias_bound(s: Shards) -> float:
+    """U₉₅: one-sided upper 95 % bound of ‖E ĝ − g‖² (P = 1: both one-sided Hall bounds)."""
+    if not _known(s):
+        return NAN
+    if s.v == 0:
+        return float(s.b @ s.b)
+    if len(s.b) == 1:
+        return max(x**2 for x in _hall_interval(s, 1 - 2 * ALPHA))
+    one_sided = float(stdtrit(len(s.n) - 1, 1 - ALPHA) / ndtri(1 - ALPHA))
+    return _quadratic_form(s, one_sided).upper(ALPHA)
+
+
+def replicates_to_decide(s: Shards, delta: float = 0.01) -> float:
+    """Count the replicates that show an unbiased estimator to be *unbiased* within δ‖g‖ with a power of 80 %.
+
+    n = R·c·h(ν)/(δ‖g‖)², c = trV²/trV, ν = (trV)²/trV², h solving ncχ²_{ν,h}(χ²_{ν,.8}) = .05: of the data, the
+    covariance alone is used. Infinite if g = 0.
+    """
+    if not _known(s) or s.v == 0:
+        return NAN
+    if s.true_norm == 0:
+        return inf
+    nu = s.v**2 / s.trace_square
+    h = float(chndtrinc(chdtri(nu, 1 - POWER), nu, ALPHA))
+    return s.trace_square / s.v * h / (delta * s.true_norm) ** 2
+
+
+def verdict(s: Shards, p_adjusted: float, delta: float = 0.01) -> str:
+    """*unbiased* if √U₉₅ ≤ δ‖g‖; else *biased* if the adjusted p < .05; else *inconclusive: about n more replicates*.
+
+    n fresh replicates would by themselves show an unbiased estimator to be so, 8 times of 10. Empty where g is unknown.
+    """
+    if not _known(s):
+        return ""
+    if bias_bound(s) <= (delta * s.true_norm) ** 2:
+        return "unbiased"
+    if p_adjusted < ALPHA:
+        return "biased"
+    n = replicates_to_decide(s, delta)
+    if isnan(n):
+        return "inconclusive: no variation seen"
+    if n == inf:
+        return "inconclusive: the true gradient is zero"
+    unit = 10 ** max(0, int(log10(n)) - 1)  # two significant digits
+    return f"inconclusive: about {ceil(n / unit) * unit} more replicates"
+
+
+def _known(s: Shards) -> bool:
+    return s.moments.known and s.enough
+
+
+def _hall_interval(s: Shards, level: float) -> tuple[float, float]:
+    return hall_interval(float(s.b[0]), sqrt(s.v / s.R), float(s.skew[0]) / sqrt(s.R), level)
+
+
+def _quadratic_form(s: Shards, t_over_z: float) -> QuadraticForm:
+    """T = ‖b‖², V = Σ̂/R; ρ = Σ(b·d_s)²/(S(S−1)T), at most trV, times (t/z)² since it is known from S shards only."""
+    T, trV = float(s.b @ s.b), s.v / s.R
+    rho = min(s.variance_of_mean(s.d @ s.b) / T, trV) if T > 0 else trV
+    return QuadraticForm(T, trV, s.trace_square / s.R**2, rho * t_over_z**2)

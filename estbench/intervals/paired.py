@@ -1,0 +1,104 @@
+"""Ratio of the variances (or MSEs) of two estimators fed the same draws: far better known than either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, inf, isnan, log, sqrt
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from estbench.intervals.flags import flags
+from estbench.intervals.shards import NAN, ROUNDING, Shards
+from estbench.intervals.variance import Metric, point, relative_se, shard_values
+from estbench.moments import Floats
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio A/B with its interval at the level of A, its 90 % interval (for equivalence), and p of ratio = 1.
+
+    flags: `identical` (every shard agrees), `unpaired` (the draws of the two are not, or hardly, shared), and those of
+    either side.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    low_90: float
+    high_90: float
+    p: float
+    flags: tuple[str, ...] = ()
+
+
+def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) -> Ratio:
+    """Compare A with B: (v_A/v_B)·exp(±t·se), se = √(Σψ²/(S(S−1))), ψ_s = x_s^A/v_A − x_s^B/v_B centred.
+
+    x_s are the jackknife pseudo-values of the variance, or the shard means of ‖ĝ − g‖². The unpaired se is used, and
+    flagged, if the shards differ in number or size, if fewer than S/8 of them ((Σψ²)²/Σψ⁴) separate the two, or if
+    they do so by less than 1 % of the unpaired se. cost = cost of A / cost of B compares at equal cost.
+    """
+    va, vb = _nonzero(a, metric), _nonzero(b, metric)
+    inherited = tuple(dict.fromkeys((*flags(a), *flags(b))))
+    if isnan(va) or isnan(vb):
+        return Ratio(NAN, NAN, NAN, NAN, NAN, NAN, inherited)
+    if _identical(a, b, metric, va, vb):
+        return Ratio(cost, cost, cost, cost, cost, NAN, ("identical", *inherited))
+    if va == 0 or vb == 0:
+        return Ratio(inf if vb == 0 else 0.0, NAN, NAN, NAN, NAN, NAN, inherited)
+    se = sqrt(relative_se(a, metric) ** 2 + relative_se(b, metric) ** 2)
+    freedom = min(len(a.n), len(b.n)) - 1
+    separate = _paired_se(a, b, metric, va, vb)
+    if separate < 0.01 * se or isnan(separate):
+        inherited = ("unpaired", *inherited)
+    else:
+        se = separate
+    value = cost * va / vb
+    wide, narrow = (exp(min(float(stdtrit(freedom, q)) * se, 700.0)) for q in ((1 + a.level) / 2, 1 - ALPHA))
+    p = 2 * float(stdtr(freedom, -abs(log(value)) / se)) if se > 0 else NAN
+    return Ratio(value, value / wide, value * wide, value / narrow, value * narrow, p, inherited)
+
+
+def compare(r: Ratio, p_adjusted: float, margin: float = 0.05) -> str:
+    """*equivalent* if the 90 % interval lies inside [1/(1+m), 1+m]; else *better* or *worse* if the adjusted p < .05.
+
+    Better is smaller. Else *inconclusive*. Shards that agree are *identical*; then cost alone, which is known, decides.
+    """
+    same = "identical" in r.flags
+    if same and r.ratio == 1:
+        return "identical"
+    if 1 / (1 + margin) <= r.low_90 and r.high_90 <= 1 + margin:
+        return "equivalent"
+    if same or p_adjusted < ALPHA:
+        return "better" if r.ratio < 1 else "worse"
+    return "inconclusive"
+
+
+def _nonzero(s: Shards, metric: Metric) -> float:
+    """Compute v or Ȳ; 0 for an MSE that is rounding of the estimates."""
+    value = point(s, metric)
+    return 0.0 if metric == "mse" and s.v == 0 and value <= (ROUNDING * s.true_norm) ** 2 else value
+
+
+def _identical(a: Shards, b: Shards, metric: Metric, va: float, vb: float) -> bool:
+    """Whether every shard gives both the same value, up to rounding."""
+    if va == vb == 0:
+        return True
+    same_shards = np.array_equal(a.n, b.n)
+    return same_shards and np.allclose(
+        shard_values(a, metric), shard_values(b, metric), rtol=0, atol=1e-9 * min(va, vb)
+    )
+
+
+def _paired_se(a: Shards, b: Shards, metric: Metric, va: float, vb: float) -> float:
+    """√(Σψ²/(S(S−1))); NaN if too few shards separate the two, or they are not the same shards."""
+    if not np.array_equal(a.n, b.n):
+        return NAN
+    psi: Floats = shard_values(a, metric) / va - shard_values(b, metric) / vb
+    psi -= psi.mean()
+    S, square = len(psi), float((psi**2).sum())
+    if square**2 < S / 8 * float((psi**4).sum()):
+        return NAN
+    return sqrt(square / (S * (S - 1)))

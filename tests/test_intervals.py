@@ -1,0 +1,410 @@
+"""Every formula of the intervals against a slow and obvious version on raw estimates."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import brentq
+from test_intervals_cells import reinforce, straight_through
+
+from estbench.errors import UsageError
+from estbench.intervals import (
+    Estimate,
+    Shards,
+    bias_bound,
+    bias_norm,
+    bias_p_value,
+    bias_squared,
+    cosine,
+    cosine_of_mean,
+    exact_metrics,
+    exact_verdict,
+    flags,
+    metrics,
+    mse,
+    precision,
+    relative_bias,
+    replicates_to_decide,
+    scaled_bias_squared,
+    scaled_variance,
+    shards_needed,
+    snr,
+    variance,
+    verdict,
+)
+from estbench.moments import Moments, moments
+
+Floats = NDArray[np.float64]
+RNG = np.random.default_rng
+
+
+def sums(raw: Floats, g: Floats | None) -> Moments:
+    """Moments of raw estimates [S, n, P] by the program."""
+    true = None if g is None else torch.tensor(g)
+    return Moments.unpack(moments(torch.tensor(raw), true).numpy(), g)
+
+
+def skewed(P: int, S: int = 20, n: int = 30, noise: float = 1.0) -> tuple[Floats, Floats]:
+    """Raw skewed, correlated estimates with a bias, and the true gradient."""
+    rng = RNG()
+    g = rng.normal(size=P)
+    raw = g + 0.1 + noise * (rng.exponential(size=(S, n, P)) - 1) @ rng.normal(size=(P, P))
+    return raw, g
+
+
+def hall(x: float, a: float) -> float:
+    """H as printed."""
+    return x + a * x**2 / 3 + a**2 * x**3 / 27 + a / 6
+
+
+def hall_ends(x: Floats, level: float = 0.95) -> tuple[float, float]:
+    """The means that Hall's transformed t does not reject, by root finding."""
+    a, se = float(stats.skew(x)) / sqrt(len(x)), x.std(ddof=1) / sqrt(len(x))
+    z = stats.norm.ppf((1 + level) / 2)
+    roots = [brentq(lambda t, target=target: hall(t, a) - target, -1e3, 1e3, xtol=1e-13) for target in (z, -z)]
+    return x.mean() - se * roots[0], x.mean() - se * roots[1]
+
+
+def gamma_cdf(T: float, beta: float, trV: float, trVV: float, rho: float) -> float:
+    """F(T; β): Gamma with mean β + trV and variance 4βρ + 2trV²."""
+    mean, var = beta + trV, 4 * beta * rho + 2 * trVV
+    return float(stats.gamma.cdf(T, mean**2 / var, scale=var / mean))
+
+
+def gamma_root(T: float, probability: float, *form: float) -> float:
+    """Solve F(T; β) = probability."""
+    return float(brentq(lambda beta: gamma_cdf(T, beta, *form) - probability, 0, 1e3 * T + 1e3, xtol=1e-15, rtol=1e-14))
+
+
+def trace_square(d: Floats, n: int, total: float, rank: int) -> float:
+    """Trace Σ² by the P × P covariance of shard means, corrected as for a Wishart matrix, within its bounds."""
+    k = len(d) - 1
+    C = n * np.cov(d.T, ddof=1).reshape(d.shape[1], d.shape[1])
+    square = k**2 / ((k + 2) * (k - 1)) * (np.trace(C @ C) - np.trace(C) ** 2 / k)
+    return float(np.clip(square, total**2 / rank, total**2))
+
+
+def close(found: Estimate, *wanted: float) -> None:
+    """Compare value, low and high (sums of powers lose some digits against the raw numbers)."""
+    np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("P", [1, 2, 5])
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_variance_and_its_jackknife(P: int, level: float) -> None:
+    """v is np.var with ddof 1; its error comes from leaving out each shard in turn, and a floor of 2v²/R²."""
+    raw, g = skewed(P)
+    S, n, _ = raw.shape
+    v = raw.reshape(-1, P).var(axis=0, ddof=1).sum()
+    left = np.array([np.delete(raw, s, axis=0).reshape(-1, P).var(axis=0, ddof=1).sum() for s in range(S)])
+    se = sqrt((S - 1) / S * ((left - left.mean()) ** 2).sum() + 2 * v**2 / (S * n) ** 2)
+    t = stats.t.ppf((1 + level) / 2, S - 1)
+    s = Shards.of(sums(raw, g), level)
+    np.testing.assert_allclose(s.v_without, left, rtol=1e-9)
+    close(variance(s), v, v * np.exp(-t * se / v), v * np.exp(t * se / v))
+    assert precision(s, "variance") == pytest.approx(se / v, rel=1e-7)
+
+
+def test_variance_floor() -> None:
+    """Where shards do not differ (±1 in equal shares) only the floor is left: se/v = √2/R."""
+    raw = np.tile([1.0, -1.0], (16, 10))[:, :, None]
+    assert precision(Shards.of(sums(raw, np.zeros(1))), "variance") == pytest.approx(sqrt(2) / 320, rel=1e-6)
+
+
+@pytest.mark.parametrize("P", [1, 4])
+def test_mse(P: int) -> None:
+    """The MSE is the mean of ‖ĝ − g‖², with the spread of its shard means as error; unknown without g."""
+    raw, g = skewed(P)
+    S = len(raw)
+    shard = ((raw - g) ** 2).sum(-1).mean(1)
+    se, t = shard.std(ddof=1) / sqrt(S), stats.t.ppf(0.975, S - 1)
+    s, Y = Shards.of(sums(raw, g)), shard.mean()
+    close(mse(s), Y, Y * np.exp(-t * se / Y), Y * np.exp(t * se / Y))
+    assert precision(s, "mse") == pytest.approx(se / Y, rel=1e-7)
+    assert np.isnan(mse(Shards.of(sums(raw, None)))).all()
+
+
+def test_bias_of_one_parameter() -> None:
+    """P = 1: bias² is debiased by v/R; its interval squares Hall's; the test and the one-sided bounds are Hall's."""
+    covered = set()
+    for offset in (0.0, 1.0, -1.0):
+        raw, g = skewed(1)
+        raw += offset
+        x = (raw - g).ravel()
+        low, high = hall_ends(x)
+        covered.add(low <= 0 <= high)
+        s = Shards.of(sums(raw, g))
+        value = x.mean() ** 2 - x.var(ddof=1) / len(x)
+        close(bias_squared(s), value, 0 if low <= 0 <= high else min(low**2, high**2), max(low**2, high**2))
+        h = hall(x.mean() / (x.std(ddof=1) / sqrt(len(x))), float(stats.skew(x)) / sqrt(len(x)))
+        assert bias_p_value(s) == pytest.approx(2 * stats.norm.sf(abs(h)), rel=1e-6)
+        assert bias_bound(s) == pytest.approx(max(e**2 for e in hall_ends(x, 0.9)), rel=1e-7)
+    assert covered >= {False}  # the branch away from zero was seen
+
+
+@pytest.mark.parametrize("P", [2, 5, 40])
+@pytest.mark.parametrize("size", [0.0, 0.1, 3.0])
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_bias_of_many_parameters(P: int, size: float, level: float) -> None:
+    """P > 1: Gamma bounds of ‖b‖² with trace V², ρ and both tails as printed, also where P exceeds S."""
+    raw, g = skewed(P)
+    raw += size - 0.1
+    S, n, _ = raw.shape
+    R, flat = S * n, raw.reshape(-1, P)
+    b, v = flat.mean(0) - g, flat.var(axis=0, ddof=1).sum()
+    d = raw.mean(1) - flat.mean(0)
+    T, trV, trVV = b @ b, v / R, trace_square(d, n, v, P) / R**2
+    along = min(sum((b @ d_s) ** 2 for d_s in d) / (S * (S - 1) * T), trV)
+    z, t = stats.norm.ppf((1 + level) / 2), stats.t.ppf((1 + level) / 2, S - 1)
+    form, tail = (trV, trVV, along * (t / z) ** 2), (1 - level) / 2
+    p0 = 1 - gamma_cdf(T, 0, *form)
+    low = 0.0 if p0 >= 2 * tail else gamma_root(T, 1 - tail * (1 + p0 / (2 * tail)), *form)
+    s = Shards.of(sums(raw, g), level)
+    close(bias_squared(s), T - trV, low, gamma_root(max(T, trV), tail, *form))
+    norms = [sqrt(max(0, x)) for x in bias_squared(s)]
+    close(bias_norm(s), *norms)
+    close(relative_bias(s), *(x / np.linalg.norm(g) for x in norms))
+    one_sided = (trV, trVV, along * (stats.t.ppf(0.95, S - 1) / stats.norm.ppf(0.95)) ** 2)
+    assert bias_bound(s) == pytest.approx(gamma_root(max(T, trV), 0.05, *one_sided), rel=1e-7)
+
+
+@pytest.mark.parametrize("P", [2, 5, 40])
+def test_p_value_of_bias(P: int) -> None:
+    """Corrected t's in a quadratic form, scaled by the correlation matrix; a constant coordinate is left out."""
+    raw, g = skewed(P)
+    raw[..., 0] = 0.3
+    S, n, _ = raw.shape
+    R, flat = S * n, raw.reshape(-1, P)[:, 1:]
+    sd = flat.std(axis=0, ddof=1)
+    h = [
+        hall((x.mean() - c) / (x.std(ddof=1) / sqrt(R)), stats.skew(x) / sqrt(R))
+        for x, c in zip(flat.T, g[1:], strict=True)
+    ]
+    trRR = trace_square((raw.mean(1)[:, 1:] - flat.mean(0)) / sd, n, P - 1, P - 1)
+    p = stats.chi2.sf(sum(x**2 for x in h) * (P - 1) / trRR, (P - 1) ** 2 / trRR)
+    assert bias_p_value(Shards.of(sums(raw, g))) == pytest.approx(p, rel=1e-6, abs=1e-300)
+
+
+@pytest.mark.parametrize("P", [1, 3])
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_cosine(P: int, level: float) -> None:
+    """E cos(ĝ, g) is the mean over replicates, zeros counting as 0, with Hall's interval cut at ±1."""
+    raw, g = skewed(P)
+    raw[:, 0] = 0
+    flat = raw.reshape(-1, P)
+    c = np.array([0.0 if not x.any() else x @ g / np.linalg.norm(x) / np.linalg.norm(g) for x in flat])
+    low, high = hall_ends(c, level)
+    close(cosine(Shards.of(sums(raw, g), level)), c.mean(), max(low, -1), min(high, 1))
+    assert metrics(sums(raw, g))["zero_fraction"] == pytest.approx(1 / 30)
+    assert precision(Shards.of(sums(raw, g)), "cosine") == pytest.approx(c.std(ddof=1) / sqrt(len(c)) / abs(c.mean()))
+
+
+@pytest.mark.parametrize("P", [2, 5, 40])
+@pytest.mark.parametrize("away", [0.0, 3.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_cosine_of_mean(P: int, away: float, sign: int) -> None:
+    """cos(E ĝ, g) is debiased across g, and its ends are angles at the Gamma bounds of the part across."""
+    raw, g = skewed(P, noise=0.05)
+    across = RNG().normal(size=P)
+    across -= across @ g / (g @ g) * g
+    raw = raw + (5 * sign - 1) * g + away * across
+    S, n, _ = raw.shape
+    u, flat = g / np.linalg.norm(g), raw.reshape(-1, P)
+    Q = np.eye(P) - np.outer(u, u)
+    a, h, d = flat.mean(0) @ u, Q @ flat.mean(0), raw.mean(1) - flat.mean(0)
+    V = np.cov(raw.mean(1).T, ddof=1) / S
+    trV_h = np.trace(Q @ V @ Q)
+    h0 = sqrt(max(0, h @ h - trV_h))
+    trVV_h = trace_square(d @ Q, n, trV_h * S * n, P - 1) / (S * n) ** 2
+    z, t = stats.norm.ppf(0.975), stats.t.ppf(0.975, S - 1)
+    rho = (t / z) ** 2 * sum((h / np.linalg.norm(h) @ x - h0 / a * (u @ x)) ** 2 for x in d) / (S * (S - 1))
+    T, form = h @ h, (trV_h, trVV_h, rho)
+    low = 0.0 if gamma_cdf(T, 0, *form) <= 0.975 else gamma_root(T, 0.975, *form)
+    ends = sorted(a / sqrt(a**2 + x) for x in (low, gamma_root(max(T, trV_h), 0.025, *form)))
+    close(cosine_of_mean(Shards.of(sums(raw, g))), a / sqrt(a**2 + h0**2), *ends)
+
+
+def test_cosine_of_mean_without_a_direction() -> None:
+    """If the part along g is within 3 standard errors of 0, any cosine is possible; P = 1: if the interval holds 0."""
+    g = np.array([1.0, 0.0])
+    for shift, known in ((2.5, False), (3.5, True)):
+        raw = RNG().normal(size=(20, 30, 2))
+        raw[..., 0] -= raw[..., 0].mean()
+        raw[..., 0] += shift * raw[..., 0].mean(1).std(ddof=1) / sqrt(20)
+        _, low, high = cosine_of_mean(Shards.of(sums(raw, g)))
+        assert ((low, high) == (-1, 1)) is not known
+        one = raw[..., :1] - raw[..., :1].mean()
+        one += (shift - 1) * one.std(ddof=1) / sqrt(one.size)  # 1.5 or 2.5 standard errors: z is 1.96
+        expected = (1.0, 1.0, 1.0) if known else (1.0, -1.0, 1.0)
+        assert tuple(cosine_of_mean(Shards.of(sums(one, g[:1])))) == expected
+        assert tuple(cosine_of_mean(Shards.of(sums(-one, g[:1])))) == (
+            (-1.0, -1.0, -1.0) if known else (-1.0, -1.0, 1.0)
+        )
+
+
+@pytest.mark.parametrize("P", [1, 4])
+def test_snr_and_scaled_metrics(P: int) -> None:
+    """Debiased norm of the mean over √v; bias² and variance after rescaling the mean to the length of g."""
+    raw, g = skewed(P, noise=0.3)
+    raw += 1
+    flat = raw.reshape(-1, P)
+    v = flat.var(axis=0, ddof=1).sum()
+    norm = sqrt(flat.mean(0) @ flat.mean(0) - v / len(flat))
+    s = Shards.of(sums(raw, g))
+    assert snr(s) == pytest.approx(norm / sqrt(v))
+    assert scaled_variance(s) == pytest.approx(v * (g @ g) / norm**2)
+    assert scaled_bias_squared(s) == pytest.approx(2 * (g @ g) * (1 - cosine_of_mean(s).value), abs=1e-12)
+    assert snr(Shards.of(sums(raw, None))) == pytest.approx(norm / sqrt(v))
+
+
+def test_scaled_bias_forgets_the_scale() -> None:
+    """Doubling every estimate leaves the scaled bias² and variance as they were, and changes the plain ones."""
+    raw, g = skewed(3, noise=0.3)
+    once, twice = metrics(sums(raw, g)), metrics(sums(2 * raw, g))
+    for name in ("scaled_bias_squared", "scaled_variance", "snr", "cosine_of_mean", "cosine"):
+        assert twice[name] == pytest.approx(once[name], rel=1e-7)
+    assert twice["variance"] == pytest.approx(4 * float(once["variance"]))
+    b = 2 * raw.mean((0, 1)) - g
+    assert twice["bias_squared"] == pytest.approx(b @ b - 4 * float(once["variance"]) / 600)
+
+
+def test_replicates_to_decide() -> None:
+    """n = c·h(ν)·R/(δ‖g‖)², with h(1) = 8.56 = (z.9 + z.95)² less a hair, found here by root finding."""
+    raw, g = skewed(3)
+    s = Shards.of(sums(raw, g))
+    trSS = trace_square(raw.mean(1) - raw.mean((0, 1)), 30, s.v, 3)
+    nu = s.v**2 / trSS
+    h = brentq(lambda x: stats.ncx2.cdf(stats.chi2.ppf(0.8, nu), nu, x) - 0.05, 1, 100)
+    assert replicates_to_decide(s, 0.02) == pytest.approx(trSS / s.v * h / (0.02 * np.linalg.norm(g)) ** 2, rel=1e-6)
+    raw, g = skewed(1)
+    s = Shards.of(sums(raw, g))
+    assert replicates_to_decide(s, 0.01) / (s.v / (0.01 * abs(g[0])) ** 2) == pytest.approx(8.563, abs=1e-3)
+
+
+def test_verdict() -> None:
+    """Equivalence is asked first, then the adjusted p; an inconclusive one names the replicates to run."""
+    raw, g = skewed(3)
+    s = Shards.of(sums(raw, g))
+    wide = 1.01 * sqrt(bias_bound(s)) / float(np.linalg.norm(g))
+    assert verdict(s, 1e-9, delta=wide) == "unbiased"
+    assert verdict(s, 0.049, delta=0.98 * wide) == "biased"
+    n = int(verdict(s, 0.051, delta=0.98 * wide).removeprefix("inconclusive: about ").removesuffix(" more replicates"))
+    wanted = replicates_to_decide(s, 0.98 * wide)
+    assert wanted <= n <= 1.11 * wanted + 1
+    assert verdict(s, float("nan"), delta=0.98 * wide).startswith("inconclusive")
+    assert verdict(Shards.of(sums(raw, None)), 0.001) == ""
+
+
+def test_shards_needed() -> None:
+    """⌈1.1·S·(r/target)²⌉, no less than the pilot, no more than the cap; a flagged pilot goes to the cap."""
+    s = Shards.of(reinforce(0.3, 2).draw(RNG(), 32, 200))
+    assert flags(s) == ()
+    for metric in ("variance", "mse", "cosine"):
+        r = precision(s, metric)
+        assert shards_needed(s, r / 3, 10**6, metric) == int(np.ceil(1.1 * 32 * 9 - 1e-6))
+        assert shards_needed(s, r / 3, 100, metric) == 100
+        assert shards_needed(s, 3 * r, 10**6, metric) == 32
+    rare = Shards.of(reinforce(0.0005, 1).draw(RNG(), 32, 50))
+    assert shards_needed(rare, 1e9, 10**6) == 10**6
+
+
+def test_flag_few_events_counts_effective_events() -> None:
+    """k rare jumps of one size: R·v²/Var‖ĝ − m‖² is about k, so 5 are few and 20 are not."""
+    for k, few in ((5, True), (20, False)):
+        raw = np.zeros((32, 300, 1))
+        raw[:k, 0] = 1
+        assert ("few_events" in flags(Shards.of(sums(raw, np.zeros(1))))) is few
+
+
+def test_flag_few_events_sees_one_dominant_estimate() -> None:
+    """One estimate that holds more than a fifth of Σ‖ĝ − m‖⁴ is flagged, below it is not, at n_eff > 10 both."""
+    for size, few in ((8.5, True), (5.5, False)):
+        raw = np.where(RNG().random((32, 300, 1)) < 0.5, 1.0, -1.0)
+        raw[0, 0] = size  # size⁴ against 9599: 5220/14819 = .35, and 915/10514 = .09
+        assert ("few_events" in flags(Shards.of(sums(raw, np.zeros(1))))) is few
+
+
+def test_flag_heavy_tail() -> None:
+    """Cauchy estimates are flagged, normal ones are not, and small or few shards are not judged."""
+    rng = RNG()
+    draws = {"cauchy": rng.standard_cauchy((64, 200, 1)), "normal": rng.normal(size=(64, 200, 1))}
+    heavy = {name: "heavy_tail" in flags(Shards.of(sums(raw, np.zeros(1)))) for name, raw in draws.items()}
+    # the statistic, a Hill estimate from 16 maxima, is 2.15 ± .54 (near Gamma) and .17 ± .04: .45 is crossed by
+    # the one with a chance of 1e-6, by the other at 7 standard deviations
+    assert heavy == {"cauchy": True, "normal": False}
+    assert "heavy_tail" not in flags(Shards.of(sums(draws["cauchy"][:, :99], np.zeros(1))))
+    assert "heavy_tail" not in flags(Shards.of(sums(draws["cauchy"][:31], np.zeros(1))))
+
+
+def test_flag_skewed_mean() -> None:
+    """k of R estimates jump: skewness/√R is 1/√k, above .3 for k = 8 and below for k = 14; cosines count, too."""
+    for k, is_skewed in ((8, True), (14, False)):
+        raw = np.ones((32, 40, 2))
+        raw[:k, 0, 1] = 3
+        assert ("skewed_mean" in flags(Shards.of(sums(raw, np.ones(2))))) is is_skewed
+        raw = np.where(RNG().random((32, 40, 1)) < 0.5, 1.0, 2.0)
+        raw[:k, 0] = -1.0  # the estimates are not skewed by it, the cosines (1 or −1) are
+        assert ("skewed_mean" in flags(Shards.of(sums(raw, np.ones(1))))) is is_skewed
+
+
+def test_exact_metrics_are_the_truth() -> None:
+    """Exact moments (states weighted by probability) give the written-out value of each metric, with no interval."""
+    for cell in (reinforce(0.2, 3), straight_through(0.2, 3), straight_through(0.1, 1)):
+        found, truth = exact_metrics(cell.of_counts(cell.prob[None])), cell.truth
+        for name, value in truth.items():
+            assert found[name] == pytest.approx(value, rel=1e-10, abs=1e-12), name
+            if name != "cosine_of_mean":
+                assert found[name] == found[f"{name}_low"] == found[f"{name}_high"]
+        g, mean = cell.g, cell.prob @ cell.values
+        norm = np.linalg.norm(mean)
+        length = np.linalg.norm(g) / norm
+        assert found["scaled_bias_squared"] == pytest.approx(((length * mean - g) ** 2).sum(), abs=1e-15)
+        assert found["scaled_variance"] == pytest.approx(length**2 * truth["variance"])
+        assert found["snr"] == pytest.approx(norm / sqrt(truth["variance"]))
+        assert found["relative_bias"] == pytest.approx(sqrt(truth["bias_squared"]) / np.linalg.norm(g), abs=1e-10)
+        assert np.isnan(float(found["bias_p_value"]))
+        assert found["flags"] == ""
+        averaged = exact_metrics(cell.of_counts(cell.prob[None]), samples=4)
+        assert averaged["variance"] == pytest.approx(truth["variance"] / 4)
+        assert averaged["mse"] == pytest.approx(truth["bias_squared"] + truth["variance"] / 4)
+        assert averaged["bias_squared"] == found["bias_squared"]
+        assert np.isnan(float(averaged["cosine"]))
+        assert np.isnan(float(averaged["zero_fraction"]))
+
+
+def test_exact_verdict() -> None:
+    """Exact moments of REINFORCE are unbiased, also for rare events; of straight-through biased; g unknown: neither."""
+    for cell, expected in (
+        (reinforce(0.2, 3), "unbiased"),
+        (reinforce(1e-9, 2), "unbiased"),
+        (straight_through(0.2, 3), "biased"),
+    ):
+        assert exact_verdict(cell.of_counts(cell.prob[None])) == expected
+    cell = reinforce(0.2, 3)
+    off = cell.of_counts(cell.prob[None] * (1 + 1e-6 * np.cos(np.arange(8))))
+    assert exact_verdict(off) == "biased"
+    assert exact_verdict(off, error=1e-3) == "unbiased"
+
+
+def test_columns_are_those_of_the_interface() -> None:
+    """`metrics` and `exact_metrics` give the same columns, in the order of results.csv."""
+    single = "cosine_of_mean snr scaled_bias_squared scaled_variance zero_fraction non_finite flags"
+    triple = ("bias_squared", "bias_norm", "relative_bias", "variance", "mse", "cosine")
+    spread = {name: [name, f"{name}_low", f"{name}_high"] for name in triple}
+    wanted = ["true_norm"]
+    wanted += [*spread["bias_squared"], *spread["bias_norm"], *spread["relative_bias"], "bias_p_value"]
+    wanted += [*spread["variance"], *spread["mse"], *spread["cosine"], *single.split()]
+    cell = reinforce(0.2, 3)
+    assert list(metrics(cell.draw(RNG(), 16, 10))) == wanted
+    assert list(exact_metrics(cell.of_counts(cell.prob[None]))) == wanted
+
+
+def test_level_is_checked() -> None:
+    """A level given in percent is refused in one message."""
+    with pytest.raises(UsageError, match=r"level: 95 is not .* such as 0\.95"):
+        Shards.of(reinforce(0.2, 1).draw(RNG(), 16, 10), 95)

@@ -1,0 +1,107 @@
+"""Cells with known truth for the tests of intervals, drawn exactly and fast: the counts of states are multinomial."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from estbench.moments import Moments, moments
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """An estimator that takes the value values[k] [P] with probability prob[k], and the gradient g to estimate."""
+
+    values: Floats
+    prob: Floats
+    g: Floats
+
+    @cached_property
+    def truth(self) -> dict[str, float]:
+        """Exact value of every metric, written out."""
+        mean = self.prob @ self.values
+        length, norms = np.linalg.norm(self.g), np.linalg.norm(self.values, axis=1)
+        error = ((self.values - self.g) ** 2).sum(1)
+        cosines = np.where(norms > 0, self.values @ self.g / np.where(norms > 0, norms * length, 1), 0)
+        return {
+            "bias_squared": float(((mean - self.g) ** 2).sum()),
+            "variance": float(self.prob @ ((self.values - mean) ** 2).sum(1)),
+            "mse": float(self.prob @ error),
+            "cosine": float(self.prob @ cosines),
+            "cosine_of_mean": float(mean @ self.g / np.linalg.norm(mean) / length),
+        }
+
+    def draw(self, rng: np.random.Generator, S: int, n: int) -> Moments:
+        """Draw S shards of n estimates: their moments."""
+        return self.of_counts(rng.multinomial(n, self.prob, size=S).astype(float))
+
+    def of_counts(self, counts: Floats) -> Moments:
+        """Compute the moments of shards in which state k was drawn counts[s, k] times."""
+        delta = self.values - self.g
+        y, norms = (delta**2).sum(1), np.linalg.norm(self.values, axis=1)
+        length = np.linalg.norm(self.g)
+        cosine = self.values @ self.g / np.where(norms > 0, norms, 1) / length if length > 0 else np.nan * y
+        n = counts.sum(1)
+        s1 = counts @ delta
+        centre = s1 / n[:, None]
+        u = np.maximum(0, y - 2 * centre @ delta.T + (centre**2).sum(1)[:, None])  # [S, K] ‖ĝ − m_s‖²
+        return Moments(
+            shift=self.g,
+            known=True,
+            n=n,
+            non_finite=0 * n,
+            zeros=counts @ (norms == 0),
+            y1=counts @ y,
+            y2=counts @ y**2,
+            c1=counts @ cosine,
+            c2=counts @ cosine**2,
+            c3=counts @ cosine**3,
+            d4=(counts * u**2).sum(1),
+            umax=(u * (counts > 0)).max(1),
+            s1=s1,
+            s2=counts @ delta**2,
+            s3=counts @ delta**3,
+        )
+
+
+def bernoulli(p: float, D: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """All states z [2^D, D], their probabilities, f(z) = Σ(z_d − .45)², and the gradient pq(1 − 2·.45)."""
+    z = np.array(list(itertools.product([0.0, 1.0], repeat=D)))
+    return z, np.prod(np.where(z == 1, p, 1 - p), axis=1), ((z - 0.45) ** 2).sum(1), np.full(D, p * (1 - p) * 0.1)
+
+
+def reinforce(p: float, D: int, baseline: float = 0.0) -> Cell:
+    """(f(z) − baseline)(z − p): unbiased."""
+    z, prob, f, g = bernoulli(p, D)
+    return Cell((f - baseline)[:, None] * (z - p), prob, g)
+
+
+def straight_through(p: float, D: int) -> Cell:
+    """f′(z)·pq: biased unless p = ½."""
+    z, prob, _, g = bernoulli(p, D)
+    return Cell(2 * (z - 0.45) * p * (1 - p), prob, g)
+
+
+def scaled(cell: Cell, factor: float) -> Cell:
+    """Multiply the estimates: a relative bias of factor − 1 if there was none."""
+    return replace(cell, values=factor * cell.values)
+
+
+@pytest.mark.parametrize("D", [1, 3])
+def test_drawn_moments_are_those_of_the_estimates(D: int) -> None:
+    """Moments by counts of states equal those that the program sums from the estimates themselves."""
+    cell = reinforce(0.3, D)
+    counts = np.random.default_rng().multinomial(50, cell.prob, size=4).astype(float)
+    raw = np.stack([np.repeat(cell.values, row.astype(int), axis=0) for row in counts])
+    packed = moments(torch.tensor(raw), torch.tensor(cell.g))
+    summed, drawn = Moments.unpack(packed.numpy(), cell.g), cell.of_counts(counts)
+    for name in ("n", "non_finite", "zeros", "y1", "y2", "c1", "c2", "c3", "d4", "umax", "s1", "s2", "s3"):
+        np.testing.assert_allclose(getattr(summed, name), getattr(drawn, name), rtol=1e-9, atol=1e-12, err_msg=name)
