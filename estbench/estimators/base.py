@@ -8,7 +8,7 @@ from typing import Literal, Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
-from estbench.draws import MAIN, Draw
+from estbench.draws import Draw
 from estbench.problem import Problem
 
 Family = Literal[
@@ -49,7 +49,10 @@ class Facts:
     max_states     the most joint states, where it goes through them all
     exact          what makes exact moments possible: "z" (it depends on the samples alone), "smooth" (it depends on
                    `noise`, smoothly where z is constant), or "none"
-    noise          the named streams it reads, "main" being that of z
+    noise          the named streams it reads beside the samples z themselves; "main" is the noise that z is made of
+    additive       given z, the estimate is a sum of parts that read one stream each
+    inner          given z, the estimate is a mean of `inner` independent ones of the same method with inner = 1
+    scale          for categorical variables it hangs on the scale of the exponentials, not on their ratios alone
     centred        Σ_k ĝ_k = 0 in every draw (categorical)
     values_only    it uses ∇f alone, so that adding a constant to f moves no draw
     sources        keys into `references.REFERENCES`
@@ -66,7 +69,10 @@ class Facts:
     max_variables: int | None = None
     max_states: int | None = None
     exact: Literal["z", "smooth", "none"] = "z"
-    noise: tuple[str, ...] = (MAIN,)
+    noise: tuple[str, ...] = ()
+    additive: bool = False
+    inner: int = 1
+    scale: bool = False
     centred: bool = True
     sources: tuple[str, ...] = ()
     identities: tuple[str, ...] = field(default=())
@@ -111,6 +117,15 @@ class Fitted(Estimator, Protocol):
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """The same estimator with its fitted fields filled from a draw of `n_fit` replicates of one sample."""
+        ...
+
+
+@runtime_checkable
+class Broken(Estimator, Protocol):
+    """An estimator that jumps or kinks in its noise where z does not, or that reads uniforms of its own."""
+
+    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+        """For each stream of uniforms, where: one tensor of points in (0, 1) per axis of the stream (D = 1)."""
         ...
 
 

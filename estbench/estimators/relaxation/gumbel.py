@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
 
 
@@ -21,7 +21,7 @@ class Gumbel:
     @property
     def facts(self) -> Facts:
         """Biased: it is the gradient of E f(y), not of E f(z)."""
-        return Facts("relaxation", unbiased=False, df=1, off=True, exact="smooth", sources=("jang2017", "maddison2017"))
+        return Facts("relaxation", unbiased=False, df=1, off=True, exact="smooth", noise=(MAIN,), sources=("jang2017", "maddison2017"))
 
     def rows(self, draw: Draw) -> Tensor:
         """J(y) ∇f(y)/τ."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
 
 
@@ -26,6 +26,7 @@ class GumbelSt:
             unbiased=False,
             df=1,
             exact="smooth",
+            noise=(MAIN,),
             sources=("jang2017",),
             identities=("in mean gumbel_rao, for any number of inner draws", "in mean → zgr as τ → 0"),
         )

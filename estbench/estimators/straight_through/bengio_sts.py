@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, Facts
 from estbench.problem import Problem
 
@@ -25,13 +25,14 @@ class BengioSts:
             df=1,
             off=True,
             exact="smooth",
+            noise=(MAIN,),
             sources=("bengio2013",),
             identities=("mean at D = 1: ½ p q f′(√p)",),
         )
 
-    def breaks(self, problem: Problem) -> Tensor:
+    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where b jumps: u = √p."""
-        return problem.distribution.mean.sqrt()
+        return {MAIN: [problem.distribution.mean.sqrt()]}
 
     def rows(self, draw: Draw) -> Tensor:
         """f′(h) b ½ √p q."""

@@ -1,0 +1,44 @@
+"""From an estimator and a draw to gradient estimates of the parameters, for each number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Estimator, JointEstimator, RowEstimator
+
+
+def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Iterator[Tensor]:
+    """Gradient estimates [R, P], one for each N of `samples` (increasing).
+
+    Independent rows are computed once, for the largest N, and averaged over their first N; a joint estimator is asked
+    for each N. Raises TypeError and ValueError where an estimator returns something else than it promises.
+    """
+    project, event = draw.problem.project, draw.distribution.event
+    if isinstance(estimator, JointEstimator):
+        for N in samples:
+            yield project(_checked(estimator.joint(draw, N), (draw.R, *event), draw))
+        return
+    if not isinstance(estimator, RowEstimator):
+        raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")
+    rows = _checked(estimator.rows(draw), (draw.R, draw.N, *event), draw)
+    if draw.N == 1:
+        yield project(rows[:, 0])
+        return
+    total, done = None, 0
+    for N in samples:
+        piece = rows[:, done] if done + 1 == N else rows[:, done:N].sum(1)
+        total, done = piece if total is None else total + piece, N
+        yield project(total / N)
+
+
+def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:
+    if not isinstance(gradient, Tensor):
+        raise TypeError(f"the estimator returned a {type(gradient).__name__}, not a tensor")
+    if gradient.shape != shape:
+        raise ValueError(f"the estimator returned shape {list(gradient.shape)}, not {list(shape)}")
+    if gradient.dtype != draw.distribution.logits.dtype:
+        raise ValueError(f"the estimator returned {gradient.dtype}, not {draw.distribution.logits.dtype}")
+    return gradient.detach() if gradient.requires_grad else gradient

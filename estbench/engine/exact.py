@@ -1,0 +1,229 @@
+"""Exact moments: the unchanged estimator code, fed weighted draws.
+
+An estimator that depends on the samples alone is fed all joint states (N-tuples of them, where they are few); one that
+is piecewise smooth in its noise, at D = 1, is fed quadrature nodes for that noise given z. No formula of any estimator
+stands here: what an estimator needs is read from its facts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estbench.distributions import Bernoulli
+from estbench.draws import MAIN, Draw
+from estbench.engine.estimate import estimates
+from estbench.engine.quadrature import Nodes, lomax, nodes, product
+from estbench.estimators.base import Broken, Estimator, RowEstimator
+from estbench.moments import SCALARS, Floats, moments
+from estbench.problem import Problem
+
+MAX_TUPLES = 2**16
+_CHUNK = 2**16
+_LEVELS = {0: (1,), 1: (64, 128, 256, 512, 1024, 2048), 2: (32, 64, 128, 256, 512), 3: (24, 48, 96), 4: (12, 24, 48)}
+_GOAL = 1e-11
+
+
+class Unavailable(Exception):  # noqa: N818 - it is an answer, not a failure
+    """Why exact moments cannot be had for a cell."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Exact moments of an estimator at N samples: one packed record of total weight 1, how, and how exactly.
+
+    `error` is the larger relative change of bias and variance when the nodes were last doubled; 0 for enumeration.
+    What the record cannot say (cosines of a mean of rows known only by their moments) is NaN.
+    """
+
+    packed: Floats
+    route: str
+    error: float
+
+
+def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
+    """Exact moments of one cell; `Unavailable` with the reason where there are none."""
+    facts = estimator.facts
+    if problem.true is None:
+        raise Unavailable(f"the exact gradient is not known: {problem.n_states} joint states")
+    if facts.exact == "none":
+        raise Unavailable("no exact moments: not a function of z alone, nor smooth in few uniforms")
+    N = samples
+    if not (facts.noise or facts.exact == "smooth") and problem.n_states**N <= MAX_TUPLES:
+        return Exact(_enumerated(problem, estimator, N), "enumeration", 0.0)
+    if N > 1:
+        if not isinstance(estimator, RowEstimator):
+            raise Unavailable(f"{problem.n_states}^{N} tuples of joint states are more than {MAX_TUPLES}")
+        one = exact(problem, estimator, 1)
+        return replace(one, packed=_of_mean(one.packed, N))
+    if facts.exact == "z":
+        raise Unavailable(f"{problem.n_states} joint states are more than {MAX_TUPLES}")
+    return _integrated(problem, estimator)
+
+
+def _enumerated(problem: Problem, estimator: Estimator, N: int) -> Floats:
+    """All N-tuples of joint states with their probabilities."""
+    d, M = problem.distribution, problem.n_states
+    states, log_prob = d.states(), d.log_prob(d.states())
+    total = np.zeros((1, len(SCALARS) + 3 * problem.parameters))
+    for start in range(0, M**N, _CHUNK):
+        index = torch.arange(start, min(start + _CHUNK, M**N)).unsqueeze(1) // M ** torch.arange(N) % M  # [R, N]
+        draw = Draw(problem, len(index), N, z=states[index], weights=log_prob[index].sum(1).exp())
+        total += _weighted(problem, estimator, draw)
+    return total
+
+
+def _weighted(problem: Problem, estimator: Estimator, draw: Draw) -> Floats:
+    (estimate,) = estimates(estimator, draw, [draw.N])
+    packed: Floats = moments(estimate.unsqueeze(0), problem.true, draw.weights).numpy()
+    return packed
+
+
+def _of_mean(packed: Floats, N: int) -> Floats:
+    """The record of a mean of N independent rows from that of one row: the same mean, variance/N, the rest unknown."""
+    s1, s2 = _first(packed), _second(packed)
+    return _record(s1, (s2 - s1**2) / N)
+
+
+def _first(packed: Floats) -> Floats:
+    return packed[:, len(SCALARS) :][:, : (packed.shape[1] - len(SCALARS)) // 3]
+
+
+def _second(packed: Floats) -> Floats:
+    P = (packed.shape[1] - len(SCALARS)) // 3
+    return packed[:, len(SCALARS) + P :][:, :P]
+
+
+def _record(s1: Floats, variance: Floats) -> Floats:
+    """A record of weight 1 that knows the mean and the variance of each coordinate and nothing else."""
+    s2 = variance + s1**2
+    packed = np.full((1, len(SCALARS) + 3 * s1.shape[1]), np.nan)
+    packed[:, SCALARS.index("n")], packed[:, SCALARS.index("non_finite")] = 1.0, 0.0
+    packed[:, SCALARS.index("y1")] = s2.sum()
+    packed[:, len(SCALARS) :] = np.concatenate((s1, s2, np.full_like(s1, np.nan)), axis=1)
+    return packed
+
+
+def _integrated(problem: Problem, estimator: Estimator) -> Exact:
+    """Quadrature over the noise given each class of the one variable; nodes are doubled until nothing moves."""
+    if problem.D > 1:
+        raise Unavailable("noise is integrated for one variable only")
+    if problem.distribution.classes > 4:
+        raise Unavailable("noise is integrated for at most 4 classes")
+    facts = estimator.facts
+    integrand = Integrand(problem, estimator)
+    parts: list[tuple[str, ...]] = [(s,) for s in facts.noise] if facts.additive else [facts.noise]
+    axes = max(sum(integrand.axes(stream) for stream in part) for part in parts)
+    if axes not in _LEVELS:
+        raise Unavailable(f"{axes} uniforms are too many to integrate over")
+    before, packed, error = None, np.empty(0), math.inf
+    for n in _LEVELS[axes]:
+        packed = integrand.moments(parts, n)
+        if before is not None:
+            error = _change(before, packed, problem)
+            if error < _GOAL:
+                break
+        before = packed
+    return Exact(packed, "quadrature", 0.0 if axes == 0 else error)
+
+
+def _change(before: Floats, after: Floats, problem: Problem) -> float:
+    """The larger relative change of the bias (against ‖g‖ where it is next to nothing) and of the variance."""
+    assert problem.true is not None
+    size, bias = float(problem.true.norm()), float(np.linalg.norm(_first(after)))
+    moved = float(np.linalg.norm(_first(after) - _first(before))) / max(bias if bias > 1e-6 * size else size, 1e-300)
+    old, new = (float((_second(p) - _first(p) ** 2).sum()) for p in (before, after))
+    return max(moved, abs(new - old) / max(abs(new), 1e-300)) if abs(new) > 1e-20 * size**2 else moved
+
+
+class Integrand:
+    """The noise of one variable as axes of uniforms, given its class."""
+
+    def __init__(self, problem: Problem, estimator: Estimator) -> None:
+        inner = estimator.facts.inner
+        self.problem, self.inner = problem, inner
+        self.estimator = replace(estimator, inner=1) if inner > 1 else estimator  # type: ignore[type-var] # pydantic's
+        self.breaks = estimator.breaks(problem) if isinstance(estimator, Broken) else {}
+        self.facts = self.estimator.facts
+
+    def axes(self, stream: str) -> int:
+        """The number of uniforms that the stream amounts to."""
+        if stream == MAIN or stream.startswith("redraw/"):
+            d = self.problem.distribution
+            return 1 if isinstance(d, Bernoulli) else d.classes - 1 + (self.facts.scale and stream == MAIN)
+        return len(self.breaks[stream])
+
+    def moments(self, parts: list[tuple[str, ...]], n: int) -> Floats:
+        """The packed record over all classes, with n nodes on every smooth piece."""
+        P = self.problem.distribution.marginals[0]
+        total = np.zeros((1, len(SCALARS) + 3 * self.problem.parameters))
+        s1, given = [], []
+        for k in range(len(P)):
+            records = [self._given(k, part, n) for part in parts]
+            if len(parts) == 1 and self.inner == 1:
+                total += float(P[k]) * records[0]
+                continue
+            fixed = _first(self._given(k, (), n)) if len(parts) > 1 else 0.0
+            s1.append(sum(_first(r) for r in records) - (len(parts) - 1) * fixed)
+            given.append(sum(_second(r) - _first(r) ** 2 for r in records) / self.inner)
+        if not s1:
+            return total
+        weight = P.numpy()[:, None]
+        first, within = np.concatenate(s1), np.concatenate(given)
+        mean = (weight * first).sum(0, keepdims=True)
+        return _record(mean, (weight * (within + (first - mean) ** 2)).sum(0, keepdims=True))
+
+    def _given(self, k: int, part: tuple[str, ...], n: int) -> Floats:
+        """The record given class k, over the streams of `part`; all other streams stand still at one node."""
+        d = self.problem.distribution
+        z = d.replace(torch.zeros(1, *d.event, dtype=torch.float64), 0, k)
+        streams = self.estimator.facts.noise
+        axes = [self._axes(stream, k, n) if stream in part else self._still(stream, k) for stream in streams]
+        total = np.zeros((1, len(SCALARS) + 3 * self.problem.parameters))
+        for points in product([axis for own in axes for axis in own], _CHUNK):
+            left = iter(points)
+            noise = {
+                stream: self._noise(stream, k, [next(left) for _ in own])
+                for stream, own in zip(streams, axes, strict=True)
+            }
+            weight = torch.stack([axis.weight for axis in points]).prod(0) if points else torch.ones(1).double()
+            M = len(weight)
+            draw = Draw(self.problem, M, 1, z=z.expand(M, 1, *d.event).contiguous(), noise=noise, weights=weight)
+            total += _weighted(self.problem, self.estimator, draw)
+        return total
+
+    def _still(self, stream: str, k: int) -> list[Nodes]:
+        axes = self._axes(stream, k, 1)
+        return [Nodes(axis.u[:1], axis.complement[:1], torch.ones_like(axis.u[:1])) for axis in axes]
+
+    def _axes(self, stream: str, k: int, n: int) -> list[Nodes]:
+        """The axes of a stream given class k, with weights summing to 1 each."""
+        d = self.problem.distribution
+        breaks = self.breaks.get(stream, [])
+        if stream == MAIN and isinstance(d, Bernoulli):
+            p = float(d.mean)
+            low, high = (0.0, p) if k == 1 else (p, 1.0)
+            points = torch.cat([torch.stack((d.mean, d.q)).flatten(), *(b.flatten() for b in breaks)])
+            axis = nodes(low, high, points, n)
+            return [replace(axis, weight=axis.weight / axis.weight.sum())]
+        none = torch.empty(0)
+        return [nodes(0.0, 1.0, breaks[a] if a < len(breaks) else none, n) for a in range(self.axes(stream))]
+
+    def _noise(self, stream: str, k: int, axes: list[Nodes]) -> Tensor:
+        """The noise [M, 1, …] that the estimator reads, from the uniforms of its axes."""
+        d = self.problem.distribution
+        u = torch.stack([a.u for a in axes], -1).unsqueeze(1)  # [M, 1, axes]
+        if isinstance(d, Bernoulli) or not (stream == MAIN or stream.startswith("redraw/")):
+            return u
+        e = torch.zeros(len(u), 1, 1, d.classes, dtype=torch.float64)
+        others = [i for i in range(d.classes) if i != k]
+        if stream == MAIN and self.facts.scale:
+            e[:, 0, 0, others] = torch.stack([axis.exponential for axis in axes[:-1]], -1)
+            return e + d.mean * axes[-1].exponential.view(-1, 1, 1, 1)
+        e[:, 0, 0, others] = lomax(axes)
+        # The winner's e_k/π_k is the least of all e_i/π_i, and what the others exceed it by is exponential again.
+        return e + (d.mean if stream == MAIN else d.replace(torch.zeros_like(d.logits), 0, k))
