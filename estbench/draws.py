@@ -99,6 +99,10 @@ class Draw:
         if z is not None:
             self.z = z
 
+    def again(self) -> Draw:
+        """A draw of the same base noise, with nothing derived from it yet."""
+        return Draw(self.problem, self.R, self.N, streams=self._streams, shard=self.shard, noise=self._noise)
+
     def uniform(self, name: str, *shape: int, per_replicate: bool = False) -> Tensor:
         """Uniforms of a named stream: [R, N, *shape], or [R, *shape] where the replicate needs but one."""
         if name not in self._noise:
@@ -116,8 +120,8 @@ class Draw:
         if isinstance(self.distribution, Bernoulli):
             return self.uniform(name, *self.distribution.event)
         if name not in self._exponentials:
-            given = name in self._noise  # quadrature supplies the exponentials themselves
             e = self.uniform(name, *self.distribution.event)
+            given = self._streams is None  # quadrature gives exponentials as such
             self._exponentials[name] = e if given else torch.log(e).neg_()
         return self._exponentials[name]
 

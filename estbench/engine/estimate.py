@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Estimator, JointEstimator, RowEstimator
+from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
+from estbench.problem import Problem
 
 
 def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Iterator[Tensor]:
@@ -32,6 +33,11 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Itera
         piece = rows[:, done] if done + 1 == N else rows[:, done:N].sum(1)
         total, done = piece if total is None else total + piece, N
         yield project(total / N)
+
+
+def truth(problem: Problem, estimator: Estimator) -> Tensor | None:
+    """What an estimator is measured against, [P]: the exact gradient, or that of an expectation of its own."""
+    return estimator.reference(problem) if isinstance(estimator, Referenced) else problem.true
 
 
 def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
-from estbench.engine.estimate import estimates
+from estbench.engine.estimate import estimates, truth
 from estbench.engine.quadrature import Nodes, lomax, nodes, product
 from estbench.estimators.base import Broken, Estimator, RowEstimator
 from estbench.moments import SCALARS, Floats, moments
@@ -47,14 +47,14 @@ class Exact:
 
 def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
     """Exact moments of one cell; `Unavailable` with the reason where there are none."""
-    facts = estimator.facts
-    if problem.true is None:
+    facts, true = estimator.facts, truth(problem, estimator)
+    if true is None:
         raise Unavailable(f"the exact gradient is not known: {problem.n_states} joint states")
     if facts.exact == "none":
         raise Unavailable("no exact moments: not a function of z alone, nor smooth in few uniforms")
     N = samples
     if not (facts.noise or facts.exact == "smooth") and problem.n_states**N <= MAX_TUPLES:
-        return Exact(_enumerated(problem, estimator, N), "enumeration", 0.0)
+        return Exact(_enumerated(problem, estimator, N, true), "enumeration", 0.0)
     if N > 1:
         if not isinstance(estimator, RowEstimator):
             raise Unavailable(f"{problem.n_states}^{N} tuples of joint states are more than {MAX_TUPLES}")
@@ -62,10 +62,10 @@ def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
         return replace(one, packed=_of_mean(one.packed, N))
     if facts.exact == "z":
         raise Unavailable(f"{problem.n_states} joint states are more than {MAX_TUPLES}")
-    return _integrated(problem, estimator)
+    return _integrated(problem, estimator, true)
 
 
-def _enumerated(problem: Problem, estimator: Estimator, N: int) -> Floats:
+def _enumerated(problem: Problem, estimator: Estimator, N: int, true: Tensor) -> Floats:
     """All N-tuples of joint states with their probabilities."""
     d, M = problem.distribution, problem.n_states
     states, log_prob = d.states(), d.log_prob(d.states())
@@ -73,13 +73,13 @@ def _enumerated(problem: Problem, estimator: Estimator, N: int) -> Floats:
     for start in range(0, M**N, _CHUNK):
         index = torch.arange(start, min(start + _CHUNK, M**N)).unsqueeze(1) // M ** torch.arange(N) % M  # [R, N]
         draw = Draw(problem, len(index), N, z=states[index], weights=log_prob[index].sum(1).exp())
-        total += _weighted(problem, estimator, draw)
+        total += _weighted(estimator, draw, true)
     return total
 
 
-def _weighted(problem: Problem, estimator: Estimator, draw: Draw) -> Floats:
+def _weighted(estimator: Estimator, draw: Draw, true: Tensor) -> Floats:
     (estimate,) = estimates(estimator, draw, [draw.N])
-    packed: Floats = moments(estimate.unsqueeze(0), problem.true, draw.weights).numpy()
+    packed: Floats = moments(estimate.unsqueeze(0), true, draw.weights).numpy()
     return packed
 
 
@@ -108,14 +108,14 @@ def _record(s1: Floats, variance: Floats) -> Floats:
     return packed
 
 
-def _integrated(problem: Problem, estimator: Estimator) -> Exact:
+def _integrated(problem: Problem, estimator: Estimator, true: Tensor) -> Exact:
     """Quadrature over the noise given each class of the one variable; nodes are doubled until nothing moves."""
     if problem.D > 1:
         raise Unavailable("noise is integrated for one variable only")
     if problem.distribution.classes > 4:
         raise Unavailable("noise is integrated for at most 4 classes")
     facts = estimator.facts
-    integrand = Integrand(problem, estimator)
+    integrand = Integrand(problem, estimator, true)
     parts: list[tuple[str, ...]] = [(s,) for s in facts.noise] if facts.additive else [facts.noise]
     axes = max(sum(integrand.axes(stream) for stream in part) for part in parts)
     if axes not in _LEVELS:
@@ -124,17 +124,16 @@ def _integrated(problem: Problem, estimator: Estimator) -> Exact:
     for n in _LEVELS[axes]:
         packed = integrand.moments(parts, n)
         if before is not None:
-            error = _change(before, packed, problem)
+            error = _change(before, packed, float(true.norm()))
             if error < _GOAL:
                 break
         before = packed
     return Exact(packed, "quadrature", 0.0 if axes == 0 else error)
 
 
-def _change(before: Floats, after: Floats, problem: Problem) -> float:
+def _change(before: Floats, after: Floats, size: float) -> float:
     """The larger relative change of the bias (against ‖g‖ where it is next to nothing) and of the variance."""
-    assert problem.true is not None
-    size, bias = float(problem.true.norm()), float(np.linalg.norm(_first(after)))
+    bias = float(np.linalg.norm(_first(after)))
     moved = float(np.linalg.norm(_first(after) - _first(before))) / max(bias if bias > 1e-6 * size else size, 1e-300)
     old, new = (float((_second(p) - _first(p) ** 2).sum()) for p in (before, after))
     return max(moved, abs(new - old) / max(abs(new), 1e-300)) if abs(new) > 1e-20 * size**2 else moved
@@ -143,9 +142,9 @@ def _change(before: Floats, after: Floats, problem: Problem) -> float:
 class Integrand:
     """The noise of one variable as axes of uniforms, given its class."""
 
-    def __init__(self, problem: Problem, estimator: Estimator) -> None:
+    def __init__(self, problem: Problem, estimator: Estimator, true: Tensor) -> None:
         inner = estimator.facts.inner
-        self.problem, self.inner = problem, inner
+        self.problem, self.true, self.inner = problem, true, inner
         self.estimator = replace(estimator, inner=1) if inner > 1 else estimator  # type: ignore[type-var] # pydantic's
         self.breaks = estimator.breaks(problem) if isinstance(estimator, Broken) else {}
         self.facts = self.estimator.facts
@@ -193,7 +192,7 @@ class Integrand:
             weight = torch.stack([axis.weight for axis in points]).prod(0) if points else torch.ones(1).double()
             M = len(weight)
             draw = Draw(self.problem, M, 1, z=z.expand(M, 1, *d.event).contiguous(), noise=noise, weights=weight)
-            total += _weighted(self.problem, self.estimator, draw)
+            total += _weighted(self.estimator, draw, self.true)
         return total
 
     def _still(self, stream: str, k: int) -> list[Nodes]:

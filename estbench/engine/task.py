@@ -1,0 +1,238 @@
+"""Tasks: pieces of work that any process can do from their description alone, and that answer in records."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache, reduce
+from statistics import median
+from typing import Any
+
+import torch
+
+from estbench import catalog
+from estbench.draws import Draw, Streams
+from estbench.engine.estimate import estimates, truth
+from estbench.engine.exact import Unavailable, exact
+from estbench.estimators.base import Estimator, Fitted, Referenced
+from estbench.moments import merge, moments
+from estbench.plan import Layout, ProblemSpec
+from estbench.problem import Evaluations, Problem, make
+from estbench.store import encode
+
+Record = dict[str, Any]
+_TIMINGS = 3
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of one estimator with its options (the temperature among them): sample count → cell key.
+
+    `fitted` are the numbers of its fields that fitting has found.
+    """
+
+    name: str
+    options: tuple[tuple[str, Any], ...]
+    cells: tuple[tuple[int, str], ...]
+    fitted: tuple[tuple[str, Any], ...] = ()
+
+    def estimator(self) -> Estimator:
+        """The frozen estimator."""
+        return catalog.build(catalog.estimator_class(self.name), dict(self.options) | dict(self.fitted))
+
+    @property
+    def key(self) -> str:
+        """What its fit is recorded under: the key of its cell with the fewest samples."""
+        return self.cells[0][1]
+
+
+@lru_cache(maxsize=8)
+def problem_of(spec: ProblemSpec, device: str) -> Problem:
+    """The problem of a spec, kept: its oracle constants are computed once in each process."""
+    objective = catalog.build(catalog.objective_class(spec.objective), dict(spec.objective_options))
+    return make(objective, torch.tensor(spec.logits, dtype=torch.float64, device=device), spec.tie)
+
+
+def reason(error: Exception) -> str:
+    """An error as the reason why a cell failed."""
+    return f"{type(error).__name__}: {error}"
+
+
+@lru_cache(maxsize=256)
+def truth_of(spec: ProblemSpec, group: Group, device: str) -> torch.Tensor | None:
+    """The truth of a group, kept: one of its own may take a quadrature."""
+    return truth(problem_of(spec, device), group.estimator())
+
+
+@dataclass(frozen=True)
+class CostTask:
+    """What is known about a problem and its cells before anything is sampled.
+
+    `problem`: the exact gradient and how it was found. `cost`, for each cell: evaluations of f and ∇f for one estimate,
+    counted on a draw of its own (sharing would hide them); the seconds an estimate takes when nothing is shared, the
+    median over some draws of `replicates`; and the gradient it is measured against, where that is one of its own.
+    """
+
+    spec: ProblemSpec
+    groups: tuple[Group, ...]
+    seed: int
+    replicates: int
+    device: str = "cpu"
+
+    def perform(self) -> list[Record]:
+        """One `problem` record, and a `cost` or a `failed` record for each cell."""
+        problem = problem_of(self.spec, self.device)
+        true = None if problem.true is None else encode(problem.true.cpu().numpy())
+        records: list[Record] = [{"kind": "problem", "key": self.spec.id, "true": true, "route": problem.route}]
+        for group in self.groups:
+            try:
+                if problem.true is not None and not bool(problem.true.isfinite().all()):
+                    raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
+                records += self._costs(group, problem)
+            except Exception as error:
+                records += [{"kind": "failed", "key": key, "reason": reason(error)} for _, key in group.cells]
+        return records
+
+    def _costs(self, group: Group, problem: Problem) -> list[Record]:
+        records = []
+        own = isinstance(group.estimator(), Referenced)
+        reference = truth_of(self.spec, group, self.device) if own else None
+        for N, keys in itertools.groupby(group.cells, key=lambda cell: cell[0]):
+            f, df = self._evaluations(group.estimator(), problem, N)
+            cost = {"kind": "cost", "f": f, "df": df, "seconds": self._seconds(group.estimator(), problem, N)}
+            if reference is not None:
+                cost["reference"] = encode(reference.cpu().numpy())
+            records += [cost | {"key": key} for _, key in keys]
+        return records
+
+    def _evaluations(self, estimator: Estimator, problem: Problem, N: int) -> tuple[int, int]:
+        counting = replace(problem, evaluations=Evaluations())
+        streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
+        list(estimates(estimator, Draw(counting, 1, N, streams=streams), [N]))
+        return counting.evaluations.f, counting.evaluations.df
+
+    def _seconds(self, estimator: Estimator, problem: Problem, N: int) -> float:
+        streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
+        rows = max(1, self.replicates // N)
+        draw = Draw(problem, rows, N, streams=streams)
+        list(estimates(estimator, draw, [N]))  # makes the noise, and warms up
+        seconds = []
+        for _ in range(_TIMINGS):
+            alone = draw.again()
+            start = time.perf_counter()
+            list(estimates(estimator, alone, [N]))
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+            seconds.append((time.perf_counter() - start) / rows)
+        return median(seconds)
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Monte Carlo moments of groups of cells of one problem over some shards.
+
+    Small shards are computed at once; a shard of more than `layout.block_rows` replicates is computed block by block.
+    """
+
+    spec: ProblemSpec
+    groups: tuple[Group, ...]
+    seed: int
+    samples: int
+    layout: Layout
+    first: int
+    shards: int
+    device: str = "cpu"
+
+    def perform(self) -> list[Record]:
+        """A `job` record of all cells, and a `failed` record for each cell that failed."""
+        problem = problem_of(self.spec, self.device)
+        streams = Streams(self.seed, self.spec.id, range(self.first, self.first + self.shards), self.device)
+        blocks: dict[str, list[torch.Tensor]] = {key: [] for group in self.groups for _, key in group.cells}
+        failed: dict[str, str] = {}
+        for rows in self._rows():
+            draw = Draw(problem, self.shards * rows, self.samples, streams=streams, shard=rows)
+            for group in self.groups:
+                if any(key in failed for _, key in group.cells):
+                    continue
+                try:
+                    for (_, key), block in zip(group.cells, self._moments(group, draw), strict=True):
+                        blocks[key].append(block)
+                except Exception as error:
+                    failed |= {key: reason(error) for _, key in group.cells}
+        cells = {
+            key: {"moments": encode(reduce(merge, (b.cpu().numpy() for b in packed)))}
+            for key, packed in blocks.items()
+            if key not in failed
+        }
+        job: Record = {"kind": "job", "key": f"{self.spec.id}/{self.first}", "cells": cells}
+        return [job] * bool(cells) + [{"kind": "failed", "key": key, "reason": why} for key, why in failed.items()]
+
+    def _rows(self) -> list[int]:
+        """The replicates of each shard that are computed at once, block after block."""
+        n, rows = self.layout.shard_size, self.layout.block_rows
+        return [min(rows, n - start) for start in range(0, n, rows)]
+
+    def _moments(self, group: Group, draw: Draw) -> Iterator[torch.Tensor]:
+        true = truth_of(self.spec, group, self.device)
+        for estimate in estimates(group.estimator(), draw, [N for N, _ in group.cells]):
+            yield moments(estimate.view(self.shards, -1, estimate.shape[-1]), true)
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """The fitting of one group, on a stream of its own."""
+
+    spec: ProblemSpec
+    group: Group
+    seed: int
+    device: str = "cpu"
+
+    def perform(self) -> list[Record]:
+        """A `fit` record: the fitted fields, and the evaluations and seconds it cost; `failed` records otherwise."""
+        problem = replace(problem_of(self.spec, self.device), evaluations=Evaluations())
+        estimator = self.group.estimator()
+        assert isinstance(estimator, Fitted)
+        streams = Streams(self.seed, f"{self.spec.id}/fit", range(1), self.device)
+        start = time.perf_counter()
+        try:
+            draw = Draw(problem, estimator.n_fit, estimator.facts.min_samples, streams=streams)
+            frozen = estimator.fit(problem, draw)
+        except Exception as error:
+            return [{"kind": "failed", "key": key, "reason": f"fit: {reason(error)}"} for _, key in self.group.cells]
+        new = {f.name: getattr(frozen, f.name) for f in fields(frozen)}  # type: ignore[arg-type] # a dataclass, by contract
+        old = {f.name: getattr(estimator, f.name) for f in fields(estimator)}  # type: ignore[arg-type] # likewise
+        found = {name: value for name, value in new.items() if value != old[name]}
+        counts = problem.evaluations
+        spent = time.perf_counter() - start
+        return [
+            {"kind": "fit", "key": self.group.key, "fields": found, "f": counts.f, "df": counts.df, "seconds": spent}
+        ]
+
+
+@dataclass(frozen=True)
+class ExactTask:
+    """Exact moments of one group of cells."""
+
+    spec: ProblemSpec
+    group: Group
+
+    def perform(self) -> list[Record]:
+        """An `exact` record for each cell: its moments, or the reason why there are none."""
+        records = []
+        problem = problem_of(self.spec, "cpu")
+        for N, key in self.group.cells:
+            try:
+                x = exact(problem, self.group.estimator(), N)
+                found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
+            except Unavailable as why:
+                found = {"reason": str(why)}
+            except Exception as error:
+                records.append({"kind": "failed", "key": key, "reason": reason(error)})
+                continue
+            records.append({"kind": "exact", "key": key, **found})
+        return records
+
+
+Task = CostTask | FitTask | ExactTask | ShardTask
