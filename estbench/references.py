@@ -47,7 +47,7 @@ REFERENCES: dict[str, Reference] = {
         "1308.3432",
     ),
     "hinton2012": Reference(
-        "Hinton, Geoffrey", 2012, "Neural networks for machine learning, lecture 9c", "Coursera video lectures"
+        "Hinton, Geoffrey", 2012, "Neural networks for machine learning", "Coursera video lectures"
     ),
     "chung2017": Reference(
         "Chung, Junyoung and Ahn, Sungjin and Bengio, Yoshua",
@@ -66,7 +66,8 @@ REFERENCES: dict[str, Reference] = {
     "salimans2014": Reference(
         "Salimans, Tim and Knowles, David A.",
         2014,
-        "On using control variates with stochastic approximation for variational Bayes",
+        "On using control variates with stochastic approximation for variational Bayes and its connection to "
+        "stochastic linear regression",
         "arXiv",
         "1401.1022",
     ),
@@ -126,7 +127,10 @@ REFERENCES: dict[str, Reference] = {
         "2304.08612",
     ),
     "shekhovtsov2023": Reference(
-        "Shekhovtsov, Alexander", 2023, "Cold analysis of Rao-Blackwellized straight-through Gumbel-Softmax", "ICML"
+        "Shekhovtsov, Alexander",
+        2023,
+        "Cold analysis of Rao-Blackwellized straight-through Gumbel-Softmax gradient estimator",
+        "ICML",
     ),
     "fan2022": Reference(
         "Fan, Ting-Han and Chi, Ta-Chung and Rudnicky, Alexander I. and Ramadge, Peter J.",
@@ -136,7 +140,10 @@ REFERENCES: dict[str, Reference] = {
         "2206.07235",
     ),
     "hooper2026": Reference(
-        "Hooper and Shekhovtsov, Alexander", 2026, "Minimum-variance straight-through estimators", "AISTATS"
+        "Hooper, James and Shekhovtsov, Alexander",
+        2026,
+        "Generalized and optimal straight-through estimators",
+        "AISTATS",
     ),
     "pervez2020": Reference(
         "Pervez, Adeel and Cohen, Taco and Gavves, Efstratios",
@@ -307,7 +314,8 @@ REFERENCES: dict[str, Reference] = {
     "mckay1979": Reference(
         "McKay, Michael D. and Beckman, Richard J. and Conover, William J.",
         1979,
-        "A comparison of three methods for selecting values of input variables in the analysis of output",
+        "A comparison of three methods for selecting values of input variables in the analysis of output from a "
+        "computer code",
         "Technometrics 21(2)",
     ),
 }
