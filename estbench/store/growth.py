@@ -1,0 +1,137 @@
+"""What may be added to a run: cells and replicates. All else decides the draws, and makes it another run.
+
+A resolved config is JSON: name, seed, replicates, precision, level, delta, and the lists samples, temperatures,
+methods, problems, estimators, whose order means nothing. An estimator is known by its name and options; its label may
+change at will, as the level and δ of the report may.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from estbench.store.records import Json, canonical
+
+_LISTS = {"samples", "temperatures", "methods", "problems", "estimators"}
+_REPORTED = {"level", "delta"}  # no draw and no moment depends on these
+
+
+def config_hash(config: Json) -> str:
+    """SHA-256 of a resolved config, whatever the order of its keys and lists."""
+    return hashlib.sha256(canonical(_sorted(config))).hexdigest()
+
+
+def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
+    """Why the run of manifest `old` cannot go on as that of `new`, a sentence for each reason; empty if it can.
+
+    `any_version` lets the versions of estbench and torch differ, and with them the last bits.
+    """
+    a, b = old["config"], new["config"]
+    reasons = [_change(key, old.get(key), new.get(key)) for key in ("seed", "layout", "device", "dtype")]
+    if not any_version:
+        for package in ("estbench", "torch"):
+            was, now = (manifest.get("versions", {}).get(package) for manifest in (old, new))
+            reasons.append(_change(f"version of {package}", was, now, "the last bits may differ"))
+    for key in sorted((a.keys() | b.keys()) - _LISTS - _REPORTED - {"replicates"}):
+        reasons.append(_change(key, a.get(key), b.get(key)))
+    for key in sorted(_LISTS - {"estimators"}):
+        if lost := _lost(a[key], b[key]):
+            reasons.append(f"{key}: removed or changed: {', '.join(map(shown, lost))}")
+    was, now = (max(config["samples"], default=None) for config in (a, b))
+    reasons.append(_change("largest of samples", was, now, "the largest N decides the draws"))
+    if b["replicates"] < a["replicates"]:
+        reasons.append(f"replicates: there are {a['replicates']} already, now fewer are asked for: {b['replicates']}")
+    kept_estimators = _estimators(b)
+    for name, (entry, temperatures) in _estimators(a).items():
+        if name not in kept_estimators:
+            reasons.append(f"estimators: removed or changed: {shown(entry)}")
+        elif lost := _lost(_lost(temperatures, kept_estimators[name][1]), _lost(a["temperatures"], b["temperatures"])):
+            reasons.append(f"estimators: {shown(entry['name'])} without the temperatures {', '.join(map(shown, lost))}")
+    return list(dict.fromkeys(filter(None, reasons)))
+
+
+def union(a: Json, b: Json) -> Json:
+    """The config with the cells and replicates of both; all else as in `a`."""
+    both = a | {"replicates": max(a["replicates"], b["replicates"])}
+    for key in _LISTS - {"estimators"}:
+        both[key] = [*a[key], *_lost(b[key], a[key])]
+    estimators = _estimators(a)
+    for name, (entry, temperatures) in _estimators(b).items():
+        twin, known_temperatures = estimators.get(name, (entry, []))
+        all_temperatures = sorted({*known_temperatures, *temperatures})
+        if any(own.get("temperatures") is not None for own in (twin, entry)):  # else they follow those of the config
+            twin = twin | {"temperatures": all_temperatures}
+        estimators[name] = (twin, all_temperatures)
+    both["estimators"] = [entry for entry, _ in estimators.values()]
+    return both
+
+
+def diff(old: Json, new: Json, old_name: str, new_name: str) -> str:
+    """Unified diff of two configs: a line for each key, and for each problem and estimator."""
+
+    def lines(config: Json) -> Iterator[str]:
+        for key, value in sorted(_sorted(config).items()):
+            if key in ("problems", "estimators"):
+                yield f"{key}:"
+                yield from (f"- {shown(entry)}" for entry in value)
+            else:
+                yield f"{key}: {shown(value)}"
+
+    return "\n".join(difflib.unified_diff([*lines(old)], [*lines(new)], old_name, new_name, n=1, lineterm=""))
+
+
+def frozen(value: Any) -> Any:
+    """A hashable twin of JSON data, equal where they are equal (as 1 and 1.0 are)."""
+    if isinstance(value, dict):
+        return frozenset((key, frozen(entry)) for key, entry in value.items())
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def shown(value: Any) -> str:
+    """JSON for a message: without control characters, and long vectors by their length and hash."""
+    return json.dumps(_shortened(value), sort_keys=True)
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple) and len(value) > 16:
+        return f"{len(value)} entries, sha256 {hashlib.sha256(canonical(value)).hexdigest()[:8]}"
+    return [_shortened(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _change(name: str, was: Any, now: Any, why: str = "") -> str:
+    if frozen(was) == frozen(now):
+        return ""
+    return f"{name}: was {shown(was)}, now {shown(now)}" + (f" ({why})" if why else "")
+
+
+def _lost(old: list[Any], new: list[Any]) -> list[Any]:
+    kept = {frozen(entry) for entry in new}
+    return [entry for entry in old if frozen(entry) not in kept]
+
+
+def _sorted(config: Json) -> Json:
+    ordered = config | {key: sorted(config[key]) for key in ("samples", "temperatures", "methods")}
+    estimators = [
+        entry | ({"temperatures": sorted(entry["temperatures"])} if entry.get("temperatures") else {})
+        for entry in config["estimators"]
+    ]
+    return ordered | {
+        "problems": sorted(config["problems"], key=canonical),
+        "estimators": sorted(estimators, key=canonical),
+    }
+
+
+def _estimators(config: Json) -> dict[tuple[str, Any], tuple[Json, list[float]]]:
+    """(name, options) → the entry, and the temperatures that it is to be run at."""
+    found: dict[tuple[str, Any], tuple[Json, list[float]]] = {}
+    for entry in config["estimators"]:
+        name = (entry["name"], frozen(entry["options"]))
+        _, others = found.get(name, (entry, []))
+        own = entry.get("temperatures")
+        found[name] = (entry, [*others, *(config["temperatures"] if own is None else own)])
+    return found

@@ -1,0 +1,73 @@
+"""The manifest: what is run, once and not per row. Written whole, with a checksum, and again if the run grows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from estbench.errors import ResultsError, UsageError
+from estbench.store.files import check_regular, explained, write_atomically
+from estbench.store.growth import compatible, config_hash, diff, frozen, shown
+from estbench.store.records import Json, canonical, checksum
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder has a manifest of this program, be it damaged."""
+    path = folder / MANIFEST
+    with explained(path, "read the manifest"):
+        return path.is_file() and b'"config_hash"' in path.read_bytes()
+
+
+def read_manifest(folder: Path) -> Json:
+    """The manifest of a run folder; ResultsError if there is none, or not just as it was written."""
+    path = folder / MANIFEST
+    with explained(path, "read the manifest"):
+        if not path.exists():
+            raise ResultsError(f"{folder}: not a run folder, it has no {MANIFEST}. `estbench run CONFIG` makes one.")
+        check_regular(path)
+        content = path.read_bytes()
+    try:
+        manifest: Json = dict(json.loads(content))
+        whole = manifest.pop("crc32") == checksum(canonical(manifest))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        whole = False
+    if not whole:
+        raise ResultsError(f"{path}: damaged or edited. Restore it, or start over with `estbench run CONFIG --fresh`.")
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise ResultsError(
+            f"{path}: of schema version {shown(manifest.get('schema_version'))}, this estbench reads {SCHEMA_VERSION}. "
+            "Use the version of estbench that wrote it."
+        )
+    return manifest
+
+
+def settle(folder: Path, manifest: Json, *, fresh: bool, any_version: bool) -> Json:
+    """The manifest of the run in this folder from now on, written if it is new or has grown.
+
+    UsageError, with the reasons and a diff, if the folder's run cannot go on as this one and is not to be replaced.
+    """
+    path = folder / MANIFEST
+    manifest = manifest | {"schema_version": SCHEMA_VERSION, "config_hash": config_hash(manifest["config"])}
+    if path.exists() and not fresh:
+        old = read_manifest(folder)
+        if reasons := compatible(old, manifest, any_version=any_version):
+            changes = diff(old["config"], manifest["config"], str(path), "this run")
+            advice = "Nothing was touched. Start over with --fresh (it deletes that run), or write elsewhere with -o."
+            raise UsageError(
+                refusal(
+                    f"{folder}: holds another run; only cells and replicates can be added.", reasons, changes, advice
+                )
+            )
+        if all(frozen(old.get(key)) == frozen(manifest.get(key)) for key in ("config", "versions")):
+            return old
+        manifest |= {"created": old.get("created")}
+    write_atomically(path, json.dumps(manifest | {"crc32": checksum(canonical(manifest))}, indent=1) + "\n")
+    return manifest
+
+
+def refusal(head: str, reasons: list[str], *rest: str) -> str:
+    """A message of many lines: what is wrong, each reason indented, and what else there is to say."""
+    return "\n".join(filter(None, (head, *(f"  {reason}" for reason in reasons), *rest)))
