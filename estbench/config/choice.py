@@ -1,0 +1,167 @@
+"""The entries of a config that name something of the catalogue: an estimator or an objective, with its options."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from estbench import catalog
+from estbench.config.complaint import Path, closest
+from estbench.config.explain import explain, faults, shown
+from estbench.config.selector import format_selector, parse_selector
+from estbench.errors import UsageError
+
+Options = tuple[tuple[str, Any], ...]
+
+Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list | tuple) else (value,))
+Sorted = AfterValidator(lambda values: tuple(sorted(set(values))))
+
+
+def _line(label: str) -> str:
+    if not (label.strip() == label != "" and label.isprintable() and len(label) <= MAX_LABEL):
+        raise faults(((), f"expected one line of at most {MAX_LABEL} characters, got {shown(label)}"))
+    return label
+
+
+MAX_LABEL = 200
+_STRICT = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+
+@dataclass(frozen=True)
+class ObjectiveChoice:
+    """An objective by its canonical name, with all its options."""
+
+    name: str
+    options: Options
+
+
+@dataclass(frozen=True)
+class EstimatorChoice:
+    """An estimator by its canonical name, with all its options but the temperature.
+
+    `temperatures` are its own; None stands for those of the config, or for an estimator without a temperature.
+    """
+
+    name: str
+    options: Options
+    label: str
+    temperatures: tuple[float, ...] | None = None
+
+
+def read_objective(value: Any) -> ObjectiveChoice:
+    """An objective from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
+    name, kind, options = _read(value, "objective")
+    _build(kind, options)
+    return ObjectiveChoice(name, tuple(options.items()))
+
+
+def read_estimator(value: Any) -> EstimatorChoice:
+    """An estimator from a name, a selector or {name, label, temperatures, option: value, …}; raises ValidationError."""
+    name, kind, options = _read(value, "estimator")
+    label, temperatures = options.pop("label"), options.pop("temperatures", None)
+    temperature = options.pop("temperature", None)
+    if temperature is not None and temperatures is not None:
+        raise faults((("temperatures",), "give temperature or temperatures, not both"))
+    own = temperatures if temperature is None else (temperature,)
+    for t in own or (None,):
+        _build(kind, options if t is None else {**options, "temperature": t})
+    every = tuple(options.items())
+    return EstimatorChoice(name, every, label or format_selector(name, changed(kind, every))[:MAX_LABEL], own)
+
+
+def changed(kind: type[Any], options: Options) -> Options:
+    """The options that are not at their defaults."""
+    return tuple((o, value) for o, value in options if value != kind.__pydantic_fields__[o].get_default())
+
+
+@cache
+def entry(what: str, kind: Any) -> type[BaseModel]:
+    """The model of a config's entry: options, and for an estimator a label, and temperatures where it has one."""
+    infos = {name: kind.__pydantic_fields__[name] for name in catalog.option_names(kind)}
+    members: dict[str, Any] = {name: (info.annotation, info) for name, info in infos.items()}
+    if what == "estimator":
+        members["label"] = (Annotated[str, AfterValidator(_line)] | None, None)
+        if info := infos.get("temperature"):
+            one: Any = Annotated[info.annotation, *info.metadata, Field(allow_inf_nan=False)]
+            many: Any = Annotated[tuple[one, ...], Listed, Field(min_length=1), Sorted]
+            members |= {"temperature": (one | None, None), "temperatures": (many | None, None)}
+    return create_model(kind.__name__, __config__=_STRICT, **members)
+
+
+def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
+    """The canonical name, the class, and all options (and label, temperatures) with their defaults filled in."""
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, dict):
+        raise faults(((), f"expected a name, or a mapping with a name, got {shown(value)}"))
+    if not isinstance(given.get("name"), str):
+        raise faults(
+            (("name",), f"expected the name of an {what}, got {shown(given.get('name'))} (estbench list {what}s)")
+        )
+    try:
+        name, kind, implied, bracketed = _find(given["name"], what)
+    except UsageError as error:
+        raise faults((("name",), str(error))) from None
+    options, paths = _gather(given, implied, bracketed)
+    model = entry(what, kind)
+    try:
+        checked = model.model_validate_json(json.dumps(options))
+    except ValidationError as error:
+        wrong = explain(error, options, {(): list(model.model_fields)})
+        raise faults(*(_at(paths, path, text) for path, text in wrong)) from None
+    return name, kind, {option: getattr(checked, option) for option in model.model_fields}
+
+
+def _find(selector: str, what: str) -> tuple[str, Any, dict[str, Any], dict[str, Any]]:
+    """The canonical name and class of a selector, the options its alias implies, and those in its brackets."""
+    known, aliases, class_of = (
+        (catalog.ESTIMATORS, catalog.ALIASES, catalog.estimator_class)
+        if what == "estimator"
+        else (catalog.OBJECTIVES, catalog.OBJECTIVE_ALIASES, catalog.objective_class)
+    )
+    head, bracketed = parse_selector(selector)
+    name, implied = parse_selector(aliases[head]) if head in aliases else (head, {})
+    if name not in known and ":" not in name:
+        raise UsageError(f"unknown {what} {name!r}.{closest(name, [*known, *aliases])} (estbench list {what}s)")
+    kind = class_of(name)
+    if not hasattr(kind, "__pydantic_fields__"):
+        raise UsageError(f"{name!r} is not a pydantic dataclass, as every {what} must be")
+    return name, kind, implied, bracketed
+
+
+def _gather(
+    given: dict[str, Any], implied: dict[str, Any], bracketed: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """All options given, and the path at which each is written: in the brackets, below `options`, or as a key."""
+    nested = given.get("options", {})
+    if not isinstance(nested, dict):
+        raise faults((("options",), f"expected a mapping of options, got {shown(nested)}"))
+    flat = {key: item for key, item in given.items() if key not in ("name", "options")}
+    options = implied | bracketed | nested | flat
+    paths: dict[str, Path] = dict.fromkeys(implied | bracketed, ("name",))
+    paths |= {option: ("options", option) for option in nested} | {option: (option,) for option in flat}
+    twice = (bracketed.keys() & nested.keys()) | (bracketed.keys() & flat.keys()) | (nested.keys() & flat.keys())
+    if twice:
+        raise faults(*((paths[option], f"{option} is given twice") for option in sorted(twice)))
+    return options, paths
+
+
+def _at(paths: dict[str, Path], path: Path, text: str) -> tuple[Path, str]:
+    """A fault of the options at the place where the option is written; in brackets the text has to name it."""
+    if not path or path[0] not in paths:
+        return path, text
+    written = paths[str(path[0])]
+    return (written, f"{path[0]}: {text}") if written == ("name",) else (written + path[1:], text)
+
+
+def _build(kind: type[Any], options: dict[str, Any]) -> None:
+    """Builds the object once, for the checks of its own that look at several options."""
+    try:
+        kind(**options)
+    except ValidationError as error:
+        raise faults(*explain(error, options, {})) from None
+    except UsageError as error:
+        raise faults(((), str(error))) from None

@@ -1,0 +1,76 @@
+"""What is wrong with a config, said so that it can be mended: where, what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from estbench.errors import UsageError
+
+Path = tuple[str | int, ...]
+
+_SHOWN = 50
+_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is written: line and column from 1 and that line's text; line 0 for what is not in a file."""
+
+    source: str
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One fault of a config, at a path such as ("estimators", 1, "name")."""
+
+    place: Place
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        path = dotted(self.path)
+        return f"{self.place}{' ' + path if path else ''}: {self.message}{_excerpt(self.place)}"
+
+
+def dotted(path: Path) -> str:
+    """`estimators[1].name` for ("estimators", 1, "name")."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def closest(word: object, choices: Iterable[str]) -> str:
+    """` Did you mean 'gumbel'?`, or nothing when no choice is near."""
+    near = get_close_matches(str(word).lower(), list(choices), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    """`'a', 'b' or 'c'`."""
+    *most, last = [repr(word) for word in words]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def refusal(complaints: Iterable[Complaint]) -> UsageError:
+    """All complaints, in the order of the file, as one error."""
+    unique = sorted(dict.fromkeys(complaints), key=lambda c: (not c.place.line, c.place.line, c.place.column))
+    shown = [str(complaint) for complaint in unique[:_SHOWN]]
+    if len(unique) > _SHOWN:
+        shown.append(f"… and {len(unique) - _SHOWN} more errors")
+    return UsageError("\n".join(shown))
+
+
+def _excerpt(place: Place) -> str:
+    """The offending line with a caret under the column; of a long line only the part around it."""
+    if not place.text.strip():
+        return ""
+    start = max(0, place.column - 1 - _WIDTH // 2) if len(place.text) > _WIDTH else 0
+    text = place.text[start : start + _WIDTH].replace("\t", " ")
+    number = str(place.line) if place.line else ""
+    return f"\n  {number} | {text}\n  {' ' * len(number)} | {' ' * (place.column - 1 - start)}^"

@@ -1,0 +1,194 @@
+"""YAML read by the core rules of version 1.2, keeping the place of every key and value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path as File
+from typing import Any
+
+import yaml
+
+from estbench.config.complaint import Complaint, Path, Place, refusal
+from estbench.errors import UsageError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 40
+MAX_VALUES = 200_000
+
+_WORDS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data, where its values and keys are written, and what is wrong with it already (keys given twice)."""
+
+    data: Any
+    start: Place
+    values: Mapping[Path, Place] = field(default_factory=dict)
+    keys: Mapping[Path, Place] = field(default_factory=dict)
+    complaints: tuple[Complaint, ...] = ()
+
+    def place(self, path: Path, *, key: bool = False) -> Place:
+        """Where the value (or the key) at a path is written, or the nearest thing around it that is."""
+        if key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, self.start)
+
+
+def scalar(text: str) -> Any:
+    """The value of a plain scalar by YAML 1.2: `1e-3` is a number, `on`, `yes` and `1_000` are text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text) if len(text) < 1000 else float(text)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return float(text.lower().replace(".", "")) if _SPECIAL.fullmatch(text) else text
+
+
+def read(file: File) -> Document:
+    """The YAML document in a file of at most 1 MB of UTF-8."""
+    try:
+        if file.is_dir():
+            raise UsageError(f"{file}: this is a folder; give a config file, such as configs/bernoulli.yaml")
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        near = sorted(str(other) for other in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
+        raise UsageError(f"{file}: no such file{'; there is ' + ', '.join(near[:8]) if near else ''}") from None
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"{file}: larger than 1 MB, which no config needs; is it the right file?")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise UsageError(f"{file}:{line}:{column}: not UTF-8 text; save the config as UTF-8") from None
+    return parse(text, str(file))
+
+
+def parse(text: str, source: str, *, offset: int | None = None) -> Document:
+    """The YAML document in a text; `offset` is the column at which it starts in `source`, a command-line option."""
+    return _Builder(text, source, offset).document()
+
+
+class _Builder:
+    """Builds plain data from the parser's events; its state is what has been read so far."""
+
+    def __init__(self, text: str, source: str, offset: int | None) -> None:
+        self._text, self._source, self._offset = text, source, offset
+        self._lines = text.splitlines() or [""]
+        self._values: dict[Path, Place] = {}
+        self._keys: dict[Path, Place] = {}
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._complaints: list[Complaint] = []
+        self._count = 0
+        self._events: Iterator[Any] = iter(())
+
+    def document(self) -> Document:
+        data, second = None, False
+        try:
+            self._events = yaml.parse(self._text, Loader=yaml.SafeLoader)
+            for event in self._events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    if second:
+                        raise self._fault(event.start_mark, (), "a second document starts here; a config is one")
+                    data, second = self._value(next(self._events), ()), True
+        except yaml.MarkedYAMLError as error:
+            raise self._not_yaml(error) from None
+        except yaml.reader.ReaderError as error:
+            before = self._text[: error.position]
+            place = self._at(before.count("\n"), len(before) - before.rfind("\n") - 1)
+            raise refusal([Complaint(place, (), "not YAML: a control character")]) from None
+        return Document(data, self._at(0, 0), self._values, self._keys, tuple(self._complaints))
+
+    def _value(self, event: Any, path: Path) -> Any:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise self._fault(event.start_mark, path, f"more than {MAX_VALUES} values; a config needs far fewer")
+        if len(path) > MAX_DEPTH:
+            raise self._fault(event.start_mark, path[:1], f"nested more than {MAX_DEPTH} levels deep")
+        self._values[path] = self._mark(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, path)
+        if event.tag is not None:
+            raise self._fault(event.start_mark, path, f"the tag {event.tag!r} is not allowed: give plain values")
+        before = self._count
+        if isinstance(event, yaml.ScalarEvent):
+            value = scalar(event.value) if event.implicit[0] else event.value
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = self._sequence(path)
+        else:
+            value = self._mapping(path)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, 1 + self._count - before)
+        return value
+
+    def _sequence(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._value(event, (*path, len(items))))
+        return items
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        items: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
+                raise self._fault(event.start_mark, path, "a key must be a plain name")
+            key: str = event.value
+            if key in items:
+                message = f"given twice, first in line {self._keys[*path, key].line}"
+                self._complaints.append(Complaint(self._mark(event.start_mark), (*path, key), message))
+                self._value(next(self._events), (*path, ""))
+                continue
+            self._keys[(*path, key)] = self._mark(event.start_mark)
+            items[key] = self._value(next(self._events), (*path, key))
+        return items
+
+    def _alias(self, event: Any, path: Path) -> Any:
+        if event.anchor not in self._anchors:
+            raise self._fault(event.start_mark, path, f"*{event.anchor} has no finished &{event.anchor} before it")
+        value, size = self._anchors[event.anchor]
+        self._count += size
+        if self._count > MAX_VALUES:
+            raise self._fault(event.start_mark, path, f"aliases that unfold to more than {MAX_VALUES} values")
+        return deepcopy(value)
+
+    def _at(self, line: int, column: int) -> Place:
+        text = self._lines[line] if line < len(self._lines) else ""
+        if self._offset is not None:
+            return Place(self._source, 0, self._offset + column + 1, self._source)
+        return Place(self._source, line + 1, column + 1, text)
+
+    def _mark(self, mark: Any) -> Place:
+        return self._at(mark.line, mark.column)
+
+    def _fault(self, mark: Any, path: Path, message: str) -> UsageError:
+        return refusal([*self._complaints, Complaint(self._mark(mark), path, message)])
+
+    def _not_yaml(self, error: yaml.MarkedYAMLError) -> UsageError:
+        mark = error.problem_mark or error.context_mark
+        line = self._lines[mark.line] if mark is not None and mark.line < len(self._lines) else ""
+        message = f"not YAML: {', '.join(part for part in (error.context, error.problem) if part)}"
+        if mark is not None and line[mark.column : mark.column + 1] == "\t":
+            message = "a tab: YAML is indented with spaces"
+        elif re.search(r"[\[,]\s*\w+\[\w+\s*=", line):
+            message += """; inside [...] write an option in quotes, "name[option=value]" """.rstrip()
+        return self._fault(mark, (), message)

@@ -1,0 +1,103 @@
+"""From a file (or plain data) to a checked config, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path as File
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from estbench.config.choice import EstimatorChoice, ObjectiveChoice
+from estbench.config.complaint import Complaint, Path, Place, dotted, refusal
+from estbench.config.document import Document, read
+from estbench.config.explain import UNKNOWN, explain, shown
+from estbench.config.override import override
+from estbench.config.schema import KEYS, Config, ProblemConfig
+from estbench.config.sweep import unfold
+from estbench.errors import UsageError
+
+_CONFIG = TypeAdapter(Config)
+
+
+def load(source: File | str | Mapping[str, Any], settings: Sequence[str] = ()) -> Config:
+    """The config in a YAML file or in plain data, with `key=value` settings on top.
+
+    Raises one UsageError that holds all that is wrong, each with its place, path, line and remedy.
+    """
+    if isinstance(source, Mapping):
+        document, name = Document(dict(source), Place("config", 0, 0, "")), {}
+    else:
+        document, name = read(File(source)), {"name": File(source).stem}
+    document = override(document, settings)
+    if not isinstance(document.data, dict):
+        text = "the config is empty" if document.data is None else f"expected key: value, got {shown(document.data)}"
+        raise refusal([Complaint(document.start, (), f"{text}; configs/bernoulli.yaml is an example")])
+
+    data: dict[str, Any] = {**name, **_plain(document.data)}
+    wrong = list(_unusable(data))
+    problems = data.get("problems")
+    unfolded = unfold(problems if isinstance(problems, list) else [])
+    if unfolded.problems:
+        data["problems"] = unfolded.problems
+    origin = unfolded.origin
+    try:
+        config = _CONFIG.validate_json(json.dumps(data))
+        wrong += unfolded.wrong + [(origin(b), f"is the same as {dotted(origin(a))}") for a, b in _twice(config)]
+    except ValidationError as error:
+        wrong += unfolded.wrong + [(origin(path), message) for path, message in explain(error, data, KEYS)]
+    complaints = [Complaint(document.place(p, key=text.startswith(UNKNOWN)), p, text) for p, text in wrong]
+    if complaints or document.complaints:
+        raise refusal([*document.complaints, *complaints])
+    return config
+
+
+def resolve(config: Config) -> dict[str, Any]:
+    """The config as plain data with every default written out; `load(resolve(config)) == config`."""
+    problems = [_given(problem) | {"objective": _entry(problem.objective)} for problem in config.problems]
+    data = _given(config) | {"problems": problems, "estimators": [_entry(choice) for choice in config.estimators]}
+    plain: dict[str, Any] = json.loads(json.dumps(data))
+    return plain
+
+
+def _entry(choice: ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
+    return _given(choice) | {"options": dict(choice.options)}
+
+
+def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
+    """The record without the keys that are left open."""
+    return {key: value for key, value in asdict(record).items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    """Lists, mappings, text and numbers as JSON has them, with one number for 1, 1.0 and 1e0."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise UsageError(f"config: expected plain data (numbers, text, lists, mappings), got a {type(value).__name__}")
+
+
+def _unusable(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """NaN anywhere, and infinity in anything but an option of an estimator."""
+    if isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _unusable(item, (*path, key))
+    elif isinstance(value, float) and (math.isnan(value) or (math.isinf(value) and path[:1] != ("estimators",))):
+        yield path, f"expected a finite number, got {shown(value)}"
+
+
+def _twice(config: Config) -> Iterator[tuple[Path, Path]]:
+    """The paths of pairs of problems that are the same."""
+    seen: dict[Any, int] = {}
+    for j, problem in enumerate(config.problems):
+        i = seen.setdefault((problem.distribution, problem.objective, problem.all_logits(), problem.tie), j)
+        if i != j:
+            yield ("problems", i), ("problems", j)

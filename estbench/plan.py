@@ -1,0 +1,272 @@
+"""The plan of a run: a config expanded into cells, and the replicates of each problem cut into shards and jobs.
+
+Pure: the same config gives the same plan on every machine. Sizes come from here and are recorded, never from the
+number of workers or of cores, so that results do not hang on them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from estbench import catalog
+from estbench.config import Config, ProblemConfig, format_selector
+from estbench.config.choice import EstimatorChoice, Options, changed
+from estbench.config.explain import explain
+from estbench.config.logits import Drawn, Row
+from estbench.config.selector import format_value
+from estbench.estimators.base import Estimator, Facts
+
+BLOCK = 2**16
+"""Random numbers in a block: what is computed at once, sized to stay in the cache of one core."""
+
+LONG = 8
+"""Logits shown in a label before the rest is left out."""
+
+PILOT = 32
+"""Shards of the first stage when a precision decides how many replicates there are."""
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """A problem spelled out; `id` is a hash of its content, `label` its name in results."""
+
+    id: str
+    label: str
+    objective: str
+    objective_options: Options
+    distribution: str
+    dimensions: int
+    categories: int | None
+    logits: Row | tuple[Row, ...]
+    logits_text: str
+    tie: bool
+
+    @property
+    def numbers(self) -> int:
+        """D K: the uniforms that one sample takes (K is 1 for Bernoulli variables)."""
+        return self.dimensions * (self.categories or 1)
+
+
+@dataclass(frozen=True)
+class EstimatorSpec:
+    """An estimator with all its options but the temperature; `changed` are those that are not at their defaults."""
+
+    name: str
+    options: Options
+    changed: Options
+    label: str
+
+    def build(self, temperature: float | None) -> Estimator:
+        """The estimator itself; pydantic's ValidationError if it does not take the temperature."""
+        own = {} if temperature is None else {"temperature": temperature}
+        return catalog.estimator_class(self.name)(**dict(self.options), **own)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the results: a problem (its index), an estimator, a temperature or none, N samples, a method.
+
+    `key` is a hash of the content; `reason`, where there is one, says why the cell makes no sense and is skipped.
+    """
+
+    problem: int
+    estimator: EstimatorSpec
+    temperature: float | None
+    samples: int
+    method: str
+    key: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the replicates of one problem are cut.
+
+    `shards` shards of `shard_size` replicates (with a precision: of the pilot, and at most `max_shards` in all). A job
+    takes `shards_per_job` of them; it computes `block_rows` replicates of a shard at once, or, where these are all of
+    the shard, all shards of the job at once.
+    """
+
+    shard_size: int
+    shards: int
+    max_shards: int
+    shards_per_job: int
+    block_rows: int
+
+    @property
+    def replicates(self) -> int:
+        """The replicates of all shards: what was asked for, rounded up to whole shards."""
+        return self.shard_size * self.shards
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run does, in order: cells problem by problem, and one layout for each problem."""
+
+    config: Config
+    problems: tuple[ProblemSpec, ...]
+    cells: tuple[Cell, ...]
+    layouts: tuple[Layout, ...]
+
+
+def expand(config: Config, recorded: Mapping[str, Layout] | None = None) -> Plan:
+    """The plan of a config; `recorded` holds the layouts, by problem id, of a run that is to be extended."""
+    problems = _labelled([_problem(problem) for problem in config.problems])
+    variants = list(_variants(config))
+    cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, variants))
+    N = max(config.samples)
+    layouts = tuple(_layout(config, N * problem.numbers, (recorded or {}).get(problem.id)) for problem in problems)
+    return Plan(config, problems, cells, layouts)
+
+
+def jobs(plan: Plan) -> list[tuple[int, int, int]]:
+    """All jobs as (problem, first shard, number of shards)."""
+    return [
+        (i, first, min(layout.shards_per_job, layout.shards - first))
+        for i, layout in enumerate(plan.layouts)
+        for first in range(0, layout.shards, layout.shards_per_job)
+    ]
+
+
+def cut(replicates: int) -> tuple[int, int]:
+    """Replicates as (shard size, shards): 64 shards or so, 32 or so below 5000 replicates, never fewer than 16.
+
+    The divisor of `replicates` nearest to that number (in log, within a factor of 1.5) makes round numbers come out
+    exactly; where there is none, the last shard is filled up.
+    """
+    aim, low, high = (64, 48, 96) if replicates >= 5000 else (32, 24, 48)
+    if divisors := [s for s in range(low, high + 1) if replicates % s == 0]:
+        shards = min(divisors, key=lambda s: abs(math.log(s / aim)))
+    else:
+        shards = aim if replicates >= 16 * aim else 16
+    return -(-replicates // shards), shards
+
+
+def _layout(config: Config, numbers: int, recorded: Layout | None) -> Layout:
+    """The layout of a problem, one estimate of which takes `numbers` = N D K random numbers."""
+    if config.precision is None:
+        assert config.replicates is not None
+        size = recorded.shard_size if recorded else cut(config.replicates)[0]
+        shards = most = -(-config.replicates // size)
+    else:
+        cap = config.precision.max_replicates
+        size = recorded.shard_size if recorded else min(max(128, -(-cap // 2**14)), cap // PILOT)
+        shards, most = PILOT, max(PILOT, cap // size)
+    if recorded:
+        return replace(recorded, shards=shards, max_shards=most)
+    rows = max(1, BLOCK // numbers)
+    if size <= rows:
+        return Layout(size, shards, most, shards_per_job=rows // size, block_rows=size)
+    blocks = -(-size // rows)
+    return Layout(size, shards, most, shards_per_job=1, block_rows=-(-size // blocks))
+
+
+def _problem(problem: ProblemConfig) -> ProblemSpec:
+    objective = problem.objective
+    logits = problem.all_logits()
+    K = problem.categories
+    id_ = _hash(objective.name, objective.options, problem.distribution, problem.dimensions, K, logits, problem.tie)
+    named = format_selector(objective.name, changed(catalog.objective_class(objective.name), objective.options))
+    size = f"D={problem.dimensions}" if K is None else f"D={problem.dimensions} K={K}"
+    text = _logits_text(problem)
+    label = f"{named} {problem.distribution} {size} logits={text}{' tied' if problem.tie else ''}"
+    return ProblemSpec(
+        id=id_,
+        label=label,
+        objective=objective.name,
+        objective_options=objective.options,
+        distribution=problem.distribution,
+        dimensions=problem.dimensions,
+        categories=K,
+        logits=logits,
+        logits_text=text,
+        tie=problem.tie,
+    )
+
+
+def _labelled(problems: list[ProblemSpec]) -> tuple[ProblemSpec, ...]:
+    """The problems, those with long logits that read the same told apart by their hash."""
+    count = Counter(problem.label for problem in problems)
+    return tuple(replace(p, label=f"{p.label} #{p.id[:6]}") if count[p.label] > 1 else p for p in problems)
+
+
+def _logits_text(problem: ProblemConfig) -> str:
+    """The logits as they were given; of a long list only its beginning."""
+    logits = problem.logits
+    if isinstance(logits, Drawn):
+        return f"normal(scale={format_value(logits.normal.scale)},seed={logits.normal.seed})"
+    if not isinstance(logits, tuple) or problem.dimensions * (problem.categories or 1) <= LONG:
+        return format_value(logits)
+    if problem.categories is None:
+        return f"{format_value(logits[:LONG])[:-1]},…]"
+    return f"[{format_value(cast(tuple[Row, ...], logits)[0][:LONG])[:-1]},…],…]"
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """An estimator at one temperature: the hash of both, and its facts, or why there can be none."""
+
+    spec: EstimatorSpec
+    temperature: float | None
+    id: str
+    facts: Facts | str
+
+
+def _variants(config: Config) -> Iterator[_Variant]:
+    for choice in config.estimators:
+        kind = catalog.estimator_class(choice.name)
+        spec = EstimatorSpec(choice.name, choice.options, changed(kind, choice.options), choice.label)
+        for temperature in _temperatures(choice, kind, config.temperatures):
+            yield _Variant(spec, temperature, _hash(spec.name, spec.options, temperature), _facts(spec, temperature))
+
+
+def _temperatures(choice: EstimatorChoice, kind: type[Any], shared: tuple[float, ...]) -> tuple[float | None, ...]:
+    """The estimator's own, or the config's, or its default; (None,) for one without a temperature."""
+    info = kind.__pydantic_fields__.get("temperature")
+    if info is None:
+        return (None,)
+    return choice.temperatures or shared or (None if info.is_required() else info.default,)
+
+
+def _facts(spec: EstimatorSpec, temperature: float | None) -> Facts | str:
+    try:
+        return spec.build(temperature).facts
+    except ValidationError as error:
+        if temperature is None:
+            return "needs a temperature"
+        return "; ".join(text for _, text in explain(error, {"temperature": temperature}, {}))
+
+
+def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant]) -> Iterator[Cell]:
+    for variant in variants:
+        for samples in config.samples:
+            reason = variant.facts if isinstance(variant.facts, str) else _senseless(variant.facts, problem, samples)
+            for method in config.methods:
+                key = _hash(problem.id, variant.id, samples, method)
+                yield Cell(i, variant.spec, variant.temperature, samples, method, key, reason)
+
+
+def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
+    """Why a cell makes no sense, or None."""
+    D, K = problem.dimensions, problem.categories or 2
+    if problem.distribution not in facts.distributions:
+        return f"serves {' and '.join(sorted(facts.distributions))} only"
+    if samples < facts.min_samples:
+        return f"needs N ≥ {facts.min_samples}"
+    if facts.max_variables is not None and facts.max_variables < D:
+        return f"needs D ≤ {facts.max_variables}"
+    if facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states):
+        return f"goes through all joint states, and {K}^{D} are more than {facts.max_states}"
+    return None
+
+
+def _hash(*content: Any) -> str:
+    return sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:16]
