@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, reduce
+from hashlib import sha256
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,7 @@ from estbench.problem import Evaluations, Problem, make
 from estbench.store import encode
 
 Record = dict[str, Any]
+Options = tuple[tuple[str, Any], ...]
 _TIMINGS = 3
 
 
@@ -34,18 +36,23 @@ class Group:
     """
 
     name: str
-    options: tuple[tuple[str, Any], ...]
+    options: Options
     cells: tuple[tuple[int, str], ...]
-    fitted: tuple[tuple[str, Any], ...] = ()
+    fitted: Options = ()
 
     def estimator(self) -> Estimator:
-        """The frozen estimator."""
-        return catalog.build(catalog.estimator_class(self.name), dict(self.options) | dict(self.fitted))
+        """The frozen estimator, kept as long as it is in use: some solve for constants once."""
+        return _estimator(self.name, self.options, self.fitted)
 
     @property
-    def key(self) -> str:
-        """What its fit is recorded under: the key of its cell with the fewest samples."""
-        return self.cells[0][1]
+    def id(self) -> str:
+        """A hash of what it is, whatever its cells."""
+        return sha256(repr((self.name, self.options)).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1024)
+def _estimator(name: str, options: Options, fitted: Options) -> Estimator:
+    return catalog.build(catalog.estimator_class(name), dict(options) | dict(fitted))
 
 
 @lru_cache(maxsize=8)
@@ -205,10 +212,8 @@ class FitTask:
         old = {f.name: getattr(estimator, f.name) for f in fields(estimator)}  # type: ignore[arg-type] # likewise
         found = {name: value for name, value in new.items() if value != old[name]}
         counts = problem.evaluations
-        spent = time.perf_counter() - start
-        return [
-            {"kind": "fit", "key": self.group.key, "fields": found, "f": counts.f, "df": counts.df, "seconds": spent}
-        ]
+        record = {"kind": "fit", "key": f"{self.spec.id}/{self.group.id}", "fields": found}
+        return [record | {"f": counts.f, "df": counts.df, "seconds": time.perf_counter() - start}]
 
 
 @dataclass(frozen=True)
