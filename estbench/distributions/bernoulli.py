@@ -85,6 +85,10 @@ class Bernoulli:
         """J(p) g = p q g."""
         return self.variance * g
 
+    def within(self, a: Tensor, b: Tensor) -> Tensor:
+        """a·b within each variable, of a shape to multiply samples: a b."""
+        return a * b
+
     def tempered(self, tau: float) -> Bernoulli:
         """The distribution with logits φ/τ."""
         return self if tau == 1 else Bernoulli(self.logits / tau)

@@ -99,6 +99,10 @@ class Categorical:
         """a·b over the classes, kept as an axis of length 1; a matrix product, as short sums are slow."""
         return ((a * b) @ a.new_ones(self.classes)).unsqueeze(-1)
 
+    def within(self, a: Tensor, b: Tensor) -> Tensor:
+        """a·b within each variable (over its classes), of a shape to multiply samples: [..., D, 1]."""
+        return self._dot(a, b)
+
     def tempered(self, tau: float) -> Categorical:
         """The distribution with logits θ/τ."""
         return self if tau == 1 else Categorical(self.logits / tau)
