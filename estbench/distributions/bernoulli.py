@@ -48,6 +48,11 @@ class Bernoulli:
         return torch.stack((self.q, self.mean), -1)
 
     @cached_property
+    def log_others(self) -> Tensor:
+        """log P(z_d ≠ k) for k = 0, 1: [D, 2]."""
+        return torch.stack((logsigmoid(self.logits), logsigmoid(-self.logits)), -1)
+
+    @cached_property
     def levels(self) -> Tensor:
         """The ordinal values of the classes: (0, 1)."""
         return self.logits.new_tensor([0.0, 1.0])
@@ -77,6 +82,14 @@ class Bernoulli:
         """log P(z) of whole samples [..., D]: [...]."""
         return (z * logsigmoid(self.logits) + (1 - z) * logsigmoid(-self.logits)).sum(-1)
 
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """a·b within each variable, shaped to multiply samples: a b."""
+        return a * b
+
+    def pick(self, z: Tensor, table: Tensor) -> Tensor:
+        """Numbers per class [D, 2] at the classes of z, shaped to multiply samples."""
+        return torch.lerp(table[:, 0], table[:, 1], z)
+
     def jac(self, m: Tensor, g: Tensor) -> Tensor:
         """J(m) g = m (1 − m) g."""
         return m * (1 - m) * g
@@ -102,6 +115,10 @@ class Bernoulli:
         """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
         return self.logits - torch.logit(u)
 
+    def noisy_pull(self, g: Tensor) -> Tensor:
+        """(dx/dφ) g = g."""
+        return g
+
     def relax(self, x: Tensor, tau: float) -> Tensor:
         """y = σ(x/τ)."""
         return torch.sigmoid(x / tau)
@@ -111,6 +128,11 @@ class Bernoulli:
         del y, z
         t = torch.exp(x.abs() / -tau)
         return t.div_((1 + t).square_().mul_(tau)).mul_(g) if g.shape == t.shape else t / (1 + t) ** 2 * g / tau
+
+    def gapped(self, z: Tensor, gap: Tensor | float) -> Tensor:
+        """φ moved to the side of z and at least `gap` away from 0: (2z − 1) max((2z − 1) φ, gap)."""
+        side = 2 * z - 1
+        return side * (side * self.logits).clamp(min=gap)
 
     def conditional(self, z: Tensor, v: Tensor) -> Tensor:
         """x̃: a fresh draw of x given z from uniforms v (Tucker 2017, appendix; here in a form stable at any φ)."""

@@ -53,6 +53,11 @@ class Categorical:
         return self.mean
 
     @cached_property
+    def log_others(self) -> Tensor:
+        """log(1 − π), [D, K]."""
+        return torch.where(self.mean < 0.5, torch.log1p(-self.mean), torch.log(self.q))
+
+    @cached_property
     def levels(self) -> Tensor:
         """The ordinal values k/(K − 1) of the classes, [K]."""
         return torch.linspace(0, 1, self.classes, dtype=self.logits.dtype, device=self.logits.device)
@@ -92,8 +97,17 @@ class Categorical:
         return m * (g - self._dot(m, g))
 
     def mean_jac(self, g: Tensor) -> Tensor:
-        """J(π) g = π ⊙ (g − π·g)."""
-        return self.mean * (g - (g @ self.mean.unsqueeze(-1) if g.ndim == 2 else self._dot(g, self.mean)))
+        """J(π) g = π ⊙ (g − π·g), with g first centred at the mode so that no digit is lost where π is almost one-hot."""
+        h = g - g.gather(-1, self.logits.argmax(-1, keepdim=True).expand(*g.shape[:-1], 1))
+        return (h - self._dot(h, self.mean)).mul_(self.mean)
+
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """a·b within each variable, shaped to multiply samples: [..., D, 1]."""
+        return self._dot(a, b)
+
+    def pick(self, z: Tensor, table: Tensor) -> Tensor:
+        """Numbers per class [D, K] at the classes of z, shaped to multiply samples: [..., D, 1]."""
+        return self._dot(z, table)
 
     def _dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b over the classes, kept as an axis of length 1; a matrix product, as short sums are slow."""
@@ -116,6 +130,10 @@ class Categorical:
         """x = log π − log e: Gumbel with location log π; z = one-hot of argmax x."""
         return self.log_mean - torch.log(e)
 
+    def noisy_pull(self, g: Tensor) -> Tensor:
+        """(dx/dθ)ᵀ g = g − π Σ g, as x has log π in it."""
+        return g - self.mean * (g @ g.new_ones(self.classes)).unsqueeze(-1)
+
     def relax(self, x: Tensor, tau: float) -> Tensor:
         """y = softmax(x/τ) over the classes."""
         y = x.sub(x.amax(-1, keepdim=True)).div_(tau).exp_()
@@ -126,6 +144,11 @@ class Categorical:
         del x
         h = g - self._dot(g, z)
         return (h - self._dot(y, h)).mul_(y).div_(tau)
+
+    def gapped(self, z: Tensor, gap: Tensor | float) -> Tensor:
+        """log π moved until the class of z leads by `gap`: that class gets max log π, the others at most that − gap."""
+        top = self.log_mean.amax(-1, keepdim=True)
+        return torch.lerp(self.log_mean.clamp(max=top - gap), top, z)
 
     def conditional(self, z: Tensor, e: Tensor) -> Tensor:
         """x̃: a fresh draw of x (normalised θ) given z = k from exponentials e (Maddison 2017; Paulus 2021).
