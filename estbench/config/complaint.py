@@ -36,7 +36,7 @@ class Complaint:
     message: str
 
     def __str__(self) -> str:
-        path = dotted(self.path)
+        path = _printable(dotted(self.path))
         return f"{self.place}{' ' + path if path else ''}: {self.message}{_excerpt(self.place)}"
 
 
@@ -71,6 +71,11 @@ def _excerpt(place: Place) -> str:
     if not place.text.strip():
         return ""
     start = max(0, place.column - 1 - _WIDTH // 2) if len(place.text) > _WIDTH else 0
-    text = place.text[start : start + _WIDTH].replace("\t", " ")
+    text = _printable(place.text[start : start + _WIDTH])
     number = str(place.line) if place.line else ""
     return f"\n  {number} | {text}\n  {' ' * len(number)} | {' ' * (place.column - 1 - start)}^"
+
+
+def _printable(text: str) -> str:
+    """The text without what could steer a terminal, tabs among it; as long as before."""
+    return "".join(character if character.isprintable() else " " for character in text)

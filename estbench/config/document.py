@@ -5,28 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as File
 from typing import Any
 
 import yaml
 
 from estbench.config.complaint import Complaint, Path, Place, refusal
+from estbench.config.scalar import scalar
 from estbench.errors import UsageError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
-MAX_VALUES = 200_000
-
-_WORDS = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_SPECIAL = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+MAX_VALUES = 50_000
 
 
 @dataclass(frozen=True)
@@ -45,20 +36,7 @@ class Document:
             return self.keys[path]
         while path and path not in self.values:
             path = path[:-1]
-        return self.values.get(path, self.start)
-
-
-def scalar(text: str) -> Any:
-    """The value of a plain scalar by YAML 1.2: `1e-3` is a number, `on`, `yes` and `1_000` are text."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text) if len(text) < 1000 else float(text)
-    if _BASED.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return float(text.lower().replace(".", "")) if _SPECIAL.fullmatch(text) else text
+        return self.values[path] if path else replace(self.start, text="")
 
 
 def read(file: File) -> Document:
@@ -103,14 +81,14 @@ class _Builder:
         self._events: Iterator[Any] = iter(())
 
     def document(self) -> Document:
-        data, second = None, False
+        data, found = None, False
         try:
             self._events = yaml.parse(self._text, Loader=yaml.SafeLoader)
             for event in self._events:
                 if isinstance(event, yaml.DocumentStartEvent):
-                    if second:
+                    if found:
                         raise self._fault(event.start_mark, (), "a second document starts here; a config is one")
-                    data, second = self._value(next(self._events), ()), True
+                    data, found = self._value(next(self._events), ()), True
         except yaml.MarkedYAMLError as error:
             raise self._not_yaml(error) from None
         except yaml.reader.ReaderError as error:
@@ -129,7 +107,8 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
         if event.tag is not None:
-            raise self._fault(event.start_mark, path, f"the tag {event.tag!r} is not allowed: give plain values")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise self._fault(event.start_mark, path, f"the tag {tag} is not allowed; give a plain value")
         before = self._count
         if isinstance(event, yaml.ScalarEvent):
             value = scalar(event.value) if event.implicit[0] else event.value
@@ -154,7 +133,8 @@ class _Builder:
                 raise self._fault(event.start_mark, path, "a key must be a plain name")
             key: str = event.value
             if key in items:
-                message = f"given twice, first in line {self._keys[*path, key].line}"
+                line = self._keys[*path, key].line
+                message = f"given twice, first in line {line}" if line else "given twice"
                 self._complaints.append(Complaint(self._mark(event.start_mark), (*path, key), message))
                 self._value(next(self._events), (*path, ""))
                 continue

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from estbench.config.complaint import Path, closest
-from estbench.config.document import scalar
+from estbench.config.scalar import scalar
 from estbench.config.selector import format_value
 
 UNKNOWN = "unknown key"

@@ -37,22 +37,26 @@ def load(source: File | str | Mapping[str, Any], settings: Sequence[str] = ()) -
         text = "the config is empty" if document.data is None else f"expected key: value, got {shown(document.data)}"
         raise refusal([Complaint(document.start, (), f"{text}; configs/bernoulli.yaml is an example")])
 
-    data: dict[str, Any] = {**name, **_plain(document.data)}
-    wrong = list(_unusable(data))
-    problems = data.get("problems")
-    unfolded = unfold(problems if isinstance(problems, list) else [])
-    if unfolded.problems:
-        data["problems"] = unfolded.problems
-    origin = unfolded.origin
-    try:
-        config = _CONFIG.validate_json(json.dumps(data))
-        wrong += unfolded.wrong + [(origin(b), f"is the same as {dotted(origin(a))}") for a, b in _twice(config)]
-    except ValidationError as error:
-        wrong += unfolded.wrong + [(origin(path), message) for path, message in explain(error, data, KEYS)]
-    complaints = [Complaint(document.place(p, key=text.startswith(UNKNOWN)), p, text) for p, text in wrong]
-    if complaints or document.complaints:
+    config, wrong = _checked({**name, **_plain(document.data)})
+    complaints = [Complaint(document.place(path, key=text.startswith(UNKNOWN)), path, text) for path, text in wrong]
+    if config is None or complaints or document.complaints:
         raise refusal([*document.complaints, *complaints])
     return config
+
+
+def _checked(data: dict[str, Any]) -> tuple[Config | None, list[tuple[Path, str]]]:
+    """The config in plain data, if there is one, and all that is wrong, at the paths that the user wrote."""
+    not_numbers = dict(_unusable(data))
+    problems = data.get("problems")
+    unfolded = unfold(problems if isinstance(problems, list) else [])
+    origin, wrong = unfolded.origin, [*not_numbers.items(), *unfolded.wrong]
+    spread = data | ({"problems": unfolded.problems} if unfolded.problems else {})
+    try:
+        config = _CONFIG.validate_json(json.dumps(spread))
+    except ValidationError as error:
+        found = [(origin(path), text) for path, text in explain(error, spread, KEYS)]
+        return None, wrong + [(path, text) for path, text in found if path not in not_numbers]
+    return config, wrong + [(origin(b), f"is the same as {dotted(origin(a))}") for a, b in _twice(config)]
 
 
 def resolve(config: Config) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from estbench.config.complaint import refusal
-from estbench.config.document import parse, scalar
+from estbench.config.document import parse
+from estbench.config.scalar import scalar
 from estbench.errors import UsageError
 
 _NAME = re.compile(r"[^\[\]{},=\s\"']+")

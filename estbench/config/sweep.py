@@ -14,7 +14,7 @@ from estbench.errors import UsageError
 
 MAX_PROBLEMS = 20_000
 
-_SWEEPABLE = [key for key in KEYS["problems",] if key != "sweep"]
+SWEEPABLE = [key for key in KEYS["problems",] if key != "sweep"]
 
 
 class Unfolded(NamedTuple):
@@ -68,9 +68,9 @@ def _values(sweep: Any, base: dict[str, Any], at: Path, wrong: list[tuple[Path, 
     good: dict[str, list[Any]] = {}
     for key, values in sweep.items():
         head = path_of(key)[:1]
-        if not head or head[0] not in _SWEEPABLE:
-            allowed = f"{', '.join(_SWEEPABLE)}, objective.<option>"
-            wrong.append(((*at, key), f"{UNKNOWN} {key!r}.{closest(key, _SWEEPABLE)} Allowed: {allowed}"))
+        if not head or head[0] not in SWEEPABLE:
+            allowed = f"{', '.join(SWEEPABLE)}, objective.<option>"
+            wrong.append(((*at, key), f"{UNKNOWN} {key!r}.{closest(key, SWEEPABLE)} Allowed: {allowed}"))
         elif not isinstance(values, list) or not values:
             wrong.append(((*at, key), f"expected a list of values, one a problem, got {shown(values)}"))
         elif _given(base, path_of(key)):

@@ -1,8 +1,4 @@
-"""The plan of a run: a config expanded into cells, and the replicates of each problem cut into shards and jobs.
-
-Pure: the same config gives the same plan on every machine. Sizes come from here and are recorded, never from the
-number of workers or of cores, so that results do not hang on them.
-"""
+"""A config expanded into problems, cells and jobs; pure, so that it gives the same plan on every machine."""
 
 from __future__ import annotations
 
@@ -23,15 +19,13 @@ from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.selector import format_value
 from estbench.estimators.base import Estimator, Facts
+from estbench.plan.layout import Layout, layout_of
 
-BLOCK = 2**16
-"""Random numbers in a block: what is computed at once, sized to stay in the cache of one core."""
+LONG_NAME = 80
+"""Characters of an objective with its options in a label; a longer one, as with a whole matrix, is cut."""
 
 LONG = 8
 """Logits shown in a label before the rest is left out."""
-
-PILOT = 32
-"""Shards of the first stage when a precision decides how many replicates there are."""
 
 
 @dataclass(frozen=True)
@@ -87,27 +81,6 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the replicates of one problem are cut.
-
-    `shards` shards of `shard_size` replicates (with a precision: of the pilot, and at most `max_shards` in all). A job
-    takes `shards_per_job` of them; it computes `block_rows` replicates of a shard at once, or, where these are all of
-    the shard, all shards of the job at once.
-    """
-
-    shard_size: int
-    shards: int
-    max_shards: int
-    shards_per_job: int
-    block_rows: int
-
-    @property
-    def replicates(self) -> int:
-        """The replicates of all shards: what was asked for, rounded up to whole shards."""
-        return self.shard_size * self.shards
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything a run does, in order: cells problem by problem, and one layout for each problem."""
 
@@ -123,7 +96,7 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None) -> Plan
     variants = list(_variants(config))
     cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, variants))
     N = max(config.samples)
-    layouts = tuple(_layout(config, N * problem.numbers, (recorded or {}).get(problem.id)) for problem in problems)
+    layouts = tuple(layout_of(config, N * problem.numbers, (recorded or {}).get(problem.id)) for problem in problems)
     return Plan(config, problems, cells, layouts)
 
 
@@ -136,45 +109,13 @@ def jobs(plan: Plan) -> list[tuple[int, int, int]]:
     ]
 
 
-def cut(replicates: int) -> tuple[int, int]:
-    """Replicates as (shard size, shards): 64 shards or so, 32 or so below 5000 replicates, never fewer than 16.
-
-    The divisor of `replicates` nearest to that number (in log, within a factor of 1.5) makes round numbers come out
-    exactly; where there is none, the last shard is filled up.
-    """
-    aim, low, high = (64, 48, 96) if replicates >= 5000 else (32, 24, 48)
-    if divisors := [s for s in range(low, high + 1) if replicates % s == 0]:
-        shards = min(divisors, key=lambda s: abs(math.log(s / aim)))
-    else:
-        shards = aim if replicates >= 16 * aim else 16
-    return -(-replicates // shards), shards
-
-
-def _layout(config: Config, numbers: int, recorded: Layout | None) -> Layout:
-    """The layout of a problem, one estimate of which takes `numbers` = N D K random numbers."""
-    if config.precision is None:
-        assert config.replicates is not None
-        size = recorded.shard_size if recorded else cut(config.replicates)[0]
-        shards = most = -(-config.replicates // size)
-    else:
-        cap = config.precision.max_replicates
-        size = recorded.shard_size if recorded else min(max(128, -(-cap // 2**14)), cap // PILOT)
-        shards, most = PILOT, max(PILOT, cap // size)
-    if recorded:
-        return replace(recorded, shards=shards, max_shards=most)
-    rows = max(1, BLOCK // numbers)
-    if size <= rows:
-        return Layout(size, shards, most, shards_per_job=rows // size, block_rows=size)
-    blocks = -(-size // rows)
-    return Layout(size, shards, most, shards_per_job=1, block_rows=-(-size // blocks))
-
-
 def _problem(problem: ProblemConfig) -> ProblemSpec:
     objective = problem.objective
     logits = problem.all_logits()
     K = problem.categories
     id_ = _hash(objective.name, objective.options, problem.distribution, problem.dimensions, K, logits, problem.tie)
     named = format_selector(objective.name, changed(catalog.objective_class(objective.name), objective.options))
+    named = named if len(named) <= LONG_NAME else f"{objective.name}[…]"
     size = f"D={problem.dimensions}" if K is None else f"D={problem.dimensions} K={K}"
     text = _logits_text(problem)
     label = f"{named} {problem.distribution} {size} logits={text}{' tied' if problem.tie else ''}"

@@ -1,0 +1,98 @@
+"""The JSON Schema of configs, for completion and checks in editors: what the models say, and the short forms on top.
+
+`python -m estbench.config.editor > configs/schema.json` writes it; a first line
+`# yaml-language-server: $schema=schema.json` in a config makes editors use it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from estbench import catalog
+from estbench.config.choice import entry
+from estbench.config.logits import LIMIT, Drawn
+from estbench.config.schema import Config
+from estbench.config.selector import parse_selector
+from estbench.config.sweep import SWEEPABLE
+
+Schema = dict[str, Any]
+
+
+def json_schema() -> Schema:
+    """The JSON Schema (2020-12) of a config file."""
+    schema: Schema = _plain(TypeAdapter(Config).json_schema())
+    schema["required"] = ["problems", "estimators"]  # the name is that of the file
+    keys, problem = schema["properties"], schema["$defs"]["ProblemConfig"]
+    for key in ("samples", "temperatures", "methods"):
+        keys[key] = {"anyOf": [keys[key]["items"], keys[key]]}  # one value stands for a list of one
+    keys["estimators"]["items"] = _choice("estimator")
+    problem["properties"] |= {"objective": _choice("objective"), "logits": _logits(), "sweep": _sweep()}
+    del problem["required"]  # any of them may be swept
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "estbench config",
+        "description": "A benchmark of gradient estimators: problems × estimators × temperatures × sample counts.",
+        **schema,
+    }
+
+
+def _choice(what: str) -> Schema:
+    """A name or selector, or a mapping whose options are those of the name."""
+    known: dict[str, Any] = dict(catalog.ESTIMATORS if what == "estimator" else catalog.OBJECTIVES)
+    aliases = catalog.ALIASES if what == "estimator" else catalog.OBJECTIVE_ALIASES
+    entries = []
+    for name, kind in known.items():
+        model = _plain(entry(what, kind).model_json_schema())
+        names = [name, *(alias for alias, selector in aliases.items() if parse_selector(selector)[0] == name)]
+        options = {"name": {"enum": names}, **model.get("properties", {}), "options": {"type": "object"}}
+        described = (kind.__doc__ or name).splitlines()[0]
+        entries.append({"description": described, **model, "properties": options, "required": ["name"]})
+    elsewhere = {"type": "string", "pattern": r"[\[:]"}  # with options in brackets, or a plug-in
+    entries.append({"type": "object", "properties": {"name": elsewhere}, "required": ["name"]})
+    return {"anyOf": [{"enum": [*known, *aliases]}, elsewhere, *entries]}
+
+
+def _logits() -> Schema:
+    number = {"type": "number", "minimum": -LIMIT, "maximum": LIMIT}
+    row = {"type": "array", "items": number, "minItems": 1}
+    drawn = _plain(TypeAdapter(Drawn).json_schema())
+    normal = drawn.pop("$defs")["Normal"]
+    return {
+        "anyOf": [
+            number,
+            row,
+            {"type": "array", "items": row, "minItems": 1},
+            drawn | {"properties": {"normal": normal}},
+        ]
+    }
+
+
+def _sweep() -> Schema:
+    values = {"type": "array", "minItems": 1}
+    return {
+        "description": "One problem for each value, or for each combination of values when several keys are swept.",
+        "type": "object",
+        "properties": dict.fromkeys(SWEEPABLE, values),
+        "patternProperties": {r"^objective\.\w+$": values},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+
+
+def _plain(schema: Any, names: bool = False) -> Any:
+    """The schema without the titles that pydantic makes up; below `properties` the keys are names."""
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _plain(item, key in ("properties", "$defs")) for key, item in schema.items() if names or key != "title"
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,72 @@
+"""How the replicates of a problem are cut into shards, jobs and blocks.
+
+Sizes come from the config alone, never from the number of workers or of cores, so that no result hangs on them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from estbench.config import Config
+
+BLOCK = 2**16
+"""Random numbers in a block: what is computed at once, sized to stay in the cache of one core."""
+
+MIN_SHARDS = 16
+"""Fewer give no interval worth having."""
+
+PILOT = 32
+"""Shards of the first stage when a precision decides how many replicates there are."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the replicates of one problem are cut.
+
+    `shards` shards of `shard_size` replicates (with a precision: of the pilot, and at most `max_shards` in all). A job
+    takes `shards_per_job` of them; it computes `block_rows` replicates of a shard at once, or, where these are all of
+    the shard, all shards of the job at once.
+    """
+
+    shard_size: int
+    shards: int
+    max_shards: int
+    shards_per_job: int
+    block_rows: int
+
+    @property
+    def replicates(self) -> int:
+        """The replicates of all shards: what was asked for, rounded up to whole shards."""
+        return self.shard_size * self.shards
+
+
+def layout_of(config: Config, numbers: int, recorded: Layout | None) -> Layout:
+    """The layout of a problem, one estimate of which takes `numbers` = N D K random numbers."""
+    if config.precision is None:
+        assert config.replicates is not None
+        size = recorded.shard_size if recorded else shard_size(config.replicates)
+        shards = most = max(MIN_SHARDS, -(-config.replicates // size))
+    else:
+        cap = config.precision.max_replicates
+        size = recorded.shard_size if recorded else min(max(128, -(-cap // 2**14)), cap // PILOT)
+        shards, most = PILOT, max(PILOT, cap // size)
+    if recorded:
+        return replace(recorded, shards=shards, max_shards=most)
+    rows = max(1, BLOCK // numbers)
+    if size <= rows:
+        return Layout(size, shards, most, shards_per_job=rows // size, block_rows=size)
+    blocks = -(-size // rows)
+    return Layout(size, shards, most, shards_per_job=1, block_rows=-(-size // blocks))
+
+
+def shard_size(replicates: int) -> int:
+    """Replicates in a shard, so that there are about 64 shards, or about 32 below 5000 replicates.
+
+    The divisor of `replicates` nearest to that number (in log, within a factor of 1.5) makes round numbers come out
+    exactly; where there is none the last shard is filled up, and below 512 replicates there are 16.
+    """
+    aim, low, high = (64, 48, 96) if replicates >= 5000 else (32, 24, 48)
+    divisors = [shards for shards in range(low, high + 1) if replicates % shards == 0]
+    shards = min(divisors, key=lambda s: abs(math.log(s / aim)), default=aim if replicates >= 16 * aim else MIN_SHARDS)
+    return -(-replicates // shards)
