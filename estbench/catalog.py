@@ -14,12 +14,20 @@ from estbench.estimators.base import Estimator
 from estbench.estimators.rao_blackwell.enumerate import Enumerate
 from estbench.estimators.relaxation.gumbel import Gumbel
 from estbench.estimators.relaxation.gumbel_st import GumbelSt
+from estbench.estimators.score_function.muprop import Muprop
+from estbench.estimators.score_function.nvil import Nvil
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.estimators.straight_through.bengio_sts import BengioSts
 from estbench.estimators.straight_through.darn import Darn
+from estbench.estimators.straight_through.gapped_st import GappedSt
+from estbench.estimators.straight_through.mve import Mve
+from estbench.estimators.straight_through.noise_additive import NoiseAdditive
+from estbench.estimators.straight_through.noise_multiplicative import NoiseMultiplicative
+from estbench.estimators.straight_through.random_scaling import RandomScaling
 from estbench.estimators.straight_through.reinmax import Reinmax
 from estbench.estimators.straight_through.ste import Ste
+from estbench.estimators.straight_through.zgr import Zgr
 from estbench.objectives.arsm_toy import ArsmToy
 from estbench.objectives.base import Objective
 from estbench.objectives.linear import Linear
@@ -36,11 +44,19 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     # score function
     "reinforce": Reinforce,
     "rloo": Rloo,
+    "nvil": Nvil,
+    "muprop": Muprop,
     # straight-through
     "ste": Ste,
     "reinmax": Reinmax,
     "darn": Darn,
+    "zgr": Zgr,
+    "mve": Mve,
+    "gapped_st": GappedSt,
+    "random_scaling": RandomScaling,
     "bengio_sts": BengioSts,
+    "noise_additive": NoiseAdditive,
+    "noise_multiplicative": NoiseMultiplicative,
     # relaxation
     "gumbel": Gumbel,
     "gumbel_st": GumbelSt,

@@ -79,6 +79,18 @@ class Categorical:
     def _race(self) -> Tensor:
         return torch.exp(self.log_mean.amax(-1, keepdim=True) - self.log_mean)
 
+    def hard(self, x: Tensor) -> Tensor:
+        """One-hot of argmax x, like x."""
+        return torch.eq(x, x.amax(-1, keepdim=True), out=torch.empty_like(x))
+
+    def inverse_cdf(self, u: Tensor) -> Tensor:
+        """One-hot of the class #{j: u ≥ π_1 + … + π_j}, [..., D] to [..., D, K]: one uniform a variable."""
+        inner = self.mean.cumsum(-1)[:, :-1]
+        ends = torch.full_like(self.mean[:, :1], torch.inf)
+        v = u.unsqueeze(-1)
+        z = torch.ge(v, torch.cat((-ends, inner), -1)).to(u.dtype)
+        return z.mul_(torch.lt(v, torch.cat((inner, ends), -1)))
+
     @cached_property
     def mode(self) -> Tensor:
         """One-hot of argmax θ (the first of several), [D, K]."""
@@ -97,7 +109,7 @@ class Categorical:
         return m * (g - self._dot(m, g))
 
     def mean_jac(self, g: Tensor) -> Tensor:
-        """J(π) g = π ⊙ (g − π·g), with g first centred at the mode so that no digit is lost where π is almost one-hot."""
+        """J(π) g = π ⊙ (g − π·g), g first centred at the mode: no digit is lost where π is almost one-hot."""
         h = g - g.gather(-1, self.logits.argmax(-1, keepdim=True).expand(*g.shape[:-1], 1))
         return (h - self._dot(h, self.mean)).mul_(self.mean)
 

@@ -33,9 +33,6 @@ class Darn:
 
     def rows(self, draw: Draw) -> Tensor:
         """g_d·(z_d − c_d) s(z_d)."""
-        d = draw.distribution
-        c = 1 / d.classes if self.center == "half" else d.mean
-        first_order = draw.dfz * (draw.z - c)
-        if len(d.event) == 2:
-            first_order = first_order.sum(-1, keepdim=True)  # within one variable
-        return first_order * draw.score
+        d, s = draw.distribution, draw.score
+        centred = s if self.center == "mean" else draw.z - 1 / d.classes
+        return d.dot(draw.dfz, centred) * s

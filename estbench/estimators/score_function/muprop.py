@@ -1,0 +1,36 @@
+"""MuProp: the first-order Taylor expansion of f at the mean as a control variate."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class Muprop:
+    """[f(z) − f(p) − ∇f(p)·(z − p)] s(z) + J(p) ∇f(p), all variables at their means p (or π) at once.
+
+    The dot product runs over all variables. Gu et al. 2016, section 4.1.
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased: the mean of the linear term times s(z) is J(p) ∇f(p)."""
+        return Facts(
+            "score function",
+            f=2,
+            df=1,
+            off=True,
+            sources=("gu2016",),
+            identities=("no variance on linear f",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """[f(z) − f(p) − g·s(z)] s(z) + J(p) g, g = ∇f(p); every sample pays for its own f(p) and ∇f(p)."""
+        s, p = draw.score, draw.distribution.mean.expand(draw.z.shape)  # s(z) is z − p
+        g = draw.problem.df(p)
+        linear = draw.problem.f(p) + (g * s).flatten(2).sum(-1)  # [R, N]
+        return draw.lift(draw.fz - linear) * s + draw.distribution.mean_jac(g)

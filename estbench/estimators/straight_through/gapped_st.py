@@ -1,0 +1,37 @@
+"""Gapped straight-through: the backward softmax at logits pushed apart until the sampled class leads by a gap."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class GappedSt:
+    """J(softmax(l/τ)) g/τ with l_k = max θ for the sampled class k, l_i = min(θ_i, max θ − gap) for the others.
+
+    Bernoulli: σ(a/τ) σ(−a/τ) f′/τ, a = max((2z − 1) φ, gap). Fan et al. 2022, section 4.
+
+    gap  a number (the paper's GST-1.0: 1), or p: −log(1 − P(z_d))/P(z_d) (GST-p)
+    """
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    gap: Annotated[float, Field(gt=0)] | Literal["p"] = 1.0
+
+    @property
+    def facts(self) -> Facts:
+        """Biased."""
+        return Facts("straight-through", unbiased=False, df=1, sources=("fan2022",))
+
+    def rows(self, draw: Draw) -> Tensor:
+        """J(softmax(l/τ)) g/τ."""
+        d = draw.distribution
+        gap = d.pick(draw.z, -d.log_others / d.marginals) if self.gap == "p" else self.gap
+        pushed = d.gapped(draw.z, gap)
+        return d.relax_pull(pushed, d.relax(pushed, self.temperature), draw.z, self.temperature, draw.dfz)

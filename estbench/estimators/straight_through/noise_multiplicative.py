@@ -1,0 +1,51 @@
+"""A noisy unit whose activation probability is multiplied by noise."""
+
+from __future__ import annotations
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import MAIN, Draw
+from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.straight_through.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
+from estbench.problem import Problem
+
+
+@dataclass(frozen=True)
+class NoiseMultiplicative:
+    """f′(h) m p q, h = m p, m = −log u (after Bengio, Léonard & Courville 2013; that m is exponential is our choice).
+
+    E h = p. What it estimates is ∇ E f(h), not ∇ E f(z).
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased for the gradient of its own E f(h)."""
+        return Facts(
+            "straight-through",
+            distributions=BERNOULLI,
+            unbiased=False,
+            df=1,
+            off=True,
+            max_variables=MAX_VARIABLES,
+            exact="smooth",
+            noise=(MAIN,),
+            sources=("bengio2013",),
+            identities=("unbiased on linear f",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """f′(h) m p q."""
+        h = torch.log(draw.noise()).neg_() * draw.distribution.mean
+        return draw.problem.df(h) * h * draw.distribution.q
+
+    def reference(self, problem: Problem) -> Tensor:
+        """∇ E f(h): ∫₀^∞ e^{−m} f(m p) dm at D = 1; by quadrature, from values of f alone."""
+        return gradient(problem, self._nodes)
+
+    def _nodes(self, logit: Tensor, n: int) -> Nodes:
+        """h = −p log u is exponential with mean p, and ∂ log density(h)/∂φ = (m − 1) q."""
+        u, _, weight = clustered(n)
+        m = -torch.log(u)
+        return Nodes(m * torch.sigmoid(logit), weight, (m - 1) * torch.sigmoid(-logit))

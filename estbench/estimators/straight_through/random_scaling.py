@@ -1,0 +1,51 @@
+"""Uniform random scaling: f′ at a uniform point of the edge that f jumps along."""
+
+from __future__ import annotations
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import BERNOULLI, Count, Facts
+
+_UNIFORM = "random_scaling/u"
+
+
+@dataclass(frozen=True)
+class RandomScaling:
+    """p_i q_i ∂f/∂z_i at z with z_i := u_i, u_i uniform: E f′(u) = f(1) − f(0) (Pervez et al. 2020; core of FouST).
+
+    joint  all variables at u at once, at the price of one ∇f
+    """
+
+    joint: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased one variable at a time; jointly only where f is a sum over the variables."""
+        return Facts(
+            "straight-through",
+            distributions=BERNOULLI,
+            unbiased=not self.joint,
+            df=1 if self.joint else Count("D", lambda D, _: D),
+            off=True,
+            exact="smooth",
+            noise=(_UNIFORM,),
+            sources=("pervez2020",),
+            identities=("joint: unbiased on separable f", "no variance on linear f"),
+        )
+
+    def breaks(self, problem: object) -> dict[str, list[Tensor]]:
+        """None: it is smooth in its uniforms."""
+        del problem
+        return {_UNIFORM: [torch.empty(0)]}
+
+    def rows(self, draw: Draw) -> Tensor:
+        """p q ∂f/∂z_i at z with z_i := u_i for each i in turn, or at u."""
+        d, D = draw.distribution, draw.problem.D
+        u = draw.uniform(_UNIFORM, D)
+        if self.joint:
+            return d.mean_jac(draw.problem.df(u))
+        one_at_u = torch.lerp(draw.z.unsqueeze(-2), u.unsqueeze(-2), torch.eye(D).to(u))  # [R, N, i, D]
+        return d.mean_jac(draw.problem.df(one_at_u).diagonal(dim1=-2, dim2=-1))

@@ -1,0 +1,37 @@
+"""ZGR: the zero-temperature limit of Gumbel-Rao, half straight-through and half DARN."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+
+
+@dataclass(frozen=True)
+class Zgr:
+    """½ [J(π) g + (g·s) s], s = z − π, variable by variable (Shekhovtsov 2023).
+
+    Bernoulli: ½ q f′(1) where z = 1 and ½ p f′(0) where z = 0.
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """Biased, but exact on quadratics."""
+        return Facts(
+            "straight-through",
+            unbiased=False,
+            df=1,
+            sources=("shekhovtsov2023",),
+            identities=(
+                "draw by draw: reinmax at τ = 1; Bernoulli: darn[center=half] and smoothed stochastic_ad",
+                "unbiased on quadratics",
+                "in mean, gumbel_st and gumbel_rao as τ → 0",
+            ),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """½ [J(π) g + (g·s) s]."""
+        d, g, s = draw.distribution, draw.dfz, draw.score
+        return (d.mean_jac(g) + d.dot(g, s) * s) / 2
