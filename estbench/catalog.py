@@ -11,7 +11,16 @@ from pydantic import TypeAdapter
 
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
+from estbench.estimators.perturbation.es import Es
+from estbench.estimators.perturbation.imle import Imle
+from estbench.estimators.perturbation.spsa import Spsa
+from estbench.estimators.perturbation.stochastic_ad import StochasticAd
 from estbench.estimators.rao_blackwell.enumerate import Enumerate
+from estbench.estimators.rao_blackwell.leg import Leg
+from estbench.estimators.rao_blackwell.measure_valued import MeasureValued
+from estbench.estimators.rao_blackwell.stratified import Stratified
+from estbench.estimators.rao_blackwell.sum_and_sample import SumAndSample
+from estbench.estimators.rao_blackwell.unordered_set import UnorderedSet
 from estbench.estimators.relaxation.gumbel import Gumbel
 from estbench.estimators.relaxation.gumbel_st import GumbelSt
 from estbench.estimators.score_function.muprop import Muprop
@@ -61,7 +70,17 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "gumbel": Gumbel,
     "gumbel_st": GumbelSt,
     # Rao-Blackwell
+    "leg": Leg,
+    "sum_and_sample": SumAndSample,
+    "unordered_set": UnorderedSet,
+    "stratified": Stratified,
+    "measure_valued": MeasureValued,
     "enumerate": Enumerate,
+    # perturbation
+    "spsa": Spsa,
+    "es": Es,
+    "stochastic_ad": StochasticAd,
+    "imle": Imle,
 }
 
 ALIASES: dict[str, str] = {
@@ -72,6 +91,10 @@ ALIASES: dict[str, str] = {
     "loorf": "rloo",
     "vargrad": "rloo",
     "straight_through": "ste",
+    "local_expectation": "leg",
+    "ram": "leg",
+    "go": "leg",
+    "indecater": "leg",
     "gumbel_softmax": "gumbel",
     "concrete": "gumbel",
     "st_gumbel": "gumbel_st",

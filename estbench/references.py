@@ -242,6 +242,26 @@ REFERENCES: dict[str, Reference] = {
         "NeurIPS",
         "1503.01494",
     ),
+    "tokui2017": Reference(
+        "Tokui, Seiya and Sato, Issei",
+        2017,
+        "Evaluating the variance of likelihood-ratio gradient estimators",
+        "ICML",
+    ),
+    "cong2019": Reference(
+        "Cong, Yulai and Zhao, Miaoyun and Bai, Ke and Carin, Lawrence",
+        2019,
+        "GO gradient for expectation-based objectives",
+        "ICLR",
+        "1901.06020",
+    ),
+    "desmet2023": Reference(
+        "De Smet, Lennert and Sansone, Emanuele and Zuidberg Dos Martires, Pedro",
+        2023,
+        "Differentiable sampling of categorical distributions using the CatLog-derivative trick",
+        "NeurIPS",
+        "2311.12569",
+    ),
     "liu2019": Reference(
         "Liu, Runjing and Regier, Jeffrey and Tripuraneni, Nilesh and Jordan, Michael I. and McAuliffe, Jon",
         2019,

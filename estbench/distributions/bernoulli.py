@@ -69,6 +69,14 @@ class Bernoulli:
         """z = 1[u < p], the shape of u."""
         return torch.lt(u, self.mean, out=torch.empty_like(u))
 
+    def hard(self, x: Tensor) -> Tensor:
+        """1[x > 0], like x."""
+        return torch.gt(x, 0, out=torch.empty_like(x))
+
+    def inverse_cdf(self, u: Tensor) -> Tensor:
+        """z = 1[u < p], the shape of u: one uniform a variable."""
+        return self.sample(u)
+
     @cached_property
     def mode(self) -> Tensor:
         """1[φ > 0], [D]."""

@@ -21,7 +21,6 @@ class Enumerate:
             "Rao-Blackwell",
             f=Count("K^D", lambda D, K: K**D, per_estimate=True),
             max_states=2**16,
-            noise=(),
         )
 
     def joint(self, draw: Draw, samples: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""Perturbation: samples of the same noise at moved logits."""

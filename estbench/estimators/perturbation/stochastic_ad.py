@@ -1,0 +1,47 @@
+"""Stochastic derivatives of Bernoulli programs: the jump that a small change of p would make, weighted by its rate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import BERNOULLI, Count, Facts
+from estbench.estimators.rao_blackwell.effects import effects
+
+
+@dataclass(frozen=True)
+class StochasticAd:
+    """1[z_i = 0] p_i (f(z^{i→1}) − f(z)) for each variable i (Arya et al. 2022).
+
+    As p grows, z jumps only from 0 to 1: at rate 1/q where z = 0, and dp/dφ = p q. No jump is pruned.
+
+    variant  one-sided; smoothed: f′ in place of the jump, averaged over jumps from 0 to 1 and from 1 to 0:
+             ½ q f′(z) where z = 1, ½ p f′(z) where z = 0
+    """
+
+    variant: Literal["one-sided", "smoothed"] = "one-sided"
+
+    @property
+    def facts(self) -> Facts:
+        """One-sided: unbiased; smoothed: biased, but exact on quadratics."""
+        one_sided = self.variant == "one-sided"
+        return Facts(
+            "perturbation",
+            distributions=BERNOULLI,
+            unbiased=one_sided,
+            f=Count("D + 1", lambda D, K: D + 1) if one_sided else 0,  # noqa: ARG005 - a count takes D and K
+            df=0 if one_sided else 1,
+            sources=("arya2022",),
+            identities=("variant=smoothed: zgr, draw by draw",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """1[z_i = 0] p_i (f(z^{i→1}) − f(z)), or f′(z) times ½ q (z = 1), ½ p (z = 0)."""
+        p, q = draw.distribution.mean, draw.distribution.q
+        if self.variant == "one-sided":
+            return (1 - draw.z) * p * effects(draw)
+        return torch.lerp(p / 2, q / 2, draw.z) * draw.dfz

@@ -1,0 +1,27 @@
+"""What each variable alone does to f, the others held at the sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from estbench.draws import Draw
+
+
+def effects(draw: Draw) -> Tensor:
+    """f(z_{−d}, 1) − f(z_{−d}, 0), [R, N, D], or f(z_{−d}, e_k) − f(z), [R, N, D, K]: ∇f by finite differences.
+
+    One variable at a time is turned through its other classes: D (K − 1) + 1 evaluations of f, that of f(z) among them.
+    """
+    z, turned, effect = draw.z, draw.z.clone(), torch.zeros_like(draw.z)
+    for d in range(draw.problem.D):
+        if draw.distribution.name == "bernoulli":
+            turned[:, :, d] = 1 - z[:, :, d]
+            effect[:, :, d] = (draw.problem.f(turned) - draw.fz) * (turned[:, :, d] - z[:, :, d])
+        else:
+            c = z[:, :, d]
+            for _ in range(draw.distribution.classes - 1):
+                turned[:, :, d] = c = c.roll(1, -1)
+                effect[:, :, d].addcmul_((draw.problem.f(turned) - draw.fz).unsqueeze(-1), c)
+        turned[:, :, d] = z[:, :, d]
+    return effect

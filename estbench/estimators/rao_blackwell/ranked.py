@@ -1,0 +1,99 @@
+"""The states of some variables in ascending order of probability, and draws from them without replacement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from estbench.distributions import Distribution
+from estbench.draws import Draw
+
+Space = Literal["joint", "per_variable"]
+MAX_RANKED = 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The M states of the variables `at`, from the least likely to the likeliest; probabilities in float64.
+
+    Summed from the smallest, probabilities keep their digits: what is left beside a state of P ≈ 1 is never 1 − P.
+
+    at      which variables: a slice of 0 … D − 1
+    states  [M, variables(, K)]
+    score   ∂ log P/∂ logits of those variables, like states
+    rank    the place of each state of `Distribution.states`, [M]
+    log_P   [M]
+    below   C_i = Σ_{j < i} P_j, [M + 1]
+    """
+
+    at: slice
+    states: Tensor
+    score: Tensor
+    rank: Tensor
+    log_P: Tensor
+    below: Tensor
+
+    @property
+    def M(self) -> int:
+        """The number of states."""
+        return len(self.states)
+
+    def of(self, z: Tensor) -> Tensor:
+        """The state that samples [R, N, D(, K)] are in: [R, N]."""
+        c = z[:, :, self.at]
+        K = c.shape[-1] if c.ndim == 4 else 2
+        digits = c @ torch.arange(K).to(c) if c.ndim == 4 else c
+        powers = K ** torch.arange(digits.shape[-1] - 1, -1, -1)
+        return self.rank[(digits @ powers.to(c)).long()]
+
+    def put(self, draw: Draw, i: Tensor) -> Tensor:
+        """The samples with the variables `at` in state i ([R, N], or one for all): [R, N, D(, K)]."""
+        c, shape = self.states[i], (draw.R, draw.N, *draw.distribution.event)
+        if self.states.shape[1:] == shape[2:]:
+            return c.expand(shape)  # every variable is set: z need not be drawn
+        z = draw.z.clone()
+        z[:, :, self.at] = c
+        return z
+
+    def outside(self, S: Tensor) -> Tensor:
+        """Σ_{i ∉ S} P_i of ascending S [..., k], as the sum of what lies between its members: [...]."""
+        C = self.below
+        ends = torch.cat((C[S], C[-1].expand(*S.shape[:-1], 1)), -1)
+        starts = torch.cat((C[0].expand(*S.shape[:-1], 1), C[S + 1]), -1)
+        return (ends - starts).sum(-1)
+
+    def next(self, S: Tensor, v: Tensor) -> Tensor:
+        """One more state, drawn from P given that it is not in ascending S [..., k], by inverse CDF of v [...]."""
+        C, t = self.below, v * self.outside(S)
+        for s in S.unbind(-1):
+            t = t + (t >= C[s]) * (C[s + 1] - C[s])  # over what is in S
+        return torch.searchsorted(C[1:], t, right=True).clamp_(max=self.M - 1)
+
+    def without_replacement(self, first: Tensor, v: Tensor) -> Tensor:
+        """`first` [...] and as many states more as v [..., k − 1] has uniforms, all different, ascending: [..., k]."""
+        S = first.unsqueeze(-1)
+        for u in v.double().unbind(-1):
+            S = torch.cat((S, self.next(S, u).unsqueeze(-1)), -1).sort(-1).values
+        return S
+
+
+@lru_cache(maxsize=4)
+def ranked(distribution: Distribution, space: Space) -> tuple[Ranked, ...]:
+    """The states of all variables jointly (one table), or of each variable by itself (D tables)."""
+    D = distribution.event[0]
+    slices = [slice(0, D)] if space == "joint" else [slice(d, d + 1) for d in range(D)]
+    return tuple(_ranked(type(distribution)(distribution.logits[at]), at) for at in slices)
+
+
+def _ranked(distribution: Distribution, at: slice) -> Ranked:
+    """The table of a distribution of the variables `at` alone."""
+    double = type(distribution)(distribution.logits.double().cpu())
+    log_P, order = double.log_prob(double.states()).sort()
+    below = torch.cat((log_P.new_zeros(1), log_P.exp().cumsum(0)))
+    states = distribution.states()[order.to(distribution.logits.device)]
+    table = (order.argsort(), log_P, below)
+    return Ranked(at, states, distribution.score(states), *(t.to(states.device) for t in table))

@@ -1,0 +1,62 @@
+"""The likeliest states summed out, the rest sampled."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import Count, Facts
+from estbench.estimators.rao_blackwell.ranked import MAX_RANKED, Space, ranked
+from estbench.problem import Problem
+
+REST = "sum_and_sample/rest"
+
+
+@dataclass(frozen=True)
+class SumAndSample:
+    """Σ_{c ∈ S} P_c f(c) s(c) + (1 − P(S)) f(z) s(z), z ~ P(· | ∉ S), S the k likeliest states (Liu et al. 2019).
+
+    top    k; all states, where there are no more: the estimate is then exact and nothing is drawn
+    space  joint: the states of all variables together, and one uniform draws z; per_variable: for each variable by
+           itself, the others held at a plain sample
+    """
+
+    top: Annotated[int, Field(ge=1)] = 1
+    space: Space = "joint"
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased: a Rao-Blackwellisation of REINFORCE over whether its sample falls in S."""
+        n, joint = self.top + 1, self.space == "joint"
+        return Facts(
+            "Rao-Blackwell",
+            f=Count(f"{n}", lambda D, K: min(n, K**D)) if joint else Count(f"{n} D", lambda D, K: min(n, K) * D),
+            max_states=MAX_RANKED if joint else None,
+            exact="smooth",
+            noise=(REST,),
+            sources=("liu2019",),
+            identities=("all states: enumerate (joint) or leg (per_variable)", "per_variable, top=K−1: leg"),
+        )
+
+    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+        """Where one uniform turns from one state of the rest to the next."""
+        C = [c.below[: max(1, c.M - self.top + 1)] for c in ranked(problem.distribution, self.space)]
+        return {REST: [c[1:-1] / c[-1] for c in C]}
+
+    def rows(self, draw: Draw) -> Tensor:
+        """Σ_{c ∈ S} P_c f(c) s(c) + (1 − P(S)) f(z) s(z)."""
+        f, g = draw.problem.f, draw.distribution.logits.new_empty(draw.R, draw.N, *draw.distribution.event)
+        tables = ranked(draw.distribution, self.space)
+        for d, c in enumerate(tables):
+            S = torch.arange(max(0, c.M - self.top), c.M, device=g.device)
+            terms = [(c.log_P[i].exp(), i) for i in S]
+            if len(S) < c.M:
+                v = draw.uniform(REST, len(tables))[..., d].double()
+                terms.append((c.outside(S), c.next(S, v)))
+            g[:, :, c.at] = sum(draw.lift(P * f(c.put(draw, i))) * c.score[i] for P, i in terms)
+        return g
