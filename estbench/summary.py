@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from estbench.config import load
 from estbench.config.selector import format_value
-from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, verdict
+from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, precision, verdict
 from estbench.moments import SCALARS, Floats, Moments, merge
-from estbench.plan import Cell, Plan
-from estbench.store import Item, decode
+from estbench.plan import Cell, Layout, Plan, expand
+from estbench.store import Item, decode, read
 
 Items = Mapping[Item, Any]
 
@@ -24,7 +27,7 @@ bias_norm_high relative_bias relative_bias_low relative_bias_high bias_p_value b
 variance_high mse mse_low mse_high cosine cosine_low cosine_high cosine_of_mean snr scaled_bias_squared
 scaled_variance zero_fraction non_finite flags f_evaluations grad_evaluations seconds_per_estimate
 work_normalised_variance
-""".split()  # noqa: SIM905 - forty-eight quoted names are harder to read
+""".split()
 
 
 def truth(plan: Plan, cell: Cell, items: Items) -> Floats | None:
@@ -148,3 +151,85 @@ def _sampled(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any] | Non
     level = plan.config.level
     found = {"status": "ok", "reason": "", "replicates": replicates} | metrics(moments, level)
     return found, Shards.of(moments, level)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run as it stands: its folder, what it says of itself, its plan, and what is done."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    plan: Plan
+    items: Items
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return str(self.plan.config.name)
+
+
+def read_results(folder: Path) -> Results:
+    """Read a run folder; ResultsError if it is none or is damaged."""
+    found = read(folder)
+    config = load(found.manifest["config"])
+    return Results(folder, found.manifest, expand(config, layouts(found.manifest)), found.items)
+
+
+def layouts(manifest: Mapping[str, Any]) -> dict[str, Layout]:
+    """The recorded layouts of a run's problems, by problem id."""
+    return {key: Layout(**value) for key, value in manifest["layout"].items()}
+
+
+def vectors(plan: Plan, items: Items) -> pd.DataFrame:
+    """The vectors behind each row of `results`: true_gradient, mean_gradient, coordinate_variance, as lists or None."""
+    rows = []
+    for cell in plan.cells:
+        measured = _measured(plan, cell, items)
+        if measured is None:
+            continue
+        row = dict.fromkeys(("true_gradient", "mean_gradient", "coordinate_variance"))
+        if measured[0]["status"] == "ok":
+            true = truth(plan, cell, items)
+            row = _vectors(_moments(plan, cell, items, true), true)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["true_gradient", "mean_gradient", "coordinate_variance"], dtype=object)
+
+
+def _moments(plan: Plan, cell: Cell, items: Items, true: Floats | None) -> Moments:
+    if cell.method == "exact":
+        assert true is not None
+        item = items[("exact", cell.key, "")]
+        return Moments.unpack(decode(item["moments"], (1, len(SCALARS) + 3 * len(true))), true)
+    packed = packed_shards(plan, cell, items)
+    assert packed is not None
+    return Moments.unpack(packed, true)
+
+
+def _vectors(m: Moments, true: Floats | None) -> dict[str, list[float] | None]:
+    n = m.n.sum()
+    delta, second = m.s1.sum(0) / n, m.s2.sum(0) / n
+    bessel = n / (n - 1) if n > 1 else 1.0
+    return {
+        "true_gradient": None if true is None else true.tolist(),
+        "mean_gradient": (m.shift + delta).tolist(),
+        "coordinate_variance": (np.maximum(second - delta**2, 0.0) * bessel).tolist(),
+    }
+
+
+def precision_reached(plan: Plan, items: Items) -> str | None:
+    """For a config with a precision: how many cells reached it, and the worst; None without one."""
+    wanted = plan.config.precision
+    if wanted is None:
+        return None
+    reached, worst, cells = 0, 0.0, 0
+    for cell in plan.cells:
+        packed = None if cell.method == "exact" or cell.reason else packed_shards(plan, cell, items)
+        if packed is not None:
+            r = precision(Shards.of(Moments.unpack(grouped(packed), truth(plan, cell, items))), wanted.metric)
+            cells += 1
+            reached += bool(r <= wanted.relative)
+            worst = max(worst, r)
+    return (
+        f"precision: {reached} of {cells} cells have a relative standard error of {wanted.metric} of at most "
+        f"{wanted.relative:g}; the worst has {worst:.2g}"
+    )

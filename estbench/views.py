@@ -7,27 +7,50 @@ import unicodedata
 
 import pandas as pd
 
+INTERVALS = ("bias_squared", "bias_norm", "relative_bias", "variance", "mse", "cosine")
+ROUNDING = 1e-12  # an exact bias below this share of ‖g‖ is rounding: it is shown as 0
+
 
 def plain(text: object) -> str:
-    """Text on one line without control, format or surrogate characters (terminal escapes, bidi marks); unknown is ""."""
-    if text is None or text is pd.NA or text != text:
-        return ""
-    kept = (c for c in str(text) if c.isspace() or unicodedata.category(c)[0] != "C")
+    """Text on one line without control, format or surrogate characters (escapes, bidi marks); "" for an unknown."""
+    written = "" if text is None or text is pd.NA or (isinstance(text, float) and math.isnan(text)) else str(text)
+    kept = (c for c in written if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join("".join(kept).split())
 
 
-def named(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a column `name`: the label, else estimator[options]; both, where one label is given to two of them."""
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with `name` (see `names`), safe problems, exact rows closed: low = value = high, rounding bias 0."""
     frame = frame.reset_index(drop=True)
-    full = pd.Series([_full(e, o) for e, o in zip(frame["estimator"], frame["options"], strict=True)], dtype=object)
-    label = pd.Series([plain(v) for v in frame["label"]], dtype=object)
+    numbers = [metric + end for metric in INTERVALS for end in ("", "_low", "_high")]
+    numbers += ["temperature", "samples", "true_norm", "non_finite"]
+    frame = frame.assign(
+        name=names(frame),
+        problem=frame["problem"].map(plain),
+        **{column: pd.to_numeric(frame[column]).astype(float) for column in numbers},
+    )
+    exact = frame["method"] == "exact"
+    nothing = exact & (frame["bias_squared"] <= (ROUNDING * frame["true_norm"]) ** 2)
+    frame.loc[nothing, ["bias_squared", "bias_norm", "relative_bias"]] = 0.0
+    for metric in INTERVALS:
+        for end in ("_low", "_high"):
+            frame[metric + end] = frame[metric + end].mask(exact, frame[metric])
+    return frame.copy()  # in one piece again: selecting rows of it is then several times as fast
+
+
+def names(frame: pd.DataFrame) -> pd.Series[str]:
+    """The label, else estimator[options]; both, where one label is given to two estimators."""
+    parts = zip(frame["estimator"], frame["options"], strict=True)
+    full = pd.Series([plain(e) + (f"[{plain(o)}]" if plain(o) else "") for e, o in parts], frame.index, dtype=object)
+    label = frame["label"].map(plain).astype(object)
     label = label.where(label != "", full)
     shared = full.groupby(label).transform("nunique") > 1
-    return frame.assign(name=label.where(~shared | (label == full), label + " · " + full))
+    return label.where(~shared | (label == full), label + " · " + full)
 
 
-def _full(estimator: object, options: object) -> str:
-    return plain(estimator) + (f"[{plain(options)}]" if plain(options) else "")
+def ends(rows: pd.DataFrame, metric: str) -> list[tuple[float, float, float]]:
+    """(value, low, high) of a metric, row by row."""
+    triples = rows[[metric, f"{metric}_low", f"{metric}_high"]].astype(float)
+    return [(value, low, high) for value, low, high in triples.itertuples(index=False)]
 
 
 def finished(rows: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +70,7 @@ def at_smallest_samples(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_middle_temperature(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each name at its temperature nearest (in log) to the middle one of all; names without one are kept."""
+    """The rows of each name at its temperature nearest (in log) to the middle one of all, and those without."""
     given = rows.dropna(subset=["temperature"])
     if given.empty:
         return rows
@@ -63,20 +86,13 @@ def at_middle_temperature(rows: pd.DataFrame) -> pd.DataFrame:
 def describe(rows: pd.DataFrame) -> str:
     """What the rows of one problem share: family, size, length of the true gradient, replicates."""
     one = rows.iloc[0]
-    size = (
-        "" if pd.isna(one["dimensions"]) else f", {one['dimensions']:.0f} variable" + "s" * int(one["dimensions"] != 1)
-    )
-    classes = "" if pd.isna(one["categories"]) else f" of {one['categories']:.0f} categories"
-    truth = "true gradient unknown" if pd.isna(one["true_norm"]) else f"‖g‖ = {one['true_norm']:.3g}"
-    replicates = rows.loc[rows["method"] == "monte_carlo", "replicates"].dropna().unique()
-    count = (
-        f"{min(replicates):,.0f}" + (f" to {max(replicates):,.0f}" if len(replicates) > 1 else "")
-        if len(replicates)
-        else ""
-    )
-    parts = [
-        plain(one["distribution"]).capitalize() + size + classes,
-        truth,
-        *([f"{count} replicates"] if count else []),
-    ]
-    return " · ".join(parts)
+    family = plain(one["distribution"]).capitalize()
+    if not pd.isna(one["dimensions"]):
+        family += f", {one['dimensions']:.0f} variable" + ("" if one["dimensions"] == 1 else "s")
+    if not (pd.isna(one["categories"]) or one["distribution"] == "bernoulli"):
+        family += f" of {one['categories']:.0f} categories"
+    length = rows["true_norm"].dropna()
+    truth = f"‖g‖ = {length.iloc[0]:.3g}" if len(length) else "true gradient unknown"
+    counts = rows.loc[rows["method"] == "monte_carlo", "replicates"].dropna().astype(int)
+    ends = " to ".join(f"{count:,}" for count in sorted({counts.min(), counts.max()})) if len(counts) else ""
+    return " · ".join([family, truth] + ([f"R = {ends} replicates"] if ends else []))

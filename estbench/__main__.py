@@ -1,0 +1,5 @@
+"""`python -m estbench`."""
+
+from estbench.cli import main
+
+main()

@@ -1,0 +1,48 @@
+"""`estbench list` and `estbench show`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from estbench.cli.console import out
+
+
+def list_(
+    what: Annotated[
+        Literal["estimators", "objectives", "metrics"], typer.Argument(help="What to list.")
+    ] = "estimators",
+    family: Annotated[str | None, typer.Option(help="Only estimators of this family, such as antithetic.")] = None,
+    distribution: Annotated[
+        Literal["bernoulli", "categorical"] | None, typer.Option(help="Only estimators that serve this distribution.")
+    ] = None,
+    unbiased: Annotated[
+        bool | None, typer.Option("--unbiased/--biased", help="Only estimators that are unbiased, or that are not.")
+    ] = None,
+    gradient: Annotated[
+        bool | None, typer.Option("--gradient/--no-gradient", help="Only estimators that need ∇f, or that do not.")
+    ] = None,
+    file_format: Annotated[Literal["table", "json"], typer.Option("--format", help="The format.")] = "table",
+) -> None:
+    """List what the catalogue holds, with filters."""
+    import json
+
+    from estbench import guide
+    from estbench.tables import Listing
+
+    if what == "estimators":
+        rows = guide.estimators(family=family, distribution=distribution, unbiased=unbiased, gradient=gradient)
+    else:
+        rows = guide.objectives() if what == "objectives" else guide.metrics()
+    if file_format == "json":
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        out().print(Listing(rows))
+
+
+def show(name: Annotated[str, typer.Argument(help="The name of an estimator or an objective.")]) -> None:
+    """Show one estimator or objective: formula, options, cost, sources with BibTeX, identities."""
+    from estbench import guide
+
+    out().print(guide.page(name), markup=False, soft_wrap=True)

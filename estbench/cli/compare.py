@@ -1,0 +1,97 @@
+"""`estbench compare`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from estbench.cli.console import err, out
+from estbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from estbench.compare import Entry
+
+
+def compare(
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders; without any, a built-in suite is run.")
+    ] = None,
+    estimators: Annotated[
+        str | None, typer.Option(help="Names, with options if need be: ste,gumbel[temperature=0.5]")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="What the others are compared with; by default the first.")
+    ] = None,
+    metric: Annotated[Literal["variance", "mse", "work"], typer.Option(help="What is compared.")] = "mse",
+    at: Annotated[
+        Literal["samples", "evaluations", "seconds"] | None,
+        typer.Option(help="What is held equal; by default samples, and in the suite evaluations too."),
+    ] = None,
+    correction: Annotated[Literal["holm", "bh", "none"], typer.Option(help="Adjustment of the p-values.")] = "holm",
+    margin: Annotated[float, typer.Option(min=1e-6, max=10, help="Ratios this near to 1 are equivalent.")] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the suite.")] = 0,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs of other versions or devices too.")] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="METRIC>RATIO", help="Exit 4 if a ratio is surely above: 'variance>1.05'.")
+    ] = None,
+    file_format: Annotated[
+        Literal["table", "csv", "json", "markdown", "latex"], typer.Option("--format", help="The format.")
+    ] = "table",
+) -> None:
+    """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
+    limit = _limit(fail_on, metric)
+    from estbench.compare import comparison, sentence
+    from estbench.config import split
+    from estbench.tables import ranking, render
+
+    names = None if estimators is None else [name.strip() for name in split(estimators)]
+    pool, chosen = _suite(names, seed) if not results else _runs(results, names, mixed)
+    bases = [at] if at else ["samples"] if results else ["samples", "evaluations"]
+    frame = comparison(
+        pool, reference=reference or chosen, metric=metric, at=bases, correction=correction, margin=margin
+    )
+    if file_format == "table":
+        out().print(ranking(frame, reference or chosen, pool[0].shards.level))
+        out().print(sentence(frame), markup=False)
+    else:
+        sys.stdout.write(render(frame, file_format))
+    if limit is not None and (frame["ratio_low"] > limit).any():
+        worst = frame.loc[frame["ratio_low"].idxmax()]
+        err().print(f"--fail-on {fail_on}: {worst['name']} is at {worst['ratio']:.3g}", markup=False)
+        raise typer.Exit(4)
+
+
+def _limit(fail_on: str | None, metric: str) -> float | None:
+    if fail_on is None:
+        return None
+    match = re.fullmatch(r"\s*(\w+)\s*>\s*([0-9.eE+-]+)\s*", fail_on)
+    if not match or match[1] != metric:
+        raise UsageError(f"--fail-on: expected {metric}>RATIO, such as '{metric}>1.05', got {fail_on!r}")
+    return float(match[2])
+
+
+def _runs(results: list[Path], names: list[str] | None, mixed: bool) -> tuple[list[Entry], str]:
+    from estbench.compare import entries
+    from estbench.store import find_runs
+    from estbench.summary import read_results
+
+    runs = [read_results(folder) for path in results for folder in find_runs(path)]
+    pool = entries(runs, mixed)
+    if names is not None:
+        from estbench.compare import selected
+
+        pool = selected(pool, names)
+    return pool, pool[0].name if pool else ""
+
+
+def _suite(names: list[str] | None, seed: int) -> tuple[list[Entry], str]:
+    from estbench.suite import run_suite
+
+    if not names:
+        raise UsageError("give --estimators a,b,c for the built-in suite, or the run folders to compare")
+    pool = run_suite(names, seed)
+    return pool, pool[0].name

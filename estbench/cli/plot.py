@@ -1,0 +1,41 @@
+"""`estbench plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from estbench.cli.console import err, out
+from estbench.errors import ResultsError
+
+
+def plot(
+    results: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")] = Path("results"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to draw; by default figures/ in each run folder.")
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="Draw this kind only: temperature, samples, cosine, overview. May be repeated."),
+    ] = None,
+    file_format: Annotated[
+        Literal["png", "svg", "pdf"], typer.Option("--format", help="The file format of the figures.")
+    ] = "png",
+) -> None:
+    """Draw the figures of a run: metrics against temperature and N, cosines, and an overview of each problem."""
+    from estbench.frames import read_frame
+    from estbench.plots import draw
+    from estbench.store import find_runs
+
+    runs = find_runs(results)
+    drawn: list[Path] = []
+    for run in runs:
+        folder = run / "figures" if output is None else output / run.name if len(runs) > 1 else output
+        drawn += draw(read_frame(run), folder, kinds or None, file_format)
+    if not drawn:
+        raise ResultsError(f"{results}: there is nothing to draw: no cell is finished (estbench status says more)")
+    for path in drawn:
+        out().print(str(path), markup=False, soft_wrap=True)
+    err().print(f"{len(drawn)} figures drawn.", markup=False)

@@ -1,0 +1,188 @@
+"""Paired comparison of estimators that saw the same draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from estbench.errors import ResultsError, UsageError
+from estbench.intervals import Shards, adjust, bias_p_value, compare, mse, ratio, variance, verdict
+from estbench.moments import Moments
+from estbench.plan import Cell
+from estbench.summary import Results, grouped, packed_shards, truth
+
+Metric = Literal["variance", "mse", "work"]
+At = Literal["samples", "evaluations", "seconds"]
+
+COLUMNS = """
+problem basis rank name temperature samples f_evaluations grad_evaluations metric value value_low value_high ratio
+ratio_low ratio_high p_value p_adjusted verdict bias_verdict flags run
+""".split()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One Monte Carlo cell of one run: its shards, and its cost per estimate."""
+
+    run: Results
+    cell: Cell
+    name: str
+    shards: Shards
+    f: int
+    df: int
+    seconds: float
+
+    def cost(self, at: At) -> float:
+        """What an estimate costs: evaluations of f and ∇f, or seconds; 1 where samples are held equal."""
+        return {"samples": 1.0, "evaluations": float(self.f + self.df), "seconds": self.seconds}[at]
+
+
+def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
+    """All finished Monte Carlo cells of some runs.
+
+    Runs of other versions or devices are refused unless `mixed`: their times are not comparable, nor their last bits.
+    """
+    for run in runs[1:]:
+        for what in ("versions", "device", "dtype"):
+            if run.manifest[what] != runs[0].manifest[what] and not mixed:
+                raise ResultsError(
+                    f"{runs[0].folder} and {run.folder} differ in {what} ({runs[0].manifest[what]} against "
+                    f"{run.manifest[what]}); --mixed compares them all the same"
+                )
+    return [entry for run in runs for entry in _entries(run, suffix=f" @ {run.folder.name}" if len(runs) > 1 else "")]
+
+
+def _entries(run: Results, suffix: str) -> Iterator[Entry]:
+    for cell in run.plan.cells:
+        if cell.method != "monte_carlo" or cell.reason is not None:
+            continue
+        packed, cost = packed_shards(run.plan, cell, run.items), run.items.get(("cost", cell.key, ""))
+        if packed is None or cost is None or len(packed) < run.plan.layouts[cell.problem].shards:
+            continue
+        moments = Moments.unpack(grouped(packed), truth(run.plan, cell, run.items))
+        if moments.n.sum():
+            shards = Shards.of(moments, run.plan.config.level)
+            name = cell.estimator.label + suffix
+            yield Entry(run, cell, name, shards, cost["f"], cost["df"], cost["seconds"])
+
+
+def comparison(
+    pool: Sequence[Entry],
+    *,
+    reference: str | None = None,
+    metric: Metric = "mse",
+    at: Sequence[At] = ("samples",),
+    correction: str = "holm",
+    margin: float = 0.05,
+) -> pd.DataFrame:
+    """Every cell against the reference's: one row each, ranked by the metric within problem, N and basis, `COLUMNS`.
+
+    The reference is an entry's name (default: the first), at the same problem and N, and at the same temperature where
+    it has that one, else at its middle one. At equal evaluations (or seconds) a variance is multiplied by the cost of
+    an estimate: an average over the same budget has that variance, up to a factor common to all. `work` is the variance
+    at equal evaluations. An MSE does not average away, so it is compared where two cells cost the same.
+    p-values are adjusted over all rows.
+    """
+    if not pool:
+        raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
+    names = list(dict.fromkeys(entry.name for entry in pool))
+    chosen = names[0] if reference is None else reference
+    if chosen not in names:
+        raise UsageError(f"--reference: there is no estimator '{chosen}' among {', '.join(names)}")
+    bases: Sequence[At] = ("evaluations",) if metric == "work" else at
+    rows = [row for basis in bases for row in _rows(pool, chosen, metric, basis)]
+    adjusted = adjust([row["p_value"] for row in rows], correction)
+    for row, p in zip(rows, adjusted, strict=True):
+        row["p_adjusted"] = p
+        row["verdict"] = "" if row["is_reference"] else compare(row["paired"], float(p), margin)
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "is_reference"])
+    frame = frame.sort_values(["problem", "basis", "value"], kind="stable", key=_in_order)
+    frame["rank"] = frame.groupby(["problem", "basis"], sort=False)["value"].rank(method="min").astype("Int64")
+    return frame.drop(columns="is_reference").reset_index(drop=True)
+
+
+def _in_order(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Problems and bases in the order they come in, values by size."""
+    return column if column.name == "value" else pd.Series(pd.factorize(column)[0], column.index)
+
+
+def _rows(pool: Sequence[Entry], reference: str, metric: Metric, at: At) -> Iterator[dict[str, Any]]:
+    for entry in pool:
+        rivals = [e for e in pool if e.name == reference and _same_ground(e, entry, metric, at)]
+        if not rivals:
+            continue
+        rival = entry if entry.name == reference else _at_temperature(rivals, entry.cell.temperature)
+        costs = metric != "mse" and at != "samples"
+        measured: Literal["variance", "mse"] = "mse" if metric == "mse" else "variance"
+        own = entry.cost(at) if costs else 1.0
+        estimate = (mse if metric == "mse" else variance)(entry.shards)
+        paired = ratio(entry.shards, rival.shards, measured, own / (rival.cost(at) if costs else 1.0))
+        basis = f"equal samples, N = {entry.cell.samples}"
+        if at != "samples":
+            basis = f"equal {at}, N = {entry.cell.samples}" if costs else f"equal {at}, {rival.cost(at):g} each"
+        yield {
+            "problem": entry.run.plan.problems[entry.cell.problem].label,
+            "basis": basis,
+            "name": entry.name,
+            "temperature": np.nan if entry.cell.temperature is None else entry.cell.temperature,
+            "samples": entry.cell.samples,
+            "f_evaluations": entry.f,
+            "grad_evaluations": entry.df,
+            "metric": f"{measured} × {at}" if costs else measured,
+            "value": own * estimate.value,
+            "value_low": own * estimate.low,
+            "value_high": own * estimate.high,
+            "ratio": paired.ratio,
+            "ratio_low": paired.low,
+            "ratio_high": paired.high,
+            "p_value": np.nan if entry.name == reference else paired.p,
+            "bias_verdict": verdict(entry.shards, bias_p_value(entry.shards), entry.run.plan.config.delta),
+            "flags": " ".join(flag for flag in paired.flags if not (flag == "identical" and entry is rival)),
+            "run": str(entry.run.folder),
+            "paired": paired,
+            "is_reference": entry.name == reference,
+        }
+
+
+def _same_ground(rival: Entry, entry: Entry, metric: Metric, at: At) -> bool:
+    """Whether two cells may be compared: one problem, and one N, or for an MSE at equal cost, one cost."""
+    problems = (e.run.plan.problems[e.cell.problem].id for e in (rival, entry))
+    if len(set(problems)) > 1:
+        return False
+    if metric == "mse" and at != "samples":
+        return rival.cost(at) == entry.cost(at)
+    return rival.cell.samples == entry.cell.samples
+
+
+def _at_temperature(rivals: Sequence[Entry], temperature: float | None) -> Entry:
+    """The rival at that temperature, else at its middle one."""
+    same = [rival for rival in rivals if rival.cell.temperature == temperature]
+    return same[0] if same else sorted(rivals, key=lambda rival: rival.cell.temperature or 0.0)[(len(rivals) - 1) // 2]
+
+
+def sentence(frame: pd.DataFrame) -> str:
+    """The comparison in one sentence: which estimator ranks first on how many grounds, and whether it is biased."""
+    first = frame[frame["rank"] == 1]
+    parts = []
+    for name, count in first["name"].value_counts().items():
+        biased = first.loc[first["name"] == name, "bias_verdict"].eq("biased").any()
+        parts.append(f"{name} in {count} of {len(first)} rankings{' (biased)' if biased else ''}")
+    metric = {"mse": "MSE"}.get(frame["metric"].iloc[0], frame["metric"].iloc[0])
+    return f"Smallest {metric}: {', '.join(parts)}."
+
+
+def selected(pool: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
+    """The entries of these labels or estimator names, in this order; UsageError for one that no entry has."""
+    chosen = []
+    for name in names:
+        found = [entry for entry in pool if name in (entry.name, entry.cell.estimator.label)]
+        found = found or [entry for entry in pool if entry.cell.estimator.name == name]
+        if not found:
+            known = ", ".join(dict.fromkeys(entry.name for entry in pool))
+            raise UsageError(f"--estimators: no finished cell is of '{name}'; there are {known}")
+        chosen += [entry for entry in found if entry not in chosen]
+    return chosen

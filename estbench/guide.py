@@ -1,0 +1,161 @@
+"""The catalogue in words: what is listed and shown, taken from the code itself."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from estbench import catalog
+from estbench.config.selector import format_value
+from estbench.errors import UsageError
+from estbench.estimators.base import Count, Estimator, Facts, Fitted, JointEstimator, Referenced
+from estbench.references import REFERENCES
+
+
+def estimators(
+    *,
+    family: str | None = None,
+    distribution: str | None = None,
+    unbiased: bool | None = None,
+    gradient: bool | None = None,
+) -> list[dict[str, Any]]:
+    """One row per estimator with its default options, those that pass the filters; UsageError for an unknown family."""
+    rows = []
+    families = list(dict.fromkeys(kind().facts.family for kind in catalog.ESTIMATORS.values()))
+    wanted = {f for f in families if family is None or f.casefold().startswith(family.casefold())}
+    if not wanted:
+        raise UsageError(f"--family: there is no family '{family}'; the families are {', '.join(families)}")
+    for name, kind in catalog.ESTIMATORS.items():
+        estimator = kind()
+        facts = estimator.facts
+        needs_gradient = facts.df != 0
+        kept = facts.family in wanted and (distribution is None or distribution in facts.distributions)
+        kept = kept and unbiased in (None, facts.unbiased) and gradient in (None, needs_gradient)
+        if kept:
+            rows.append(
+                {
+                    "name": name,
+                    "family": facts.family,
+                    "distributions": "both" if len(facts.distributions) == 2 else next(iter(facts.distributions)),
+                    "unbiased": "own" if isinstance(estimator, Referenced) else facts.unbiased,
+                    "∇f": needs_gradient,
+                    "τ": "temperature" in catalog.option_names(kind),
+                    "cost": cost(facts),
+                    "N ≥": facts.min_samples,
+                    "reference": ", ".join(str(REFERENCES[key]) for key in facts.sources),
+                    "what it is": summary(kind),
+                }
+            )
+    return rows
+
+
+def objectives() -> list[dict[str, Any]]:
+    """One row per objective."""
+    return [
+        {
+            "name": name,
+            "distributions": "both" if len(kind.distributions) == 2 else next(iter(kind.distributions)),  # type: ignore[arg-type] # a class fact
+            "options": options(kind),
+            "formula": first_line(kind),
+        }
+        for name, kind in catalog.OBJECTIVES.items()
+    ]
+
+
+METRICS = {
+    "bias_squared": "‖E ĝ − g‖², debiased: it may be negative where it cannot be told from 0",
+    "bias_norm": "√max(0, bias²)",
+    "relative_bias": "bias norm over ‖g‖",
+    "bias_p_value": "of E ĝ = g, all coordinates at once",
+    "bias_verdict": "unbiased (within ±δ of ‖g‖), biased, or inconclusive, with the replicates it would take",
+    "variance": "trace of the covariance of ĝ",
+    "mse": "E‖ĝ − g‖² = bias² + variance",
+    "cosine": "E cos(ĝ, g); an estimate of 0 counts as cosine 0; at one parameter, agreement of signs",
+    "cosine_of_mean": "cos(E ĝ, g): another number than the mean cosine",
+    "snr": "‖E ĝ‖ over the root of the variance",
+    "scaled_bias_squared": "bias² after rescaling ĝ by ‖g‖/‖E ĝ‖: the error of direction alone",
+    "scaled_variance": "variance after the same rescaling",
+    "zero_fraction": "share of estimates that are exactly 0",
+    "non_finite": "number of estimates that are NaN or infinite",
+    "f_evaluations": "evaluations of f for one estimate, counted",
+    "grad_evaluations": "evaluations of ∇f for one estimate, counted",
+    "seconds_per_estimate": "wall time of the estimator on its own, one thread",
+    "work_normalised_variance": "variance × evaluations (of f and ∇f): what it costs at equal work",
+}
+
+
+def metrics() -> list[dict[str, Any]]:
+    """One row per metric."""
+    return [{"name": name, "meaning": meaning} for name, meaning in METRICS.items()]
+
+
+def cost(facts: Facts) -> str:
+    """The declared cost of an estimate in words, such as `2 f + 1 ∇f`, per sample unless it says so."""
+    parts = [(facts.f, "f"), (facts.df, "∇f")]
+    words = [f"{count.text if isinstance(count, Count) else count} {of}" for count, of in parts if count != 0]
+    return " + ".join(words) or "0"
+
+
+def summary(kind: type[Any]) -> str:
+    """What an estimator is: the first sentence of its module."""
+    return first_line(inspect.getmodule(kind)).rstrip(".")
+
+
+def first_line(thing: Any) -> str:
+    """The first paragraph of a docstring on one line."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+def options(kind: type[Any]) -> str:
+    """The options with their defaults."""
+    return ", ".join(f"{name}={default(kind, name)}" for name in catalog.option_names(kind)) or "none"
+
+
+def default(kind: type[Any], name: str) -> str:
+    """The default of one option as a config would write it."""
+    return format_value(kind.__pydantic_fields__[name].get_default())
+
+
+def page(name: str) -> str:
+    """All there is to say of one estimator or objective, in plain text; UsageError for an unknown name."""
+    if name in catalog.OBJECTIVES:
+        kind = catalog.OBJECTIVES[name]
+        return f"{name}\n\n{inspect.getdoc(kind)}\n\nOptions   {options(kind)}\n"
+    canonical = catalog.ALIASES.get(name, name).partition("[")[0]
+    if canonical in catalog.ESTIMATORS:
+        return _estimator(canonical)
+    catalog.estimator_class(name)  # says that it is unknown, and what is near
+    return ""
+
+
+def _estimator(name: str) -> str:
+    kind = catalog.ESTIMATORS[name]
+    estimator: Estimator = kind()
+    facts = estimator.facts
+    unbiased = "yes" if facts.unbiased else "no"
+    if isinstance(estimator, Referenced):
+        unbiased = "for the gradient of an expectation of its own"
+    lines = {
+        "Also called": ", ".join(
+            alias for alias, target in catalog.ALIASES.items() if target.partition("[")[0] == name
+        ),
+        "Family": facts.family,
+        "Serves": " and ".join(sorted(facts.distributions)),
+        "Unbiased": unbiased,
+        "Cost": f"{cost(facts)} per {'estimate' if _per_estimate(facts) else 'sample'}",
+        "Samples": f"N ≥ {facts.min_samples}"
+        + (", coupled" if isinstance(estimator, JointEstimator) else ", averaged"),
+        "Fitted": "on a stream of its own, then frozen" if isinstance(estimator, Fitted) else "",
+        "Off vertices": "f or ∇f is asked for between the classes" if facts.off else "",
+        "Options": options(kind),
+        "Identities": "; ".join(facts.identities),
+    }
+    head = "\n".join(f"{key:<13}{text}" for key, text in lines.items() if text)
+    sources = [REFERENCES[key] for key in facts.sources]
+    cited = "\n".join(f"{source}: {source.title}. {source.venue}." for source in sources)
+    bibtex = "\n".join(source.bibtex(key) for key, source in zip(facts.sources, sources, strict=True))
+    return f"{name}\n\n{inspect.getdoc(kind)}\n\n{head}\n\n{cited}\n\n{bibtex}\n"
+
+
+def _per_estimate(facts: Facts) -> bool:
+    return any(isinstance(count, Count) and count.per_estimate for count in (facts.f, facts.df))

@@ -1,0 +1,38 @@
+"""The built-in problems of `estbench compare`: seconds, in memory, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from estbench.compare import Entry, entries
+from estbench.engine.benchmark import Benchmark
+from estbench.summary import read_results
+
+SUITE = {
+    "name": "suite",
+    "replicates": 8192,
+    "samples": [4],
+    "methods": ["monte_carlo"],
+    "problems": [
+        {"objective": {"name": "quadratic", "target": 0.45}, "distribution": "bernoulli", "logits": 1.0},
+        {"objective": {"name": "mlp", "seed": 1}, "distribution": "bernoulli", "logits": [0.5, -1.0, 1.5, 0.0]},
+        {
+            "objective": {"name": "mlp", "seed": 2},
+            "distribution": "categorical",
+            "logits": [[0.5, -1.0, 0.0, 1.0], [1.0, 0.0, -0.5, 0.5]],
+        },
+    ],
+}
+"""The toy at a logit that is not 0, where straight-through looks unbiased by coincidence; and coupled, non-quadratic
+problems of either distribution."""
+
+
+def run_suite(estimators: Sequence[str], seed: int = 0) -> list[Entry]:
+    """Run the suite for some estimators, each at one temperature, and return its cells."""
+    with TemporaryDirectory() as folder:
+        benchmark = Benchmark.of({**SUITE, "seed": seed, "estimators": list(estimators)}, Path(folder) / "suite")
+        for _ in benchmark.run():
+            pass
+        return entries([read_results(benchmark.folder)])
