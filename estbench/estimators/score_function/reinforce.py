@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import conv1d
@@ -13,6 +14,15 @@ from torch.nn.functional import conv1d
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
 from estbench.problem import MAX_STATES, Problem
+
+BELONGS = {
+    "value": "constant",
+    "decay": "moving_average",
+    "history": "moving_average",
+    "oracle": "optimal",
+    "n_fit": "optimal",
+}
+"""The baseline that each further option is for."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,13 @@ class Reinforce:
     oracle: bool = True
     n_fit: Annotated[int, Field(ge=2)] = 4096
     fitted: Annotated[tuple[float, ...] | None, Field(exclude=True)] = None
+
+    @model_validator(mode="after")
+    def _no_idle_option(self) -> Self:
+        for option, baseline in BELONGS.items():
+            if self.baseline != baseline and getattr(self, option) != getattr(type(self), option):
+                raise ValueError(f"{option} is for baseline={baseline}, but the baseline is {self.baseline}")
+        return self
 
     @property
     def facts(self) -> Facts:
@@ -69,7 +86,7 @@ class Reinforce:
         squares = draw.score**2
         weights = squares.sum(-1) if len(draw.distribution.event) == 2 else squares  # [R, N, D]
         b = (weights * draw.fz.unsqueeze(-1)).sum((0, 1)) / weights.sum((0, 1))
-        return type(self)(**{**vars(self), "fitted": tuple(b.tolist())})
+        return replace(self, fitted=tuple(b.tolist()))
 
 
 def moving_average(f: Tensor, shard: int, decay: float, history: int) -> Tensor:

@@ -39,13 +39,13 @@ class NoiseAdditive:
         return draw.problem.df(draw.x.clamp(min=0)) * draw.z
 
     def reference(self, problem: Problem) -> Tensor:
-        """∇ E f(h): q f(0) + ∫₀^∞ f(y) ρ(y − φ) dy at D = 1, ρ = σ(1 − σ); by quadrature, from values of f alone."""
+        """∇ E f(h) by quadrature; at D = 1, E f(h) = q f(0) + ∫₀^∞ f(y) ρ(y − φ) dy, ρ = σ(1 − σ)."""
         return gradient(problem, self._nodes)
 
     def _nodes(self, logit: Tensor, n: int) -> Nodes:
-        """h = 0 with its atom q and ∂ log q/∂φ = −p; h = φ − logit(u), u < p, with ∂ log ρ(h − φ)/∂φ = 1 − 2u."""
-        p, (t, rest, weight) = torch.sigmoid(logit), clustered(n)
-        u, complement = p * t, torch.sigmoid(-logit) + p * rest
+        """h = 0 of weight q and score −p; and h = φ − logit(u), of score 1 − 2u, for u from 0 to p."""
+        p, q, (t, rest, weight) = torch.sigmoid(logit), torch.sigmoid(-logit), clustered(n)
+        u, complement = p * t, q + p * rest  # u and 1 − u
         h = (logit - torch.log(u) + torch.log(complement)).clamp(min=0)
-        atom = torch.stack((torch.zeros(()).to(p), torch.sigmoid(-logit), -p)).unsqueeze(1)
+        atom = torch.stack((torch.zeros_like(p), q, -p)).unsqueeze(1)
         return Nodes(*torch.cat((atom, torch.stack((h, p * weight, complement - u))), 1))

@@ -41,11 +41,11 @@ class NoiseMultiplicative:
         return draw.problem.df(h) * h * draw.distribution.q
 
     def reference(self, problem: Problem) -> Tensor:
-        """∇ E f(h): ∫₀^∞ e^{−m} f(m p) dm at D = 1; by quadrature, from values of f alone."""
+        """∇ E f(h) by quadrature; at D = 1, E f(h) = ∫₀^∞ e^{−m} f(m p) dm."""
         return gradient(problem, self._nodes)
 
     def _nodes(self, logit: Tensor, n: int) -> Nodes:
-        """h = −p log u is exponential with mean p, and ∂ log density(h)/∂φ = (m − 1) q."""
+        """h = m p, exponential with mean p, of score (m − 1) q."""
         u, _, weight = clustered(n)
         m = -torch.log(u)
         return Nodes(m * torch.sigmoid(logit), weight, (m - 1) * torch.sigmoid(-logit))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import BERNOULLI, BOTH, Facts
-from estbench.estimators.straight_through.proxies import PROXIES
+from estbench.estimators.straight_through.proxies import FIXED, PROXIES, SCALED
 
 Proxy = Literal[
     "sigmoid",
@@ -37,7 +37,7 @@ class Ste:
     proxy   sigmoid, softmax (one and the same): J(p) f′, J(π) g; identity: f′, or g less its mean over the classes;
             the others (Bernoulli only): ψ(φ) f′, see `proxies`
     slope   a of the default proxy: a J(σ(aφ)) f′, a J(softmax(aθ)) g, while z is drawn at slope 1 (Chung et al. 2017)
-    scale   the proxy's own parameter (b, k or α); by default its paper's
+    scale   the proxy's own parameter (b, k or α), where it has one; by default its paper's
     sample  bernoulli: z is drawn; threshold: z = 1[φ > 0], argmax θ, without any randomness
     """
 
@@ -45,6 +45,14 @@ class Ste:
     slope: Annotated[float, Field(gt=0)] = 1.0
     scale: Annotated[float, Field(gt=0)] | None = None
     sample: Literal["bernoulli", "threshold"] = "bernoulli"
+
+    @model_validator(mode="after")
+    def _no_idle_option(self) -> Self:
+        if self.slope != 1 and self.proxy not in ("sigmoid", "softmax"):
+            raise ValueError(f"slope is for proxy=sigmoid (or softmax), but the proxy is {self.proxy}")
+        if self.scale is not None and self.proxy not in SCALED:
+            raise ValueError(f"proxy={self.proxy} has no scale; these have: {', '.join(SCALED)}")
+        return self
 
     @property
     def facts(self) -> Facts:
@@ -62,8 +70,10 @@ class Ste:
         """J(p) f′(z), or ψ(φ) f′(z)."""
         d = draw.distribution
         g = draw.dfz if self.sample == "bernoulli" else draw.problem.df(d.mode.expand(draw.R, draw.N, *d.event))
-        if self.proxy in PROXIES:
-            return PROXIES[self.proxy](d.logits, self.scale) * g
+        if self.proxy in FIXED:
+            return FIXED[self.proxy](d.logits) * g
+        if self.proxy in SCALED:
+            return SCALED[self.proxy](d.logits, *(() if self.scale is None else (self.scale,))) * g
         if self.proxy == "identity":
             return g if d.name == "bernoulli" else g - g.mean(-1, keepdim=True)
         return self.slope * d.tempered(1 / self.slope).mean_jac(g)
