@@ -1,0 +1,33 @@
+"""AR: augment-REINFORCE for categorical variables."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import MAIN, Draw
+from estbench.estimators.base import CATEGORICAL, Facts
+
+
+@dataclass(frozen=True)
+class Ar:
+    """f(z) (1 − K w), w = e/Σe, z = argmin(log w − θ) (Yin, Yue & Zhou 2019)."""
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased, and of more variance than reinforce, which is its mean given z."""
+        return Facts(
+            "antithetic",
+            distributions=CATEGORICAL,
+            f=1,
+            exact="smooth",
+            noise=(MAIN,),
+            sources=("yin2019arsm",),
+            identities=("its mean given z is reinforce",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """f(z) (1 − K w); 1 − π in its place, as in some code, is for one class only, and biased."""
+        e = draw.noise()
+        K = draw.distribution.classes
+        return draw.lift(draw.fz) * (1 - K * e / e.sum(-1, keepdim=True))

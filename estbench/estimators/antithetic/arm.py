@@ -1,0 +1,31 @@
+"""ARM: augment-REINFORCE-merge."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import MAIN, Draw
+from estbench.estimators.base import BERNOULLI, Facts
+
+
+@dataclass(frozen=True)
+class Arm:
+    """(f(z₁) − f(z₂)) (u − ½), z₁ = 1[u > 1 − p], z₂ = 1[u < p] of the same u (Yin & Zhou 2019, theorem 1)."""
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased; what it has over disarm in variance is the u that disarm integrates out."""
+        return Facts(
+            "antithetic",
+            distributions=BERNOULLI,
+            f=2,
+            exact="smooth",
+            noise=(MAIN,),
+            sources=("yin2019arm",),
+            identities=("ars and arsm at K = 2 with u = w₁, draw by draw", "its mean given z₁ and z₂ is disarm"),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """(f(z₁) − f(z₂)) (u − ½); z₁ is z of the mirrored 1 − u."""
+        return draw.lift(draw.f_antithetic - draw.fz) * (draw.noise() - 0.5)

@@ -1,0 +1,42 @@
+"""ARSM: augment-REINFORCE-swap-merge, ARS averaged over the reference class."""
+
+from __future__ import annotations
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import MAIN, Draw
+from estbench.estimators.antithetic.swaps import f_swapped
+from estbench.estimators.base import CATEGORICAL, Count, Facts
+
+
+@dataclass(frozen=True)
+class Arsm:
+    """Component m: Σ_j (f^{m⇌j} − mean_m′ f^{m′⇌j}) (1/K − w_j), w = e/Σe (Yin, Yue & Zhou 2019).
+
+    f^{m⇌j} is f at argmin(log w − θ) of w with its entries m and j swapped, in every variable; f^{j⇌j} = f(z).
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased; the mean of ars over its reference class."""
+        return Facts(
+            "antithetic",
+            distributions=CATEGORICAL,
+            f=Count("K(K − 1)/2 + 1", lambda _, K: K * (K - 1) // 2 + 1),
+            exact="none",
+            noise=(MAIN,),
+            sources=("yin2019arsm",),
+            identities=("the mean of ars over j", "K = 2: arm with u = w₁, draw by draw"),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """Σ_j (f^{m⇌j} − mean_m′ f^{m′⇌j}) (1/K − w_j)."""
+        e, K = draw.noise(), draw.distribution.classes
+        f = draw.fz.new_zeros(draw.R, draw.N, K, K)  # f^{m⇌j} − f(z), symmetric: equal values cancel exactly
+        one_hot = torch.eye(K).to(e)
+        for j in range(1, K):  # a class at a time keeps the swapped samples in cache
+            f[..., j, :j] = f_swapped(draw.problem, e, one_hot[j], j) - draw.fz.unsqueeze(-1)
+            f[..., :j, j] = f[..., j, :j]
+        return (1 / K - e / e.sum(-1, keepdim=True)) @ (f - f.mean(-1, keepdim=True))
