@@ -10,6 +10,16 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter
 
 from estbench.errors import UsageError
+from estbench.estimators.antithetic.ar import Ar
+from estbench.estimators.antithetic.arm import Arm
+from estbench.estimators.antithetic.arms import Arms
+from estbench.estimators.antithetic.ars import Ars
+from estbench.estimators.antithetic.arsm import Arsm
+from estbench.estimators.antithetic.carms import Carms
+from estbench.estimators.antithetic.disarm import Disarm
+from estbench.estimators.antithetic.disarm_iw import DisarmIw
+from estbench.estimators.antithetic.disarm_sb import DisarmSb
+from estbench.estimators.antithetic.disarm_tree import DisarmTree
 from estbench.estimators.base import Estimator
 from estbench.estimators.perturbation.es import Es
 from estbench.estimators.perturbation.imle import Imle
@@ -69,6 +79,17 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     # relaxation
     "gumbel": Gumbel,
     "gumbel_st": GumbelSt,
+    # antithetic
+    "arm": Arm,
+    "disarm": Disarm,
+    "arms": Arms,
+    "ar": Ar,
+    "ars": Ars,
+    "arsm": Arsm,
+    "disarm_sb": DisarmSb,
+    "disarm_tree": DisarmTree,
+    "disarm_iw": DisarmIw,
+    "carms": Carms,
     # Rao-Blackwell
     "leg": Leg,
     "sum_and_sample": SumAndSample,
@@ -98,6 +119,7 @@ ALIASES: dict[str, str] = {
     "gumbel_softmax": "gumbel",
     "concrete": "gumbel",
     "st_gumbel": "gumbel_st",
+    "u2g": "disarm",
 }
 """Other names of estimators, as selectors: a name, or a name with options."""
 
