@@ -8,7 +8,7 @@ from typing import Any
 from estbench import catalog
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
-from estbench.estimators.base import Count, Estimator, Facts, Fitted, JointEstimator, Referenced
+from estbench.estimators.base import Count, Estimator, Facts, Fitted, Referenced, RowEstimator
 from estbench.references import REFERENCES
 
 

@@ -18,12 +18,12 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Itera
     for each N. Raises TypeError and ValueError where an estimator returns something else than it promises.
     """
     project, event = draw.problem.project, draw.distribution.event
-    if isinstance(estimator, JointEstimator):
+    if not isinstance(estimator, RowEstimator):
+        if not isinstance(estimator, JointEstimator):
+            raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")
         for N in samples:
             yield project(_checked(estimator.joint(draw, N), (draw.R, *event), draw))
         return
-    if not isinstance(estimator, RowEstimator):
-        raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")
     rows = _checked(estimator.rows(draw), (draw.R, draw.N, *event), draw)
     if draw.N == 1:
         yield project(rows[:, 0])

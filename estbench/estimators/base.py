@@ -54,7 +54,6 @@ class Facts:
     inner          given z, the estimate is a mean of `inner` independent ones of the same method with inner = 1
     scale          for categorical variables it hangs on the scale of the exponentials, not on their ratios alone
     centred        Σ_k ĝ_k = 0 in every draw (categorical)
-    values_only    it uses ∇f alone, so that adding a constant to f moves no draw
     sources        keys into `references.REFERENCES`
     identities     what it equals, and when
     """

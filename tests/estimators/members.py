@@ -1,0 +1,88 @@
+"""Who takes the contract tests: every estimator of the catalogue, with its options at two values and more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from estbench import catalog
+from estbench.draws import Draw, Streams
+from estbench.estimators.base import Estimator, JointEstimator, RowEstimator
+from estbench.objectives.base import Objective
+from estbench.problem import Problem, make
+
+BERNOULLI = (0.4, -1.3, 0.8)
+CATEGORICAL = ((0.3, -0.9, 0.5), (-0.2, 0.7, 0.1))
+
+
+def variants(name: str) -> Iterator[dict[str, Any]]:
+    """The default options, and each option at another value (all others of a choice)."""
+    kind = catalog.ESTIMATORS[name]
+    yield {}
+    for option in catalog.option_names(kind):
+        field = kind.__pydantic_fields__[option]
+        for value in _others(field.annotation, field.get_default()):
+            try:
+                kind(**{option: value})
+            except ValidationError:
+                continue
+            yield {option: value}
+
+
+def _others(annotation: Any, default: Any) -> list[Any]:
+    if get_origin(annotation) is Literal:
+        return [value for value in get_args(annotation) if value != default]
+    if get_args(annotation):
+        return [other for part in get_args(annotation) for other in _others(part, default)]
+    if annotation is bool:
+        return [not default]
+    if annotation is int:
+        return [(default or 1) + 1]
+    return [1.7 * default if default else 0.3] if annotation is float else []
+
+
+ALL = [
+    pytest.param(name, options, id=name + "".join(f"[{o}={v}]" for o, v in options.items()))
+    for name in catalog.ESTIMATORS
+    for options in variants(name)
+]
+
+
+def build(name: str, options: dict[str, Any]) -> Estimator:
+    """The estimator."""
+    return catalog.build(catalog.estimator_class(name), options)
+
+
+def objective(name: str, **options: Any) -> Objective:
+    """An objective of the catalogue."""
+    return catalog.build(catalog.objective_class(name), options)
+
+
+def problems(estimator: Estimator, dtype: torch.dtype = torch.float64) -> list[Problem]:
+    """A coupled, non-quadratic problem of every kind that the estimator serves."""
+    facts = estimator.facts
+    found = []
+    for distribution, logits in (("bernoulli", BERNOULLI), ("categorical", CATEGORICAL)):
+        if distribution in facts.distributions:
+            cut = logits[: facts.max_variables] if facts.max_variables else logits
+            found.append(make(objective("mlp", seed=3), torch.tensor(cut, dtype=dtype)))
+    return found
+
+
+def draw(problem: Problem, replicates: int, samples: int, seed: int = 0) -> Draw:
+    """A Monte Carlo draw of one shard."""
+    return Draw(problem, replicates, samples, streams=Streams(seed, "contract", range(1)))
+
+
+def gradients(estimator: Estimator, of: Draw, samples: int | None = None) -> Tensor:
+    """The estimates [R, D(, K)] from the first `samples` samples."""
+    N = of.N if samples is None else samples
+    if isinstance(estimator, RowEstimator):
+        return estimator.rows(of)[:, :N].mean(1)
+    assert isinstance(estimator, JointEstimator)
+    return estimator.joint(of, N)

@@ -1,0 +1,357 @@
+"""What every estimator of the catalogue must keep, whatever its formula."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from estbench import catalog
+from estbench.draws import Draw
+from estbench.engine.estimate import truth
+from estbench.engine.exact import Unavailable, exact
+from estbench.estimators.base import Estimator, Fitted, Referenced, evaluations
+from estbench.moments import SCALARS
+from estbench.problem import Evaluations, Problem, make
+from tests.estimators.members import ALL, BERNOULLI, CATEGORICAL, build, draw, gradients, objective, problems
+
+every = pytest.mark.parametrize(("name", "options"), ALL)
+
+
+def coupled_over_replicates(estimator: Estimator) -> bool:
+    """The moving average of other replicates is the one baseline that looks across them, within a shard."""
+    return getattr(estimator, "baseline", None) == "moving_average"
+
+
+@every
+def test_shape_and_dtype(name: str, options: dict[str, Any]) -> None:
+    """An estimate has the shape of the logits and their dtype, in float32 and in float64, and is finite."""
+    estimator = build(name, options)
+    for dtype in (torch.float32, torch.float64):
+        for problem in problems(estimator, dtype):
+            g = gradients(estimator, draw(problem, 7, max(3, estimator.facts.min_samples)))
+            assert g.shape == (7, *problem.distribution.event)
+            assert g.dtype == dtype
+            assert bool(g.isfinite().all())
+
+
+@every
+def test_purity(name: str, options: dict[str, Any]) -> None:
+    """The same draw gives the same bits; noise, logits and the global generators are untouched; no graph is left."""
+    estimator = build(name, options)
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    for problem in problems(estimator):
+        N = max(2, estimator.facts.min_samples)
+        first = draw(problem, 50, N)
+        g = gradients(estimator, first)
+        kept = {key: value.clone() for key, value in first._noise.items()}
+        assert torch.equal(g, gradients(estimator, first))
+        assert torch.equal(g, gradients(estimator, first.again()))
+        assert torch.equal(g, gradients(estimator, draw(problem, 50, N)))
+        assert all(torch.equal(value, first._noise[key]) for key, value in kept.items())
+        assert not g.requires_grad
+        assert not problem.distribution.logits.requires_grad
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert np.array_equal(numpy_state, np.random.get_state()[1])
+
+
+@every
+def test_replicates_and_samples_are_apart(name: str, options: dict[str, Any]) -> None:
+    """A replicate's estimate hangs on its own noise alone, and an estimate from n samples on the first n alone."""
+    estimator = build(name, options)
+    if coupled_over_replicates(estimator):
+        pytest.skip("its baseline is an average over the other replicates of the shard")
+    for problem in problems(estimator):
+        n = estimator.facts.min_samples
+        whole = draw(problem, 20, n + 2)
+        g = gradients(estimator, whole, n)
+        noise = {
+            key: u[5:9, :n].contiguous() if u.ndim > 2 or u.shape[1] == n + 2 else u[5:9]
+            for key, u in whole._noise.items()
+        }
+        part = Draw(problem, 4, n, streams=whole._streams, noise=noise)
+        torch.testing.assert_close(gradients(estimator, part, n), g[5:9], rtol=1e-12, atol=1e-13)
+
+
+@every
+def test_cost_counted_is_cost_declared(name: str, options: dict[str, Any]) -> None:
+    """One estimate from a fresh draw evaluates f and ∇f as often as the facts say."""
+    estimator = build(name, options)
+    for problem in problems(estimator):
+        for N in (estimator.facts.min_samples, 4):
+            counting = replace(problem, evaluations=Evaluations())
+            gradients(estimator, draw(counting, 1, N))
+            D, K = problem.D, problem.distribution.classes
+            declared = tuple(evaluations(c, D, K, N) for c in (estimator.facts.f, estimator.facts.df))
+            assert (counting.evaluations.f, counting.evaluations.df) == declared
+
+
+@dataclass(frozen=True, eq=False)
+class Spied(Problem):
+    """A problem that notes whether f or ∇f was asked for off the vertices."""
+
+    def _vertex(self, z: Tensor) -> bool:
+        return bool(((z == 0) | (z == 1)).all())
+
+    def f(self, z: Tensor) -> Tensor:
+        """f, noting where."""
+        SEEN.append(self._vertex(z))
+        return super().f(z)
+
+    def df(self, z: Tensor) -> Tensor:
+        """∇f, noting where."""
+        SEEN.append(self._vertex(z))
+        return super().df(z)
+
+
+SEEN: list[bool] = []
+
+
+@every
+def test_off_vertices_is_declared(name: str, options: dict[str, Any]) -> None:
+    """f and ∇f are asked for between the classes just where the facts say so."""
+    estimator = build(name, options)
+    for problem in problems(estimator):
+        SEEN.clear()
+        spied = Spied(problem.distribution, problem.objective)
+        gradients(estimator, draw(spied, 20, max(2, estimator.facts.min_samples)))
+        assert estimator.facts.off == (not all(SEEN))
+
+
+@every
+def test_extreme_logits(name: str, options: dict[str, Any]) -> None:
+    """Logits of ±30 give finite estimates in float64 and float32."""
+    estimator = build(name, options)
+    for dtype in (torch.float64, torch.float32):
+        for problem in problems(estimator, dtype):
+            logits = torch.full_like(problem.distribution.logits, 30.0)
+            logits[..., ::2] = -30.0
+            extreme = make(problem.objective, logits)
+            assert bool(gradients(estimator, draw(extreme, 200, max(2, estimator.facts.min_samples))).isfinite().all())
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """An objective plus a constant."""
+
+    inner: Any
+    constant: float
+    on = "values"
+    distributions = frozenset({"bernoulli", "categorical"})
+
+    def value(self, v: Tensor) -> Tensor:
+        """f + c."""
+        shifted: Tensor = self.inner.value(v) + self.constant
+        return shifted
+
+    def grad(self, v: Tensor) -> Tensor:
+        """∇f."""
+        g: Tensor = self.inner.grad(v)
+        return g
+
+
+@every
+def test_a_constant_in_f(name: str, options: dict[str, Any]) -> None:
+    """A constant added to f moves no draw of a method that uses ∇f alone, and no mean of an unbiased one."""
+    estimator = build(name, options)
+    for problem in problems(estimator):
+        shifted = replace(problem, objective=Shifted(problem.objective, 2.5))
+        if estimator.facts.f == 0:
+            N = max(2, estimator.facts.min_samples)
+            a, b = (gradients(estimator, draw(p, 50, N)) for p in (problem, shifted))
+            assert torch.equal(a, b)
+        elif estimator.facts.unbiased and estimator.facts.exact == "z" and not estimator.facts.noise:
+            try:
+                means = [exact_mean(p, estimator, estimator.facts.min_samples) for p in (problem, shifted)]
+            except Unavailable:
+                continue
+            np.testing.assert_allclose(*means, atol=1e-10)
+
+
+@every
+def test_sum_over_classes(name: str, options: dict[str, Any]) -> None:
+    """Σ_k ĝ_k = 0 in every draw of a categorical method that says so, and not in the others."""
+    estimator = build(name, options)
+    if "categorical" not in estimator.facts.distributions:
+        pytest.skip("serves Bernoulli variables only")
+    problem = make(objective("mlp", seed=3), torch.tensor(CATEGORICAL, dtype=torch.float64))
+    g = gradients(estimator, draw(problem, 100, max(2, estimator.facts.min_samples)))
+    assert estimator.facts.centred == bool(g.sum(-1).abs().max() < 1e-10 * (1 + g.abs().max()))
+
+
+def exact_mean(problem: Problem, estimator: Estimator, N: int) -> Any:
+    """E ĝ, [P]."""
+    true = truth(problem, estimator)
+    assert true is not None
+    P = problem.parameters
+    return true.numpy() + exact(problem, estimator, N).packed[0, len(SCALARS) :][:P]
+
+
+def one_variable(estimator: Estimator) -> list[Problem]:
+    """Problems of one variable, where noise can be integrated."""
+    found = []
+    f = objective("power", exponent=3, target=0.3)
+    if "bernoulli" in estimator.facts.distributions:
+        found.append(make(f, torch.tensor([0.7], dtype=torch.float64)))
+    if "categorical" in estimator.facts.distributions:
+        found.append(make(f, torch.tensor([[0.3, -0.9, 0.5]], dtype=torch.float64)))
+    return found
+
+
+@every
+def test_unbiased_means_exact(name: str, options: dict[str, Any]) -> None:
+    """Exact moments, where there are any: the mean of an unbiased method is the exact gradient at 1e-10."""
+    estimator = build(name, options)
+    unavailable = 0
+    every_problem = problems(estimator) + one_variable(estimator)
+    for problem in every_problem:
+        try:
+            mean = exact_mean(problem, estimator, estimator.facts.min_samples)
+        except Unavailable:
+            unavailable += 1
+            continue
+        true = truth(problem, estimator)
+        assert true is not None
+        if estimator.facts.unbiased or isinstance(estimator, Referenced):
+            np.testing.assert_allclose(mean, true, atol=1e-10)
+    if unavailable == len(every_problem):
+        pytest.skip("no exact moments: the z-test below it is")
+
+
+@every
+def test_monte_carlo_agrees_with_the_claim(name: str, options: dict[str, Any]) -> None:
+    """The mean of 2·10⁴ estimates is within its standard error of the exact mean, or for unbiased methods of the truth.
+
+    False-fail rate 1e-6 a problem (max over coordinates, Bonferroni). It detects a bias of some 7 standard errors:
+    of 5 % of an estimate's standard deviation.
+    """
+    estimator = build(name, options)
+    R = 20_000
+    for problem in problems(estimator) + one_variable(estimator):
+        N = estimator.facts.min_samples
+        true = truth(problem, estimator)
+        assert true is not None
+        try:
+            mean = exact_mean(problem, estimator, N)
+        except Unavailable:
+            if not (estimator.facts.unbiased or isinstance(estimator, Referenced)):
+                continue
+            mean = true.numpy()
+        g = problem.project(gradients(estimator, draw(problem, R, N)))
+        se = g.std(0).numpy() / np.sqrt(R)
+        z = norm.isf(1e-6 / 2 / len(mean))
+        assert (np.abs(g.mean(0).numpy() - mean) <= z * se + 1e-12).all()
+
+
+CLEARLY_BIASED: dict[str, dict[str, Any]] = {"spsa": {"c": 2.0}, "es": {"sigma": 2.0}}
+"""Options at which a bias that vanishes with them stands out."""
+
+
+def far(estimator: Estimator) -> Problem:
+    """One variable, and an f with a large spread and a large third derivative."""
+    logits = [0.7] if "bernoulli" in estimator.facts.distributions else [[0.3, -0.9, 0.5]]
+    return make(objective("power", exponent=3, target=-3.0), torch.tensor(logits, dtype=torch.float64))
+
+
+@every
+def test_biased_methods_are_found_biased(name: str, options: dict[str, Any]) -> None:
+    """A method that is not declared unbiased is off the truth on some problem: by 5 standard errors of 10⁵."""
+    estimator = build(name, options | CLEARLY_BIASED.get(name, {}))
+    if estimator.facts.unbiased or isinstance(estimator, Referenced):
+        pytest.skip("declared unbiased")
+    worst = 0.0
+    for problem in [*problems(estimator), *one_variable(estimator), far(estimator)]:
+        true, N = problem.true, estimator.facts.min_samples
+        assert true is not None
+        measured = estimator
+        if isinstance(estimator, Fitted):
+            measured = estimator.fit(problem, draw(problem, estimator.n_fit, N, seed=1))
+        g = problem.project(gradients(measured, draw(problem, 100_000, N)))
+        se = (g.std(0) / 100_000**0.5).clamp(min=1e-15)
+        worst = max(worst, float(((g.mean(0) - true).abs() / se).max()))
+    assert worst > 5
+
+
+@every
+def test_two_classes_equal_bernoulli(name: str, options: dict[str, Any]) -> None:
+    """In mean, two classes with logits (0, φ) and class 1 are a Bernoulli variable with logit φ."""
+    estimator = build(name, options)
+    if len(estimator.facts.distributions) < 2:
+        pytest.skip("serves one distribution")
+    if name in ("spsa", "es") or options.get("proxy") == "identity":
+        pytest.skip("stated otherwise: it moves each logit, or halves the gradient, at two classes")
+    f = objective("power", exponent=3, target=0.3)
+    two = make(f, torch.tensor([[0.0, 0.7]], dtype=torch.float64))
+    one = make(f, torch.tensor([0.7], dtype=torch.float64))
+    N = estimator.facts.min_samples
+    try:
+        means = exact_mean(two, estimator, N)[1:], exact_mean(one, estimator, N)
+    except Unavailable:
+        pytest.skip("no exact moments")
+    np.testing.assert_allclose(*means, atol=1e-9)
+
+
+@every
+def test_permuting_classes_permutes_the_mean(name: str, options: dict[str, Any]) -> None:
+    """With logits and f permuted alike, the exact mean is permuted."""
+    estimator = build(name, options)
+    if "categorical" not in estimator.facts.distributions:
+        pytest.skip("serves Bernoulli variables only")
+    order = [2, 0, 1]
+    A = np.array([[1.0, 0.4, -0.3], [0.4, -0.7, 0.2], [-0.3, 0.2, 0.5]])
+    b, theta = np.array([0.3, -0.8, 0.1]), np.array([0.3, -0.9, 0.5])
+
+    def mean(p: list[int]) -> Any:
+        form = objective("quadratic_form", A=tuple(map(tuple, A[np.ix_(p, p)].tolist())), b=tuple(b[p].tolist()))
+        problem = make(form, torch.tensor(theta[p][None], dtype=torch.float64))
+        return exact_mean(problem, estimator, estimator.facts.min_samples)
+
+    try:
+        np.testing.assert_allclose(mean(order), mean([0, 1, 2])[order], atol=1e-9)
+    except Unavailable:
+        pytest.skip("no exact moments")
+
+
+@every
+def test_fitting_is_repeatable_and_keeps_the_mean(name: str, options: dict[str, Any]) -> None:
+    """A fit repeats to the bit, gives a frozen, hashable estimator of plain numbers, and an unbiased one stays so.
+
+    The mean of 2·10⁴ estimates is within its standard error of the truth; false-fail rate 1e-6 a problem.
+    """
+    estimator = build(name, options)
+    if not isinstance(estimator, Fitted):
+        pytest.skip("nothing to fit")
+    for problem in problems(estimator):
+        N, true = estimator.facts.min_samples, truth(problem, estimator)
+        assert true is not None
+        fitted, again = (estimator.fit(problem, draw(problem, estimator.n_fit, N, seed=1)) for _ in range(2))
+        assert fitted == again
+        assert hash(fitted) == hash(again)
+        json.dumps(vars(fitted))
+        if estimator.facts.unbiased:
+            g = problem.project(gradients(fitted, draw(problem, 20_000, N)))
+            se = g.std(0) / 20_000**0.5
+            z = norm.isf(1e-6 / 2 / len(true))
+            assert bool(((g.mean(0) - true).abs() <= z * se + 1e-12).all())
+
+
+def test_every_estimator_is_built_without_options() -> None:
+    """Every member has defaults, says what it is, and is hashable and equal to its twin."""
+    for name, kind in catalog.ESTIMATORS.items():
+        assert kind() == kind()
+        assert hash(kind()) == hash(kind())
+        assert kind.__doc__
+        assert kind().facts.sources or name == "enumerate", name
+
+
+def test_logits_of_the_suite_are_unequal() -> None:
+    """The contract's problems are at logits ≠ 0 that all differ, so that no symmetry hides a mistake."""
+    for logits in (np.array(BERNOULLI), np.array(CATEGORICAL)):
+        assert len(np.unique(logits)) == logits.size
+        assert (logits != 0).all()
