@@ -67,10 +67,20 @@ def read_estimator(value: Any) -> EstimatorChoice:
     if temperature is not None and temperatures is not None:
         raise faults((("temperatures",), "give temperature or temperatures, not both"))
     own = temperatures if temperature is None else (temperature,)
-    for t in own or (None,):
+    needed = "temperature" in kind.__pydantic_fields__ and kind.__pydantic_fields__["temperature"].is_required()
+    for t in own or (() if needed else (None,)):  # what only lacks a temperature is a reason to skip it, not a fault
         _build(kind, options if t is None else {**options, "temperature": t})
     every = tuple(options.items())
     return EstimatorChoice(name, every, label or format_selector(name, changed(kind, every))[:MAX_LABEL], own)
+
+
+def temperatures_of(choice: EstimatorChoice, shared: tuple[float, ...]) -> tuple[float | None, ...]:
+    """Its own temperatures, or the config's, or its default; (None,) for an estimator without a temperature."""
+    kind: Any = catalog.estimator_class(choice.name)
+    info = kind.__pydantic_fields__.get("temperature")
+    if info is None:
+        return (None,)
+    return choice.temperatures or shared or (None if info.is_required() else info.default,)
 
 
 def changed(kind: type[Any], options: Options) -> Options:

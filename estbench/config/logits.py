@@ -47,7 +47,7 @@ def read_logits(value: Any, distribution: str | None, D: int | None, K: int | No
     if isinstance(value, dict):
         return TypeAdapter(Drawn).validate_json(json.dumps(value))
     rows = distribution == "categorical"
-    wrong = _shape(value, rows, D, K) or _numbers(value)
+    wrong = _shape(value, rows, D, K) or _numbers(value, depth=2 if rows or distribution is None else 1)
     if not wrong and tie and isinstance(value, list) and any(row != value[0] for row in value):
         wrong = [((), "tie: true needs the same logits for all variables; give one number, or equal ones, or drop tie")]
     if wrong:
@@ -87,9 +87,9 @@ def _shape(value: Any, rows: bool, D: int | None, K: int | None) -> list[tuple[P
     return wrong
 
 
-def _numbers(value: Any) -> list[tuple[Path, str]]:
-    if isinstance(value, list):
-        return [((i, *path), message) for i, item in enumerate(value) for path, message in _numbers(item)]
+def _numbers(value: Any, depth: int) -> list[tuple[Path, str]]:
+    if isinstance(value, list) and depth:
+        return [((i, *path), message) for i, item in enumerate(value) for path, message in _numbers(item, depth - 1)]
     if not _is_number(value):
         return [((), f"expected a number, got {shown(value)}")]
     if not (math.isfinite(value) and abs(value) <= LIMIT):

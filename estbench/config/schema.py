@@ -12,7 +12,15 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, fiel
 from pydantic.dataclasses import dataclass
 
 from estbench import catalog
-from estbench.config.choice import EstimatorChoice, Listed, ObjectiveChoice, Sorted, read_estimator, read_objective
+from estbench.config.choice import (
+    EstimatorChoice,
+    Listed,
+    ObjectiveChoice,
+    Sorted,
+    read_estimator,
+    read_objective,
+    temperatures_of,
+)
 from estbench.config.complaint import Path, listed
 from estbench.config.explain import faults, shown
 from estbench.config.logits import STRICT, Drawn, Logits, Normal, Row, fill, read_logits
@@ -23,6 +31,7 @@ MAX_LOGITS = 100_000
 MAX_ELEMENTS = 2**24
 
 Method = Literal["exact", "monte_carlo"]
+Replicates = Annotated[int, Field(ge=32, le=10**10)]
 Samples = Annotated[int, Field(ge=1, le=MAX_ELEMENTS)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Estimator = Annotated[EstimatorChoice, PlainValidator(read_estimator)]
@@ -106,7 +115,7 @@ class Config:
     name: Annotated[str, AfterValidator(_folder)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Precision | None = None
-    replicates: Annotated[int, Field(ge=32, le=10**10)] | None = Field(default=None, validate_default=True)
+    replicates: Annotated[Replicates | None, Field(validate_default=True)] = None
     samples: Annotated[tuple[Samples, ...], Listed, Field(min_length=1), Sorted] = (1,)
     temperatures: Annotated[tuple[Temperature, ...], Listed, Sorted] = ()
     methods: Annotated[tuple[Method, ...], Listed, Field(min_length=1), Sorted] = ("exact", "monte_carlo")
@@ -148,7 +157,7 @@ class Config:
                 if (a.name, a.options) != (b.name, b.options):
                     if a.label == b.label:
                         wrong.append(((j,), f"has the label {b.label!r} of estimators[{i}]; give it another"))
-                elif _overlap(a.temperatures, b.temperatures, shared):
+                elif set(temperatures_of(a, shared)) & set(temperatures_of(b, shared)):
                     wrong.append(((j,), f"is the same as estimators[{i}]; drop one of them"))
         if wrong:
             raise faults(*wrong)
@@ -163,11 +172,6 @@ KEYS = {
     ("problems", "logits", "normal"): [f.name for f in fields(Normal)],
 }
 """The keys allowed below a path, list indices left out."""
-
-
-def _overlap(a: tuple[float, ...] | None, b: tuple[float, ...] | None, shared: tuple[float, ...]) -> bool:
-    a, b = shared if a is None else a, shared if b is None else b
-    return not a or not b or bool(set(a) & set(b))
 
 
 @lru_cache(maxsize=4096)

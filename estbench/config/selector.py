@@ -13,6 +13,7 @@ from estbench.config.scalar import scalar
 from estbench.errors import UsageError
 
 _NAME = re.compile(r"[^\[\]{},=\s\"']+")
+_TOKEN = re.compile(r"""  "(?:[^"\\]|\\.)*" | '[^']*' | . """, re.DOTALL | re.VERBOSE)
 _OPTION = re.compile(r"\s*(\w+)\s*=(.*)", re.DOTALL)
 
 
@@ -50,7 +51,10 @@ def format_value(value: Any) -> str:
     """A value as YAML 1.2 reads it back, short: `1` for 1.0, text unquoted where that is safe."""
     if isinstance(value, str):
         plain = re.fullmatch(r"[\w./+-]+", value, re.ASCII) and not value.startswith("-") and scalar(value) == value
-        return value if plain else json.dumps(value, ensure_ascii=False)
+        if plain:
+            return value
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
     if isinstance(value, list | tuple):
         return f"[{','.join(map(format_value, value))}]"
     if isinstance(value, bool) or value is None:
@@ -62,18 +66,14 @@ def format_value(value: Any) -> str:
 
 def split(text: str) -> Iterator[str]:
     """The parts of a text between its outermost commas: `a,b[c=1,d=2]` has two. Nothing for an empty text."""
-    depth, quote, start = 0, "", 0
-    for i, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote and text[i - 1] != "\\" else quote
-        elif character in "\"'":
-            quote = character
-        elif character in "[{":
+    depth = start = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
             depth += 1
-        elif character in "]}":
+        elif token[0] in "]}":
             depth -= 1
-        elif character == "," and depth == 0:
-            yield text[start:i]
-            start = i + 1
+        elif token[0] == "," and depth == 0:
+            yield text[start : token.start()]
+            start = token.end()
     if text.strip():
         yield text[start:]

@@ -29,6 +29,8 @@ class Unfolded(NamedTuple):
         if len(path) < 2 or path[0] != "problems" or not isinstance(path[1], int):
             return path
         entry, swept = self.origins[path[1]]
+        if len(path) == 2 and swept:  # the whole problem: what tells it from the others of its sweep
+            return list(swept.values())[-1]
         for depth in range(len(path), 2, -1):
             if path[2:depth] in swept:
                 return swept[path[2:depth]] + path[depth:]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from estbench import catalog
 from estbench.config import Config, ProblemConfig, format_selector
-from estbench.config.choice import EstimatorChoice, Options, changed
+from estbench.config.choice import Options, changed, temperatures_of
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.selector import format_value
@@ -165,16 +165,8 @@ def _variants(config: Config) -> Iterator[_Variant]:
     for choice in config.estimators:
         kind = catalog.estimator_class(choice.name)
         spec = EstimatorSpec(choice.name, choice.options, changed(kind, choice.options), choice.label)
-        for temperature in _temperatures(choice, kind, config.temperatures):
+        for temperature in temperatures_of(choice, config.temperatures):
             yield _Variant(spec, temperature, _hash(spec.name, spec.options, temperature), _facts(spec, temperature))
-
-
-def _temperatures(choice: EstimatorChoice, kind: type[Any], shared: tuple[float, ...]) -> tuple[float | None, ...]:
-    """The estimator's own, or the config's, or its default; (None,) for one without a temperature."""
-    info = kind.__pydantic_fields__.get("temperature")
-    if info is None:
-        return (None,)
-    return choice.temperatures or shared or (None if info.is_required() else info.default,)
 
 
 def _facts(spec: EstimatorSpec, temperature: float | None) -> Facts | str:

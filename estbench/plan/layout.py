@@ -67,6 +67,6 @@ def shard_size(replicates: int) -> int:
     exactly; where there is none the last shard is filled up, and below 512 replicates there are 16.
     """
     aim, low, high = (64, 48, 96) if replicates >= 5000 else (32, 24, 48)
-    divisors = [shards for shards in range(low, high + 1) if replicates % shards == 0]
+    divisors = [shards for shards in range(low, high + 1) if replicates % shards == 0 and replicates > shards]
     shards = min(divisors, key=lambda s: abs(math.log(s / aim)), default=aim if replicates >= 16 * aim else MIN_SHARDS)
     return -(-replicates // shards)
