@@ -20,10 +20,11 @@ DIRECTION = "es/direction"
 class Es:
     """[f(z(φ + σε, u)) − f(z(φ − σε, u))]/(2σ) · ε, all logits at once, ε ~ N(0, I), common noise u (Salimans 2017).
 
-    sigma  σ, the scale of the perturbation
+    sigma  σ, the scale of the perturbation: as it shrinks, the bias falls as σ² and the variance grows as 1/σ; the
+           default is about the scale of the noise in x
     """
 
-    sigma: Annotated[float, Field(gt=0)] = 0.1
+    sigma: Annotated[float, Field(gt=0)] = 1.0
 
     @property
     def facts(self) -> Facts:

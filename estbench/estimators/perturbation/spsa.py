@@ -20,10 +20,11 @@ DIRECTION = "spsa/direction"
 class Spsa:
     """[f(z(φ + cΔ, u)) − f(z(φ − cΔ, u))]/(2c) · Δ, all logits at once, Δ_i = ±1, common noise u (Spall 1992, eq. 2.2).
 
-    c  the size of the step: the bias is O(c²), the variance O(1/c)
+    c  the size of the step: as it shrinks, the bias falls as c² and the variance grows as 1/c; the default is about
+       the scale of the noise in x
     """
 
-    c: Annotated[float, Field(gt=0)] = 0.1
+    c: Annotated[float, Field(gt=0)] = 1.0
 
     @property
     def facts(self) -> Facts:
