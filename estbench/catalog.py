@@ -21,6 +21,11 @@ from estbench.estimators.antithetic.disarm_iw import DisarmIw
 from estbench.estimators.antithetic.disarm_sb import DisarmSb
 from estbench.estimators.antithetic.disarm_tree import DisarmTree
 from estbench.estimators.base import Estimator
+from estbench.estimators.control_variate.double_cv import DoubleCv
+from estbench.estimators.control_variate.lax import Lax
+from estbench.estimators.control_variate.rebar import Rebar
+from estbench.estimators.control_variate.relax import Relax
+from estbench.estimators.control_variate.rodeo import Rodeo
 from estbench.estimators.perturbation.es import Es
 from estbench.estimators.perturbation.imle import Imle
 from estbench.estimators.perturbation.spsa import Spsa
@@ -32,7 +37,10 @@ from estbench.estimators.rao_blackwell.stratified import Stratified
 from estbench.estimators.rao_blackwell.sum_and_sample import SumAndSample
 from estbench.estimators.rao_blackwell.unordered_set import UnorderedSet
 from estbench.estimators.relaxation.gumbel import Gumbel
+from estbench.estimators.relaxation.gumbel_rao import GumbelRao
 from estbench.estimators.relaxation.gumbel_st import GumbelSt
+from estbench.estimators.relaxation.hard_concrete import HardConcrete
+from estbench.estimators.relaxation.igr import Igr
 from estbench.estimators.score_function.muprop import Muprop
 from estbench.estimators.score_function.nvil import Nvil
 from estbench.estimators.score_function.reinforce import Reinforce
@@ -79,6 +87,9 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     # relaxation
     "gumbel": Gumbel,
     "gumbel_st": GumbelSt,
+    "gumbel_rao": GumbelRao,
+    "igr": Igr,
+    "hard_concrete": HardConcrete,
     # antithetic
     "arm": Arm,
     "disarm": Disarm,
@@ -97,6 +108,12 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "stratified": Stratified,
     "measure_valued": MeasureValued,
     "enumerate": Enumerate,
+    # control variate
+    "rebar": Rebar,
+    "relax": Relax,
+    "lax": Lax,
+    "double_cv": DoubleCv,
+    "rodeo": Rodeo,
     # perturbation
     "spsa": Spsa,
     "es": Es,

@@ -21,7 +21,15 @@ class Gumbel:
     @property
     def facts(self) -> Facts:
         """Biased: it is the gradient of E f(y), not of E f(z)."""
-        return Facts("relaxation", unbiased=False, df=1, off=True, exact="smooth", noise=(MAIN,), sources=("jang2017", "maddison2017"))
+        return Facts(
+            "relaxation",
+            unbiased=False,
+            df=1,
+            off=True,
+            exact="smooth",
+            noise=(MAIN,),
+            sources=("jang2017", "maddison2017"),
+        )
 
     def rows(self, draw: Draw) -> Tensor:
         """J(y) ∇f(y)/τ."""

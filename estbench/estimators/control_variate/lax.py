@@ -1,0 +1,66 @@
+"""LAX: a learned control variate of the continuous noisy logits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Self
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import MAIN, Draw
+from estbench.estimators.base import Facts
+from estbench.estimators.control_variate.critic import Critic, learn, random_critic, restored, unfitted
+from estbench.problem import Problem
+
+
+@dataclass(frozen=True)
+class Lax:
+    """[f(z) − c(x)] ∂ log p(x)/∂logits + ∇c(x), c(x) = aᵀ tanh(W x + b), x the noisy logits that z is made of.
+
+    ∂ log p(x)/∂φ = 1 − 2u for x = φ − logit(u), and 1 − e for x = θ − log e (Grathwohl et al. 2018, section 3). The
+    critic is fitted and frozen as that of `relax` is.
+
+    hidden  rows of W; 10 in the paper's toy problem
+    steps   of Adam, at rate .01, on 256 of the n_fit draws each
+    """
+
+    hidden: Annotated[int, Field(ge=1, le=256)] = 10
+    steps: Annotated[int, Field(ge=0)] = 1000
+    n_fit: Annotated[int, Field(ge=512)] = 16384
+    fitted: Annotated[tuple[float, ...] | None, Field(exclude=True)] = None
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased for any frozen critic; the score of x, not of z, makes it noisier than relax."""
+        return Facts(
+            "control variate",
+            f=1,
+            exact="smooth",
+            noise=(MAIN,),
+            scale=True,
+            centred=False,
+            sources=("grathwohl2018",),
+            identities=("unfitted, Bernoulli: f(z)(1 − 2u)",),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """The estimate with the fitted critic; unfitted, without any."""
+        like = draw.distribution.logits
+        return self.estimate(draw, restored(self.fitted, like) if self.fitted else unfitted(like, 0.0))
+
+    def estimate(self, draw: Draw, critic: Critic) -> Tensor:
+        """The formula for a given critic, [R, N, D(, K)]."""
+        d, noise = draw.distribution, draw.noise()
+        score, x = (1 - 2 * noise, draw.x) if d.name == "bernoulli" else (1 - noise, d.logits - torch.log(noise))
+        c, dc = critic(x)
+        return draw.lift(draw.fz - c) * score + dc
+
+    def fit(self, problem: Problem, draw: Draw) -> Self:
+        """W, b and a on the draw."""
+        uniforms = draw.uniform("lax/critic", problem.distribution.logits.numel() + 1, per_replicate=True)
+        start = random_critic(uniforms[: self.hidden], 0.0)
+        critic = learn(self.estimate, draw, (MAIN,), start, self.steps, eta=False)
+        return replace(self, fitted=critic.numbers())

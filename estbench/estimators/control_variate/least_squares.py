@@ -1,0 +1,69 @@
+"""The coefficients of control variates: least variance of an estimate that is linear in them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from estbench.draws import Draw
+
+Coefficient = Annotated[float, Field(allow_inf_nan=False)] | Literal["fitted"]
+"""An option that is a coefficient of a control variate: a number, or the best one on draws of its own."""
+
+Fits = tuple[tuple[float, ...], ...]
+"""Coefficients for each number of samples in `SIZES`."""
+
+SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+
+def least_squares(estimate: Callable[[Sequence[float]], Tensor], n: int) -> tuple[float, ...]:
+    """The n coefficients c that minimise Σ ‖ĝ − E ĝ‖² for estimates [R, P] ĝ(c) = g₀ + Σ_j c_j g_j, E g_j = 0.
+
+    c = −⟨g_i, g_j⟩⁻¹ ⟨g_j, g₀ − ḡ₀⟩, totals over replicates and parameters. The g_j are read off ĝ, which is asked at 0
+    and at each unit vector. Combinations that are nothing but rounding are left at 0.
+    """
+    g0 = estimate([0.0] * n).double()
+    g = torch.stack([(estimate(unit).double() - g0).flatten() for unit in torch.eye(n).tolist()])  # [n, R P]
+    size = g.norm(dim=1).clamp(min=torch.finfo(g.dtype).tiny)
+    g = g / size.unsqueeze(1)
+    c: list[float] = (
+        torch.linalg.pinv(g @ g.T, rtol=1e-10, hermitian=True) @ (g @ (g0.mean(0) - g0).flatten()) / size
+    ).tolist()
+    return tuple(c)
+
+
+def least_squares_by_size(estimate: Callable[[Draw, int, Sequence[float]], Tensor], draw: Draw, n: int) -> Fits:
+    """`least_squares` of a joint estimate at each N of `SIZES`, from the same samples; f is not evaluated again."""
+    fits = []
+    for N in SIZES:
+        groups = regrouped(draw, N)
+        fits.append(least_squares(lambda c: estimate(groups, N, c), n))  # noqa: B023 - called here and now
+    return tuple(fits)
+
+
+def at_size(fits: Fits, samples: int) -> tuple[float, ...]:
+    """The coefficients of the largest of `SIZES` that is not above `samples`."""
+    return fits[bisect_right(SIZES, samples) - 1]
+
+
+def filled(given: Sequence[Coefficient], fitted: Sequence[float]) -> list[float]:
+    """The coefficients given, with the fitted ones, in order, where "fitted" stands."""
+    left = iter(fitted)
+    return [next(left) if c == "fitted" else c for c in given]
+
+
+def regrouped(draw: Draw, N: int) -> Draw:
+    """The same samples as replicates of N of them, without what is left over."""
+    R = draw.R * draw.N // N
+
+    def group(t: Tensor) -> Tensor:
+        return t.flatten(0, 1)[: R * N].reshape(R, N, *t.shape[2:])
+
+    groups = Draw(draw.problem, R, N, z=group(draw.z))
+    groups.fz, groups.dfz = group(draw.fz), group(draw.dfz)
+    return groups

@@ -1,0 +1,86 @@
+"""RELAX: REBAR with a learned control variate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Self
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench.draws import MAIN, Draw, Relaxed
+from estbench.estimators.base import Facts
+from estbench.estimators.control_variate.critic import Critic, learn, random_critic, restored, unfitted
+from estbench.estimators.control_variate.least_squares import Coefficient
+from estbench.problem import Problem
+
+STREAMS = (MAIN, "redraw/0")
+
+
+@dataclass(frozen=True)
+class Relax:
+    """[f(z) − c(x̃)] s(z) + ∇c(x) − T ∇c(x̃), c(x) = η f(y) + aᵀ tanh(W x + b), y = σ or softmax of x/τ.
+
+    x̃ is x redrawn given z, ∇c is taken in the logits through x, and T through x̃ (Grathwohl et al. 2018, section 3.3
+    and, for c, section 5). W, b, a and η are fitted by Adam on mean ‖ĝ‖², a and η once more by least squares, then
+    frozen: the paper moves them along with the logits. W and b start normal with variance 1/fan-in, from uniforms of
+    the fit's own draw, so that every run with one seed has the same critic; a starts at 0.
+
+    temperature  τ
+    eta          a number, or fitted; unfitted 1. At 0 the term is left out, and f is needed at the samples alone
+    hidden       rows of W; 10 in the paper's toy problem
+    steps        of Adam, at rate .01, on 256 of the n_fit draws each
+    """
+
+    temperature: Annotated[float, Field(gt=0)] = 0.5
+    eta: Coefficient = "fitted"
+    hidden: Annotated[int, Field(ge=1, le=256)] = 10
+    steps: Annotated[int, Field(ge=0)] = 1000
+    n_fit: Annotated[int, Field(ge=512)] = 16384
+    fitted: Annotated[tuple[float, ...] | None, Field(exclude=True)] = None
+
+    @property
+    def facts(self) -> Facts:
+        """Unbiased for any frozen critic."""
+        looks = int(self.eta != 0)
+        return Facts(
+            "control variate",
+            f=1 + looks,
+            df=2 * looks,
+            off=bool(looks),
+            exact="smooth",
+            noise=STREAMS,
+            additive=True,
+            scale=True,
+            sources=("grathwohl2018",),
+            identities=("unfitted: rebar", "a constant critic: reinforce with a constant baseline"),
+        )
+
+    def rows(self, draw: Draw) -> Tensor:
+        """The estimate with the fitted critic; unfitted, with η alone."""
+        like = draw.distribution.logits
+        return self.estimate(draw, restored(self.fitted, like) if self.fitted else unfitted(like, self._eta))
+
+    def estimate(self, draw: Draw, critic: Critic) -> Tensor:
+        """The formula for a given critic, [R, N, D(, K)]."""
+        d, x, x_tilde = draw.distribution, draw.relaxed(self.temperature), draw.relaxed(self.temperature, redraw=0)
+        _, dc = self._c(critic, x)
+        c_tilde, dc_tilde = self._c(critic, x_tilde)
+        T = d.conditional_pull(draw.z, draw.redraw(0), dc_tilde)
+        return draw.lift(draw.fz - c_tilde) * draw.score + d.noisy_pull(dc) - T
+
+    def fit(self, problem: Problem, draw: Draw) -> Self:
+        """W, b, a and η on the draw."""
+        normal = draw.uniform("relax/critic", problem.distribution.logits.numel() + 1, per_replicate=True)
+        start = random_critic(normal[: self.hidden], self._eta)
+        critic = learn(self.estimate, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
+        return replace(self, fitted=critic.numbers())
+
+    @property
+    def _eta(self) -> float:
+        return 1.0 if self.eta == "fitted" else self.eta
+
+    def _c(self, critic: Critic, x: Relaxed) -> tuple[Tensor, Tensor]:
+        r, dr = critic(x.x)
+        return (r, dr) if self.eta == 0 else (r + critic.eta * x.f, dr + critic.eta * x.pull(x.df))
