@@ -1,4 +1,4 @@
-"""The papers' formulas once more, one outcome at a time, in decimals of 60 digits; and what problems they are tried on.
+"""The papers' formulas once more, one outcome at a time, in decimals of 250 digits; and what problems they are tried on.
 
 Written for classes: a Bernoulli variable is two classes with logits (0, φ) and ∇f = (0, f′), and class 1 is looked at.
 """
@@ -131,7 +131,7 @@ def solve(A: Matrix, B: Matrix) -> Matrix:
 def by_hand(problem: Problem, formula: OfOneVariable) -> Floats:
     """The estimates [states, D(, K)] of a method that works variable by variable from ∇f at the sample, for `Wave`."""
     rows = []
-    with localcontext(prec=60):
+    with localcontext(prec=250):
         for classes, _, z in outcomes(problem):
             g = [[Decimal(x) for x in own] for own in wave(z.flatten().numpy())[1].reshape(problem.D, -1).tolist()]
             rows.append(
@@ -155,7 +155,7 @@ def scores(problem: Problem) -> Floats:
 
 def probabilities(problem: Problem) -> Floats:
     """P(z) of every state."""
-    with localcontext(prec=60):
+    with localcontext(prec=250):
         return np.array([float(P) for _, P, _ in outcomes(problem)])
 
 

@@ -41,33 +41,35 @@ class Mve:
         )
 
     def rows(self, draw: Draw) -> Tensor:
-        """S_xᵀ g, with numerators and denominators divided by 1 + t, so that t may be infinite: u = 1 − v."""
-        u, v = 1 / (1 + self.t), 1 - 1 / (1 + self.t)
-        d, z, g, s = draw.distribution, draw.z, draw.dfz, draw.score
+        """S_xᵀ g; its numerators and denominators are divided by 1 + t = 1/u, v = t u, so that t may be infinite.
+
+        As S_xᵀ 1 = 0, g may be centred at x: no digit is lost where π is almost one-hot, and J_x meets g_x = 0.
+        """
+        u = 1 / (1 + self.t)
+        v = 1 - u
+        d, z, g = draw.distribution, draw.z, draw.dfz
         if isinstance(d, Bernoulli):
-            w = 4 * v * d.variance / (u + 4 * v * d.variance)
-            return g * torch.lerp(d.variance, s.abs() / 2, w)
-        pi_x = d.pick(z, d.mean)
-        a = g / (u + v * (d.mean + pi_x))
-        rows_of_V = a * (u + v * d.mean) - v * d.dot(a, d.mean) * z
-        return torch.einsum("rndi,dij->rndj", rows_of_V, _V(d, u, v)) + v * d.dot(a, z) * pi_x * s
+            omega = 4 * v * d.variance / (u + 4 * v * d.variance)
+            return g * torch.lerp(d.variance, draw.score.abs() / 2, omega)
+        a = (g - d.dot(g, z)) / (u + v * (d.mean + d.pick(z, d.mean)))
+        of_V = a * (u + v * d.mean) - v * d.dot(a, d.mean) * z  # [R, N, D, i]
+        return torch.einsum("rndi,dij->rndj", of_V, _V(d, u, v))
 
 
 @lru_cache(maxsize=64)
 def _V(d: Categorical, u: float, v: float) -> Tensor:
-    """V, [D, K, K], solved once per problem from A V = … with row i of both sides divided by π_i.
+    """V, [D, K, K], solved once per problem.
 
     Towards t = ∞ A becomes a Laplacian and V is free up to a constant row, which S_xᵀ g does not feel: V at the mode is
     set to 0.
     """
     exact = Categorical(d.logits.double())
-    pi, eye = exact.mean, torch.eye(d.classes).to(exact.mean)
-    c = 1 / (u + v * (pi.unsqueeze(-1) + pi.unsqueeze(-2)))  # [D, i, j]
-    off = v * c * pi.unsqueeze(-2) * (1 - eye)  # −A_ij/π_i
-    A = torch.diag_embed(u * (c @ pi.unsqueeze(-1)).squeeze(-1) / pi + off.sum(-1)) - off
+    pi, eye = exact.mean.unsqueeze(-1), torch.eye(d.classes).to(exact.mean)  # [D, K, 1]
+    c = 1 / (u + v * (pi + pi.mT))
+    off = v * c * pi * pi.mT * (1 - eye)  # −A_ij, i ≠ j
+    A = torch.diag_embed(u * (c @ pi).squeeze(-1) + off.sum(-1)) - off
     if u < 2**-50:
-        A = A + exact.mode.unsqueeze(-2)
-    J = exact.score(eye.unsqueeze(1)).transpose(0, 1)  # row i is e_i − π
-    weight = (u + v * pi) / (u + 2 * v * pi)
-    V: Tensor = torch.linalg.solve(A, weight.unsqueeze(-1) * J)
+        A = A + pi * exact.mode.unsqueeze(-2)
+    J = pi * exact.score(eye.unsqueeze(1)).transpose(0, 1)
+    V: Tensor = torch.linalg.solve(A, (u + v * pi) / (u + 2 * v * pi) * J)
     return V.to(d.logits)
