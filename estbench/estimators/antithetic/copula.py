@@ -38,9 +38,8 @@ def gaussian(u: Tensor) -> Tensor:
 
 def parted(h: Tensor, N: int) -> Tensor:
     """P(G_1 < h, G_2 > h) = (1/π) ∫₀^{atan √(N/(N−2))} exp(−h²/(2 cos² t)) dt by 40 Gauss-Legendre nodes; like h."""
-    if N == 2:  # the integrand gets steep towards π/2, but G_2 = −G_1
-        tail: Tensor = torch.special.ndtr(-h.abs())
-        return tail
+    if N == 2:  # the integrand gets steep towards π/2, but G_2 = −G_1; erfc, as torch's ndtr loses the tail
+        return torch.special.erfc(h.abs() / math.sqrt(2)) / 2
     top = math.atan(math.sqrt(N / (N - 2)))
     s, w = (torch.from_numpy(v).to(h) for v in np.polynomial.legendre.leggauss(40))
     cos = torch.cos(top * (s + 1) / 2)
