@@ -45,7 +45,7 @@ class Coupled:
 
     def value(self, v: Tensor) -> Tensor:
         """f(z) of flat samples [..., n]."""
-        w = 1.5 * torch.cos(3 * torch.arange(v.shape[-1]) + 1).to(v)
+        w = 1.5 * torch.cos(3 * torch.arange(v.shape[-1]).to(v) + 1)
         return torch.sin(2 * (v @ w) + 0.4) + 0.3 * (v @ w) ** 3 + self.shift
 
 
