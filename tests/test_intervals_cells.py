@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import brentq
 
 from estbench.moments import Moments, moments
 
@@ -38,6 +40,15 @@ class Cell:
             "cosine": float(self.prob @ cosines),
             "cosine_of_mean": float(mean @ self.g / np.linalg.norm(mean) / length),
         }
+
+    def replicates_to_decide(self, delta: float) -> float:
+        """Exact number of replicates that shows an unbiased estimator to be within δ‖g‖ with a power of 80 %."""
+        centred = (self.values - self.prob @ self.values) * np.sqrt(self.prob)[:, None]
+        covariance = centred.T @ centred
+        trace, square = np.trace(covariance), np.trace(covariance @ covariance)
+        nu = trace**2 / square
+        h = brentq(lambda x: stats.ncx2.cdf(stats.chi2.ppf(0.8, nu), nu, x) - 0.05, 1, 1000)
+        return float(square / trace * h / (delta**2 * self.g @ self.g))
 
     def draw(self, rng: np.random.Generator, S: int, n: int) -> Moments:
         """Draw S shards of n estimates: their moments."""
@@ -85,9 +96,18 @@ def reinforce(p: float, D: int, baseline: float = 0.0) -> Cell:
 
 
 def straight_through(p: float, D: int) -> Cell:
-    """f′(z)·pq: biased unless p = ½."""
-    z, prob, _, g = bernoulli(p, D)
-    return Cell(2 * (z - 0.45) * p * (1 - p), prob, g)
+    """f′(z)·pq of f(z) = Σ|z_d − .45|³: biased, of true gradient pq(.55³ − .45³)."""
+    z, prob, _, _ = bernoulli(p, D)
+    pq = p * (1 - p)
+    return Cell(3 * np.sign(z - 0.45) * (z - 0.45) ** 2 * pq, prob, np.full(D, pq * (0.55**3 - 0.45**3)))
+
+
+def categorical(K: int, seed: int) -> Cell:
+    """REINFORCE f(z)(e_z − π) of one categorical: more parameters than shards, and a singular covariance."""
+    rng = np.random.default_rng(seed)
+    prob = rng.dirichlet(np.full(K, 5.0))
+    values = rng.normal(size=(K, 1)) * (np.eye(K) - prob)
+    return Cell(values, prob, prob @ values)
 
 
 def scaled(cell: Cell, factor: float) -> Cell:

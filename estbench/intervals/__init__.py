@@ -23,12 +23,13 @@ from estbench.intervals.metrics import exact_metrics, exact_verdict, metrics
 from estbench.intervals.paired import Ratio, compare, ratio
 from estbench.intervals.plan import precision, shards_needed
 from estbench.intervals.shards import Estimate, Shards
-from estbench.intervals.variance import mse, variance
+from estbench.intervals.variance import Metric, mse, variance
 
 __all__ = [
     "ADJUSTMENTS",
     "MEANING",
     "Estimate",
+    "Metric",
     "Ratio",
     "Shards",
     "adjust",

@@ -18,7 +18,7 @@ POWER = 0.8
 def bias_squared(s: Shards) -> Estimate:
     """‖E ĝ − g‖²: T = ‖b‖² less the trace v/R that noise alone adds (so it may be negative), with its interval.
 
-    P = 1: the square of Hall's interval of b. P > 1: Gamma bounds of ‖b‖² (see `QuadraticForm`); the lower tail
+    P = 1: the square of Hall's interval of b. P > 1: bounds of ‖E b‖² (see `QuadraticForm`); the lower tail
     grows from α/2 to α as the test of no bias, p₀, approaches α, where the lower end becomes 0.
     """
     if not _known(s):

@@ -43,7 +43,7 @@ def cosine_of_mean(s: Shards) -> Estimate:
     """cos(E ĝ, g), where the mean is split into a = m·u along u = g/‖g‖ and h across it.
 
     Value: cos atan2(h₀, a), h₀² = max(0, ‖h‖² − trV_h), so noise does not turn the mean away from g. Ends: the same
-    at the Gamma bounds of ‖E h‖², with ρ = (t/z)²·var(ĥ·m − (h₀/a)·u·m), the variance of h₀ when a varies too.
+    at the bounds of ‖E h‖², with ρ = (t/z)²·var(ĥ·m − (h₀/a)·u·m), the variance of h₀ when a varies too.
     All of [−1, 1] if |a| < 3 se(a). P = 1: the sign, if Hall's interval of m excludes 0.
     """
     if not s.enough or not s.true_norm > 0:

@@ -9,7 +9,7 @@ import numpy as np
 from estbench.intervals.bias import bias_norm, bias_p_value, bias_squared, relative_bias
 from estbench.intervals.cosine import cosine, cosine_of_mean, scaled_bias_squared, scaled_variance, snr
 from estbench.intervals.flags import flags
-from estbench.intervals.shards import NAN, ROUNDING, Estimate, Shards
+from estbench.intervals.shards import NAN, ROUNDING, Estimate, Shards, mean_about
 from estbench.intervals.variance import mse, variance
 from estbench.moments import Moments
 
@@ -48,7 +48,7 @@ def exact_metrics(moments: Moments, samples: int = 1) -> Columns:
     and share of zeros do not follow from those of a row: NaN for N > 1. No test, so `bias_p_value` is NaN.
     """
     delta, second = _exact_mean(moments)  # [P] E δ, E δ²
-    g, m = (moments.shift if moments.known else moments.shift * NAN), moments.shift + delta
+    g, m = (moments.shift if moments.known else moments.shift * NAN), mean_about(moments.shift, delta)
     scatter, square = second - delta**2, m**2 + delta**2
     v = 0.0 if scatter.sum() <= ROUNDING * square.sum() else float(scatter.sum()) / samples
     length, norm, bias2 = _norm(g), _norm(m), float(delta @ delta) if moments.known else NAN

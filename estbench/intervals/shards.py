@@ -69,7 +69,7 @@ class Shards:
             g = c if k.known else none
             return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN)
         delta = k.s1.sum(0) / R  # [P] mean of ĝ − c
-        m, d = c + delta, k.s1 / n[:, None] - delta
+        m, d = mean_about(c, delta), k.s1 / n[:, None] - delta
         within = k.s2 - k.s1**2 / n[:, None]  # [S, P] Σ(ĝ − m_s)²
         scatter = (within + n[:, None] * d**2).sum(0)  # [P] Σ(ĝ − m)²
         square = m**2 + delta**2  # the shift cancels: what is lost in rounding grows with both
@@ -116,6 +116,12 @@ class Shards:
         """Variance of the mean over shards of x [S] (a mean per shard): Σ(x_s − x̄)²/(S(S−1)), weighted by n_s."""
         centred = x - self.n @ x / self.R
         return float(self.n @ centred**2) / ((len(self.n) - 1) * self.R)
+
+
+def mean_about(shift: Floats, delta: Floats) -> Floats:
+    """Add the mean of ĝ − c to the shift c; what is left of a cancellation is 0, not rounding with a direction."""
+    m = shift + delta
+    return np.where(np.abs(m) <= 1e-14 * np.abs(delta), 0.0, m)
 
 
 def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int) -> float:

@@ -29,7 +29,7 @@ def point(s: Shards, metric: Metric) -> float:
 
 
 def shard_values(s: Shards, metric: Metric) -> Floats:
-    """x_s [S], whose mean is the metric: for the variance jackknife pseudo-values S·v − (S−1)·v₍₋ₛ₎, for the MSE Ȳ_s."""
+    """Values x_s [S] with the metric as mean: for v the jackknife pseudo-values S·v − (S−1)·v₍₋ₛ₎, for the MSE Ȳ_s."""
     if metric == "variance":
         return len(s.n) * s.v - (len(s.n) - 1) * s.v_without
     return s.moments.y1 / s.n if s.moments.known else s.n * NAN
