@@ -36,14 +36,13 @@ def estimators(
                 {
                     "name": name,
                     "family": facts.family,
-                    "distributions": "both" if len(facts.distributions) == 2 else next(iter(facts.distributions)),
                     "unbiased": "own" if isinstance(estimator, Referenced) else facts.unbiased,
-                    "∇f": needs_gradient,
-                    "τ": "temperature" in catalog.option_names(kind),
+                    "serves": "both" if len(facts.distributions) == 2 else next(iter(facts.distributions)),
                     "cost": cost(facts),
+                    "needs ∇f": needs_gradient,
+                    "needs τ": "temperature" in catalog.option_names(kind),
                     "N ≥": facts.min_samples,
                     "reference": ", ".join(str(REFERENCES[key]) for key in facts.sources),
-                    "what it is": summary(kind),
                 }
             )
     return rows
@@ -143,8 +142,7 @@ def _estimator(name: str) -> str:
         "Serves": " and ".join(sorted(facts.distributions)),
         "Unbiased": unbiased,
         "Cost": f"{cost(facts)} per {'estimate' if _per_estimate(facts) else 'sample'}",
-        "Samples": f"N ≥ {facts.min_samples}"
-        + (", coupled" if isinstance(estimator, JointEstimator) else ", averaged"),
+        "Samples": f"N ≥ {facts.min_samples}, {'averaged' if isinstance(estimator, RowEstimator) else 'coupled'}",
         "Fitted": "on a stream of its own, then frozen" if isinstance(estimator, Fitted) else "",
         "Off vertices": "f or ∇f is asked for between the classes" if facts.off else "",
         "Options": options(kind),

@@ -41,11 +41,13 @@ def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:
     """The packed records of a Monte Carlo cell, shard by shard from the first: [S, 10 + 3P]; None if there are none."""
     spec, layout = plan.problems[cell.problem], plan.layouts[cell.problem]
     P = (spec.categories or 1) * (1 if spec.tie else spec.dimensions)
-    found, first = [], 0
-    while (item := items.get(("job", f"{spec.id}/{first}", cell.key))) is not None:
-        found.append(decode(item["moments"], (-1, len(SCALARS) + 3 * P)))
-        first += len(found[-1])
-    return np.concatenate(found)[: layout.max_shards] if found else None
+    found = []
+    for first, shards in layout.jobs():
+        item = items.get(("job", f"{spec.id}/{first}", cell.key))
+        if item is None:
+            break
+        found.append(decode(item["moments"], (shards, len(SCALARS) + 3 * P)))
+    return np.concatenate(found) if found else None
 
 
 def grouped(packed: Floats) -> Floats:
@@ -177,7 +179,7 @@ def read_results(folder: Path) -> Results:
 
 def layouts(manifest: Mapping[str, Any]) -> dict[str, Layout]:
     """The recorded layouts of a run's problems, by problem id."""
-    return {key: Layout(**value) for key, value in manifest["layout"].items()}
+    return {key: Layout.of_record(record) for key, record in manifest["layout"].items()}
 
 
 def vectors(plan: Plan, items: Items) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from estbench import catalog
 from estbench.config import load, resolve
 from estbench.errors import UsageError
 from estbench.estimators.base import Facts
-from estbench.plan import BLOCK, PILOT, Cell, Layout, Plan, expand, jobs, shard_size
+from estbench.plan import BLOCK, PILOT, Cell, Layout, Plan, expand, shard_size
 
 PROBLEM: dict[str, Any] = {"objective": "quadratic", "distribution": "bernoulli", "logits": 1}
 
@@ -243,6 +243,10 @@ def test_a_resolved_config_has_the_same_plan() -> None:
         (20_000, 250, 80),  # the divisor of 20 000 nearest to 64 in log: 80, not 50
         (40_000, 625, 64),
         (5_000, 100, 50),  # 50 is the only divisor in [48, 96]
+        (48 * 107, 107, 48),
+        (95 * 101, 101, 95),
+        (24 * 101, 101, 24),
+        (47 * 101, 101, 47),
         (10_007, 157, 64),  # a prime: 64 shards, rounded up
         (4_999, 157, 32),  # a prime
         (1_000, 25, 40),  # 40 is nearer to 32 than 25 is
@@ -255,7 +259,7 @@ def test_a_resolved_config_has_the_same_plan() -> None:
 def test_replicates_are_cut_into_about_64_shards(replicates: int, size: int, shards: int) -> None:
     """64 or so, 32 or so below 5000; round numbers come out exactly."""
     layout = plan(replicates=replicates).layouts[0]
-    assert (layout.shard_size, layout.shards, layout.max_shards) == (size, shards, shards)
+    assert (layout.shard_size, layout.shards, layout.stages) == (size, shards, (shards,))
     assert layout.replicates == size * shards >= replicates
 
 
@@ -280,7 +284,7 @@ def test_jobs_cover_every_shard_once_and_blocks_fit_the_cache(sizes: tuple[int, 
     keys = {"dimensions": D} if K == 1 else {"dimensions": D, "categories": K, "distribution": "categorical"}
     got = plan(replicates=replicates, samples=N, problems=[PROBLEM | keys])
     (layout,), numbers = got.layouts, N * D * (K if K > 1 else 1)
-    covered = [shard for _, first, count in jobs(got) for shard in range(first, first + count)]
+    covered = [shard for first, count in got.layouts[0].jobs() for shard in range(first, first + count)]
     assert covered == list(range(layout.shards))
     at_once = layout.block_rows * layout.shards_per_job * numbers
     assert at_once <= BLOCK or (layout.block_rows == layout.shards_per_job == 1)
@@ -299,7 +303,7 @@ def test_each_problem_has_a_layout_of_its_own() -> None:
     assert [layout.shard_size for layout in got.layouts] == [250, 250]
     assert [layout.shards_per_job for layout in got.layouts] == [16, 1]
     assert [layout.block_rows for layout in got.layouts] == [250, 63]  # 64 rows of 1024 numbers would leave 58 over
-    assert [job for job in jobs(got) if job[0] == 0] == [(0, first, 16) for first in range(0, 80, 16)]
+    assert list(got.layouts[0].jobs()) == [(first, 16) for first in range(0, 80, 16)]
 
 
 def test_an_extended_run_keeps_its_shards() -> None:
@@ -307,7 +311,9 @@ def test_an_extended_run_keeps_its_shards() -> None:
     before = plan(replicates=1000)
     config = load({"name": "p", "problems": [PROBLEM], "estimators": ["ste"], "replicates": 40_000})
     after = expand(config, {before.problems[0].id: before.layouts[0]})
-    assert after.layouts[0] == dataclasses.replace(before.layouts[0], shards=1600, max_shards=1600)
+    assert after.layouts[0] == dataclasses.replace(
+        before.layouts[0], shards=1600, stages=(before.layouts[0].shards, 1600)
+    )
     assert expand(config, {"another problem": before.layouts[0]}).layouts[0].shards == 64
 
 
@@ -316,13 +322,13 @@ def test_a_precision_begins_with_a_pilot(most: int, size: int) -> None:
     """32 shards, of 128 replicates or more for a high cap, and never more than the cap."""
     layout = plan(precision={"relative": 0.02, "max_replicates": most}).layouts[0]
     assert (layout.shard_size, layout.shards) == (size, PILOT)
-    assert layout.max_shards * size <= most < (layout.max_shards + 1) * size
+    assert layout.stages[-1] * size <= most < (layout.stages[-1] + 1) * size
 
 
 def test_layouts_are_plain_numbers() -> None:
     """A layout is recorded as JSON and read back."""
     (layout,) = plan().layouts
-    assert Layout(**json.loads(json.dumps(dataclasses.asdict(layout)))) == layout
+    assert Layout.of_record(json.loads(json.dumps(layout.record()))) == layout
 
 
 # Speed, and what is no plan

@@ -55,7 +55,7 @@ MANIFEST: Json = {
         "delta": 0.01,
     },
     "seed": 3,
-    "layout": {"shard": 500, "block": 250},
+    "layout": {"p": {"shard_size": 500, "shards_per_job": 1, "block_rows": 250, "stages": [32]}},
     "versions": {"estbench": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "numpy": "2.1.0"},
     "device": "cpu",
     "dtype": "float64",
@@ -115,7 +115,7 @@ def test_arrays_keep_shape_and_do_not_depend_on_strides_or_byte_order() -> None:
     assert np.array_equal(back, array.T + 1)
 
 
-@pytest.mark.parametrize("text", ["AAAA", "not base64!", encode(np.zeros(5)), "", None, 3])
+@pytest.mark.parametrize("text", ["AAAA", "not base64!", "!" + encode(np.zeros(6)), encode(np.zeros(5)), "", None, 3])
 def test_arrays_of_another_shape_are_refused(text: Any) -> None:
     """Text that is not base64, not of float64, or not of that many is a ResultsError, never another array."""
     with pytest.raises(ResultsError, match=r"shape \(2, 3\)"):
@@ -221,6 +221,7 @@ def test_a_torn_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
         assert journal.read_bytes() == good[:cut]  # reading changes nothing
         with Store(folder, MANIFEST) as store:
             assert store.torn == torn
+            assert journal.read_bytes() == good[: cut - torn]
             store.append(*records)
         assert journal.read_bytes() == good
 
@@ -454,6 +455,9 @@ ADDED = {
     "a temperature": changed(temperatures=[0.5, 0.7, 1]),
     "an estimator's temperature": changed(estimators=[REINFORCE, GUMBEL | {"temperatures": [0.3, 0.1, 0.2]}]),
     "the general temperatures": changed(estimators=[REINFORCE | {"temperatures": [1.0, 0.5]}, GUMBEL]),
+    "the same in two entries": changed(
+        estimators=[GUMBEL | {"temperatures": [0.1]}, REINFORCE, GUMBEL | {"temperatures": [0.2]}]
+    ),
     "a smaller N": changed(samples=[1, 2, 4]),
     "a method": changed(methods=["exact", "monte_carlo"]),
     "a label": changed(estimators=[REINFORCE | {"label": "other"}, GUMBEL]),
@@ -465,7 +469,8 @@ ADDED = {
 REFUSED = {
     "seed: was 3, now 4": MANIFEST | {"seed": 4},
     "name: ": changed(name="other"),
-    "layout: ": MANIFEST | {"layout": {"shard": 500, "block": 500}},
+    "layout: ": MANIFEST
+    | {"layout": {"p": {"shard_size": 500, "shards_per_job": 1, "block_rows": 500, "stages": [32]}}},
     "device: ": MANIFEST | {"device": "cuda"},
     "dtype: ": MANIFEST | {"dtype": "float32"},
     'version of torch: was "2.13.0", now "2.14.0"': MANIFEST
@@ -486,6 +491,9 @@ REFUSED = {
     ),
     'estimators: "gumbel" without the temperatures 0.2': changed(
         estimators=[REINFORCE, GUMBEL | {"temperatures": [0.1]}]
+    ),
+    'estimators: "reinforce" without the temperatures 0.5, 1.0': changed(
+        estimators=[REINFORCE | {"temperatures": []}, GUMBEL]
     ),
     "precision: was null, now": changed(precision={"relative": 0.02}),
     "not_known_yet: ": changed(not_known_yet=1),
@@ -695,7 +703,8 @@ def test_merged_shards_are_those_of_one_run(tmp_path: Path) -> None:
     records = [job(shard, "a", "b") for shard in range(6)]
     whole = written(tmp_path / "whole", *records)
     a = written(tmp_path / "a", *records[:3])
-    b = written(tmp_path / "b", *records[2:], manifest=MANIFEST | {"cpu": "other"})
+    again = job(2, "a", "b", seconds=9.0)  # the first counts
+    b = written(tmp_path / "b", again, *records[3:], manifest=MANIFEST | {"cpu": "other"})
     (b / "journal.jsonl").write_bytes((b / "journal.jsonl").read_bytes() + b'{"crc32":"')
     merge([a, b], tmp_path / "c")
     assert read(tmp_path / "c").items == read(whole).items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -47,6 +48,9 @@ def main() -> None:
     except EstbenchError as error:
         typer.echo(f"estbench: {error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except KeyboardInterrupt:
         typer.echo("estbench: interrupted", err=True)
         sys.exit(130)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -76,11 +76,11 @@ class Benchmark:
 
     def manifest(self) -> dict[str, Any]:
         """What the run is and where it was made, once and not per row."""
-        recorded = {spec.id: asdict(layout) for spec, layout in zip(self.plan.problems, self.plan.layouts, strict=True)}
+        problems = zip(self.plan.problems, self.plan.layouts, strict=True)
         return {
             "config": resolve(self.plan.config),
             "seed": self.plan.config.seed,
-            "layout": recorded,
+            "layout": {spec.id: layout.record() for spec, layout in problems},
             "versions": {
                 "estbench": __version__,
                 "python": platform.python_version(),

@@ -81,7 +81,7 @@ def _without(group: Group, failed: set[str]) -> Group:
     return replace(group, cells=tuple(cell for cell in group.cells if cell[1] not in failed))
 
 
-def _groups(cells: Iterable[Cell]) -> tuple[Group, ...]:
+def groups_of(cells: Iterable[Cell]) -> tuple[Group, ...]:
     """Cells by estimator and temperature, the temperatures in order: a draw keeps what belongs to the last one."""
     found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[tuple[int, str]]] = {}
     for cell in sorted(cells, key=lambda cell: cell.temperature or 0.0):
@@ -104,11 +104,11 @@ def _preparations(plan: Plan, items: Items, device: str) -> Iterator[Task]:
     seed = plan.config.seed
     for i, cells in _of_problem(plan):
         spec, layout = plan.problems[i], plan.layouts[i]
-        if groups := _groups(cell for cell in cells if ("cost", cell.key, "") not in items):
+        if groups := groups_of(cell for cell in cells if ("cost", cell.key, "") not in items):
             yield CostTask(spec, groups, seed, layout.shards_per_job * layout.block_rows, device)
-        for group in _groups(c for c in cells if c.method == "exact" and ("exact", c.key, "") not in items):
+        for group in groups_of(c for c in cells if c.method == "exact" and ("exact", c.key, "") not in items):
             yield ExactTask(spec, group)
-        for group in _groups(c for c in cells if c.method == "monte_carlo"):
+        for group in groups_of(c for c in cells if c.method == "monte_carlo"):
             if isinstance(group.estimator(), Fitted) and ("fit", f"{spec.id}/{group.id}", "") not in items:
                 yield FitTask(spec, group, seed, device)
 
@@ -136,7 +136,7 @@ def shards_wanted(plan: Plan, cell: Cell, items: Items) -> int:
     if packed is None:  # failed
         return PILOT
     pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)))
-    return shards_needed(pilot, precision.relative, layout.max_shards, precision.metric)
+    return shards_needed(pilot, precision.relative, layout.stages[-1], precision.metric)
 
 
 def _shards(
@@ -144,12 +144,11 @@ def _shards(
 ) -> Iterator[ShardTask]:
     """The jobs from shard `start` on, each with the cells that want it and lack it."""
     spec, layout, config = plan.problems[i], plan.layouts[i], plan.config
-    most = layout.shards if start == 0 else layout.max_shards
-    for first in range(start, max(wanted.values(), default=0), layout.shards_per_job):
+    for first, shards in layout.jobs():
         key = f"{spec.id}/{first}"
-        lacking = [cell for cell, shards in wanted.items() if first < shards and ("job", key, cell.key) not in items]
-        if groups := tuple(_fitted(spec, group, items) for group in _groups(lacking)):
-            shards = min(layout.shards_per_job, most - first)
+        wanting = [cell for cell, needed in wanted.items() if start <= first < needed]
+        lacking = [cell for cell in wanting if ("job", key, cell.key) not in items]
+        if groups := tuple(_fitted(spec, group, items) for group in groups_of(lacking)):
             yield ShardTask(spec, groups, config.seed, max(config.samples), layout, first, shards, device)
 
 

@@ -1,6 +1,6 @@
 """The plan of a run: which cells there are, and how the replicates of each problem are cut into shards and jobs."""
 
-from estbench.plan.expand import Cell, EstimatorSpec, Plan, ProblemSpec, expand, jobs
+from estbench.plan.expand import Cell, EstimatorSpec, Plan, ProblemSpec, expand
 from estbench.plan.layout import BLOCK, PILOT, Layout, shard_size
 
-__all__ = ["BLOCK", "PILOT", "Cell", "EstimatorSpec", "Layout", "Plan", "ProblemSpec", "expand", "jobs", "shard_size"]
+__all__ = ["BLOCK", "PILOT", "Cell", "EstimatorSpec", "Layout", "Plan", "ProblemSpec", "expand", "shard_size"]

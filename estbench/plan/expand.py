@@ -100,15 +100,6 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None) -> Plan
     return Plan(config, problems, cells, layouts)
 
 
-def jobs(plan: Plan) -> list[tuple[int, int, int]]:
-    """All jobs as (problem, first shard, number of shards)."""
-    return [
-        (i, first, min(layout.shards_per_job, layout.shards - first))
-        for i, layout in enumerate(plan.layouts)
-        for first in range(0, layout.shards, layout.shards_per_job)
-    ]
-
-
 def _problem(problem: ProblemConfig) -> ProblemSpec:
     objective = problem.objective
     logits = problem.all_logits()

@@ -5,8 +5,11 @@ Sizes come from the config alone, never from the number of workers or of cores, 
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from estbench.config import Config
 
@@ -20,25 +23,45 @@ PILOT = 32
 """Shards of the first stage when a precision decides how many replicates there are."""
 
 
+_RECORDED = ("shard_size", "shards_per_job", "block_rows")
+
+
 @dataclass(frozen=True)
 class Layout:
     """How the replicates of one problem are cut.
 
-    `shards` shards of `shard_size` replicates (with a precision: of the pilot, and at most `max_shards` in all). A job
-    takes `shards_per_job` of them; it computes `block_rows` replicates of a shard at once, or, where these are all of
-    the shard, all shards of the job at once.
+    Every cell gets `shards` shards of `shard_size` replicates (with a precision: those of the pilot). `stages` are the
+    numbers of shards, each including those before, that the run had, or may have, at its ends: a job never reaches
+    over the end of a stage, so that a run that grows has the jobs it had, and more. A job takes `shards_per_job` shards;
+    it computes `block_rows` replicates of a shard at once, or, where these are all of the shard, all shards of the job.
     """
 
     shard_size: int
     shards: int
-    max_shards: int
+    stages: tuple[int, ...]
     shards_per_job: int
     block_rows: int
 
     @property
     def replicates(self) -> int:
-        """The replicates of all shards: what was asked for, rounded up to whole shards."""
+        """The replicates that every cell gets: what was asked for, rounded up to whole shards."""
         return self.shard_size * self.shards
+
+    def record(self) -> dict[str, Any]:
+        """What of it is recorded, as JSON; `shards` follows from the config."""
+        return {**{name: getattr(self, name) for name in _RECORDED}, "stages": list(self.stages)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Layout:
+        """The layout of a run from its record."""
+        stages = tuple(record["stages"])
+        return cls(**{name: record[name] for name in _RECORDED}, stages=stages, shards=stages[-1])
+
+    def jobs(self) -> Iterator[tuple[int, int]]:
+        """All jobs as (first shard, number of shards)."""
+        for start, end in itertools.pairwise((0, *self.stages)):
+            for first in range(start, end, self.shards_per_job):
+                yield first, min(self.shards_per_job, end - first)
 
 
 def layout_of(config: Config, numbers: int, recorded: Layout | None) -> Layout:
@@ -46,18 +69,20 @@ def layout_of(config: Config, numbers: int, recorded: Layout | None) -> Layout:
     if config.precision is None:
         assert config.replicates is not None
         size = recorded.shard_size if recorded else shard_size(config.replicates)
-        shards = most = max(MIN_SHARDS, -(-config.replicates // size))
+        shards = max(MIN_SHARDS, -(-config.replicates // size))
+        stages: tuple[int, ...] = (shards,)
     else:
         cap = config.precision.max_replicates
         size = recorded.shard_size if recorded else min(max(128, -(-cap // 2**14)), cap // PILOT)
-        shards, most = PILOT, max(PILOT, cap // size)
+        shards, stages = PILOT, (PILOT, max(PILOT, cap // size))
     if recorded:
-        return replace(recorded, shards=shards, max_shards=most)
+        more = tuple(end for end in stages if end > recorded.stages[-1])
+        return replace(recorded, shards=shards, stages=recorded.stages + more)
     rows = max(1, BLOCK // numbers)
     if size <= rows:
-        return Layout(size, shards, most, shards_per_job=rows // size, block_rows=size)
+        return Layout(size, shards, stages, shards_per_job=rows // size, block_rows=size)
     blocks = -(-size // rows)
-    return Layout(size, shards, most, shards_per_job=1, block_rows=-(-size // blocks))
+    return Layout(size, shards, stages, shards_per_job=1, block_rows=-(-size // blocks))
 
 
 def shard_size(replicates: int) -> int:

@@ -20,7 +20,7 @@ def write_atomically(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with explained(path, "write this file"):
         try:
-            with draft.open("w", encoding="utf-8", newline="") as file:
+            with draft.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -38,8 +38,6 @@ def open_alone(path: Path) -> int:
     """
     if path.is_symlink():
         raise ResultsError(f"{path}: a symbolic link is read, but not written to. Choose another folder with -o.")
-    if path.exists():
-        check_regular(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

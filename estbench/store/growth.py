@@ -30,7 +30,8 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
     `any_version` lets the versions of estbench and torch differ, and with them the last bits.
     """
     a, b = old["config"], new["config"]
-    reasons = [_change(key, old.get(key), new.get(key)) for key in ("seed", "layout", "device", "dtype")]
+    reasons = [_change(key, old.get(key), new.get(key)) for key in ("seed", "device", "dtype")]
+    reasons += [_recut(layout, new["layout"].get(problem)) for problem, layout in old["layout"].items()]
     if not any_version:
         for package in ("estbench", "torch"):
             was, now = (manifest.get("versions", {}).get(package) for manifest in (old, new))
@@ -107,6 +108,14 @@ def _change(name: str, was: Any, now: Any, why: str = "") -> str:
     if frozen(was) == frozen(now):
         return ""
     return f"{name}: was {shown(was)}, now {shown(now)}" + (f" ({why})" if why else "")
+
+
+def _recut(was: Json, now: Json | None) -> str:
+    """Why the shards of a problem are others now: stages can be added, nothing else can change."""
+    grown = now is not None and now["stages"][: len(was["stages"])] == was["stages"]
+    if now is not None and grown and frozen(was | {"stages": ()}) == frozen(now | {"stages": ()}):
+        return ""
+    return _change("layout", was, now) if now is not None else ""  # a problem that is gone is named as such
 
 
 def _lost(old: list[Any], new: list[Any]) -> list[Any]:

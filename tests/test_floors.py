@@ -1,0 +1,132 @@
+"""The structure of the package: imports only go down."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import estbench
+
+ROOT = Path(estbench.__file__).parent
+FLOORS = (
+    "errors",
+    "references",
+    "distributions",
+    "objectives",
+    "problem",
+    "draws",
+    "moments",
+    "intervals",
+    "estimators",
+    "catalog",
+    "config",
+    "plan",
+    "store",
+    "summary",
+    "engine",
+    "compare",
+    "suite",
+    "guide",
+    "views",
+    "frames",
+    "tables",
+    "plots",
+    "report",
+    "cli",
+    "__main__",
+)
+"""From the ground up. The store lies below the engine, which appends to it and reads a pilot back from it."""
+
+SHOW = ("views", "frames", "tables", "plots", "report")
+WITHOUT_TORCH = ("errors", "references", "moments", "intervals", "store", *SHOW)
+
+
+def imports(path: Path) -> set[str]:
+    """The rooms of the package that a file imports, wherever in the file it does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [
+                f"{node.module}.{alias.name}" if node.module == "estbench" else node.module for alias in node.names
+            ]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("estbench.")}
+    return found - {"__version__"}
+
+
+def rooms() -> dict[str, set[str]]:
+    """Each room with the rooms that it imports."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if room != "__init__":
+            found.setdefault(room, set()).update(imports(path) - {room})
+    return found
+
+
+def test_every_room_has_a_floor() -> None:
+    """Every module and package stands on one floor, and no floor is empty."""
+    assert set(rooms()) == set(FLOORS)
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_imports_only_go_down(room: str) -> None:
+    """No room imports one above it."""
+    below = FLOORS[: FLOORS.index(room)]
+    assert rooms()[room] <= set(below)
+
+
+@pytest.mark.parametrize("room", SHOW)
+def test_what_shows_computes_nothing(room: str) -> None:
+    """Tables, plots and the report import neither engine nor estimators nor anything else that computes results."""
+    allowed = {"errors", "intervals", "moments", "store", *SHOW}
+    assert rooms()[room] <= allowed
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_no_torch_needed(room: str) -> None:
+    """These rooms work where torch is not installed."""
+    code = f"import sys; sys.modules['torch'] = None; import estbench.{room}"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_help_imports_no_torch() -> None:
+    """`estbench --help` answers without importing torch, pandas or matplotlib."""
+    code = (
+        "import sys; from estbench.cli.app import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'pandas', 'matplotlib', 'scipy', 'pydantic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_random_numbers_have_one_source() -> None:
+    """Nothing but `draws` makes random numbers; objectives draw their fixed coefficients from a seed of their own."""
+    makers = (
+        "torch.rand",
+        "torch.randn",
+        "manual_seed",
+        "torch.distributions",
+        "np.random",
+        "numpy.random",
+        "bernoulli_(",
+    )
+    allowed = {"draws", "objectives", "config"}
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if room not in allowed:
+            text = path.read_text()
+            assert not [maker for maker in makers if maker in text], path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "estimators").rglob("*.py")), ids=lambda path: path.stem)
+def test_an_estimator_is_a_screen_or_two(path: Path) -> None:
+    """No file of the estimators is longer than 150 lines."""
+    assert len(path.read_text().splitlines()) <= 150
