@@ -35,6 +35,8 @@ from estbench.store import (
 
 Json = dict[str, Any]
 
+CUT = {"shard_size": 500, "shards_per_job": 1, "block_rows": 250, "stages": [32]}
+
 MANIFEST: Json = {
     "config": {
         "name": "toy",
@@ -55,7 +57,7 @@ MANIFEST: Json = {
         "delta": 0.01,
     },
     "seed": 3,
-    "layout": {"p": {"shard_size": 500, "shards_per_job": 1, "block_rows": 250, "stages": [32]}},
+    "layout": {"p": CUT},
     "versions": {"estbench": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "numpy": "2.1.0"},
     "device": "cpu",
     "dtype": "float64",
@@ -174,7 +176,8 @@ def test_every_line_is_json_of_its_own(tmp_path: Path) -> None:
 
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     """A bit flipped anywhere before the last line is refused, naming its line: none changes a result in silence."""
-    folder = written(tmp_path / "run", job(0, "a"), {"kind": "failed", "key": "k", "reason": "r"}, job(1, "a"))
+    records = {"kind": "job", "key": "p", "cells": {"a": {}}}, {"kind": "fit", "key": "p", "f": -1.5e-7}
+    folder = written(tmp_path / "run", *records, job(0, "a"))
     journal = folder / "journal.jsonl"
     good = journal.read_bytes()
     number = 1
@@ -189,12 +192,20 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     assert number == 3
 
 
-@given(data=st.data())
-def test_every_edit_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Any bytes put for any others in the lines before the last are refused, unless the items read stay the same."""
+@pytest.fixture(scope="module")
+def four_jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A run of four jobs, and its journal."""
     folder = written(tmp_path_factory.mktemp("edit") / "run", *(job(shard, "a", "b", value=0.3) for shard in range(4)))
-    journal, items = folder / "journal.jsonl", read(folder).items
-    good = journal.read_bytes()
+    return folder, (folder / "journal.jsonl").read_bytes()
+
+
+@given(data=st.data())
+def test_every_edit_is_found(four_jobs: tuple[Path, bytes], data: st.DataObject) -> None:
+    """Any bytes put for any others in the lines before the last are refused, or no item has another result."""
+    folder, good = four_jobs
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(good)
+    items = read(folder).items
     first, last = sorted(data.draw(st.lists(st.integers(0, good.rindex(b"\n", 0, -1)), min_size=2, max_size=2)))
     journal.write_bytes(good[:first] + data.draw(st.binary(max_size=4)) + good[last + 1 :])
     try:
@@ -207,7 +218,7 @@ def test_every_edit_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.
 
 def test_a_torn_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
     """A journal cut at any byte gives the whole lines before the cut; appended to, it is as if never cut."""
-    records = [job(0, "a"), job(1, "a"), job(2, "a")]
+    records = [{"kind": "fit", "key": f"{number}"} for number in range(3)]
     folder = written(tmp_path / "run", *records)
     journal = folder / "journal.jsonl"
     good = journal.read_bytes()
@@ -216,7 +227,7 @@ def test_a_torn_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
         whole = good[:cut].count(b"\n")
         torn = cut - (good[:cut].rindex(b"\n") + 1 if whole else 0)
         run = read(folder)
-        assert [key for _, key, _ in run.items] == [f"toy/{shard}" for shard in range(whole)]
+        assert [key for _, key, _ in run.items] == [f"{number}" for number in range(whole)]
         assert run.journal.torn == torn
         assert journal.read_bytes() == good[:cut]  # reading changes nothing
         with Store(folder, MANIFEST) as store:
@@ -463,14 +474,16 @@ ADDED = {
     "a label": changed(estimators=[REINFORCE | {"label": "other"}, GUMBEL]),
     "reporting": changed(level=0.9, delta=0.05),
     "the order": changed(samples=[4, 1], problems=PROBLEMS[::-1], estimators=ESTIMATORS[::-1], temperatures=[1.0, 0.5]),
+    "a stage": MANIFEST | {"layout": {"p": CUT | {"stages": [32, 64]}}},
+    "a layout": MANIFEST | {"layout": {"q": CUT | {"shard_size": 9}, "p": CUT}},
     "the machine": MANIFEST | {"threads": 8, "cpu": "other", "created": "later"},
 }
 
 REFUSED = {
     "seed: was 3, now 4": MANIFEST | {"seed": 4},
     "name: ": changed(name="other"),
-    "layout: ": MANIFEST
-    | {"layout": {"p": {"shard_size": 500, "shards_per_job": 1, "block_rows": 500, "stages": [32]}}},
+    "layout of p: ": MANIFEST | {"layout": {"p": CUT | {"block_rows": 500}}},
+    'layout of p: was {"block_rows": 250': MANIFEST | {"layout": {"p": CUT | {"stages": [16, 32]}}},
     "device: ": MANIFEST | {"device": "cuda"},
     "dtype: ": MANIFEST | {"dtype": "float32"},
     'version of torch: was "2.13.0", now "2.14.0"': MANIFEST
@@ -495,6 +508,7 @@ REFUSED = {
     'estimators: "reinforce" without the temperatures 0.5, 1.0': changed(
         estimators=[REINFORCE | {"temperatures": []}, GUMBEL]
     ),
+    "replicates: was 1000, now null": changed(replicates=None),
     "precision: was null, now": changed(precision={"relative": 0.02}),
     "not_known_yet: ": changed(not_known_yet=1),
 }
@@ -621,7 +635,8 @@ def test_odd_paths_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "/etc", ".hidden", "a\x00b", "a\x1b[31m", "-o", "a\n", "x" * 81, "~", "a\\b"]
+    "name",
+    ["", ".", "..", "../x", "a/b", "/etc", ".hidden", "a\x00b", "a\x1b[31m", "-o", "a\n", "x" * 101, "~", "a\\b"],
 )
 def test_names_cannot_escape(tmp_path: Path, name: str) -> None:
     """A config's name that is not one plain file name is refused, and shown without control characters."""
@@ -735,7 +750,9 @@ def test_merged_cells_make_the_union_of_configs(tmp_path: Path) -> None:
         assert store.items == run.items
 
 
-@pytest.mark.parametrize("reason", ["seed", "layout", "device", "dtype", "version of torch", "largest", "precision"])
+@pytest.mark.parametrize(
+    "reason", ["seed", "layout", "device", "dtype", "version of torch", "largest", "precision", "replicates: was"]
+)
 def test_runs_that_do_not_fit_are_not_merged(tmp_path: Path, reason: str) -> None:
     """Another seed, layout, device, version or largest N is refused before anything is written."""
     new = next(new for refused, new in REFUSED.items() if refused.startswith(reason))
@@ -744,6 +761,25 @@ def test_runs_that_do_not_fit_are_not_merged(tmp_path: Path, reason: str) -> Non
         with pytest.raises(UsageError, match=f"does not fit .*\n  {reason}"):
             merge(runs, tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_merged_runs_have_the_layouts_of_both(tmp_path: Path) -> None:
+    """A machine that went on to another stage, and one that had another problem, keep the shards they made."""
+    layouts = {"p": CUT | {"stages": [32, 64]}}, {"q": CUT | {"shard_size": 9}, "p": CUT}
+    a, b = (written(tmp_path / str(i), manifest=MANIFEST | {"layout": cut}) for i, cut in enumerate(layouts))
+    for i, runs in enumerate(([a, b], [b, a])):
+        merge(runs, tmp_path / f"merged-{i}")
+        assert read(tmp_path / f"merged-{i}").manifest["layout"] == layouts[1] | layouts[0]
+
+
+def test_a_precision_in_place_of_replicates_goes_on_and_merges(tmp_path: Path) -> None:
+    """Where a precision decides, there is no number of replicates to compare or to join."""
+    manifest = changed(replicates=None, precision={"relative": 0.02, "metric": "variance", "max_replicates": 10**6})
+    assert compatible(manifest, manifest) == []
+    runs = [written(tmp_path / name, job(shard, "a"), manifest=manifest) for shard, name in enumerate("ab")]
+    merge(runs, tmp_path / "c")
+    assert read(tmp_path / "c").manifest["config"] == manifest["config"]
+    assert len(read(tmp_path / "c").items) == 2
 
 
 def test_contradicting_runs_are_not_merged(tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def find_runs(results: Path) -> list[Path]:
 
 def run_folder(results: Path, name: str) -> Path:
     """The folder in `results` of the run of this name; UsageError if such a name could lead elsewhere."""
-    if not re.fullmatch(r"\w[\w .+=@-]{0,79}", name):
+    if not re.fullmatch(r"\w[\w .+=@-]{0,99}", name):
         raise UsageError(
-            f"name: {shown(name)} cannot name a run folder. Allowed are up to 80 letters, digits, blanks and "
+            f"name: {shown(name)} cannot name a run folder. Allowed are up to 100 letters, digits, blanks and "
             "_ . + = @ -, the first a letter, a digit or _."
         )
     return results / name

@@ -31,7 +31,9 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
     """
     a, b = old["config"], new["config"]
     reasons = [_change(key, old.get(key), new.get(key)) for key in ("seed", "device", "dtype")]
-    reasons += [_recut(layout, new["layout"].get(problem)) for problem, layout in old["layout"].items()]
+    for problem, cut in old["layout"].items():
+        if problem in new["layout"] and not _continues(cut, new["layout"][problem]):
+            reasons.append(_change(f"layout of {problem}", cut, new["layout"][problem]))
     if not any_version:
         for package in ("estbench", "torch"):
             was, now = (manifest.get("versions", {}).get(package) for manifest in (old, new))
@@ -43,8 +45,11 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
             reasons.append(f"{key}: removed or changed: {', '.join(map(shown, lost))}")
     was, now = (max(config["samples"], default=None) for config in (a, b))
     reasons.append(_change("largest of samples", was, now, "the largest N decides the draws"))
-    if b["replicates"] < a["replicates"]:
-        reasons.append(f"replicates: there are {a['replicates']} already, now fewer are asked for: {b['replicates']}")
+    was, now = a["replicates"], b["replicates"]
+    if was is None or now is None:  # a precision decides
+        reasons.append(_change("replicates", was, now))
+    elif now < was:
+        reasons.append(f"replicates: there are {was} already, now fewer are asked for: {now}")
     kept_estimators = _estimators(b)
     for name, (entry, temperatures) in _estimators(a).items():
         if name not in kept_estimators:
@@ -55,8 +60,14 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
 
 
 def union(a: Json, b: Json) -> Json:
-    """The config with the cells and replicates of both; all else as in `a`."""
-    both = a | {"replicates": max(a["replicates"], b["replicates"])}
+    """The manifest with the cells and replicates of both; all else as in `a`."""
+    mine = a["layout"]
+    more = {p: cut for p, cut in b["layout"].items() if p not in mine or len(cut["stages"]) > len(mine[p]["stages"])}
+    return a | {"config": _union(a["config"], b["config"]), "layout": mine | more}
+
+
+def _union(a: Json, b: Json) -> Json:
+    both = a | {"replicates": max(filter(None, (a["replicates"], b["replicates"])), default=None)}
     for key in _LISTS - {"estimators"}:
         both[key] = [*a[key], *_lost(b[key], a[key])]
     estimators = _estimators(a)
@@ -110,12 +121,9 @@ def _change(name: str, was: Any, now: Any, why: str = "") -> str:
     return f"{name}: was {shown(was)}, now {shown(now)}" + (f" ({why})" if why else "")
 
 
-def _recut(was: Json, now: Json | None) -> str:
-    """Why the shards of a problem are others now: stages can be added, nothing else can change."""
-    grown = now is not None and now["stages"][: len(was["stages"])] == was["stages"]
-    if now is not None and grown and frozen(was | {"stages": ()}) == frozen(now | {"stages": ()}):
-        return ""
-    return _change("layout", was, now) if now is not None else ""  # a problem that is gone is named as such
+def _continues(was: Json, now: Json) -> bool:
+    """Whether the shards of a problem are those that were, or more: stages may be added, nothing else may change."""
+    return bool(frozen(now | {"stages": now["stages"][: len(was["stages"])]}) == frozen(was))
 
 
 def _lost(old: list[Any], new: list[Any]) -> list[Any]:

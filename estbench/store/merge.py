@@ -21,7 +21,7 @@ def merge(runs: Sequence[Path], destination: Path, *, any_version: bool = False)
     found = [read(folder) for folder in (*([destination] if is_run(destination) else []), *runs)]
     first, manifest = found[0], found[0].manifest
     for run in found:
-        manifest = manifest | {"config": union(manifest["config"], run.manifest["config"])}
+        manifest = union(manifest, run.manifest)
     for run in found:
         if reasons := compatible(run.manifest, manifest, any_version=any_version):
             changes = diff(first.manifest["config"], run.manifest["config"], str(first.folder), str(run.folder))
