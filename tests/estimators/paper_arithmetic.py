@@ -1,4 +1,4 @@
-"""The papers' formulas once more, one outcome at a time, in decimals of 250 digits; and what problems they are tried on.
+"""The papers' formulas once more, outcome by outcome, in decimals of 250 digits; and what problems they are tried on.
 
 Written for classes: a Bernoulli variable is two classes with logits (0, φ) and ∇f = (0, f′), and class 1 is looked at.
 """

@@ -56,8 +56,8 @@ def sts(u: Floats, p: Floats, z: Floats) -> Floats:
     """h_i = b_i √p_i; ∂f/∂h_i b_i ½ √p_i q_i."""
     del z
     b = (u < np.sqrt(p)).astype(float)
-    g: Floats = wave(b * np.sqrt(p))[1]
-    return g * b * np.sqrt(p) * (1 - p) / 2
+    rows: Floats = wave(b * np.sqrt(p))[1] * b * np.sqrt(p) * (1 - p) / 2
+    return rows
 
 
 def one_at_a_time(u: Floats, p: Floats, z: Floats) -> Floats:
