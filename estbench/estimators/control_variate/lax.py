@@ -28,7 +28,7 @@ class Lax:
     """
 
     hidden: Annotated[int, Field(ge=1, le=256)] = 10
-    steps: Annotated[int, Field(ge=0)] = 1000
+    steps: Annotated[int, Field(ge=0)] = 500
     n_fit: Annotated[int, Field(ge=512)] = 16384
     fitted: Annotated[tuple[float, ...] | None, Field(exclude=True)] = None
 

@@ -47,8 +47,8 @@ def least_squares_by_size(estimate: Callable[[Draw, int, Sequence[float]], Tenso
 
 
 def at_size(fits: Fits, samples: int) -> tuple[float, ...]:
-    """The coefficients of the largest of `SIZES` that is not above `samples`."""
-    return fits[bisect_right(SIZES, samples) - 1]
+    """The coefficients of the largest of `SIZES` that is not above `samples`; of the last that there are."""
+    return fits[min(bisect_right(SIZES, samples), len(fits)) - 1]
 
 
 def filled(given: Sequence[Coefficient], fitted: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import MAIN, Draw, Relaxed
+from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
 from estbench.estimators.control_variate.critic import Critic, learn, random_critic, restored, unfitted
 from estbench.estimators.control_variate.least_squares import Coefficient
@@ -36,7 +36,7 @@ class Relax:
     temperature: Annotated[float, Field(gt=0)] = 0.5
     eta: Coefficient = "fitted"
     hidden: Annotated[int, Field(ge=1, le=256)] = 10
-    steps: Annotated[int, Field(ge=0)] = 1000
+    steps: Annotated[int, Field(ge=0)] = 500
     n_fit: Annotated[int, Field(ge=512)] = 16384
     fitted: Annotated[tuple[float, ...] | None, Field(exclude=True)] = None
 
@@ -52,7 +52,7 @@ class Relax:
             exact="smooth",
             noise=STREAMS,
             additive=True,
-            scale=True,
+            scale=self.fitted is not None,
             sources=("grathwohl2018",),
             identities=("unfitted: rebar", "a constant critic: reinforce with a constant baseline"),
         )
@@ -64,9 +64,12 @@ class Relax:
 
     def estimate(self, draw: Draw, critic: Critic) -> Tensor:
         """The formula for a given critic, [R, N, D(, K)]."""
-        d, x, x_tilde = draw.distribution, draw.relaxed(self.temperature), draw.relaxed(self.temperature, redraw=0)
-        _, dc = self._c(critic, x)
-        c_tilde, dc_tilde = self._c(critic, x_tilde)
+        d, eta, tau = draw.distribution, critic.eta, self.temperature
+        y, y_tilde = draw.relaxed(tau), draw.relaxed(tau, redraw=0)
+        (_, dc), (c_tilde, dc_tilde) = critic(y.x), critic(y_tilde.x)
+        if self.eta != 0:
+            dc, dc_tilde = dc + eta * y.pull(y.df), dc_tilde + eta * y_tilde.pull(y_tilde.df)
+            c_tilde = c_tilde + eta * y_tilde.f
         T = d.conditional_pull(draw.z, draw.redraw(0), dc_tilde)
         return draw.lift(draw.fz - c_tilde) * draw.score + d.noisy_pull(dc) - T
 
@@ -80,7 +83,3 @@ class Relax:
     @property
     def _eta(self) -> float:
         return 1.0 if self.eta == "fitted" else self.eta
-
-    def _c(self, critic: Critic, x: Relaxed) -> tuple[Tensor, Tensor]:
-        r, dr = critic(x.x)
-        return (r, dr) if self.eta == 0 else (r + critic.eta * x.f, dr + critic.eta * x.pull(x.df))
