@@ -43,7 +43,7 @@ def _others(annotation: Any, default: Any) -> list[Any]:
         return [not default]
     if annotation is int:
         return [(default or 1) + 1]
-    return [1.7 * default if default else 0.3] if annotation is float else []
+    return [1.7 * default if default and not isinstance(default, str) else 0.3] if annotation is float else []
 
 
 ALL = [
