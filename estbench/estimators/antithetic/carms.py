@@ -78,9 +78,9 @@ def _orders(distribution: Distribution, N: int) -> tuple[Tensor, Tensor, Tensor]
     lower, upper = ends.gather(-1, position), ends.gather(-1, position + 1)
     P = torch.zeros(D, K, K).to(pi)
     for L, R in zip(lower.unsqueeze(-1), upper.unsqueeze(-1), strict=True):  # [D, K, 1]
-        for a, b, sign in ((R, R, 1), (L, R, -1), (R, L, -1), (L, L, 1)):
-            P += sign * both_below(a, b.mT, N)
+        mixed = both_below(L, R.mT, N)
+        P += both_below(R, R.mT, N) + both_below(L, L.mT, N) - (mixed + mixed.mT)
     independent = pi.unsqueeze(-1) * pi.unsqueeze(-2)
-    r = independent / torch.maximum(P, independent) * len(orders)
+    r = len(orders) / torch.fmax(P / independent, torch.ones_like(P))
     r.diagonal(dim1=1, dim2=2).zero_()
     return lower.to(distribution.logits), upper.to(distribution.logits), r.to(distribution.logits)

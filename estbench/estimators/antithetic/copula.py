@@ -25,7 +25,7 @@ def cut(log_t: Tensor, N: int) -> Tensor:
 
 def both_below(s: Tensor, t: Tensor, N: int) -> Tensor:
     """C = P(U_1 < s, U_2 < t) = P(d_1 > a, d_2 > b) = max(0, 1 − a − b)^{N−1} from the cuts a, b of s, t."""
-    joint: Tensor = (1 - s - t).clamp(min=0) ** (N - 1)
+    joint: Tensor = (1 - (s + t)).clamp(min=0) ** (N - 1)
     return joint
 
 
@@ -39,7 +39,8 @@ def gaussian(u: Tensor) -> Tensor:
 def parted(h: Tensor, N: int) -> Tensor:
     """P(G_1 < h, G_2 > h) = (1/π) ∫₀^{atan √(N/(N−2))} exp(−h²/(2 cos² t)) dt by 40 Gauss-Legendre nodes; like h."""
     if N == 2:  # the integrand gets steep towards π/2, but G_2 = −G_1; erfc, as torch's ndtr loses the tail
-        return torch.special.erfc(h.abs() / math.sqrt(2)) / 2
+        tail: Tensor = torch.special.erfc(h.abs() / math.sqrt(2)) / 2
+        return tail
     top = math.atan(math.sqrt(N / (N - 2)))
     s, w = (torch.from_numpy(v).to(h) for v in np.polynomial.legendre.leggauss(40))
     cos = torch.cos(top * (s + 1) / 2)
