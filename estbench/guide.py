@@ -37,7 +37,7 @@ def estimators(
                     "name": name,
                     "family": facts.family,
                     "unbiased": "own" if isinstance(estimator, Referenced) else facts.unbiased,
-                    "serves": "both" if len(facts.distributions) == 2 else next(iter(facts.distributions)),
+                    "serves": _served(facts.distributions),
                     "cost": cost(facts),
                     "needs ∇f": needs_gradient,
                     "needs τ": "temperature" in catalog.option_names(kind),
@@ -53,12 +53,16 @@ def objectives() -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "distributions": "both" if len(kind.distributions) == 2 else next(iter(kind.distributions)),  # type: ignore[arg-type] # a class fact
+            "serves": _served(kind().distributions),
             "options": options(kind),
             "formula": first_line(kind),
         }
         for name, kind in catalog.OBJECTIVES.items()
     ]
+
+
+def _served(distributions: frozenset[str]) -> str:
+    return "both" if len(distributions) == 2 else " ".join(distributions)
 
 
 METRICS = {

@@ -14,6 +14,7 @@ from scipy.stats import binom
 
 from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
+from estbench.engine.executors import Where
 from estbench.engine.run import Failure, Progress
 from estbench.errors import EstbenchError
 from estbench.estimators.base import Facts
@@ -89,7 +90,7 @@ def test_monte_carlo_agrees_with_exact(tmp_path: Path, seed: int) -> None:
 
 def test_workers_do_not_change_a_byte(finished: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     """Two processes give the bytes that one gives."""
-    frame = done(Benchmark.of(CONFIG, tmp_path / "run"), workers=2)
+    frame = done(Benchmark.of(CONFIG, tmp_path / "run"), where=Where(workers=2))
     assert csv(frame) == csv(finished[1])
 
 

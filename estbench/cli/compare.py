@@ -13,7 +13,7 @@ from estbench.cli.console import err, out
 from estbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from estbench.compare import Entry
+    from estbench.compare import At, Entry
 
 
 def compare(
@@ -50,7 +50,7 @@ def compare(
 
     names = None if estimators is None else [name.strip() for name in split(estimators)]
     pool, chosen = _suite(names, seed) if not results else _runs(results, names, mixed)
-    bases = [at] if at else ["samples"] if results else ["samples", "evaluations"]
+    bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
     frame = comparison(
         pool, reference=reference or chosen, metric=metric, at=bases, correction=correction, margin=margin
     )
@@ -60,7 +60,7 @@ def compare(
     else:
         sys.stdout.write(render(frame, file_format))
     if limit is not None and (frame["ratio_low"] > limit).any():
-        worst = frame.loc[frame["ratio_low"].idxmax()]
+        worst = frame.nlargest(1, "ratio_low").iloc[0]
         err().print(f"--fail-on {fail_on}: {worst['name']} is at {worst['ratio']:.3g}", markup=False)
         raise typer.Exit(4)
 

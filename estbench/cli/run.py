@@ -41,6 +41,9 @@ def run(
     on_error: Annotated[
         Literal["continue", "stop"], typer.Option("--on-error", help="What to do when a cell fails.")
     ] = "continue",
+    cell_timeout: Annotated[
+        float | None, typer.Option(min=0.001, metavar="SECONDS", help="Longer than this in one job, and a cell fails.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Print the whole table, and what is skipped.")
@@ -57,6 +60,7 @@ def run(
     wanted += [] if seed is None else [f"seed={seed}"]
 
     from estbench.engine.benchmark import Benchmark
+    from estbench.engine.executors import Where
 
     benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
     if dry_run:
@@ -65,9 +69,8 @@ def run(
     failed = 0
     try:
         with _display(benchmark.plan, quiet) as show:
-            for event in benchmark.run(
-                workers=workers, executor=executor, scheduler=scheduler, stop=on_error == "stop"
-            ):
+            where = Where(executor, workers, scheduler)
+            for event in benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop"):
                 failed += show(event)
     except KeyboardInterrupt:
         again = f"estbench run {config}" + (f" -o {output}" if output else "")
@@ -78,9 +81,8 @@ def run(
         from estbench.tables import digest, summary
 
         out().print((summary if verbose else digest)(frame, level=benchmark.plan.config.level))
-        err().print(
-            f"Results: {benchmark.folder / 'results.csv'}   Figures: estbench plot {benchmark.folder}", markup=False
-        )
+        err().print(f"Results: {benchmark.folder / 'results.csv'}", markup=False)
+        err().print(f"Figures: estbench plot {benchmark.folder}", markup=False)
     if failed or (frame["status"] == "failed").any():
         count = int((frame["status"] == "failed").sum())
         err().print(f"{count} of {len(frame)} cells failed; the others are saved.", markup=False)

@@ -16,7 +16,7 @@ import torch
 
 from estbench import __version__
 from estbench.config import load, resolve
-from estbench.engine import executors
+from estbench.engine.executors import HERE, Where, choose
 from estbench.engine.run import Failure, Progress, run
 from estbench.errors import UsageError
 from estbench.plan import Plan, expand
@@ -59,13 +59,12 @@ class Benchmark:
         return cls(expand(checked, recorded), folder, device, fresh)
 
     def run(
-        self, *, workers: int = 1, executor: str = "local", scheduler: str | None = None, stop: bool = False
+        self, where: Where = HERE, *, timeout: float | None = None, stop: bool = False
     ) -> Iterator[Progress | Failure]:
         """Do what is still to be done, yielding what happens; results.csv is written at the end, however it comes."""
-        with Store(self.folder, self.manifest(), fresh=self.fresh) as store:
-            execute = executors.choose(executor, workers, scheduler, self.device)
+        with Store(self.folder, self.manifest(), fresh=self.fresh) as store, choose(where, self.device) as execute:
             try:
-                yield from run(self.plan, store, execute, device=self.device, stop_on_error=stop)
+                yield from run(self.plan, store, execute, device=self.device, timeout=timeout, stop_on_error=stop)
             finally:
                 frame = results(self.plan, store.items)
                 write_atomically(self.folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))

@@ -38,7 +38,13 @@ class Failure:
 
 
 def run(
-    plan: Plan, store: Store, execute: Execute, *, device: str = "cpu", stop_on_error: bool = False
+    plan: Plan,
+    store: Store,
+    execute: Execute,
+    *,
+    device: str = "cpu",
+    timeout: float | None = None,
+    stop_on_error: bool = False,
 ) -> Iterator[Progress | Failure]:
     """Do what the store lacks of a plan, append it as it comes, and yield what happens; what is there is never redone.
 
@@ -52,7 +58,8 @@ def run(
         tasks = list(stage(plan, store.items, device))
         total += len(tasks)
         yield Progress(done, total)
-        for task, records in execute(_unless_failed(tasks, failed)):
+        timed = (replace(task, timeout=timeout) for task in _unless_failed(tasks, failed))
+        for task, records in execute(timed):
             store.append(*records)
             for record in records:
                 if record["kind"] == "failed" and record["key"] not in failed:

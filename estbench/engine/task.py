@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, reduce
 from hashlib import sha256
@@ -62,6 +65,26 @@ def problem_of(spec: ProblemSpec, device: str) -> Problem:
     return make(objective, torch.tensor(spec.logits, dtype=torch.float64, device=device), spec.tie)
 
 
+@contextmanager
+def limited(seconds: float | None) -> Iterator[None]:
+    """Raise TimeoutError in what runs longer than that: an alarm, so in the main thread of a process only."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expired(signum: int, frame: object) -> None:
+        del signum, frame
+        raise TimeoutError(f"it took longer than {seconds:g} s (--cell-timeout)")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def reason(error: Exception) -> str:
     """An error as the reason why a cell failed."""
     return f"{type(error).__name__}: {error}"
@@ -87,6 +110,15 @@ class CostTask:
     seed: int
     replicates: int
     device: str = "cpu"
+    timeout: float | None = None
+
+    def pieces(self) -> list[CostTask]:
+        """The same for each group on its own; none if there is but one."""
+        return [replace(self, groups=(group,)) for group in self.groups] if len(self.groups) > 1 else []
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return [key for group in self.groups for _, key in group.cells]
 
     def perform(self) -> list[Record]:
         """One `problem` record, and a `cost` or a `failed` record for each cell."""
@@ -97,7 +129,8 @@ class CostTask:
             try:
                 if problem.true is not None and not bool(problem.true.isfinite().all()):
                     raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
-                records += self._costs(group, problem)
+                with limited(self.timeout):
+                    records += self._costs(group, problem)
             except Exception as error:
                 records += [{"kind": "failed", "key": key, "reason": reason(error)} for _, key in group.cells]
         return records
@@ -151,6 +184,15 @@ class ShardTask:
     first: int
     shards: int
     device: str = "cpu"
+    timeout: float | None = None
+
+    def pieces(self) -> list[ShardTask]:
+        """The same for each group on its own; none if there is but one."""
+        return [replace(self, groups=(group,)) for group in self.groups] if len(self.groups) > 1 else []
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return [key for group in self.groups for _, key in group.cells]
 
     def perform(self) -> list[Record]:
         """A `job` record of all cells, and a `failed` record for each cell that failed."""
@@ -164,8 +206,9 @@ class ShardTask:
                 if any(key in failed for _, key in group.cells):
                     continue
                 try:
-                    for (_, key), block in zip(group.cells, self._moments(group, draw), strict=True):
-                        blocks[key].append(block)
+                    with limited(self.timeout):
+                        for (_, key), block in zip(group.cells, self._moments(group, draw), strict=True):
+                            blocks[key].append(block)
                 except Exception as error:
                     failed |= {key: reason(error) for _, key in group.cells}
         cells = {
@@ -195,6 +238,15 @@ class FitTask:
     group: Group
     seed: int
     device: str = "cpu"
+    timeout: float | None = None
+
+    def pieces(self) -> list[FitTask]:
+        """None: it is one fit."""
+        return []
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return [key for _, key in self.group.cells]
 
     def perform(self) -> list[Record]:
         """A `fit` record: the fitted fields, and the evaluations and seconds it cost; `failed` records otherwise."""
@@ -205,7 +257,8 @@ class FitTask:
         start = time.perf_counter()
         try:
             draw = Draw(problem, estimator.n_fit, estimator.facts.min_samples, streams=streams)
-            frozen = estimator.fit(problem, draw)
+            with limited(self.timeout):
+                frozen = estimator.fit(problem, draw)
         except Exception as error:
             return [{"kind": "failed", "key": key, "reason": f"fit: {reason(error)}"} for _, key in self.group.cells]
         new = {f.name: getattr(frozen, f.name) for f in fields(frozen)}  # type: ignore[arg-type] # a dataclass, by contract
@@ -222,6 +275,16 @@ class ExactTask:
 
     spec: ProblemSpec
     group: Group
+    timeout: float | None = None
+
+    def pieces(self) -> list[ExactTask]:
+        """The same for each cell on its own; none if there is but one."""
+        cells = self.group.cells
+        return [replace(self, group=replace(self.group, cells=(c,))) for c in cells] if len(cells) > 1 else []
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return [key for _, key in self.group.cells]
 
     def perform(self) -> list[Record]:
         """An `exact` record for each cell: its moments, or the reason why there are none."""
@@ -229,7 +292,8 @@ class ExactTask:
         problem = problem_of(self.spec, "cpu")
         for N, key in self.group.cells:
             try:
-                x = exact(problem, self.group.estimator(), N)
+                with limited(self.timeout):
+                    x = exact(problem, self.group.estimator(), N)
                 found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
             except Unavailable as why:
                 found = {"reason": str(why)}

@@ -69,8 +69,6 @@ def _problem(problem: Any, part: pd.DataFrame) -> dict[str, Any]:
             cells.append(f"{value} ± {reach}" if reach else value)
         rows.append([*cells, plain(row["bias_verdict"]), plain(row["flags"])])
     left = part[part["status"] != "ok"]
-    reasons = left.groupby(["status", "name", "reason"], sort=False).size()
-    missing = [
-        f"{status}: {plain(name)}: {plain(reason)} ({count})" for (status, name, reason), count in reasons.items()
-    ]
+    reasons = left.groupby(["status", "name", "reason"], sort=False).size().reset_index(name="count")
+    missing = [f"{r['status']}: {plain(r['name'])}: {plain(r['reason'])} ({r['count']})" for _, r in reasons.iterrows()]
     return {"label": plain(problem), "rows": rows, "missing": missing}
