@@ -8,7 +8,8 @@ import unicodedata
 import pandas as pd
 
 INTERVALS = ("bias_squared", "bias_norm", "relative_bias", "variance", "mse", "cosine")
-ROUNDING = 1e-12  # an exact bias below this share of ‖g‖ is rounding: it is shown as 0
+ROUNDING = 1e-12  # a bias, deviation or error that is surely below this share of ‖g‖ is rounding: it is shown as 0
+NOTHING = {"bias_squared": ["bias_squared", "bias_norm", "relative_bias"], "variance": ["variance"], "mse": ["mse"]}
 
 
 def plain(text: object) -> str:
@@ -19,21 +20,24 @@ def plain(text: object) -> str:
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with `name` (see `names`), safe problems, exact rows closed: low = value = high, rounding bias 0."""
+    """The frame with `name` (see `names`), safe problems, exact rows closed (low = value = high), rounding 0."""
     frame = frame.reset_index(drop=True)
     numbers = [metric + end for metric in INTERVALS for end in ("", "_low", "_high")]
     numbers += ["temperature", "samples", "true_norm", "non_finite"]
     frame = frame.assign(
         name=names(frame),
-        problem=frame["problem"].map(plain),
+        problem=frame["problem"].map(plain).astype(object),
+        method=frame["method"].astype(object),
         **{column: pd.to_numeric(frame[column]).astype(float) for column in numbers},
     )
     exact = frame["method"] == "exact"
-    nothing = exact & (frame["bias_squared"] <= (ROUNDING * frame["true_norm"]) ** 2)
-    frame.loc[nothing, ["bias_squared", "bias_norm", "relative_bias"]] = 0.0
     for metric in INTERVALS:
         for end in ("_low", "_high"):
             frame[metric + end] = frame[metric + end].mask(exact, frame[metric])
+    for metric, same in NOTHING.items():
+        largest = frame[[metric, f"{metric}_high"]].max(axis=1)
+        nothing = largest.notna() & (largest <= (ROUNDING * frame["true_norm"]) ** 2)
+        frame.loc[nothing, [name + end for name in same for end in ("", "_low", "_high")]] = 0.0
     return frame.copy()  # in one piece again: selecting rows of it is then several times as fast
 
 

@@ -1,0 +1,100 @@
+"""Figures of a run, drawn from its results frame. Drawing only draws: all numbers come from the frame."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from estbench.errors import UsageError
+from estbench.plots.cosine import cosine
+from estbench.plots.overview import overview
+from estbench.plots.samples import samples
+from estbench.plots.style import RC
+from estbench.plots.temperature import temperature
+from estbench.store.files import explained
+from estbench.views import finished, readable
+
+__all__ = ["KINDS", "cosine", "draw", "overview", "samples", "temperature"]
+
+KINDS = {"overview": overview, "temperature": temperature, "samples": samples, "cosine": cosine}
+LONGEST = 80  # characters of a problem in a file name
+NO_DATES = {  # so that equal frames give equal bytes
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def draw(
+    frame: pd.DataFrame,
+    folder: Path,
+    kinds: Iterable[str] | None = None,
+    format: str = "png",  # noqa: A002 - the option is called so everywhere
+    level: float = 0.95,
+) -> list[Path]:
+    """Draw every kind of figure (or these) of every problem into a folder; return the files written.
+
+    A kind that has nothing to show for a problem (no finished cell, one temperature only) is left out. `level` is that
+    of the intervals in the frame. UsageError for an unknown kind or format, ResultsError if a file cannot be written.
+    """
+    chosen = list(KINDS) if kinds is None else list(dict.fromkeys(kinds))
+    for given, known, what in ((chosen, KINDS, "kind"), ([format], NO_DATES, "format")):
+        for word in given:
+            if word not in known:
+                raise UsageError(f"--{what} {word}: no such {what} of figure; choose from {', '.join(known)}")
+    rows = finished(readable(frame))
+    files = slugs(rows["problem"].unique())
+    written = []
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
+        mpl.rcdefaults()  # whatever the user's own settings are
+        mpl.rcParams.update(RC)
+        for problem in files:
+            own = rows[rows["problem"] == problem]
+            for kind in chosen:
+                figure = KINDS[kind](own, level)
+                if figure is not None:
+                    written.append(_write(figure, folder / f"{files[problem]}-{kind}.{format}"))
+    return written
+
+
+def slugs(problems: Iterable[str]) -> dict[str, str]:
+    """A file name for every problem: letters, digits and . _ = , + - only, no two alike even where case is ignored."""
+    short = {problem: _slug(problem) for problem in problems}
+    count = Counter(name.casefold() for name in short.values())
+    return {
+        problem: f"{name}-{_hash(problem)}" if count[name.casefold()] > 1 or len(name) == LONGEST else name
+        for problem, name in short.items()
+    }
+
+
+def _slug(problem: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", problem).encode("ascii", "ignore").decode()
+    open_list = re.sub(r"=[\[(]+", "=", ascii_only)
+    return re.sub(r"[^A-Za-z0-9.=,+-]+", "_", open_list).strip("-._")[:LONGEST] or "problem"
+
+
+def _hash(problem: str) -> str:
+    return hashlib.sha256(problem.encode()).hexdigest()[:8]
+
+
+def _write(figure: Figure, path: Path) -> Path:
+    picture = io.BytesIO()
+    kind = path.suffix.removeprefix(".")
+    compress: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}  # twice as fast
+    figure.savefig(picture, format=kind, metadata=NO_DATES[kind], **compress)
+    with explained(path, "write this figure"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture.getvalue())
+    return path

@@ -1,0 +1,28 @@
+"""The cosine between estimate and true gradient, against temperature and against N."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from estbench.plots.sheet import Panel, sheet
+from estbench.views import at_middle_temperature, at_smallest_samples
+
+
+def cosine(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
+    """How well single estimates point along the true gradient. None if neither temperature nor N has two values."""
+    rows = rows[rows["cosine"].notna()]
+    hot, many = at_smallest_samples(rows), at_middle_temperature(rows)
+    panels, remarks = [], []
+    if hot["temperature"].nunique() > 1:
+        panels.append(Panel(hot, "temperature", "cosine"))
+        remarks.append("against τ at the smallest N")
+    if many["samples"].nunique() > 1:
+        panels.append(Panel(many, "samples", "cosine"))
+        remarks.append("against N at the temperature nearest the middle one")
+    if not panels:
+        return None
+    remark = ", ".join(remarks)
+    if (rows["dimensions"] == 1).all() and (rows["distribution"] == "bernoulli").all():
+        remark += " · one parameter: the agreement of signs"
+    return sheet(panels, rows, remark, {str(name): str(name) for name in rows["name"].unique()}, level)

@@ -1,0 +1,114 @@
+"""One metric against temperature or N: exact values as lines, Monte Carlo as points with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+
+from estbench.plots.marks import Booleans, Cells, Floats, points
+from estbench.plots.scale import Scale, scale
+from estbench.plots.style import FAINT, GREY, Look
+from estbench.views import ends
+
+TITLES = {
+    "bias_squared": ("bias²", "‖E ĝ − g‖²"),
+    "variance": ("variance", "tr Cov ĝ"),
+    "mse": ("MSE", "E ‖ĝ − g‖²"),
+    "cosine": ("cosine", "E cos(ĝ, g)"),
+}
+LABELS = {"temperature": "temperature τ", "samples": "samples per estimate N"}
+
+
+def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str, Look]) -> Axes:
+    """Draw `metric` of the rows of one problem against the column `x`; names without a look are faint, as context.
+
+    Estimators without a temperature are horizontal lines, with their points in a place of their own at the right.
+    """
+    rows = rows[rows[metric].notna()].sort_values(x)
+    values = rows[x].dropna().unique()
+    step = max(1.6, (values.max() / values.min()) ** 0.11)
+    aside = values.max() * step**2 if rows[x].isna().any() else None  # where points without a temperature stand
+    limits = (values.min() / step**0.5, aside * step if aside else values.max() * step**0.5)
+    found = value_axis(ax, rows, metric, "y")
+    cells, at = Cells.of(rows, metric, found), rows[x].to_numpy(dtype=np.float64)
+
+    def lines(chosen: Booleans) -> list[Floats]:  # [points, 2] through the chosen cells
+        y, free = cells.drawn[chosen, 0], np.isnan(at[chosen])
+        sloped = [np.column_stack([at[chosen], y])[~free]] if not free.all() else []
+        return sloped + [np.array([(end, level) for end in limits]) for level in y[free]]
+
+    best = cells.best(at)
+    context = [line for name in {*cells.name} - {*looks} for line in lines(best & (cells.name == name))]
+    ax.add_collection(LineCollection(context, colors=FAINT, linewidths=0.9, zorder=1), autolim=False)
+    for i, (name, look) in enumerate(looks.items()):
+        own = cells.name == name
+        exact, sampled = own & cells.exact, own & ~cells.exact
+        style: dict[str, Any] = {"colors": look.colour, "linestyles": [look.line]}
+        ax.add_collection(LineCollection(lines(exact), linewidths=1.8, zorder=3, **style), autolim=False)
+        if (best & sampled).any():
+            joined = LineCollection(lines(best & own), linewidths=0.8, alpha=0.6, zorder=2, **style)
+            ax.add_collection(joined, autolim=False)
+        shift = (i + 0.5) / len(looks) - 0.5
+        free = np.isnan(at[sampled])
+        place = np.where(free, (aside or 1.0) * step ** (1.6 * shift), at[sampled] * step ** (0.15 * shift))
+        points(ax, cells, sampled, place, look, along="y", reaches=found is not None)
+    _across(ax, x, sorted(values), aside, limits)
+    if x == "samples" and found is not None:
+        _slopes(ax, found, limits)
+    entitle(ax, metric)
+    return ax
+
+
+def value_axis(ax: Axes, rows: pd.DataFrame, metric: str, axis: Literal["x", "y"]) -> Scale | None:
+    """The axis of a metric for all rows: linear for the cosine (None), else logarithmic; with lines at 0 and at 1."""
+    line, set_limits = (ax.axvline, ax.set_xlim) if axis == "x" else (ax.axhline, ax.set_ylim)
+    which = ax.xaxis if axis == "x" else ax.yaxis
+    if metric == "cosine":
+        lowest = min(0.0, float(rows[["cosine", "cosine_low"]].min().min()))
+        margin = 0.04 * (1 - lowest)
+        set_limits(lowest - margin, 1 + margin)
+        which.set_major_locator(MaxNLocator(5 if axis == "x" else 6))
+        line(0.0, color=GREY, linewidth=0.8, zorder=1.5)
+        line(1.0, color=GREY, linewidth=0.8, zorder=1.5)
+        return None
+    found = scale(ends(rows, metric))
+    found.apply(ax, axis)
+    if found.zero is not None:
+        line(found.zero, color=GREY, linewidth=0.8, zorder=1.5)
+    return found
+
+
+def entitle(ax: Axes, metric: str) -> None:
+    """Name the metric above a panel, and its formula at the right."""
+    name, formula = TITLES[metric]
+    ax.set_title(name, weight="bold")
+    ax.set_title(formula, loc="right", color=GREY)
+
+
+def _across(ax: Axes, x: str, values: list[float], aside: float | None, limits: tuple[float, float]) -> None:
+    """The axis of temperature or N: ticks at the values themselves, and the place for those without."""
+    shown = values[:: -(-len(values) // 8)]
+    ax.set_xscale("log")
+    ax.set_xlim(limits)
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_locator(FixedLocator(shown + ([aside] if aside else [])))
+    ax.xaxis.set_major_formatter(FixedFormatter([f"{v:g}" for v in shown] + (["none"] if aside else [])))
+    ax.set_xlabel(LABELS[x])
+    if aside:
+        ax.axvspan(aside**2 / limits[1], limits[1], color="#f4f4f4", zorder=0, linewidth=0)
+
+
+def _slopes(ax: Axes, scale: Scale, limits: tuple[float, float]) -> None:
+    """Guides that fall like 1/N, a factor of ten apart."""
+    first, last = np.ceil(np.log10(scale.low)), np.log10(scale.high * limits[1] / limits[0])
+    guides = []
+    for level in 10.0 ** np.arange(first, last):
+        values = np.maximum(level * limits[0] / np.array(limits), scale.low)
+        guides.append(np.column_stack([level * limits[0] / values, values]))
+    ax.add_collection(LineCollection(guides, colors=GREY, linewidths=0.8, linestyles=":", zorder=1), autolim=False)

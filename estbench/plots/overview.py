@@ -1,0 +1,104 @@
+"""One page per problem: every estimator on a line of its own, its four metrics beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator
+
+from estbench.plots.curves import TITLES, entitle, value_axis
+from estbench.plots.marks import Cells, add_marks, points
+from estbench.plots.page import beside, page
+from estbench.plots.style import LOOKS, Look, key, width
+from estbench.tables.fitted import broken
+from estbench.views import at_middle_temperature, at_smallest_samples, best_known, describe
+
+LINE, EACH = 0.27, 0.075  # inches of a line, and more of it for every temperature after the first
+UNHEATED = Look("#333333", "o", ())
+
+
+def overview(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
+    """bias², variance, MSE and cosine of every estimator of one problem, smallest MSE on top. None if unknown."""
+    rows = at_smallest_samples(rows)
+    metrics = [metric for metric in TITLES if rows[metric].notna().any()]
+    if not metrics:
+        return None
+    order = best_known(at_middle_temperature(rows)).sort_values(["mse", "variance"], kind="stable")["name"].unique()
+    count = rows.groupby("name")["temperature"].nunique()[order].clip(lower=1)
+    fewest, samples = rows["samples"].min(), rows.groupby("name")["samples"].min()
+    labels = [broken(name if samples[name] == fewest else f"{name} (N = {samples[name]:.0f})", 30) for name in order]
+    lines_of = np.array([len(label.split("\n")) for label in labels])
+    heights = np.maximum(LINE + EACH * (count - 1), 0.1 + 0.14 * lines_of)
+    looks = shades(rows["temperature"].unique())
+    heated, methods = bool(rows["temperature"].notna().any()), set(rows["method"])
+    reaches = bool((rows[[f"{metric}_low" for metric in metrics if metric != "cosine"]] <= 0).any(axis=None))
+    marks = [
+        (heated, key(look.colour, marker=look.marker), "no temperature" if tau is None else f"τ = {tau:g}")
+        for tau, look in looks.items()
+    ]
+    marks += [
+        (heated, key(), ""),
+        ("exact" in methods, key(marker="|", markersize=10, markeredgewidth=1.8), "exact"),
+        ("monte_carlo" in methods, key(marker="o"), f"Monte Carlo,\n{100 * level:g} % interval"),
+        ("monte_carlo" in methods and reaches, key(marker="o", markerfacecolor="white"), "interval reaches 0"),
+    ]
+    keys, texts = [line for wanted, line, _ in marks if wanted], [text for wanted, _, text in marks if wanted]
+    figure, [axes] = page(
+        str(rows["problem"].iloc[0]),
+        f"{describe(rows)} · N = {fewest:.0f} · smallest MSE on top",
+        columns=len(metrics),
+        legends=[texts],
+        panel=(2.15, heights.sum()),
+        left=0.3 + max(width(line, 8.5) for label in labels for line in label.split("\n")),
+        across=0.3,
+    )
+    for ax, metric in zip(axes, metrics, strict=True):
+        lines(ax, rows, metric, dict(zip(order, heights, strict=True)), looks)
+    axes[0].yaxis.set_major_formatter(FixedFormatter(labels))
+    beside(axes[-1], keys, texts)
+    return figure
+
+
+def lines(
+    ax: Axes, rows: pd.DataFrame, metric: str, heights: Mapping[str, float], looks: Mapping[float | None, Look]
+) -> Axes:
+    """Draw one metric: a line of the given height per name, from the top down, and a place on it per temperature."""
+    found = value_axis(ax, rows, metric, "x")
+    bottom = np.cumsum(list(heights.values()))
+    middle = dict(zip(heights, bottom - np.array(list(heights.values())) / 2, strict=True))
+    own = rows.groupby("name")["temperature"]
+    rank, count = own.rank("dense").fillna(1), own.transform("nunique").clip(lower=1)
+    known = rows[metric].notna()
+    at = (rows["name"].map(middle) + EACH * (rank - (count + 1) / 2))[known].to_numpy()
+    heat, cells = rows.loc[known, "temperature"].to_numpy(), Cells.of(rows[known], metric, found)
+    for tau, look in looks.items():
+        here = np.isnan(heat) if tau is None else heat == tau
+        exact, sampled = here & cells.exact, here & ~cells.exact
+        tick = {"marker": "|", "markersize": 10, "markeredgewidth": 1.8, "color": look.colour, "zorder": 4}
+        add_marks(ax, [cells.drawn[exact, 0], at[exact]], **tick)
+        points(ax, cells, sampled, at[sampled], look, along="x", reaches=found is not None)
+    for i in range(1, len(heights), 2):
+        ax.axhspan(bottom[i - 1], bottom[i], color="#f6f6f6", zorder=0, linewidth=0)
+    ax.set_ylim(bottom[-1], 0)
+    ax.yaxis.set_major_locator(FixedLocator(list(middle.values())))
+    ax.yaxis.set_major_formatter(FixedFormatter([""] * len(middle)))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    entitle(ax, metric)
+    return ax
+
+
+def shades(temperatures: Iterable[float]) -> dict[float | None, Look]:
+    """A look for every temperature, from dark and cold to light and hot, and one for none (None) where that occurs."""
+    given = list(temperatures)
+    known = sorted(tau for tau in given if not np.isnan(tau))
+    colours = colormaps["viridis"](np.linspace(0.08, 0.85, max(1, len(known))))
+    marked = {tau: Look(to_hex(colours[i]), LOOKS[(i + 1) % len(LOOKS)].marker, ()) for i, tau in enumerate(known)}
+    unheated: dict[float | None, Look] = {None: UNHEATED} if len(known) < len(given) else {}
+    return unheated | marked

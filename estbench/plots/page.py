@@ -1,0 +1,62 @@
+"""A figure with a title, rows and columns of panels, and a legend beside a row."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from estbench.plots.style import width
+
+EDGE, RIGHT, BOTTOM, DOWN = 0.12, 0.2, 0.55, 0.95  # inches: around texts, beyond the last panel, below, between rows
+
+
+def page(
+    title: str,
+    details: str,
+    columns: int,
+    legends: Sequence[Sequence[str]],
+    panel: tuple[float, float] = (3.5, 2.75),
+    left: float = 0.62,
+    across: float = 0.62,
+) -> tuple[Figure, list[list[Axes]]]:
+    """(figure, its panels row by row): panels of one size in inches, one row per legend, with room for its labels."""
+    wide = left + columns * panel[0] + (columns - 1) * across + RIGHT + max(_width(labels) for labels in legends)
+    below = [max(DOWN, _height(labels) - panel[1] + 0.3) for labels in legends]  # from a panel to the next
+    below[-1] = max(BOTTOM, below[-1] - 0.2)
+    heading = textwrap.wrap(title, int(wide / 0.11)) or [""]
+    remarks = textwrap.wrap(details, int(wide / 0.078))
+    second = EDGE + 0.21 * len(heading)  # where the remarks begin
+    top = second + 0.17 * len(remarks) + 0.42
+    tall = top + len(legends) * panel[1] + sum(below)
+    figure = Figure(figsize=(wide, tall), facecolor="white")
+    left_edge = EDGE / wide
+    figure.text(left_edge, 1 - EDGE / tall, "\n".join(heading), size=11, weight="bold", va="top", linespacing=1.2)
+    figure.text(left_edge, 1 - second / tall, "\n".join(remarks), size=8.5, color="#555555", va="top", linespacing=1.3)
+
+    def add(i: int, j: int) -> Axes:
+        x, y = left + j * (panel[0] + across), tall - top - (i + 1) * panel[1] - sum(below[:i])
+        return figure.add_axes((x / wide, y / tall, panel[0] / wide, panel[1] / tall))
+
+    return figure, [[add(i, j) for j in range(columns)] for i in range(len(legends))]
+
+
+def beside(ax: Axes, keys: Sequence[Line2D], labels: Sequence[str]) -> None:
+    """A legend to the right of a panel, its labels shown exactly as they are given."""
+    blank = ["x"] * len(keys)  # a label that begins with _ would be left out: they are set afterwards
+    drawn = ax.legend(keys, blank, loc="upper left", bbox_to_anchor=(1.03, 1.02), handlelength=3.2, borderaxespad=0)
+    for text, label in zip(drawn.get_texts(), labels, strict=True):
+        text.set_text(label)
+
+
+def _width(labels: Sequence[str]) -> float:
+    """Inches that a legend with these labels takes to the right."""
+    return 0.65 + max((width(line, 8.5) for label in labels for line in label.split("\n")), default=0.0)
+
+
+def _height(labels: Sequence[str]) -> float:
+    """Inches that it takes downwards."""
+    return 0.1 + sum(0.06 + 0.145 * len(label.split("\n")) for label in labels)

@@ -1,0 +1,59 @@
+"""The ranked table of a comparison."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from estbench.tables import flags
+from estbench.tables.fitted import SHORT, Column, Fitted, Section, broken, interval
+from estbench.tables.numbers import UNKNOWN, aligned, as_given, between, number
+from estbench.views import ends, plain
+
+METRICS = {"bias_squared": "bias²", "mse": "MSE"}
+BIAS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow"}
+COLOURS = {"better": "green", "worse": "red", "inconclusive": "yellow", "equivalent": "cyan", "identical": "cyan"}
+
+
+def ranking(frame: pd.DataFrame, reference: str, level: float = 0.95) -> Fitted:
+    """A comparison: one section per problem and basis, rows in the order given.
+
+    The frame has the columns problem, basis (what is held equal), rank, name, temperature, samples, f_evaluations,
+    metric, value, value_low, value_high, ratio, ratio_low, ratio_high (of the value to that of the reference), verdict
+    (better, worse, equivalent, identical, inconclusive; "" for the reference itself), flags, and maybe bias_verdict.
+    """
+    sections, parts, start = [], [frame.iloc[:0]], 0
+    for (problem, basis), part in frame.groupby(["problem", "basis"], sort=False):
+        sections.append(Section(plain(problem), plain(basis), range(start, start + len(part))))
+        parts.append(part)
+        start += len(part)
+    rows = pd.concat(parts)
+    metric = METRICS.get(key := " ".join(plain(name) for name in rows["metric"].unique()), key)
+    notes = [
+        f"ratio: {metric} over that of {plain(reference)} on the same draws; below 1 is smaller.",
+        f"± reaches to the farther end of the {100 * level:g} % interval; without it a value is exact or did not vary.",
+        *flags.meanings(rows["flags"]),
+    ]
+    return Fitted(_columns(rows, metric, level), sections, notes, SHORT)
+
+
+def _columns(rows: pd.DataFrame, metric: str, level: float) -> list[Column]:
+    names = [plain(name) for name in rows["name"]]
+    verdicts = [plain(verdict).partition(":")[0] for verdict in rows["verdict"]]
+    biases = [plain(verdict).partition(":")[0] for verdict in rows.get("bias_verdict", [""] * len(rows))]
+    marks = [flags.short(words) for words in rows["flags"]]
+    ratios = ends(rows, "ratio")
+    built = [
+        Column("#", [plain(rank).removesuffix(".0") for rank in rows["rank"]]),
+        Column("estimator", [broken(n, 28) for n in names], right=False, short=[broken(n, 18) for n in names]),
+        Column("τ", aligned([as_given(tau) for tau in rows["temperature"]]), rank=2),
+        Column("N", [as_given(n) for n in rows["samples"]], rank=3),
+        Column("f", [as_given(f) for f in rows["f_evaluations"]], rank=5),
+        interval(metric, ends(rows, "value")),
+        Column("ratio", aligned([number(ratio) for ratio, _, _ in ratios])),
+        Column(f"{100 * level:g} % interval", [between(low, high) for _, low, high in ratios], right=False, rank=1),
+        Column("verdict", verdicts, right=False, styles=[COLOURS.get(v, "") for v in verdicts]),
+        Column("bias", biases, right=False, rank=4, styles=[BIAS.get(bias, "") for bias in biases]),
+        Column("flags", marks, right=False, styles=["yellow"] * len(marks)),
+    ]
+    silent = {"τ": UNKNOWN, "bias": "", "flags": ""}
+    return [c for c in built if any(cell.strip() != silent.get(c.head) for cell in c.cells)]

@@ -1,0 +1,151 @@
+"""The tables of a run: every cell (`summary`), or one line per estimator for a reader with ten seconds (`digest`)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from rich.text import Text
+
+from estbench.tables import flags
+from estbench.tables.fitted import SHORT, Column, Fitted, Section, broken, interval
+from estbench.tables.numbers import UNKNOWN, aligned, as_given, number, percent, seconds
+from estbench.views import (
+    at_middle_temperature,
+    at_smallest_samples,
+    best_known,
+    describe,
+    ends,
+    finished,
+    plain,
+    readable,
+)
+
+COLOURS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow", "failed": "bold red", "skipped": "dim"}
+
+MORE = "more R: about so many more replicates would tell biased from unbiased."
+Part = tuple[pd.DataFrame, pd.DataFrame, list[Text]]  # the rows of a problem, those shown, remarks
+
+
+def summary(frame: pd.DataFrame, level: float = 0.95) -> Fitted:
+    """Every cell of a run: one section per problem, estimators in the order of the run, exact beneath Monte Carlo."""
+    parts: list[Part] = []
+    for _, part in readable(frame).groupby("problem", sort=False):
+        place = part["name"].map({name: i for i, name in enumerate(part["name"].unique())})
+        order = ["place", "temperature", "samples", "method"]
+        ordered = part.assign(place=place).sort_values(order, ascending=[True, True, True, False])
+        parts.append((part, finished(ordered), left_out(part)))
+    return _sections(parts, [], level, repeat=False)
+
+
+def digest(frame: pd.DataFrame, limit: int | None = None, level: float = 0.95) -> Fitted:
+    """One line per problem and estimator, smallest MSE first: at its smallest N and its temperature nearest the middle.
+
+    Exact values are shown where there are any; at most `limit` lines per problem (default: 12, or fewer for a run of
+    many problems). Notes say what is left out.
+    """
+    shown = readable(frame)
+    limit = limit or max(6, min(12, 72 // max(1, shown["problem"].nunique())))
+    parts: list[Part] = []
+    for _, part in shown.groupby("problem", sort=False):
+        every = best_known(at_middle_temperature(at_smallest_samples(finished(part))))
+        best = every.sort_values(["mse", "variance"], kind="stable").head(limit)
+        more = [Text(f"… and {len(every) - limit} more with a larger MSE", "dim")] if len(every) > limit else []
+        parts.append((part, best, more))
+    hidden = len(finished(frame)) - sum(len(best) for _, best, _ in parts)
+    notes = ["Smallest MSE first; every estimator at its smallest N and its temperature nearest the middle one."]
+    notes += [f"Not shown: {hidden} more results (other N, temperatures, methods)."] if hidden else []
+    return _sections(parts, notes, level, repeat=True, last=left_out(shown))
+
+
+def left_out(rows: pd.DataFrame) -> list[Text]:
+    """Which cells were skipped or failed, and why: a line for all estimators with the same reasons, failures first."""
+    lines = []
+    for status in ("failed", "skipped"):
+        cells = rows[rows["status"] == status]
+        reasons = cells["reason"].map(plain).replace("", "no reason recorded")
+        why = reasons.groupby(cells["name"], sort=False).agg(_joined)
+        for reason, same in why.groupby(why, sort=False):
+            count = int(cells["name"].isin(same.index).sum())
+            text = f"  {', '.join(same.index)}: {reason} ({count} cell{'s' * (count > 1)})"
+            lines.append(Text.assemble((f"{status:<7}", COLOURS[status]), text))
+    return lines
+
+
+def _joined(reasons: pd.Series[str]) -> str:
+    different = list(dict.fromkeys(reasons))
+    return "; ".join(different[:2]) + ("; …" if len(different) > 2 else "")
+
+
+def _sections(
+    parts: Sequence[Part], notes: Sequence[str], level: float, repeat: bool, last: Sequence[Text] = ()
+) -> Fitted:
+    sections, start = [], 0
+    for part, shown, remarks in parts:
+        sections.append(Section(part["problem"].iloc[0], describe(part), range(start, start + len(shown)), remarks))
+        start += len(shown)
+    sections += [Section("", "", range(0), last)] if last else []
+    if not start:
+        return Fitted([], sections, ["No results yet."])
+    rows = pd.concat([shown for _, shown, _ in parts])
+    return Fitted(_columns(rows, repeat), sections, [*notes, *_legend(rows, level)], SHORT)
+
+
+def _legend(rows: pd.DataFrame, level: float) -> list[str]:
+    return [
+        f"± reaches to the farther end of the {100 * level:g} % interval; without it a value is exact or did not vary.",
+        "bias² and variance are sums over the parameters; bias² is corrected for noise, which may bring it below 0.",
+        *flags.meanings(rows["flags"]),
+    ]
+
+
+def _columns(rows: pd.DataFrame, repeat: bool) -> list[Column]:
+    """The columns that have something to say. `repeat` a name that is also in the row above, or not."""
+
+    def column(name: str, write: Callable[[float], str] = as_given) -> list[str]:
+        return [write(value) for value in rows[name].astype(float)]
+
+    keys = list(zip(rows["problem"], rows["name"], strict=True))
+    verdicts = [plain(verdict).partition(":")[0] or UNKNOWN for verdict in rows["bias_verdict"]]
+    methods = ["exact" if method == "exact" else "MC" for method in rows["method"]]
+    marks = [flags.short(words) for words in rows["flags"]]
+    built = [
+        Column("estimator", _stacked(keys, 28, repeat), right=False, short=_stacked(keys, 18, repeat)),
+        Column("τ", aligned(column("temperature"))),
+        Column("N", column("samples")),
+        Column("method", methods, rank=3, right=False),
+        interval("bias²", ends(rows, "bias_squared")),
+        Column("rel. bias", aligned([percent(*e) for e in ends(rows, "relative_bias")]), rank=5),
+        Column("verdict", verdicts, right=False, styles=[COLOURS.get(v, "") for v in verdicts]),
+        Column("more R", [_needed(verdict) for verdict in rows["bias_verdict"]], rank=9, note=MORE),
+        interval("variance", ends(rows, "variance"), rank=1),
+        Column("MSE", aligned(column("mse", number)), rank=4),
+        interval("cosine", ends(rows, "cosine"), rank=2),
+        Column("f", column("f_evaluations"), rank=6),
+        Column("∇f", column("grad_evaluations"), rank=7),
+        Column("time", aligned(column("seconds_per_estimate", seconds)), rank=8),
+        Column("flags", marks, right=False, styles=["yellow"] * len(marks)),
+    ]
+    silent = {"τ": {UNKNOWN}, "more R": {""}, "time": {UNKNOWN}, "flags": {""}}
+    silent["method"] = set(methods if repeat else methods[:1])
+    return [c for c in built if not {cell.strip() for cell in c.cells} <= silent.get(c.head, set())]
+
+
+def _needed(verdict: object) -> str:
+    """The number in `inconclusive: about n more replicates`."""
+    count = plain(verdict).partition("about ")[2].partition(" ")[0].replace(",", "")
+    return number(float(count), 2) if count.replace(".", "").isdigit() else ""
+
+
+def _stacked(keys: Sequence[tuple[str, str]], width: int, repeat: bool) -> list[str]:
+    """The names of rows, each whole in its row, or (not `repeat`) once per run of equal keys, running down its rows."""
+    cells: list[str] = []
+    for (_, name), run in itertools.groupby(keys):
+        count, lines = len(list(run)), broken(name, width).split("\n")
+        if repeat:
+            cells += ["\n".join(lines)] * count
+        else:
+            lines += [""] * (count - len(lines))
+            cells += [*lines[: count - 1], "\n".join(lines[count - 1 :])]
+    return cells

@@ -1,0 +1,405 @@
+"""Figures show the numbers of the frame, all of them, where a reader expects them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from estbench.errors import ResultsError, UsageError
+from estbench.plots import KINDS, draw, slugs
+from estbench.plots.curves import curves
+from estbench.plots.overview import overview, shades
+from estbench.plots.scale import Scale, decades, scale, tick_labels
+from estbench.plots.style import LOOKS, RC, Look, looks
+from estbench.views import finished, readable
+from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
+
+LOOK = {"gumbel": LOOKS[0], "reinforce": LOOKS[1]}
+
+
+@pytest.fixture(autouse=True)
+def _style() -> Iterator[None]:
+    with mpl.rc_context():
+        mpl.rcParams.update(RC)
+        yield
+
+
+def axes() -> Axes:
+    """An empty panel."""
+    return Figure().add_subplot()
+
+
+def segments(ax: Axes) -> list[np.ndarray]:
+    """All lines of all collections, [points, 2] each."""
+    found = [c for c in ax.collections if isinstance(c, LineCollection)]
+    return [np.asarray(line) for c in found for line in c.get_segments()]
+
+
+def has(lines: list[np.ndarray], wanted: np.ndarray) -> bool:
+    """Whether one of the lines is this one."""
+    return any(line.shape == wanted.shape and np.allclose(line, wanted, rtol=1e-12) for line in lines)
+
+
+def marks(ax: Axes, look: Look) -> dict[str, list[tuple[float, float]]]:
+    """The points of a look, by the colour that fills them."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for artist in (*ax.lines, *ax.artists):
+        if artist.get_marker() == look.marker and artist.get_color() == look.colour:  # type: ignore[attr-defined] # lines
+            xy = np.column_stack(artist.get_data())  # type: ignore[attr-defined] # lines
+            found.setdefault(str(artist.get_markerfacecolor()), []).extend(map(tuple, xy))  # type: ignore[attr-defined]
+    return found
+
+
+def shown_rows(**options: object) -> pd.DataFrame:
+    """Finished rows of a made-up run, as the figures get them."""
+    return finished(readable(results(**options)))  # type: ignore[arg-type] # keywords
+
+
+# --- what is written
+
+
+def test_draw_writes_every_kind_of_every_problem(tmp_path: Path) -> None:
+    """Four figures per problem, PNG by default, in a folder that is made; the paths come back."""
+    written = draw(results(("a", "b")), tmp_path / "deep" / "figures")
+    assert [path.name for path in written] == [f"{p}-{kind}.png" for p in "ab" for kind in KINDS]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+@pytest.mark.parametrize(("form", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_equal_frames_give_equal_bytes(tmp_path: Path, form: str, start: bytes) -> None:
+    """No dates or random names, and the user's own matplotlib settings neither matter nor change."""
+    first = draw(results(), tmp_path / "1", ["overview", "samples"], form)
+    mpl.rcParams["axes.facecolor"] = "red"
+    mpl.rcParams["text.usetex"] = True
+    second = draw(results(), tmp_path / "2", ["overview", "samples"], form)
+    assert mpl.rcParams["axes.facecolor"] == "red"
+    for one, two in zip(first, second, strict=True):
+        assert one.read_bytes().startswith(start)
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_kinds_without_anything_to_show_are_left_out(tmp_path: Path) -> None:
+    """One temperature: no temperature figure; one N: none against N; no finished cell: nothing, and no folder."""
+
+    def kinds(run: pd.DataFrame) -> set[str]:
+        return {path.stem.rpartition("-")[2] for path in draw(run, tmp_path / "figures")}
+
+    assert kinds(results(temperatures=(1.0,))) == {"overview", "samples", "cosine"}
+    assert kinds(results(samples=(2,))) == {"overview", "temperature", "cosine"}
+    assert kinds(results(temperatures=(1.0,), samples=(2,))) == {"overview"}
+    nothing = frame([row(status="skipped"), row(status="failed"), row(problem="unknown")])
+    assert draw(nothing, tmp_path / "none") == []
+    assert draw(frame([]), tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_unknown_metrics_have_no_panel() -> None:
+    """Without a true gradient there is the variance, and no empty panel for bias², MSE or cosine."""
+    run = shown_rows(samples=(1, 2))
+    for metric in ("bias_squared", "mse", "cosine"):
+        run[[metric, f"{metric}_low", f"{metric}_high"]] = NAN
+    for kind in ("overview", "temperature", "samples"):
+        figure = KINDS[kind](run)
+        assert figure is not None
+        assert [ax.get_title("left") for ax in figure.axes] == ["variance"]
+    assert KINDS["cosine"](run) is None
+
+
+def test_unknown_kinds_and_formats_are_refused(tmp_path: Path) -> None:
+    """One clear message that says what was given and what is allowed."""
+    with pytest.raises(UsageError, match="--kind pie: no such kind of figure; choose from overview"):
+        draw(results(), tmp_path, ["pie"])
+    with pytest.raises(UsageError, match=r"--format gif: .* choose from png, svg, pdf"):
+        draw(results(), tmp_path, format="gif")
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(tmp_path: Path) -> None:
+    """A file where the folder should be: a message with the path, no traceback of the system."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match=r"file.*cannot write this figure"):
+        draw(results(), tmp_path / "file", ["overview"])
+
+
+@given(st.lists(st.text(max_size=100), unique=True, max_size=8))
+def test_file_names_cannot_leave_the_folder_or_collide(problems: list[str]) -> None:
+    """Whatever problems are called, their names are plain, of bearable length, and no two alike in any case."""
+    names = slugs(problems)
+    assert set(names) == set(problems)
+    assert len({name.casefold() for name in names.values()}) == len(problems)
+    for name in names.values():
+        assert name == "problem" or name[0] not in ".-_"
+        assert Path(name).name == name
+        assert set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._=,+-")
+        assert len(name) <= 90
+
+
+def test_file_names_keep_signs_and_read_well() -> None:
+    """A sweep over logits ±1 has two names; a list does not turn into a minus."""
+    names = slugs(["quadratic[target=0.4] D=1 logits=-1", "quadratic[target=0.4] D=1 logits=1", "sine logits=[0.5,-1]"])
+    assert list(names.values()) == [
+        "quadratic_target=0.4_D=1_logits=-1",
+        "quadratic_target=0.4_D=1_logits=1",
+        "sine_logits=0.5,-1",
+    ]
+
+
+# --- curves
+
+
+def test_exact_values_are_a_line_and_monte_carlo_are_points_with_bars() -> None:
+    """The line has the exact values, the points the measured ones, the bars their intervals."""
+    run = shown_rows(samples=(1,))
+    ax = curves(axes(), run, "temperature", "variance", LOOK)
+    own = run[run["name"] == "gumbel"].sort_values("temperature")
+    exact, sampled = own[own["method"] == "exact"], own[own["method"] == "monte_carlo"]
+    lines = segments(ax)
+    assert has(lines, exact[["temperature", "variance"]].to_numpy())
+    points = np.array(marks(ax, LOOKS[0])[LOOKS[0].colour])
+    assert np.allclose(points[:, 1], sampled["variance"])
+    assert np.allclose(points[:, 0], sampled["temperature"], rtol=0.05)
+    for (x, _), low, high in zip(points, sampled["variance_low"], sampled["variance_high"], strict=True):
+        assert has(lines, np.array([[x, low], [x, high]]))
+
+
+def test_estimators_without_temperature_are_level_lines() -> None:
+    """Their exact value is a line from edge to edge, their points stand aside, at the tick `none`."""
+    run = shown_rows(samples=(1,))
+    ax = curves(axes(), run, "temperature", "variance", LOOK)
+    own = run[run["name"] == "reinforce"].set_index("method")
+    level = float(own.loc["exact", "variance"])  # type: ignore[arg-type] # a number
+    assert has(segments(ax), np.array([[end, level] for end in ax.get_xlim()]))
+    [(x, y)] = marks(ax, LOOKS[1])[LOOKS[1].colour]
+    assert y == own.loc["monte_carlo", "variance"]
+    assert x > 2.5
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.1", "0.25", "0.5", "1", "2", "none"]
+
+
+def test_points_without_exact_values_are_joined() -> None:
+    """Where only Monte Carlo is known a thin line joins the points; a fully exact estimator has none."""
+    run = shown_rows(samples=(1,), methods=("monte_carlo",))
+    ax = curves(axes(), run, "temperature", "variance", LOOK)
+    own = run[run["name"] == "gumbel"].sort_values("temperature")
+    assert has(segments(ax), own[["temperature", "variance"]].to_numpy())
+    both = segments(curves(axes(), shown_rows(samples=(1,)), "temperature", "variance", LOOK))
+    assert not has(both, own[["temperature", "variance"]].to_numpy())
+
+
+def test_names_without_a_look_stay_as_faint_context() -> None:
+    """The best known values of every other estimator are there, one line each."""
+    run = shown_rows(samples=(1, 2), temperatures=(1.0,))
+    ax = curves(axes(), run, "samples", "variance", LOOK)
+    own = run[(run["name"] == "ste") & (run["method"] == "exact")]
+    assert has(segments(ax), own[["samples", "variance"]].to_numpy())
+    faint = next(c for c in ax.collections if isinstance(c, LineCollection))
+    assert len(faint.get_segments()) == len(ESTIMATORS) - len(LOOK)
+
+
+def test_hollow_points_are_those_whose_interval_reaches_zero() -> None:
+    """bias² = 3 in [0, 9] is hollow, 3 in [1, 9] is not; a negative estimate stands on the line of 0, its bar above."""
+    triples = ((3.0, 0.0, 9.0), (3.0, 1.0, 9.0), (-2.0, 0.0, 5.0))
+    rows = [
+        row(label="gumbel", temperature=10.0**i, bias_squared=v, bias_squared_low=low, bias_squared_high=high)
+        for i, (v, low, high) in enumerate(triples)
+    ]
+    ax = curves(axes(), finished(readable(frame(rows))), "temperature", "bias_squared", LOOK)
+    found = {face: [y for _, y in xy] for face, xy in marks(ax, LOOKS[0]).items()}
+    zero = ax.get_yticks()[0]
+    assert ax.get_yticklabels()[0].get_text() == "0"
+    assert found == {"white": [3.0, zero], LOOKS[0].colour: [3.0]}
+    assert zero < 3.0
+    bars = sorted((line[0, 1], line[1, 1]) for line in segments(ax) if len(line) == 2 and line[0, 0] == line[1, 0])
+    assert bars == [(zero, 5.0), (zero, 9.0), (1.0, 9.0)]
+
+
+def test_guides_fall_like_one_over_n() -> None:
+    """Every dotted guide has slope −1 in log-log."""
+    ax = curves(axes(), shown_rows(temperatures=(1.0,)), "samples", "variance", LOOK)
+    dotted = [c for c in ax.collections if isinstance(c, LineCollection) and c.get_zorder() == 1][-1]
+    lines = [np.log(np.asarray(line)) for line in dotted.get_segments()]
+    assert len(lines) >= 2
+    for (x0, y0), (x1, y1) in lines:
+        assert (y1 - y0) / (x1 - x0) == pytest.approx(-1)
+
+
+def test_cosines_are_on_a_linear_axis_that_shows_zero_and_one() -> None:
+    """0 and 1 are inside the limits, and each is a line."""
+    ax = curves(axes(), shown_rows(temperatures=(1.0,)), "samples", "cosine", LOOK)
+    assert ax.get_yscale() == "linear"
+    low, high = ax.get_ylim()
+    assert low < 0
+    assert high > 1
+    assert {0.0, 1.0} <= {line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1}  # type: ignore[index, arg-type]
+
+
+# --- scales
+
+
+def test_scale_has_a_zero_only_where_it_is_needed() -> None:
+    """Values and intervals above 0 need none; an interval that reaches 0 does, and its tiny estimate sets no limit."""
+    found = scale([(1.0, 0.5, 2.0), (3.0, NAN, NAN), (0.01, NAN, NAN)])
+    assert found.zero is None
+    assert 0.005 < found.low < 0.01
+    found = scale([(1e-30, 0.0, 1e-3), (2.0, 1.0, 3.0)])
+    assert found.zero is not None
+    assert found.zero < found.low < 1e-3
+    assert found.low > 1e-5
+    assert found.high > 3.0
+    assert list(found.place([-1.0, 0.0, 1e-30, 0.5])) == [found.zero, found.zero, found.low, 0.5]
+    assert 0.1 < scale([(1.0, 0.2, 2.0)]).low < 0.2
+    assert 0.02 < scale([(1.0, 1e-9, 2.0)]).low < 1 / 30
+    assert scale([(0.0, 0.0, 0.0), (NAN, NAN, NAN)]).zero is not None
+
+
+@given(st.floats(-30, 30), st.floats(0.05, 40), st.sampled_from([4, 8]))
+def test_ticks_are_inside_few_and_said_in_few_characters(exponent: float, span: float, most: int) -> None:
+    """At least one tick, at most so many, all of them on the axis, and none labelled like another."""
+    low, high = 10.0**exponent, 10.0 ** (exponent + span)
+    ticks = decades(low, high, most)
+    assert 0 < len(ticks) <= most or span < 0.41  # 2 and 5 are the farthest apart
+    assert all(low <= tick <= high for tick in ticks)
+    labels = tick_labels(ticks)
+    assert len(set(labels)) == len(labels)
+    assert all(len(label) <= 9 for label in labels)
+
+
+def test_tick_labels_are_decimals_or_powers() -> None:
+    """Handy sizes are decimals, others powers of ten, never both on one axis."""
+    assert tick_labels([0.002, 0.005, 0.01]) == ["0.002", "0.005", "0.01"]
+    assert tick_labels([1e-6, 1e-4, 1e-2, 1.0]) == ["10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"]
+    assert tick_labels([2e-7, 5e-7, 1e-6]) == ["2×10⁻⁷", "5×10⁻⁷", "10⁻⁶"]
+
+
+# --- looks
+
+
+def test_every_name_has_a_look_of_its_own_in_its_group() -> None:
+    """Groups are of like size and hold all names in order; looks differ in colour, in marker and in dashes."""
+    for count in (1, 8, 9, 11, 40):
+        groups = looks([f"e{i}" for i in range(count)])
+        assert list(itertools.chain(*groups)) == [f"e{i}" for i in range(count)]
+        sizes = {len(group) for group in groups}
+        assert max(sizes) <= len(LOOKS)
+        assert max(sizes) - min(sizes) <= 1
+        for group in groups:
+            for fact in ("colour", "marker", "dashes"):
+                assert len({getattr(look, fact) for look in group.values()}) == len(group)
+
+
+def test_colours_can_be_told_apart_on_white() -> None:
+    """Each colour has a contrast to white of at least 1.9, as its line is thick, and hot temperatures are lighter."""
+
+    def luminance(colour: str) -> float:
+        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(colour)]
+        return float(np.dot([0.2126, 0.7152, 0.0722], parts))
+
+    assert all(1.05 / (luminance(look.colour) + 0.05) > 1.9 for look in LOOKS)
+    ramp = [luminance(look.colour) for look in shades([0.1, 0.5, 1.0, 2.0]).values()]
+    assert ramp == sorted(ramp)
+    assert list(shades([NAN, 2.0, 1.0])) == [None, 1.0, 2.0]
+
+
+# --- pages
+
+
+def test_overview_sorts_by_mse_and_gives_every_estimator_a_line() -> None:
+    """The smallest MSE at the middle temperature is on top; N other than the smallest are said."""
+    run = results(samples=(2,))
+    late = frame([measured("ste", NAN, 4, "exact", label="late", mse=1e9, mse_low=1e9, mse_high=1e9)])
+    figure = overview(finished(readable(pd.concat([run, late]))))
+    assert figure is not None
+    left = figure.axes[0]
+    bottom, top = left.get_ylim()
+    assert bottom > top  # the first line is the top one
+    names = [label.get_text() for label in left.get_yticklabels()]
+    assert names[0] == "enumerate"
+    assert names[-1] == "late (N = 4)"
+    assert len(names) == len(ESTIMATORS) + 1
+    assert [ax.get_title("left") for ax in figure.axes] == ["bias²", "variance", "MSE", "cosine"]
+    assert names.index("gumbel") < names.index("gumbel_st")
+
+
+def test_labels_of_the_user_are_drawn_literally(tmp_path: Path) -> None:
+    """No mathematics, no markup, no label lost for its underscore; a missing glyph is no warning."""
+    label, problem = r"_$x_1$ \frac{<b>", "p $\\alpha$ 日本"
+    rows = [measured("ste", NAN, n, "exact", label=label, problem=problem) for n in (1, 2)]
+    figure = KINDS["samples"](finished(readable(frame(rows))))
+    assert figure is not None
+    legend = figure.axes[-1].get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == label
+    assert figure.texts[0].get_text() == problem
+    assert not any(text.get_parse_math() for text in (*legend.get_texts(), *figure.texts))
+    assert len(draw(frame(rows), tmp_path)) == 3
+
+
+def boxes(figure: Figure) -> tuple[Bbox, list[Bbox], list[list[Bbox]]]:
+    """Of a drawn figure: itself, its texts with legends, and the tick labels of each axis."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call] # of matplotlib
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call] # of matplotlib
+    texts = [text.get_window_extent(renderer) for text in figure.texts]
+    axes_of = figure.axes
+    legends = [legend.get_window_extent(renderer) for ax in axes_of if (legend := ax.get_legend()) is not None]
+    ticks = [
+        [label.get_window_extent(renderer) for label in axis.get_ticklabels() if label.get_text()]
+        for ax in axes_of
+        for axis in (ax.xaxis, ax.yaxis)
+    ]
+    return Bbox(figure.bbox.get_points()), texts + legends, ticks
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("count", [2, 19])
+def test_nothing_overlaps_or_leaves_the_page(kind: str, count: int) -> None:
+    """Titles, legends and tick labels are inside the figure; legends are beside the panels; ticks do not touch."""
+    names = [f"{name}{i}" for i in range(3) for name in ESTIMATORS][:count]
+    rows = [
+        measured(name[:-1], tau, n, method, label=f"{name} a label[of=some,length=1]", problem="a problem " * 12)
+        for name in names
+        for tau in ((0.1, 0.3, 1.0, 3.0) if ESTIMATORS[name[:-1]][1] is not None else (NAN,))
+        for n in (1, 10, 100, 1000)
+        for method in ("exact", "monte_carlo")
+    ] + [measured("gumbel", tau, n, "exact", label="g") for tau in (0.2, 0.9) for n in (1, 2)]
+    run = finished(readable(frame(rows)))
+    figure = KINDS[kind](run[run["problem"].str.startswith("a problem")] if count > 2 else run.assign(problem="p"))
+    if figure is None:
+        assert kind == "temperature"
+        return
+    page, outside, ticks = boxes(figure)
+    for box in outside + [box for axis in ticks for box in axis]:
+        assert page.x0 <= box.x0 < box.x1 <= page.x1
+        assert page.y0 <= box.y0 < box.y1 <= page.y1
+    for box in outside:
+        for ax in figure.axes:
+            assert not box.overlaps(ax.get_window_extent())
+    for axis in ticks:
+        for one, two in itertools.combinations(axis, 2):
+            assert not one.overlaps(two)
+
+
+def test_scales_round_trip_through_the_axes() -> None:
+    """A scale on either axis has its limits, 0 with a break, and no minor ticks."""
+    for axis in ("x", "y"):
+        ax = axes()
+        Scale(1e-3, 1.0, 1e-4).apply(ax, axis)
+        low, high = ax.get_xlim() if axis == "x" else ax.get_ylim()
+        assert low < 1e-4
+        assert math.isclose(high, 1.0)
+        which = ax.xaxis if axis == "x" else ax.yaxis
+        assert which.get_major_formatter().format_ticks(which.get_ticklocs())[0] == "0"  # type: ignore[arg-type]
+        assert len(which.get_minorticklocs()) == 0
+        assert len(ax.lines) == 2
