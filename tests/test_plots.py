@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +93,21 @@ def test_equal_frames_give_equal_bytes(tmp_path: Path, form: str, start: bytes) 
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes().startswith(start)
         assert one.read_bytes() == two.read_bytes()
+
+
+def test_bytes_do_not_hang_on_the_order_of_sets(tmp_path: Path) -> None:
+    """Two processes that hash differently draw the same file."""
+    code = (
+        "from pathlib import Path; from estbench.plots import draw; from tests.frames import frame, measured\n"
+        "names = [f'{n} {i}' for i in range(2) for n in ('ste', 'darn', 'reinmax', 'gumbel', 'reinforce')]\n"
+        "rows = [measured(n[:-2], 1.0, k, 'exact', label=n) for n in names for k in (1, 2)]\n"
+        "draw(frame(rows), Path({!r}), ['samples'], 'svg')\n"
+    )
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code.format(str(tmp_path / seed))], check=True, env=environment, timeout=120)
+    one, two = ((tmp_path / seed / "quadratic-samples.svg").read_bytes() for seed in ("1", "2"))
+    assert one == two
 
 
 def test_kinds_without_anything_to_show_are_left_out(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str
 
     Estimators without a temperature are horizontal lines, with their points in a place of their own at the right.
     """
-    rows = rows[rows[metric].notna()].sort_values(x)
     values = rows[x].dropna().unique()
+    rows = rows[rows[metric].notna()].sort_values(x)
     step = max(1.6, (values.max() / values.min()) ** 0.11)
     aside = values.max() * step**2 if rows[x].isna().any() else None  # where points without a temperature stand
     limits = (values.min() / step**0.5, aside * step if aside else values.max() * step**0.5)
@@ -44,7 +44,8 @@ def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str
         return sloped + [np.array([(end, level) for end in limits]) for level in y[free]]
 
     best = cells.best(at)
-    context = [line for name in {*cells.name} - {*looks} for line in lines(best & (cells.name == name))]
+    others = [name for name in dict.fromkeys(cells.name) if name not in looks]
+    context = [line for name in others for line in lines(best & (cells.name == name))]
     ax.add_collection(LineCollection(context, colors=FAINT, linewidths=0.9, zorder=1), autolim=False)
     for i, (name, look) in enumerate(looks.items()):
         own = cells.name == name

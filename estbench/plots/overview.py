@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from estbench.plots.curves import TITLES, entitle, value_axis
@@ -36,19 +37,7 @@ def overview(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
     lines_of = np.array([len(label.split("\n")) for label in labels])
     heights = np.maximum(LINE + EACH * (count - 1), 0.1 + 0.14 * lines_of)
     looks = shades(rows["temperature"].unique())
-    heated, methods = bool(rows["temperature"].notna().any()), set(rows["method"])
-    reaches = bool((rows[[f"{metric}_low" for metric in metrics if metric != "cosine"]] <= 0).any(axis=None))
-    marks = [
-        (heated, key(look.colour, marker=look.marker), "no temperature" if tau is None else f"τ = {tau:g}")
-        for tau, look in looks.items()
-    ]
-    marks += [
-        (heated, key(), ""),
-        ("exact" in methods, key(marker="|", markersize=10, markeredgewidth=1.8), "exact"),
-        ("monte_carlo" in methods, key(marker="o"), f"Monte Carlo,\n{100 * level:g} % interval"),
-        ("monte_carlo" in methods and reaches, key(marker="o", markerfacecolor="white"), "interval reaches 0"),
-    ]
-    keys, texts = [line for wanted, line, _ in marks if wanted], [text for wanted, _, text in marks if wanted]
+    keys, texts = _legend(rows, looks, metrics, level)
     figure, [axes] = page(
         str(rows["problem"].iloc[0]),
         f"{describe(rows)} · N = {fewest:.0f} · smallest MSE on top",
@@ -92,6 +81,25 @@ def lines(
     ax.grid(False, axis="y")
     entitle(ax, metric)
     return ax
+
+
+def _legend(
+    rows: pd.DataFrame, looks: Mapping[float | None, Look], metrics: Sequence[str], level: float
+) -> tuple[list[Line2D], list[str]]:
+    """Keys for temperatures and for what the marks mean, of those that occur."""
+    heated = bool(rows["temperature"].notna().any())
+    exact, sampled = ((rows["method"] == method).any() for method in ("exact", "monte_carlo"))
+    reaches = (rows[[f"{metric}_low" for metric in metrics if metric != "cosine"]] <= 0).any(axis=None)
+    made = [
+        (heated, key(look.colour, marker=look.marker), "no temperature" if tau is None else f"τ = {tau:g}")
+        for tau, look in looks.items()
+    ] + [
+        (heated, key(), ""),
+        (bool(exact), key(marker="|", markersize=10, markeredgewidth=1.8), "exact"),
+        (bool(sampled), key(marker="o"), f"Monte Carlo,\n{100 * level:g} % interval"),
+        (bool(sampled and reaches), key(marker="o", markerfacecolor="white"), "interval reaches 0"),
+    ]
+    return [line for wanted, line, _ in made if wanted], [text for wanted, _, text in made if wanted]
 
 
 def shades(temperatures: Iterable[float]) -> dict[float | None, Look]:
