@@ -494,7 +494,7 @@ REFUSED = {
     "samples: removed or changed: 1": changed(samples=[4]),
     "temperatures: removed or changed: 0.5": changed(temperatures=[1.0]),
     "methods: removed": changed(methods=[]),
-    "problems: removed or changed: {": changed(problems=PROBLEMS[:1]),
+    "problems: removed or changed: {": changed(problems=PROBLEMS[:1]) | {"layout": {}},
     'estimators: removed or changed: {"label": "gumbel"': changed(estimators=[REINFORCE]),
     'estimators: removed or changed: {"label": "reinforce"': changed(
         estimators=[REINFORCE | {"options": {"baseline": "optimal"}}, GUMBEL]
