@@ -140,7 +140,7 @@ def test_interrupt_twice_and_resume(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_fifty_kills(tmp_path: Path) -> None:
-    """Fifty kills give the bytes of a run that was left alone, and some of them have torn a line."""
+    """After fifty kills, whatever they tore, the journal has the bytes of a run that was left alone."""
     torn = survive(tmp_path / "run", kills=50, signals=[signal.SIGKILL], seed=3)
     print(f"{torn} of 50 kills tore a line")  # noqa: T201  # shown with -s
 
