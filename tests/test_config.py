@@ -149,12 +149,20 @@ def test_sweeps_combine_and_reach_into_the_objective() -> None:
 
 def test_selectors_and_aliases_stand_wherever_a_name_does() -> None:
     """An alias may imply options, brackets may give them, and the entry its own; labels name what is not default."""
-    entries = ["bengio_centred", "reinforce[baseline=constant,value=1]", {"name": "ste[slope=2]", "label": "steep"}]
+    entries = [
+        "bengio_centred",
+        "reinforce[baseline=constant,value=1]",
+        "bengio_centred[baseline=mean]",
+        {"name": "bengio_centred", "baseline": "moving_average"},
+        {"name": "ste[slope=2]", "label": "steep"},
+    ]
     config = load(small(estimators=entries) | {"problems": problem(objective="parity", logits=1)["problems"]})
-    assert [e.name for e in config.estimators] == ["reinforce", "reinforce", "ste"]
+    assert [e.name for e in config.estimators] == ["reinforce"] * 4 + ["ste"]
     assert [e.label for e in config.estimators] == [
         "reinforce[baseline=optimal]",
         "reinforce[baseline=constant,value=1]",
+        "reinforce[baseline=mean]",
+        "reinforce[baseline=moving_average]",
         "steep",
     ]
     assert config.problems[0].objective.name == "product"
@@ -300,6 +308,7 @@ def test_a_selector_reads_back_what_it_was_made_of(options: dict[str, Any]) -> N
         ("ste", ("ste", {})),
         (" reinforce[baseline=optimal] ", ("reinforce", {"baseline": "optimal"})),
         ("a[x=1e-3, y=on,z=[1,2]]", ("a", {"x": 1e-3, "y": "on", "z": [1, 2]})),
+        ("a[x={b: 1, c: 2},y=1]", ("a", {"x": {"b": 1, "c": 2}, "y": 1})),
         ('a[x="b,c]"]', ("a", {"x": "b,c]"})),
         (r'a[x="b\\",y=1]', ("a", {"x": "b\\", "y": 1})),
         ("my.module:Class[x=true]", ("my.module:Class", {"x": True})),

@@ -100,6 +100,9 @@ FAULTS = [
     ("target: 0.45", "target: near", "7:42 problems[0].objective.target: expected a number, got 'near'"),
     ("slope: 2", "slope: {a: 1}", "19:12 estimators[2].slope: expected a number, got a mapping"),
     (GOOD[GOOD.index("problems") : GOOD.index("estimators")], "problems: 3\n", "6:11 problems: expected a list, got 3"),
+    (GOOD[GOOD.index("problems") : GOOD.index("estimators")], "problems: [5]\n", "6:12 problems[0]: expected a mapping, got 5"),
+    (GOOD[GOOD.index("problems") : GOOD.index("estimators")], "problems: []\n", "6:11 problems: expected at least one item, got an empty list"),
+    (GOOD[GOOD.index("problems") : GOOD.index("estimators")], "", "1:1 problems: this key is required"),
     ("  - objective: sine\n", "  - 5\n  - objective: sine\n", "10:5 problems[1]: expected a mapping, got 5"),
     ("slope: 2", "options: 2", "19:14 estimators[2].options: expected a mapping of options, got 2"),
     # values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path as File
 from typing import Any
 
@@ -15,8 +15,9 @@ from estbench.config.choice import EstimatorChoice, ObjectiveChoice
 from estbench.config.complaint import Complaint, Path, Place, dotted, refusal
 from estbench.config.document import Document, read
 from estbench.config.explain import UNKNOWN, explain, shown
+from estbench.config.logits import Drawn
 from estbench.config.override import override
-from estbench.config.schema import KEYS, Config, ProblemConfig
+from estbench.config.schema import KEYS, Config, Precision, ProblemConfig
 from estbench.config.sweep import unfold
 from estbench.errors import UsageError
 
@@ -73,7 +74,8 @@ def _entry(choice: ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
 
 def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
     """The record without the keys that are left open."""
-    return {key: value for key, value in asdict(record).items() if value is not None}
+    given = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {key: asdict(v) if isinstance(v, Precision | Drawn) else v for key, v in given.items() if v is not None}
 
 
 def _plain(value: Any) -> Any:

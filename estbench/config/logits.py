@@ -98,7 +98,7 @@ def _numbers(value: Any, depth: int) -> list[tuple[Path, str]]:
 
 
 def _floats(value: Any) -> Any:
-    return tuple(map(_floats, value)) if isinstance(value, list) else float(value) + 0.0  # -0.0 becomes 0.0
+    return tuple(map(_floats, value)) if isinstance(value, list) else float(value)
 
 
 def _is_number(value: Any) -> bool:
