@@ -254,14 +254,16 @@ def test_corrections_hold_their_level_over_cells_that_share_draws() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", [reinforce(0.1, 2), reinforce(0.02, 1)])
 def test_planned_precision_is_met_and_covers(cell: Cell) -> None:
-    """Pilot of 32 shards, then as many as asked for, analysed together: the target is met in 95 % (tolerating 90), and
-    the interval holds the variance in 93 % or more."""
-    trials, n, rng = 1000, 300, np.random.default_rng()
+    """A pilot of 32 shards, then as many as asked for, analysed together: the target is met in 93 % or more.
+
+    The interval then holds the variance in 93 % or more: a rate of .88 of either is caught with 98 % certainty.
+    """
+    trials, n, rng = 1500, 300, np.random.default_rng()
+    target = 0.4 * precision(Shards.of(cell.draw(rng, 6400, n))) * np.sqrt(6400 / 32)
     met = hits = planned = 0
     for _ in range(trials):
         counts = rng.multinomial(n, cell.prob, size=32).astype(float)
         pilot = Shards.of(cell.of_counts(counts))
-        target = 0.4 * precision(Shards.of(cell.draw(rng, 400, n))) * np.sqrt(400 / 32)
         if flags(pilot):
             continue
         planned += 1
@@ -269,5 +271,6 @@ def test_planned_precision_is_met_and_covers(cell: Cell) -> None:
         s = Shards.of(cell.of_counts(np.concatenate([counts, more])))
         met += precision(s) <= target
         hits += holds(variance(s), cell.truth["variance"])
-    assert planned > trials / 2
+    assert planned > 0.99 * trials
+    assert met >= at_least(0.93, planned), met / planned
     assert hits >= at_least(0.93, planned), hits / planned

@@ -30,8 +30,8 @@ def shard_values(raw: Floats, g: Floats, metric: Metric) -> tuple[float, Floats]
 
 def pair(P: int = 2, common: float = 0.9) -> tuple[Floats, Floats, Floats]:
     """Two raw estimators that share most of their noise, and g."""
-    raw, g = skewed(P)
-    other, _ = skewed(P)
+    raw, g = skewed(P, n=150)
+    other, _ = skewed(P, n=150)
     return raw, common * raw + (1 - common) * other, g
 
 

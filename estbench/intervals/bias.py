@@ -34,14 +34,14 @@ def bias_squared(s: Shards) -> Estimate:
     return Estimate(value, form.lower(alpha / 2 * (1 + form.exceed_if_zero / alpha)), form.upper(alpha / 2))
 
 
-def bias_norm(s: Shards) -> Estimate:
+def bias_norm(squared: Estimate) -> Estimate:
     """√max(0, bias²)."""
-    return Estimate(*(x if isnan(x) else sqrt(max(0.0, x)) for x in bias_squared(s)))
+    return Estimate(*(x if isnan(x) else sqrt(max(0.0, x)) for x in squared))
 
 
-def relative_bias(s: Shards) -> Estimate:
+def relative_bias(squared: Estimate, true_norm: float) -> Estimate:
     """√max(0, bias²)/‖g‖; unknown where g = 0."""
-    return Estimate(*(x / s.true_norm for x in bias_norm(s))) if s.true_norm > 0 else UNKNOWN
+    return Estimate(*(x / true_norm for x in bias_norm(squared))) if true_norm > 0 else UNKNOWN
 
 
 def bias_p_value(s: Shards) -> float:

@@ -22,11 +22,12 @@ def metrics(moments: Moments, level: float = 0.95) -> Columns:
     `bias_verdict` is left out: it needs p-values adjusted over the whole run (see `verdict`).
     """
     s = Shards.of(moments, level)
+    bias2 = bias_squared(s)
     return _columns(
         true_norm=s.true_norm,
-        bias_squared=bias_squared(s),
-        bias_norm=bias_norm(s),
-        relative_bias=relative_bias(s),
+        bias_squared=bias2,
+        bias_norm=bias_norm(bias2),
+        relative_bias=relative_bias(bias2, s.true_norm),
         bias_p_value=bias_p_value(s),
         variance=variance(s),
         mse=mse(s),
@@ -58,8 +59,8 @@ def exact_metrics(moments: Moments, samples: int = 1) -> Columns:
     return _columns(
         true_norm=length,
         bias_squared=_exactly(bias2),
-        bias_norm=_exactly(sqrt(bias2)),
-        relative_bias=_exactly(sqrt(bias2) / length if length > 0 else NAN),
+        bias_norm=bias_norm(_exactly(bias2)),
+        relative_bias=relative_bias(_exactly(bias2), length),
         bias_p_value=NAN,
         variance=_exactly(v),
         mse=_exactly(bias2 + v),
