@@ -1,19 +1,19 @@
 # make run    install, run the default benchmark, draw its figures
 # make test   lint, types and all fast tests
 # make slow   coverage of intervals, kills and other checks of minutes
-# make help   the rest
+# make docs   write what is generated: docs/, configs/schema.json, the README's table and picture
+# make reference   compute results/reference again
 
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint types unit slow ci docs bench coverage reference clean
+.PHONY: help run test lint types unit slow ci docs reference clean
 .DEFAULT_GOAL := help
 
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
-	@echo 'make docs   write what is generated: docs/, configs/schema.json, the README table and picture'
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,3 +42,16 @@ unit: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/pytest -n auto -m slow -q
+
+ci: test
+	ESTBENCH_SLOW=small $(BIN)/pytest -n auto -m slow -q
+
+reference: $(STAMP)
+	$(BIN)/estbench run configs/reference.yaml --fresh
+	$(MAKE) docs
+
+docs: $(STAMP)
+	$(BIN)/python docs/build.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

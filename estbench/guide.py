@@ -9,7 +9,7 @@ from estbench import catalog
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
 from estbench.estimators.base import Count, Estimator, Facts, Fitted, Referenced, RowEstimator
-from estbench.references import REFERENCES
+from estbench.references import REFERENCES, Reference
 
 
 def estimators(
@@ -131,17 +131,16 @@ def page(name: str) -> str:
     return ""
 
 
-def _estimator(name: str) -> str:
+def _lines(name: str) -> dict[str, str]:
+    """The facts of an estimator in words."""
     kind = catalog.ESTIMATORS[name]
     estimator: Estimator = kind()
     facts = estimator.facts
     unbiased = "yes" if facts.unbiased else "no"
     if isinstance(estimator, Referenced):
         unbiased = "for the gradient of an expectation of its own"
-    lines = {
-        "Also called": ", ".join(
-            alias for alias, target in catalog.ALIASES.items() if target.partition("[")[0] == name
-        ),
+    return {
+        "Also called": ", ".join(a for a, target in catalog.ALIASES.items() if target.partition("[")[0] == name),
         "Family": facts.family,
         "Serves": " and ".join(sorted(facts.distributions)),
         "Unbiased": unbiased,
@@ -152,12 +151,49 @@ def _estimator(name: str) -> str:
         "Options": options(kind),
         "Identities": "; ".join(facts.identities),
     }
-    head = "\n".join(f"{key:<13}{text}" for key, text in lines.items() if text)
-    sources = [REFERENCES[key] for key in facts.sources]
-    cited = "\n".join(f"{source}: {source.title}. {source.venue}." for source in sources)
-    bibtex = "\n".join(source.bibtex(key) for key, source in zip(facts.sources, sources, strict=True))
-    return f"{name}\n\n{inspect.getdoc(kind)}\n\n{head}\n\n{cited}\n\n{bibtex}\n"
+
+
+def _estimator(name: str) -> str:
+    kind = catalog.ESTIMATORS[name]
+    head = "\n".join(f"{key:<13}{text}" for key, text in _lines(name).items() if text)
+    sources = {key: REFERENCES[key] for key in kind().facts.sources}
+    cited = "\n".join(map(_cited, sources.values()))
+    bibtex = "\n".join(source.bibtex(key) for key, source in sources.items())
+    return "\n\n".join(filter(None, [name, inspect.getdoc(kind), head, cited, bibtex])) + "\n"
 
 
 def _per_estimate(facts: Facts) -> bool:
     return any(isinstance(count, Count) and count.per_estimate for count in (facts.f, facts.df))
+
+
+def markdown() -> str:
+    """The whole catalogue of estimators as a Markdown page: docs/estimators.md."""
+    families: dict[str, list[str]] = {}
+    for name, kind in catalog.ESTIMATORS.items():
+        families.setdefault(kind().facts.family, []).append(name)
+    parts = [
+        "# Estimators",
+        "Written by `make docs` from the code; do not edit. Notation: D variables, K classes, logits φ (Bernoulli) or θ, "
+        "p = σ(φ), π = softmax(θ), z the sample, s(z) its score, g = ∇f, J(m)g = m(1 − m)g or m ⊙ (g − m·g). Gradients "
+        "are with respect to the logits. Costs are per sample unless they say otherwise; fitting is not counted.",
+    ]
+    for family, names in families.items():
+        parts.append(f"## {family[0].upper()}{family[1:]}")
+        parts += [_section(name) for name in names]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(name: str) -> str:
+    kind = catalog.ESTIMATORS[name]
+    facts = kind().facts
+    doc = (inspect.getdoc(kind) or "").split("\n\n", 1)
+    rows = [f"| {key} | {text} |" for key, text in _lines(name).items() if text]
+    sources = [f"- {_cited(REFERENCES[key])}" for key in facts.sources]
+    options_text = f"```text\n{doc[1]}\n```" if len(doc) > 1 else ""
+    table = "\n".join(["| | |", "|---|---|", *rows])
+    return "\n\n".join(filter(None, [f"### `{name}`", doc[0], options_text, table, "\n".join(sources)]))
+
+
+def _cited(source: Reference) -> str:
+    arxiv = f" arXiv:{source.arxiv}." if source.arxiv else ""
+    return f"{source}: {source.title}. {source.venue}.{arxiv}"

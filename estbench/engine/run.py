@@ -112,7 +112,9 @@ def _preparations(plan: Plan, items: Items, device: str) -> Iterator[Task]:
     for i, cells in _of_problem(plan):
         spec, layout = plan.problems[i], plan.layouts[i]
         if groups := groups_of(cell for cell in cells if ("cost", cell.key, "") not in items):
-            yield CostTask(spec, groups, seed, layout.shards_per_job * layout.block_rows, device)
+            sampled = "monte_carlo" in plan.config.methods
+            replicates = layout.shards_per_job * layout.block_rows * max(plan.config.samples) if sampled else 0
+            yield CostTask(spec, groups, seed, replicates, device)
         for group in groups_of(c for c in cells if c.method == "exact" and ("exact", c.key, "") not in items):
             yield ExactTask(spec, group)
         for group in groups_of(c for c in cells if c.method == "monte_carlo"):

@@ -1,0 +1,74 @@
+"""Writes what is generated: docs/estimators.md, configs/schema.json, and the table and the picture of the README.
+
+`python docs/build.py` writes; `python docs/build.py --check` says what is stale, and exits 1 if anything is.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from estbench.config.editor import json_schema
+from estbench.frames import read_frame
+from estbench.guide import markdown
+from estbench.plots import draw
+from estbench.store import find_runs
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "docs" / "overview.png"
+BEGIN, END = "<!-- compare -->\n", "<!-- /compare -->\n"
+COMPARE = ("compare", "--estimators", "ste,gumbel,reinforce,rloo,rebar", "--at", "samples")
+
+
+def table() -> str:
+    """What `estbench compare` prints, at 80 columns."""
+    command = [sys.executable, "-m", "estbench", *COMPARE]
+    environment = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "PATH": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    return f"```text\n$ estbench {' '.join(COMPARE)}\n" + "\n".join(lines).strip("\n") + "\n```\n"
+
+
+def readme() -> str:
+    """The README with its table made anew."""
+    text = (ROOT / "README.md").read_text()
+    head, rest = text.split(BEGIN)
+    return head + BEGIN + table() + END + rest.split(END)[1]
+
+
+def pages() -> dict[Path, str]:
+    """Every generated text, by path."""
+    return {
+        ROOT / "docs" / "estimators.md": markdown(),
+        ROOT / "configs" / "schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
+        ROOT / "README.md": readme(),
+    }
+
+
+def picture() -> None:
+    """The overview of the coupled problem of the reference run."""
+    (run,) = find_runs(ROOT / "results" / "reference")
+    folder = PICTURE.parent / "drawn"
+    drawn = draw(read_frame(run), folder, ["overview"], "png")
+    PICTURE.write_bytes(next(path for path in drawn if path.name.startswith("mlp")).read_bytes())
+    for path in drawn:
+        path.unlink()
+    folder.rmdir()
+
+
+def main() -> None:
+    """Write, or check."""
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    if sys.argv[1:] == ["--check"]:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale: make docs")
+        sys.exit(bool(stale))
+    for path in stale:
+        path.write_text(pages()[path])
+    picture()
+
+
+if __name__ == "__main__":
+    main()
