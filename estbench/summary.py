@@ -80,7 +80,8 @@ def results(plan: Plan, items: Items, correction: str = "holm") -> pd.DataFrame:
     for row, s, p in zip(rows, shards, adjusted, strict=True):
         if s is not None:
             row["bias_verdict"] = verdict(s, float(p), plan.config.delta)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.astype(dict.fromkeys(("replicates", "non_finite", "f_evaluations", "grad_evaluations"), "Int64"))
 
 
 def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any], Sha
     if found["status"] == "ok" and cost is not None:
         work = found["variance"] * (cost["f"] + cost["df"])
         found |= {"f_evaluations": cost["f"], "grad_evaluations": cost["df"], "work_normalised_variance": work}
-        found["seconds_per_estimate"] = cost["seconds"]
+        found["seconds_per_estimate"] = np.nan if cost["seconds"] is None else cost["seconds"]
     return found, shards
 
 

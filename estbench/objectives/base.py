@@ -65,5 +65,10 @@ def over_variables(t: Tensor, reduction: Reduction = "sum") -> Tensor:
 
 
 def separable_expectation(h: Tensor, distribution: Distribution, reduction: Reduction) -> Tensor:
-    """E Σ_d h(v_d) = Σ_d Σ_k P(z_d = k) h_k (or the mean over d) from h at the ordinal levels: [K] or [D, K]."""
-    return over_variables((distribution.marginals * h).sum(-1), reduction)
+    """E Σ_d h(v_d) = Σ_d Σ_k P(z_d = k) h_k (or the mean over d) from h at the ordinal levels: [K] or [D, K].
+
+    h is centred at each variable's likeliest class, so that the derivative keeps its digits where P is almost 1.
+    """
+    P = distribution.marginals
+    likeliest = h.expand(P.shape).gather(-1, P.detach().argmax(-1, keepdim=True))  # [D, 1]
+    return over_variables((P * (h - likeliest)).sum(-1) + likeliest.squeeze(-1), reduction)
