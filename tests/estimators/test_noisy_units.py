@@ -23,6 +23,7 @@ from estbench.estimators.straight_through.random_scaling import RandomScaling
 from estbench.moments import Floats
 from estbench.objectives.base import Objective
 from estbench.objectives.linear import Linear
+from estbench.objectives.mlp import Mlp
 from estbench.objectives.power import Power
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
@@ -270,6 +271,14 @@ def test_references_of_a_quadratic_in_closed_form(phi: float) -> None:
     # At φ = −30 f(h) differs from f(0) in its 13th digit.
     found = NoiseMultiplicative().reference(problem).item()
     assert found == pytest.approx(p * q * (4 * p - 2 * t), rel=1e-11 if phi > -30 else 1e-4)
+
+
+@pytest.mark.parametrize("objective", [Mlp(), Sine(), Quadratic()], ids=lambda o: type(o).__name__)
+def test_a_reference_next_to_zero_keeps_its_digits(objective: Objective) -> None:
+    """At φ = −30 noise moves h by 1e-13, and ∇ E f(h) is p f′(0): to 2e-4, which f alone, not less f(0), would miss."""
+    problem = make(objective, torch.tensor([-30.0], dtype=torch.float64))
+    expected = sigmoid(-30) * problem.df(torch.zeros(1, 1, dtype=torch.float64)).item()
+    assert NoiseMultiplicative().reference(problem).item() == pytest.approx(expected, rel=2e-4)
 
 
 @pytest.mark.parametrize("phi", [-2.0, 0.7, 4.0])

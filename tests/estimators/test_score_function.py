@@ -82,7 +82,10 @@ def best_baseline(problem: Problem) -> Floats:
 def assert_unbiased(problem: Problem, estimator: Estimator, samples: int) -> None:
     """The exact mean is the gradient, summed over the states by hand, to 1e-10."""
     mean, _ = mean_and_variance(problem, estimator, samples)
-    np.testing.assert_allclose(mean, gradient(problem, values(problem)).ravel(), rtol=0, atol=1e-10)
+    truth = gradient(problem, values(problem)).ravel()
+    assert problem.true is not None
+    np.testing.assert_allclose(problem.true, truth, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(mean, truth, rtol=0, atol=1e-10)
 
 
 def assert_centred(problem: Problem, rows: Floats) -> None:
