@@ -25,10 +25,10 @@ from matplotlib.transforms import Bbox
 from estbench.errors import ResultsError, UsageError
 from estbench.plots import KINDS, draw, slugs
 from estbench.plots.curves import curves
-from estbench.plots.overview import overview, shades
+from estbench.plots.overview import lines, overview, shades
 from estbench.plots.scale import Scale, decades, scale, tick_labels
 from estbench.plots.style import LOOKS, RC, Look, looks
-from estbench.views import finished, readable
+from estbench.views import ends, finished, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
 
 LOOK = {"gumbel": LOOKS[0], "reinforce": LOOKS[1]}
@@ -98,14 +98,15 @@ def test_equal_frames_give_equal_bytes(tmp_path: Path, form: str, start: bytes) 
 def test_bytes_do_not_hang_on_the_order_of_sets(tmp_path: Path) -> None:
     """Two processes that hash differently draw the same file."""
     code = (
-        "from pathlib import Path; from estbench.plots import draw; from tests.frames import frame, measured\n"
-        "names = [f'{n} {i}' for i in range(2) for n in ('ste', 'darn', 'reinmax', 'gumbel', 'reinforce')]\n"
-        "rows = [measured(n[:-2], 1.0, k, 'exact', label=n) for n in names for k in (1, 2)]\n"
-        "draw(frame(rows), Path({!r}), ['samples'], 'svg')\n"
+        "import sys; from pathlib import Path; from estbench.plots import draw\n"
+        "from tests.frames import ESTIMATORS, frame, measured\n"
+        "names = [(name, f'{name} {i}') for i in (1, 2) for name in ESTIMATORS]\n"
+        "rows = [measured(name, 1.0, n, 'exact', label=label) for name, label in names for n in (1, 2)]\n"
+        "draw(frame(rows), Path(sys.argv[1]), ['samples'], 'svg')\n"
     )
     for seed in ("1", "2"):
-        environment = os.environ | {"PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-c", code.format(str(tmp_path / seed))], check=True, env=environment, timeout=120)
+        command = [sys.executable, "-c", code, str(tmp_path / seed)]
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": seed}, timeout=120)
     one, two = ((tmp_path / seed / "quadratic-samples.svg").read_bytes() for seed in ("1", "2"))
     assert one == two
 
@@ -244,13 +245,16 @@ def test_hollow_points_are_those_whose_interval_reaches_zero() -> None:
 
 
 def test_guides_fall_like_one_over_n() -> None:
-    """Every dotted guide has slope −1 in log-log."""
-    ax = curves(axes(), shown_rows(temperatures=(1.0,)), "samples", "variance", LOOK)
+    """Every dotted guide has slope −1 in log-log, and crosses the panel to its right or lower edge."""
+    run = shown_rows(temperatures=(1.0,))
+    ax = curves(axes(), run, "samples", "variance", LOOK)
     dotted = [c for c in ax.collections if isinstance(c, LineCollection) and c.get_zorder() == 1][-1]
     lines = [np.log(np.asarray(line)) for line in dotted.get_segments()]
     assert len(lines) >= 2
     for (x0, y0), (x1, y1) in lines:
         assert (y1 - y0) / (x1 - x0) == pytest.approx(-1)
+        right, floor = math.log(ax.get_xlim()[1]), math.log(scale(ends(run, "variance")).low)
+        assert x1 == pytest.approx(right) or y1 == pytest.approx(floor)
 
 
 def test_cosines_are_on_a_linear_axis_that_shows_zero_and_one() -> None:
@@ -348,6 +352,27 @@ def test_overview_sorts_by_mse_and_gives_every_estimator_a_line() -> None:
     assert len(names) == len(ESTIMATORS) + 1
     assert [ax.get_title("left") for ax in figure.axes] == ["bias²", "variance", "MSE", "cosine"]
     assert names.index("gumbel") < names.index("gumbel_st")
+
+
+def test_overview_lines_show_exact_ticks_and_measured_points() -> None:
+    """From the top of a line down: a place per temperature, a tick at the exact, a point at the measured value."""
+    run = shown_rows(samples=(1,), estimators=("ste", "gumbel"))
+    colours = shades([NAN, 0.1, 0.25, 0.5, 1.0, 2.0])
+    ax = lines(axes(), run, "variance", {"ste": 0.3, "gumbel": 0.6}, colours)
+    heights = []
+    for tau, look in colours.items():
+        own = run[run["temperature"].isna() if tau is None else run["temperature"] == tau].set_index("method")
+        [(tick, level)] = marks(ax, Look(look.colour, "|", ()))[look.colour]
+        [(point, same)] = marks(ax, look)[look.colour]
+        exact, sampled = own.loc["exact"], own.loc["monte_carlo"]
+        assert (tick, point, level) == (exact["variance"], sampled["variance"], same)
+        bar = np.array([[sampled["variance_low"], level], [sampled["variance_high"], level]])
+        assert has(segments(ax), bar)
+        heights.append(level)
+    assert heights[0] == pytest.approx(0.15)
+    assert heights == sorted(heights)
+    assert np.mean(heights[1:]) == pytest.approx(0.6)
+    assert 0.3 < heights[1] < heights[-1] < 0.9
 
 
 def test_labels_of_the_user_are_drawn_literally(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def words(text: str) -> str:
         ((-2e-7, 0, 1e-6), "-2e-7 ± 1.2e-6", "-0.2(12)e-6"),
         ((0.0996, 0.09, 0.11), "0.100 ± 0.010", "0.100(10)"),
         ((0.8123, 0.7898, 0.8348), "0.812 ± 0.023", "0.81(2)"),
+        ((0.8123, 0.7773, 0.8473), "0.81 ± 0.04", "0.81(4)"),
         ((12345, 12000, 13000), "12300 ± 700", "1.23(7)e4"),
         ((9.9999e-4, 9.9e-4, 1.01e-3), "1.000e-3 ± 1.0e-5", "1.000(10)e-3"),
         ((-1e-9, -0.04, 0.04), "0.00 ± 0.04", "0.00(4)"),
@@ -197,6 +198,17 @@ def test_summary_shows_every_finished_cell_once() -> None:
     assert write.number(float(variance["variance"].iloc[0]), 4) in "\n".join(gumbel[:4])
 
 
+def test_every_column_shows_its_own_number() -> None:
+    """One row whose numbers are all different: each is under its head."""
+    values: dict[str, object] = {"temperature": 0.7, "samples": 3, "f_evaluations": 5, "grad_evaluations": 6}
+    values |= {"mse": 0.077, "seconds_per_estimate": 8e-6, "bias_verdict": "biased", "label": "mine"}
+    for i, metric in enumerate(("bias_squared", "relative_bias", "variance", "cosine")):
+        middle = (0.11, 0.22, 0.33, 0.44)[i]
+        values |= {metric: middle, f"{metric}_low": middle - 0.05, f"{metric}_high": middle + 0.05}
+    line = words(shown(summary(frame([row(**values)])), 200).splitlines()[2])
+    assert line == "mine 0.7 3 0.11 ± 0.05 22% biased 0.33 ± 0.05 0.0770 0.44 ± 0.05 5 6 8.0 µs"
+
+
 def test_unknown_is_a_dash_and_never_zero() -> None:
     """Without a true gradient bias, MSE and cosine are –."""
     run = frame([row(label="ste", variance=2.5, variance_low=2.4, variance_high=2.6, true_norm=NAN)])
@@ -207,11 +219,11 @@ def test_unknown_is_a_dash_and_never_zero() -> None:
 
 
 def test_exact_values_at_the_level_of_rounding_are_zero() -> None:
-    """A bias² of 1e-36 beside a gradient of length .02 is 0, exact or not; one of 1e-12 is not."""
+    """A bias² of 1e-36 beside a gradient of length .02 is 0, exact or not; one of 1e-20, a bias of 1e-10, is not."""
     ends = {"bias_squared": 1e-36, "bias_squared_low": 1e-36, "bias_squared_high": 1e-36}
-    run = frame([row(method="exact", **ends), row(**ends), row(bias_squared=1e-12, method="exact")])
-    assert list(readable(run)["bias_squared"]) == [0.0, 0.0, 1e-12]
-    assert list(readable(run)["bias_squared_high"]) == [0.0, 0.0, 1e-12]
+    run = frame([row(method="exact", **ends), row(**ends), row(bias_squared=1e-20, method="exact")])
+    assert list(readable(run)["bias_squared"]) == [0.0, 0.0, 1e-20]
+    assert list(readable(run)["bias_squared_high"]) == [0.0, 0.0, 1e-20]
 
 
 def test_skipped_and_failed_cells_are_grouped_with_their_reason() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -109,7 +108,7 @@ def broken(label: str, width: int) -> str:
             if cell_len(lines[-1] + part) <= width:
                 lines[-1] += part
             else:
-                lines += textwrap.wrap(part, width, initial_indent=" ", subsequent_indent=" ")
+                lines += [f" {chunk}" for chunk in chop_cells(part.strip(), width - 1)]
     return "\n".join(line for line in lines if line)
 
 
