@@ -1,0 +1,158 @@
+"""Comparison of estimators: paired, ranked, adjusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+from typer.testing import CliRunner
+
+from estbench.cli.app import app
+from estbench.compare import COLUMNS, Entry, comparison, entries, selected, sentence
+from estbench.engine.benchmark import Benchmark
+from estbench.errors import ResultsError, UsageError
+from estbench.summary import read_results
+
+CONFIG: dict[str, Any] = {
+    "name": "compared",
+    "replicates": 2000,
+    "samples": [1, 2, 4],
+    "temperatures": [0.5, 1.0],
+    "methods": ["monte_carlo"],
+    "problems": [{"objective": "mlp", "distribution": "bernoulli", "logits": [0.5, -1.0, 1.5]}],
+    "estimators": ["reinforce", "ste", "arm", "gumbel", "rloo", {"name": "zgr"}, {"name": "darn"}],
+}
+
+
+def pool_of(folder: Path, **changes: Any) -> list[Entry]:
+    """The cells of a run."""
+    benchmark = Benchmark.of({**CONFIG, **changes}, folder)
+    for _ in benchmark.run():
+        pass
+    return entries([read_results(folder)])
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
+    """The cells of the run above."""
+    return pool_of(tmp_path_factory.mktemp("compare") / "compared")
+
+
+def test_ratios_are_those_of_the_values(pool: list[Entry]) -> None:
+    """At equal samples every row's ratio is its value over the reference's, and rows are ranked by value."""
+    frame = comparison(pool, reference="ste", metric="variance")
+    assert list(frame.columns) == COLUMNS
+    for _, part in frame.groupby("basis"):
+        ste = part.loc[part["name"] == "ste", "value"].item()
+        np.testing.assert_allclose(part["ratio"], part["value"] / ste, rtol=1e-12)
+        assert part["value"].is_monotonic_increasing
+        assert part["rank"].iloc[0] == 1
+    assert (frame.loc[frame["name"] == "ste", "verdict"] == "").all()
+
+
+def test_identical_estimators_are_found_identical(pool: list[Entry]) -> None:
+    """darn and zgr are one method for Bernoulli variables: bitwise or to rounding, never better or worse."""
+    frame = comparison(pool, reference="zgr", metric="variance")
+    verdicts = set(frame.loc[frame["name"] == "darn", "verdict"])
+    assert verdicts <= {"identical", "equivalent"}
+
+
+def test_equal_evaluations(pool: list[Entry]) -> None:
+    """At equal evaluations a variance counts times its cost: ARM, at 2 f a sample, against REINFORCE at 1."""
+    same, equal = (
+        comparison(pool, reference="reinforce", metric="variance", at=(at,)) for at in ("samples", "evaluations")
+    )
+    ratio = [f.loc[(f["name"] == "arm") & (f["samples"] == 1), "ratio"].item() for f in (same, equal)]
+    assert ratio[1] == pytest.approx(2 * ratio[0])
+    work = comparison(pool, reference="reinforce", metric="work")
+    pd.testing.assert_series_equal(work["ratio"], equal["ratio"])
+
+
+def test_mse_is_compared_where_costs_are_equal(pool: list[Entry]) -> None:
+    """At equal evaluations an MSE of ARM at N = 2 stands beside REINFORCE at N = 4, and other N are left out."""
+    frame = comparison(pool, reference="reinforce", metric="mse", at=("evaluations",))
+    arm = frame[frame["name"] == "arm"]
+    assert set(arm["samples"]) == {1, 2}
+    assert set(arm["basis"]) == {"equal evaluations, 2 each", "equal evaluations, 4 each"}
+
+
+def test_temperatures_find_their_partner(pool: list[Entry]) -> None:
+    """A reference with temperatures is met at the same one, and else at its middle one."""
+    frame = comparison(pool, reference="gumbel", metric="variance")
+    own = frame[frame["name"] == "gumbel"]
+    np.testing.assert_allclose(own["ratio"], 1.0)
+    one = frame[(frame["samples"] == 1) & (frame["name"] == "ste")]
+    at_half = frame[(frame["samples"] == 1) & (frame["name"] == "gumbel") & (frame["temperature"] == 0.5)]
+    assert one["ratio"].item() == pytest.approx(one["value"].item() / at_half["value"].item())
+
+
+def test_p_values_are_adjusted_over_all_rows(pool: list[Entry]) -> None:
+    """Holm's p is at least the raw one, `none` is the raw one, and the reference has none."""
+    holm, raw = (comparison(pool, reference="ste", metric="variance", correction=c) for c in ("holm", "none"))
+    tested = holm["p_value"].notna()
+    assert (holm.loc[tested, "p_adjusted"] >= holm.loc[tested, "p_value"]).all()
+    pd.testing.assert_series_equal(raw["p_adjusted"], raw["p_value"], check_names=False)
+    assert holm.loc[holm["name"] == "ste", "p_value"].isna().all()
+
+
+def test_a_against_a_is_quiet(tmp_path: Path) -> None:
+    """One method on independent draws is called different at 5 % as often as it should, over 120 comparisons.
+
+    More than 15 of 120 has probability 1e-3 at 5 %; a test that rejected at 15 % would be caught with 70 %.
+    """
+    rejected = 0
+    for pair in range(6):
+        runs = []
+        for side in range(2):
+            folder = tmp_path / f"{pair}{side}"
+            problems = [
+                {"objective": "mlp", "distribution": "bernoulli", "logits": [0.1 * i, -0.7, 0.4]} for i in range(20)
+            ]
+            config = {**CONFIG, "seed": 2 * pair + side, "samples": [1], "problems": problems}
+            benchmark = Benchmark.of({**config, "estimators": ["reinforce"], "replicates": 1000}, folder)
+            for _ in benchmark.run():
+                pass
+            runs.append(read_results(folder))
+        frame = comparison(entries(runs), metric="variance", correction="none")
+        rejected += int((frame["p_value"] < 0.05).sum())
+    assert binom.sf(15, 120, 0.05) < 2e-3
+    assert rejected <= 15
+
+
+def test_mixing_is_refused(pool: list[Entry], tmp_path: Path) -> None:
+    """Runs of other versions are not compared unless told so."""
+    run = pool[0].run
+    other = type(run)(tmp_path, {**run.manifest, "versions": {"torch": "0"}}, run.plan, run.items)
+    with pytest.raises(ResultsError, match="differ in versions"):
+        entries([run, other])
+    assert len(entries([run, other], mixed=True)) == 2 * len(pool)
+
+
+def test_unknown_names_are_refused(pool: list[Entry]) -> None:
+    """A reference or an estimator that no cell has is named, with those there are."""
+    with pytest.raises(UsageError, match="no estimator 'nobody' among reinforce"):
+        comparison(pool, reference="nobody")
+    with pytest.raises(UsageError, match="no finished cell is of 'nobody'"):
+        selected(pool, ["nobody"])
+    with pytest.raises(ResultsError, match="nothing to compare"):
+        comparison([])
+
+
+def test_one_sentence(pool: list[Entry]) -> None:
+    """The verdict in a sentence counts who ranks first and says whether it is biased."""
+    text = sentence(comparison(pool, reference="reinforce", metric="variance"))
+    assert text.startswith("Smallest variance: ")
+    assert "rankings" in text
+
+
+def test_fail_on(pool: list[Entry]) -> None:
+    """`--fail-on` exits 4 when a ratio is surely above the limit, 0 when none is, and 2 when it makes no sense."""
+    folder = str(pool[0].run.folder)
+    base = ["compare", folder, "--reference", "ste", "--metric", "variance", "--format", "csv", "--fail-on"]
+    assert CliRunner().invoke(app, [*base, "variance>1e9"]).exit_code == 0
+    assert CliRunner().invoke(app, [*base, "variance>1.05"]).exit_code == 4
+    assert isinstance(CliRunner().invoke(app, [*base, "bias>1"]).exception, UsageError)

@@ -1,0 +1,80 @@
+"""What is written about the program is true of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from estbench import catalog, guide
+from estbench.cli.app import app
+from estbench.config import load
+from estbench.references import REFERENCES
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_generated_pages_are_fresh() -> None:
+    """docs/estimators.md, configs/schema.json and the README's table are what `make docs` would write."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "build.py"), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """Every command is shown, and every command that is shown exists."""
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined] # a group
+    shown = set(re.findall(r"estbench (run|plot|compare|list|show|status|export|report|check|merge)\b", README))
+    assert shown == commands
+    assert set(re.findall(r"^estbench (\w+)", README, re.MULTILINE)) <= commands
+
+
+def test_linked_files_exist() -> None:
+    """Every relative link of README and CONTRIBUTING leads somewhere."""
+    for page in ("README.md", "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text()):
+            assert (ROOT / link).exists(), (page, link)
+
+
+def test_the_configs_of_the_readme_load(tmp_path: Path) -> None:
+    """The YAML in the README is a config."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "readme.yaml"
+    path.write_text(block)
+    assert len(load(path).problems) == 3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configs_load(path: Path) -> None:
+    """Every shipped config is valid and named as its file."""
+    assert load(path).name == path.stem
+
+
+def test_everything_is_everything() -> None:
+    """configs/everything.yaml has the whole catalogue."""
+    names = {choice.name for choice in load(ROOT / "configs" / "everything.yaml").estimators}
+    assert names == set(catalog.ESTIMATORS)
+
+
+@pytest.mark.parametrize("name", [*catalog.ESTIMATORS, *catalog.OBJECTIVES, *catalog.ALIASES])
+def test_everything_can_be_shown(name: str) -> None:
+    """`estbench show` has a page for every name, with options and, for estimators, sources."""
+    page = guide.page(name)
+    assert "Options" in page
+    assert len(page.splitlines()) > 3
+
+
+def test_every_reference_is_used_and_known() -> None:
+    """Estimators cite known papers, and no paper stands there uncited."""
+    cited = {key for kind in catalog.ESTIMATORS.values() for key in kind().facts.sources}
+    assert cited == set(REFERENCES)
