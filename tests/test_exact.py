@@ -189,14 +189,10 @@ def test_undeclared_noise_is_an_error() -> None:
     ],
 )
 def test_nodes_integrate(g: Any, integral: float) -> None:
-    """Clustered nodes integrate what is singular at the ends, over pieces, and the more the better, to 1e-12."""
-    errors = []
-    for n in (32, 64, 128):
-        axis = nodes(0.0, 1.0, torch.tensor([0.3]), n)
-        assert float(axis.weight.sum()) == pytest.approx(1, abs=1e-13)
-        errors.append(abs(float((axis.weight * g(axis.u, axis.complement)).sum()) - integral))
-    assert errors[2] < 1e-12
-    assert errors[2] <= errors[0] + 1e-15
+    """Clustered nodes integrate what is singular at the ends, and what jumps at a break, to 1e-12."""
+    axis = nodes(0.0, 1.0, torch.tensor([0.3], dtype=torch.float64), 64)
+    assert float(axis.weight.sum()) == pytest.approx(1, abs=1e-13)
+    assert float((axis.weight * g(axis.u, axis.complement)).sum()) == pytest.approx(integral, abs=1e-12)
 
 
 def test_lomax_ratios_have_their_law() -> None:
