@@ -190,7 +190,7 @@ def test_undeclared_noise_is_an_error() -> None:
 )
 def test_nodes_integrate(g: Any, integral: float) -> None:
     """Clustered nodes integrate what is singular at the ends, and what jumps at a break, to 1e-12."""
-    axis = nodes(0.0, 1.0, torch.tensor([0.3], dtype=torch.float64), 64)
+    axis = nodes(0.0, 1.0, torch.tensor([0.3], dtype=torch.float64), 128)
     assert float(axis.weight.sum()) == pytest.approx(1, abs=1e-13)
     assert float((axis.weight * g(axis.u, axis.complement)).sum()) == pytest.approx(integral, abs=1e-12)
 
