@@ -296,7 +296,7 @@ def test_digest_is_cut_at_the_limit_and_says_so() -> None:
     """At most `limit` lines per problem, the best ones, and a line with the number of the others."""
     table = digest(results(), limit=3)
     assert len(table.sections[0].rows) == 3
-    assert f"… and {len(ESTIMATORS) - 3} more with a larger MSE" in shown(table, 80)
+    assert f"… and {len(ESTIMATORS) - 3} more further down" in shown(table, 80)
     assert "identity" not in shown(table, 80)
 
 

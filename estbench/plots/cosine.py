@@ -19,7 +19,8 @@ def cosine(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
         remarks.append("against τ at the smallest N")
     if many["samples"].nunique() > 1:
         panels.append(Panel(many, "samples", "cosine"))
-        remarks.append("against N at the temperature nearest the middle one")
+        heated = many["temperature"].notna().any()
+        remarks.append("against N at the temperature nearest the middle one" if heated else "against N")
     if not panels:
         return None
     remark = ", ".join(remarks)

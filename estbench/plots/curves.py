@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from estbench.plots.marks import Booleans, Cells, Floats, points
 from estbench.plots.scale import Scale, scale
 from estbench.plots.style import FAINT, GREY, Look
+from estbench.tables.numbers import as_given
 from estbench.views import ends
 
 TITLES = {
@@ -99,7 +100,7 @@ def _across(ax: Axes, x: str, values: list[float], aside: float | None, limits: 
     ax.set_xlim(limits)
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_locator(FixedLocator(shown + ([aside] if aside else [])))
-    ax.xaxis.set_major_formatter(FixedFormatter([f"{v:g}" for v in shown] + (["none"] if aside else [])))
+    ax.xaxis.set_major_formatter(FixedFormatter([as_given(v) for v in shown] + (["none"] if aside else [])))
     ax.set_xlabel(LABELS[x])
     if aside:
         ax.axvspan(aside**2 / limits[1], limits[1], color="#f4f4f4", zorder=0, linewidth=0)

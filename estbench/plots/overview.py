@@ -40,7 +40,7 @@ def overview(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
     keys, texts = _legend(rows, looks, metrics, level)
     figure, [axes] = page(
         str(rows["problem"].iloc[0]),
-        f"{describe(rows)} · N = {fewest:.0f} · smallest MSE on top",
+        f"{describe(rows)} · N = {fewest:.0f} · smallest {'MSE' if 'mse' in metrics else 'variance'} on top",
         columns=len(metrics),
         legends=[texts],
         panel=(2.15, heights.sum()),

@@ -20,8 +20,8 @@ def page(
     columns: int,
     legends: Sequence[Sequence[str]],
     panel: tuple[float, float] = (3.5, 2.75),
-    left: float = 0.62,
-    across: float = 0.62,
+    left: float = 0.7,
+    across: float = 0.7,
 ) -> tuple[Figure, list[list[Axes]]]:
     """(figure, its panels row by row): panels of one size in inches, one row per legend, with room for its labels."""
     wide = left + columns * panel[0] + (columns - 1) * across + RIGHT + max(_width(labels) for labels in legends)

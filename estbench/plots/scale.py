@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -62,11 +62,17 @@ def scale(ends: Sequence[tuple[float, float, float]]) -> Scale:
 
 
 def decades(low: float, high: float, most: int) -> list[float]:
-    """At most so many ticks: at 1, 2, 5 times powers of ten, or these alone, or every second of them, or third, …"""
+    """At most so many ticks: at 1, 2, 5 times powers of ten, or these alone, or every second of them, or third, …
+
+    Evenly spaced ones, where less than two of these are between low and high.
+    """
     first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
     fine = [m * 10.0**n for n in range(first, last + 1) for m in (1, 2, 5)]
     powers = [10.0**n for n in range(first, last + 1)]
     within = [[tick for tick in ticks if low <= tick <= high] for ticks in (fine, powers)]
+    if len(within[0]) < 2:
+        even = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+        return [float(tick) for tick in even if low <= tick <= high]
     for ticks in within:
         if len(ticks) <= most and (ticks is within[0] or len(ticks) > 1):
             return ticks
@@ -77,11 +83,11 @@ def decades(low: float, high: float, most: int) -> list[float]:
 def tick_labels(ticks: Sequence[float]) -> list[str]:
     """As decimals if all are of handy size (0.002, 20), else as powers of ten (10⁻⁶, 2×10⁻⁶)."""
     if all(1e-4 <= tick <= 1e4 for tick in ticks) and (len(ticks) < 4 or ticks[-1] / ticks[0] < 2e3):
-        return [f"{tick:.10f}".rstrip("0").rstrip(".") for tick in ticks]
+        return [f"{tick:.8f}".rstrip("0").rstrip(".") for tick in ticks]
     exponents = [math.floor(math.log10(tick) + 1e-9) for tick in ticks]
-    mantissas = [round(tick / 10.0**exponent) for tick, exponent in zip(ticks, exponents, strict=True)]
+    mantissas = [f"{tick / 10.0**exponent:.4g}" for tick, exponent in zip(ticks, exponents, strict=True)]
     powers = ["10" + str(exponent).translate(SUPERSCRIPT) for exponent in exponents]
-    return [p if m == 1 else f"{m}×{p}" for m, p in zip(mantissas, powers, strict=True)]
+    return [p if m == "1" else f"{m}×{p}" for m, p in zip(mantissas, powers, strict=True)]
 
 
 def _break(ax: Axes, axis: str, at: float) -> None:

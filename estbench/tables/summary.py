@@ -51,10 +51,11 @@ def digest(frame: pd.DataFrame, limit: int | None = None, level: float = 0.95) -
     for _, part in shown.groupby("problem", sort=False):
         every = best_known(at_middle_temperature(at_smallest_samples(finished(part))))
         best = every.sort_values(["mse", "variance"], kind="stable").head(limit)
-        more = [Text(f"… and {len(every) - limit} more with a larger MSE", "dim")] if len(every) > limit else []
+        more = [Text(f"… and {len(every) - limit} more further down", "dim")] if len(every) > limit else []
         parts.append((part, best, more))
     hidden = len(finished(frame)) - sum(len(best) for _, best, _ in parts)
-    notes = ["Smallest MSE first; every estimator at its smallest N and its temperature nearest the middle one."]
+    least = "MSE" if shown["mse"].notna().any() else "variance"
+    notes = [f"Smallest {least} first; every estimator at its smallest N and its temperature nearest the middle one."]
     notes += [f"Not shown: {hidden} more results (other N, temperatures, methods)."] if hidden else []
     return _sections(parts, notes, level, repeat=True, last=left_out(shown))
 
