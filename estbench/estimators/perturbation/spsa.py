@@ -18,7 +18,7 @@ DIRECTION = "spsa/direction"
 
 @dataclass(frozen=True)
 class Spsa:
-    """[f(z(φ + cΔ, u)) − f(z(φ − cΔ, u))]/(2c) · Δ, all logits at once, Δ_i = ±1, common noise u (Spall 1992, eq. 2.2).
+    """[f(z(φ + cΔ, u)) − f(z(φ − cΔ, u))]/(2c) · Δ, all logits at once, Δ_i = ±1, common noise u (Spall 1992).
 
     c  the size of the step: as it shrinks, the bias falls as c² and the variance grows as 1/c; the default is about
        the scale of the noise in x

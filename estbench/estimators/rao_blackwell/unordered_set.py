@@ -21,7 +21,7 @@ NEXT = "unordered_set/next"
 
 @dataclass(frozen=True)
 class UnorderedSet:
-    """Σ_{c ∈ S} P_c R(S, c) (f(c) − b_c) s(c), S k states drawn without replacement (Kool et al. 2020, eq. 14, 17).
+    """Σ_{c ∈ S} P_c R(S, c) (f(c) − b_c) s(c), S k states drawn without replacement (Kool et al. 2020).
 
     R(S, c) = p^{∖c}(S∖c)/p(S) is the leave-one-out ratio, p^{∖C}(T) the probability that T is drawn, in any order,
     once the states C are taken out; it makes P_c R(S, c) the probability that c came first, given S. The first state
@@ -29,8 +29,8 @@ class UnorderedSet:
 
     k         all states, where there are no more: the estimate is then exact and nothing is drawn
     space     joint: the states of all variables together; per_variable: for each variable by itself, the others held
-    baseline  b_c = Σ_{c′ ∈ S} P_{c′} R_c(c′) f(c′), R_c(c′) the ratio once c is out, R_c(c) = 1; it needs k ≥ 2 and may
-              raise the variance. Else b_c = 0
+    baseline  b_c = Σ_{c′ ∈ S} P_{c′} R_c(c′) f(c′), R_c(c′) the ratio once c is out, R_c(c) = 1, the paper's
+              built-in baseline; it needs k ≥ 2 and may raise the variance. Else b_c = 0
     """
 
     k: Annotated[int, Field(ge=1, le=10)] = 2
@@ -99,8 +99,8 @@ class UnorderedSet:
 def leave_out(log_P: tuple[Tensor, ...], log_outside: Tensor) -> list[Tensor]:
     """log p^{∖C}(S∖C) for all 2^k sets C ⊆ S, by bit mask, from log P of the k states of S and log (1 − P(S)).
 
-    p^{∖C}(T) = Σ_{c ∈ T} P_c/(1 − P(C)) p^{∖C∪c}(T∖c), p(∅) = 1 (Kool et al. 2020, eq. 22, appendix B): the first state
-    of T, then the rest. 1 − P(C) is summed from what C leaves.
+    p^{∖C}(T) = Σ_{c ∈ T} P_c/(1 − P(C)) p^{∖C∪c}(T∖c), p(∅) = 1: the first state of T, then the rest.
+    1 − P(C) is summed from what C leaves.
     """
     k = len(log_P)
     p, left = [torch.zeros_like(log_outside)] * 2**k, [log_outside] * 2**k  # left: log(1 − P(C))
