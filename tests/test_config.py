@@ -370,3 +370,13 @@ def test_the_json_schema_knows_every_key_name_and_option() -> None:
         for (name, kind), mapping in zip(known.items(), mappings, strict=False):
             assert name in mapping["properties"]["name"]["enum"]
             assert set(catalog.option_names(kind)) <= set(mapping["properties"])
+
+
+def test_infinity_goes_through_json() -> None:
+    """An infinite option is written as "inf", as JSON has no infinity, and is read back as a number."""
+    problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": 1.0}
+    for written in ("mve[t=.inf]", {"name": "mve", "t": "inf"}):
+        config = load({"name": "x", "problems": [problem], "estimators": [written]})
+        assert dict(config.estimators[0].options)["t"] == float("inf")
+        plain = json.loads(json.dumps(resolve(config), allow_nan=False))
+        assert load(plain) == config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -116,6 +117,7 @@ def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
     except UsageError as error:
         raise faults((("name",), str(error))) from None
     options, paths = _gather(given, implied, bracketed)
+    options = {option: math.inf if value == "inf" else value for option, value in options.items()}  # as JSON has it
     model = entry(what, kind)
     try:
         checked = model.model_validate_json(json.dumps(options))

@@ -69,7 +69,7 @@ def resolve(config: Config) -> dict[str, Any]:
 
 
 def _entry(choice: ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
-    return _given(choice) | {"options": dict(choice.options)}
+    return _given(choice) | {"options": {name: "inf" if v == math.inf else v for name, v in choice.options}}
 
 
 def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
