@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -273,9 +274,28 @@ def test_references_of_a_quadratic_in_closed_form(phi: float) -> None:
     assert found == pytest.approx(p * q * (4 * p - 2 * t), rel=1e-11 if phi > -30 else 1e-4)
 
 
+class Constant:
+    """f = 10⁶."""
+
+    on: ClassVar[Literal["values"]] = "values"
+    distributions: ClassVar[frozenset[str]] = frozenset({"bernoulli"})
+
+    def value(self, v: Tensor) -> Tensor:
+        """10⁶."""
+        return torch.full_like(v[..., 0], 1e6)
+
+
+def test_the_reference_of_a_constant_is_zero_to_the_last_bit() -> None:
+    """Scores have mean 0 up to rounding alone; f less f(0) has it exactly."""
+    for estimator in (NoiseAdditive(), NoiseMultiplicative()):
+        for D in (1, 2, 3):
+            problem = make(Constant(), torch.linspace(-1, 2, D, dtype=torch.float64))
+            assert estimator.reference(problem).tolist() == [0.0] * D
+
+
 @pytest.mark.parametrize("objective", [Mlp(), Sine(), Quadratic()], ids=lambda o: type(o).__name__)
 def test_a_reference_next_to_zero_keeps_its_digits(objective: Objective) -> None:
-    """At φ = −30 noise moves h by 1e-13, and ∇ E f(h) is p f′(0): to 2e-4, which f alone, not less f(0), would miss."""
+    """At φ = −30 noise moves h by 1e-13, and ∇ E f(h) is p f′(0)."""
     problem = make(objective, torch.tensor([-30.0], dtype=torch.float64))
     expected = sigmoid(-30) * problem.df(torch.zeros(1, 1, dtype=torch.float64)).item()
     assert NoiseMultiplicative().reference(problem).item() == pytest.approx(expected, rel=2e-4)

@@ -171,6 +171,7 @@ FORMULAS: dict[str, tuple[RowEstimator, OfOneVariable]] = {
     "mve 0": (Mve(t=0), mve(Decimal(0))),
     "mve 1": (Mve(), mve(Decimal(1))),
     "mve 40": (Mve(t=40), mve(Decimal(40))),
+    "mve 1e6": (Mve(t=1e6), mve(Decimal(10**6))),
     "mve inf": (Mve(t=math.inf), mve_without_bound),
 }
 

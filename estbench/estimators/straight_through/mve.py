@@ -64,12 +64,12 @@ def _V(d: Categorical, u: float, v: float) -> Tensor:
     set to 0.
     """
     exact = Categorical(d.logits.double())
-    pi, eye = exact.mean.unsqueeze(-1), torch.eye(d.classes).to(exact.mean)  # [D, K, 1]
+    pi, one_hot = exact.mean.unsqueeze(-1), torch.eye(d.classes).to(exact.mean)  # [D, K, 1], [K, K]
     c = 1 / (u + v * (pi + pi.mT))
-    off = v * c * pi * pi.mT * (1 - eye)  # −A_ij, i ≠ j
-    A = torch.diag_embed(u * (c @ pi).squeeze(-1) + off.sum(-1)) - off
+    W = v * c * pi * pi.mT  # −A_ij for i ≠ j
+    A = torch.diag_embed(u * (c @ pi).squeeze(-1) + W.sum(-1)) - W
     if u < 2**-50:
         A = A + pi * exact.mode.unsqueeze(-2)
-    J = pi * exact.score(eye.unsqueeze(1)).transpose(0, 1)
+    J = pi * exact.score(one_hot.unsqueeze(1)).transpose(0, 1)
     V: Tensor = torch.linalg.solve(A, (u + v * pi) / (u + 2 * v * pi) * J)
     return V.to(d.logits)
