@@ -13,7 +13,7 @@ from estbench.estimators.base import Facts
 class Muprop:
     """[f(z) − f(p) − ∇f(p)·(z − p)] s(z) + J(p) ∇f(p), all variables at their means p (or π) at once.
 
-    The dot product runs over all variables. Gu et al. 2016, section 4.1.
+    The dot product runs over all variables. Gu et al. 2016.
     """
 
     @property

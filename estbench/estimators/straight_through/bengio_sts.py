@@ -13,7 +13,7 @@ from estbench.problem import Problem
 
 @dataclass(frozen=True)
 class BengioSts:
-    """h = b √p with b ~ Bernoulli(√p), so that E h = p; f′(h) b ½ √p q (Bengio et al. 2013, section 3.3)."""
+    """h = b √p with b ~ Bernoulli(√p), so that E h = p; f′(h) b ½ √p q (Bengio, Léonard & Courville 2013)."""
 
     @property
     def facts(self) -> Facts:

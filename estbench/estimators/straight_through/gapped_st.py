@@ -16,7 +16,7 @@ from estbench.estimators.base import Facts
 class GappedSt:
     """J(softmax(l/τ)) g/τ with l_k = max θ for the sampled class k, l_i = min(θ_i, max θ − gap) for the others.
 
-    Bernoulli: σ(a/τ) σ(−a/τ) f′/τ, a = max((2z − 1) φ, gap). Fan et al. 2022, section 4.
+    Bernoulli: σ(a/τ) σ(−a/τ) f′/τ, a = max((2z − 1) φ, gap). Fan et al. 2022.
 
     gap  a number (the paper's GST-1.0: 1), or p: −log(1 − P(z_d))/P(z_d) (GST-p)
     """
