@@ -34,7 +34,8 @@ class Listing:
         cells = {head: [_words(row[head]) for row in self.rows] for head in heads}
         widths = {head: max(map(cell_len, [head, *cells[head]])) for head in heads}
         kept = list(heads)
-        while len(kept) > 2 and sum(widths[head] + 2 for head in kept[:-1]) + PROSE > options.max_width:
+        prose = min(PROSE, widths[heads[-1]]) if heads else 0
+        while len(kept) > 2 and sum(widths[head] + 2 for head in kept[:-1]) + prose > options.max_width:
             del kept[-2]
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for head in kept:
