@@ -20,7 +20,7 @@ def cosine(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
     if many["samples"].nunique() > 1:
         panels.append(Panel(many, "samples", "cosine"))
         heated = many["temperature"].notna().any()
-        remarks.append("against N at the temperature nearest the middle one" if heated else "against N")
+        remarks.append("against N at the temperature nearest the middle" if heated else "against N")
     if not panels:
         return None
     remark = ", ".join(remarks)

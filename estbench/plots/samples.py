@@ -19,5 +19,5 @@ def samples(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
         str(name): f"{name}" if pd.isna(tau) else f"{name}, τ = {tau:g}"
         for name, tau in rows.groupby("name", sort=False)["temperature"].min().items()
     }
-    remark = "temperature nearest the middle one" if rows["temperature"].notna().any() else "no temperature"
+    remark = "temperature nearest the middle" if rows["temperature"].notna().any() else "no temperature"
     return sheet(panels, rows, remark, labels, level)
