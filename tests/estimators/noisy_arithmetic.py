@@ -56,7 +56,7 @@ class Given:
     @property
     def bernoulli(self) -> bool:
         """Whether the logits are [D]."""
-        return self.theta.ndim == 1
+        return len(np.shape(self.theta)) == 1
 
     @property
     def log_pi(self) -> Numbers:
@@ -109,14 +109,14 @@ class Given:
         return np.stack(columns, -1)
 
 
-ByHand = Callable[[Given], Floats]
+ByHand = Callable[[Given], Numbers]
 """Estimates [R, P] of rows."""
 
 
 def rebar(tau: float, eta: float) -> ByHand:
     """[f(z) − η f(ỹ)] ∂ log P(z) + η ∂ f(y) − η ∂ f(ỹ)."""
 
-    def formula(g: Given) -> Floats:
+    def formula(g: Given) -> Numbers:
         signal = f(g.flat(g.z)) - eta * f(g.relaxed(g.x_tilde, tau))
         paths = g.gradient(lambda g: f(g.relaxed(g.x, tau)) - f(g.relaxed(g.x_tilde, tau)))
         return signal[:, None] * g.gradient(lambda g: g.log_p) + eta * paths
@@ -136,7 +136,7 @@ def critic(x: Numbers, network: Network) -> Numbers:
 def relax(tau: float, eta: float, network: Network) -> ByHand:
     """[f(z) − c(x̃)] ∂ log P(z) + ∂ c(x) − ∂ c(x̃), c(x) = η f(y) + r(x)."""
 
-    def formula(g: Given) -> Floats:
+    def formula(g: Given) -> Numbers:
         def c(g: Given, x: Numbers) -> Numbers:
             return eta * f(g.relaxed(x, tau)) + critic(g.flat(x), network)
 
@@ -150,7 +150,7 @@ def relax(tau: float, eta: float, network: Network) -> ByHand:
 def lax(network: Network) -> ByHand:
     """[f(z) − r(x)] ∂ log p(x) + ∂ r(x), x = φ − logit(u) or θ − log e: the density's gradient is at x held still."""
 
-    def formula(g: Given) -> Floats:
+    def formula(g: Given) -> Numbers:
         def noisy(g: Given) -> Numbers:
             return g.x if g.bernoulli else g.theta - np.log(g.noise)
 
@@ -311,7 +311,7 @@ def cells(of: Problem, scale: bool = False) -> list[Cell]:
     return bernoulli_cells(logits.tolist()) if logits.ndim == 1 else class_cells(logits[0].tolist(), scale)
 
 
-def gradient(of: Problem) -> Floats:
+def gradient(of: Problem) -> Numbers:
     """Σ_z f(z) ∂P(z)/∂θ over all states, [P]: the truth, once more."""
     d = of.distribution
     z = d.states().numpy()

@@ -116,7 +116,7 @@ def test_a_critic_is_unbiased(case: str, where: str) -> None:
     [(case, where) for case in CASES for where in ONES if where in ONE or case.startswith("rebar")],
 )
 def test_exact_moments(case: str, where: str) -> None:
-    """Exact moments are those of the formula, integrated here by other nodes; for classes REBAR's alone, which fewer axes carry."""
+    """Exact moments are those of the formula, integrated by other nodes (for classes REBAR's alone)."""
     of = problem(EVERY[where])
     estimator, formula = pairs(of.parameters)[case]
     mean, variance = by_quadrature(of_formula(formula, of), cells(of))

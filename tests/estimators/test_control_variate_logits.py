@@ -40,7 +40,7 @@ def tilde(theta: list[Decimal], k: int, v: list[Decimal]) -> list[Decimal]:
         u = p * v[0] if k else p + (1 - p) * v[0]
         return [theta[0] + ((1 - u) / u).ln()]
     Z = sum((t.exp() for t in theta), Decimal(0))
-    return [-(v[k] + (v[i] * Z / t.exp() if i != k else 0)).ln() for i, t in enumerate(theta)]
+    return [-(v[k] + (v[i] * Z / t.exp() if i != k else Decimal(0))).ln() for i, t in enumerate(theta)]
 
 
 def first_tilde(theta: list[Decimal], k: int, v: Decimal) -> Decimal:
