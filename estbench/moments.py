@@ -143,3 +143,25 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
     for i, vector in enumerate((s1, s2, s3)):
         packed[:, len(SCALARS) + i * parameters :][:, :parameters] = vector.view(shards, parameters)
     return packed
+
+
+def first(packed: Floats) -> Floats:
+    """Σδ of packed records: [S, P]."""
+    P = (packed.shape[1] - len(SCALARS)) // 3
+    return packed[:, len(SCALARS) : len(SCALARS) + P]
+
+
+def second(packed: Floats) -> Floats:
+    """Σδ² of packed records: [S, P]."""
+    P = (packed.shape[1] - len(SCALARS)) // 3
+    return packed[:, len(SCALARS) + P : len(SCALARS) + 2 * P]
+
+
+def record(delta: Floats, variance: Floats) -> Floats:
+    """A packed record [1, 10 + 3P] of weight 1 that knows E δ and the variance of each coordinate [1, P], no more."""
+    square = variance + delta**2
+    packed = np.full((1, len(SCALARS) + 3 * delta.shape[1]), np.nan)
+    packed[:, SCALARS.index("n")], packed[:, SCALARS.index("non_finite")] = 1.0, 0.0
+    packed[:, SCALARS.index("y1")] = square.sum()
+    packed[:, len(SCALARS) :] = np.concatenate((delta, square, np.full_like(delta, np.nan)), axis=1)
+    return packed

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
+from estbench.moments import Floats, moments
 from estbench.problem import Problem
 
 
@@ -38,6 +39,14 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Itera
 def truth(problem: Problem, estimator: Estimator) -> Tensor | None:
     """What an estimator is measured against, [P]: the exact gradient, or that of an expectation of its own."""
     return estimator.reference(problem) if isinstance(estimator, Referenced) else problem.true
+
+
+def weighted_moments(estimator: Estimator, draw: Draw, true: Tensor, pieces: int = 1) -> Floats:
+    """Packed moments [pieces, 10 + 3P] from all N samples of a weighted draw, of so many equal parts of its rows."""
+    (estimate,) = estimates(estimator, draw, [draw.N])
+    assert draw.weights is not None
+    packed: Floats = moments(estimate.view(pieces, -1, estimate.shape[-1]), true, draw.weights.view(pieces, -1)).numpy()
+    return packed
 
 
 def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:
