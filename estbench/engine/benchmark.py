@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from estbench import __version__
 from estbench.config import load, resolve
-from estbench.engine.executors import HERE, Where, choose
-from estbench.engine.run import Failure, Progress, run
-from estbench.errors import UsageError
+from estbench.engine.executors import HERE, Where, serial, versions
+from estbench.engine.pool import Pool
+from estbench.engine.run import WHOLE, Execute, Failure, Part, Progress, run
+from estbench.errors import ResultsError, UsageError
 from estbench.plan import Plan, expand
-from estbench.store import Store, read, run_folder, write_atomically
-from estbench.summary import layouts, results
+from estbench.store import Store, merge, read, run_folder, write_atomically
+from estbench.summary import layouts, read_results, results
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,24 @@ class Benchmark:
         return cls(expand(checked, recorded), folder, device, fresh)
 
     def run(
-        self, where: Where = HERE, *, timeout: float | None = None, stop: bool = False
+        self, where: Where = HERE, *, timeout: float | None = None, stop: bool = False, part: Part = WHOLE
     ) -> Iterator[Progress | Failure]:
-        """Do what is still to be done, yielding what happens; results.csv is written at the end, however it comes."""
-        with Store(self.folder, self.manifest(), fresh=self.fresh) as store, choose(where, self.device) as execute:
+        """Do what is still to be done, yielding what happens; results.csv is written at the end, however it comes.
+
+        `timeout`: seconds after which a cell fails that has not finished one job. `part`: one machine's share of it.
+        """
+        with (
+            executor(where, self.device, timeout) as execute,
+            Store(self.folder, self.manifest(), fresh=self.fresh) as store,
+        ):
+            todo = run(self.plan, store, execute, device=self.device, timeout=timeout, stop_on_error=stop, part=part)
             try:
-                yield from run(self.plan, store, execute, device=self.device, timeout=timeout, stop_on_error=stop)
-            finally:
-                frame = results(self.plan, store.items)
-                write_atomically(self.folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
+                yield from todo
+            except BaseException:
+                with suppress(ResultsError):  # what went wrong first is what is to be heard of
+                    _write(self.folder, results(self.plan, store.items))
+                raise
+            _write(self.folder, results(self.plan, store.items))
 
     def results(self) -> pd.DataFrame:
         """The results so far, one row per cell."""
@@ -80,13 +90,7 @@ class Benchmark:
             "config": resolve(self.plan.config),
             "seed": self.plan.config.seed,
             "layout": {spec.id: layout.record() for spec, layout in problems},
-            "versions": {
-                "estbench": __version__,
-                "python": platform.python_version(),
-                "torch": version("torch"),
-                "numpy": version("numpy"),
-                "scipy": version("scipy"),
-            },
+            "versions": versions(),
             "device": torch.cuda.get_device_name() if self.device == "cuda" else "cpu",
             "dtype": "float64",
             "threads": 1,
@@ -94,6 +98,39 @@ class Benchmark:
             "git_commit": _git_commit(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+
+def executor(where: Where, device: str, timeout: float | None = None) -> AbstractContextManager[Execute]:
+    """The executor that works there, open until its context ends.
+
+    This process does the work of one worker itself, unless there is a time limit, which may have to end a process.
+    """
+    count = where.workers or len(os.sched_getaffinity(0))
+    if where.executor == "dask" or where.scheduler is not None:
+        try:
+            from estbench.engine.cluster import cluster  # noqa: PLC0415 - Dask is an optional dependency
+        except ImportError as error:
+            raise UsageError("--executor dask needs Dask: pip install 'estbench[dask]'") from error
+        return cluster(count, where.scheduler)
+    if device != "cpu":
+        count = 1
+    return nullcontext(serial) if count == 1 and timeout is None else Pool(count)
+
+
+def merged(runs: Sequence[Path], destination: Path) -> pd.DataFrame:
+    """Join runs of one config into a run folder, results.csv included; return its results.
+
+    UsageError if they do not fit, ResultsError if they contradict each other; then nothing is written.
+    """
+    merge(runs, destination)
+    found = read_results(destination)
+    frame = results(found.plan, found.items)
+    _write(destination, frame)
+    return frame
+
+
+def _write(folder: Path, frame: pd.DataFrame) -> None:
+    write_atomically(folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _git_commit() -> str | None:

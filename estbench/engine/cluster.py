@@ -10,34 +10,62 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import dask
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 
-from estbench.engine.executors import Done, casualties, perform
+from estbench.engine.executors import Done, casualties, perform, versions
 from estbench.engine.run import Execute
 from estbench.engine.task import Record, Task
-from estbench.errors import UsageError
+from estbench.errors import EstbenchError, UsageError
 
 BATCH_SECONDS, MAX_BATCH = 1.0, 256
+CONNECT_SECONDS = 10
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
-def dask(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
+def cluster(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
     """An executor on the Dask cluster of that scheduler, or on a local one of so many worker processes.
 
     Tasks are sent in batches that take a second or more, as the scheduler's own work is some milliseconds a batch.
-    Dask itself repeats what a dead worker had; a batch that no worker survives is taken apart.
+    When a worker dies of a batch, Dask gives it to others, as often as `distributed.scheduler.allowed-failures` says
+    (on a local cluster: not at all). Then its tasks are sent one by one, and what kills again in pieces.
     """
     if scheduler is None:
-        options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
-        with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster, set_as_default=False) as client:
+        options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+        with (
+            dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+            LocalCluster(n_workers=workers, **options) as local,
+            Client(local, set_as_default=False) as client,
+        ):
             yield partial(_on, client)
         return
     try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
+        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
+        raise UsageError(
+            f"--scheduler {scheduler}: no Dask scheduler answers there ({error}). `dask scheduler` starts one and says "
+            "its address, such as tcp://host:8786."
+        ) from error
     with client:
+        _check(client, scheduler)
         yield partial(_on, client)
+
+
+def _check(client: Client, scheduler: str) -> None:
+    """UsageError unless all workers compute with what this process computes with."""
+    try:
+        theirs = client.run(versions)
+    except ImportError as error:
+        raise UsageError(f"--scheduler {scheduler}: estbench is not installed on the workers ({error})") from error
+    if not theirs:
+        log.warning("%s has no workers yet; waiting for `dask worker %s`", scheduler, scheduler)
+    ours = versions()
+    for worker, found in theirs.items():
+        if other := [f"{package} {found.get(package)}" for package in ours if found.get(package) != ours[package]]:
+            wanted = ", ".join(f"{package} {ours[package]}" for package in ours)
+            raise UsageError(f"--scheduler {scheduler}: worker {worker} has {', '.join(other)}; this process {wanted}")
 
 
 def _on(client: Client, tasks: Iterable[Task]) -> Iterator[Done]:
@@ -51,25 +79,41 @@ def _on(client: Client, tasks: Iterable[Task]) -> Iterator[Done]:
             sent[future.key] = batch
             answered.add(future)
 
-    def again(task: Task) -> list[Record]:
-        try:
-            _, answers = client.submit(timed, [task], pure=False).result()
-        except KilledWorker:
-            return casualties(task, again)
-        records: list[Record] = answers[0]
+    def alone(task: Task) -> list[Record] | str:
+        answer = _result(client.submit(timed, [task], pure=False))
+        if answer is None:
+            return "its Dask worker died, again and again (killed, or out of memory)"
+        records: list[Record] = answer[1][0]
         return records
 
     for _ in range(2 * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))):
         send()
     for future in answered:
         batch = sent.pop(future.key)
-        try:
-            seconds, answers = future.result()
-            size = max(1, min(MAX_BATCH, round(BATCH_SECONDS * len(batch) / max(seconds, 1e-6))))
-        except KilledWorker:
-            answers = [again(task) for task in batch]
+        answer = _result(future)
+        if answer is None:
+            for task in batch:
+                records = alone(task)
+                yield task, casualties(task, alone) if isinstance(records, str) else records
+            send()
+            continue
+        seconds, answers = answer
+        size = max(1, min(MAX_BATCH, round(BATCH_SECONDS * len(batch) / max(seconds, 1e-6))))
         send()
         yield from zip(batch, answers, strict=True)
+
+
+def _result(future: Any) -> tuple[float, list[list[Record]]] | None:
+    """What `timed` returned, waited for; None if its workers died. EstbenchError for what is wrong with the cluster."""
+    try:
+        answer: tuple[float, list[list[Record]]] = future.result()
+    except KilledWorker:
+        return None
+    except Exception as error:
+        raise EstbenchError(
+            f"the Dask cluster failed ({type(error).__name__}: {error}). What was done is kept; run again to go on."
+        ) from error
+    return answer
 
 
 def timed(tasks: list[Task]) -> tuple[float, list[list[Record]]]:

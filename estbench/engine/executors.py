@@ -7,25 +7,19 @@ nothing else, unless one and the same cell kills its worker every time.
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
-import os
-import signal
+import platform
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from importlib.metadata import version
 from typing import Literal
 
 import torch
 
-from estbench.engine.run import Execute
+from estbench import __version__
 from estbench.engine.task import Record, Task
-from estbench.errors import UsageError
 
 LIVES = 3
-"""How often a worker may die of a task before the task's cells are marked failed."""
+"""How many workers may die of a cell before it is marked failed."""
 
 Done = tuple[Task, list[Record]]
 
@@ -42,16 +36,10 @@ class Where:
 HERE = Where()
 
 
-def choose(where: Where, device: str) -> AbstractContextManager[Execute]:
-    """The executor that works there, open until its context ends; on an accelerator, this process."""
-    count = where.workers or len(os.sched_getaffinity(0))
-    if where.executor == "dask" or where.scheduler is not None:
-        try:
-            from estbench.engine.cluster import dask  # noqa: PLC0415 - Dask is an optional dependency
-        except ImportError as error:
-            raise UsageError("--executor dask needs Dask: pip install 'estbench[dask]'") from error
-        return dask(count, where.scheduler)
-    return nullcontext(serial) if count == 1 or device != "cpu" else Pool(count)
+def versions() -> dict[str, str]:
+    """What this process computes with: the last bits of results may hang on any of it."""
+    packages = {package: version(package) for package in ("torch", "numpy", "scipy")}
+    return {"estbench": __version__, "python": platform.python_version(), **packages}
 
 
 def settle() -> None:
@@ -87,80 +75,15 @@ def perform(tasks: list[Task]) -> list[list[Record]]:
     return [task.perform() for task in tasks]
 
 
-class Pool:
-    """So many processes, each with one torch thread, started when there is something to do.
+def casualties(task: Task, again: Callable[[Task], list[Record] | str]) -> list[Record]:
+    """What becomes of a task that a worker died of: its pieces are done `again`; what kills once more has failed.
 
-    When a process dies (of a signal, say, or for want of memory) those tasks that were under way are done again, one at
-    a time, each in a process of its own: so the one to blame is found.
+    `again` returns the records of a piece, or how its workers died.
     """
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._executor: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=kind is None, cancel_futures=True)
-            if kind is not None:  # an interrupt, say: what is under way is not worth waiting for
-                for process in multiprocessing.active_children():
-                    process.terminate()
-
-    def __call__(self, tasks: Iterable[Task]) -> Iterator[Done]:
-        """Do the tasks."""
-        queue = iter(tasks)
-        pending: dict[Future[list[list[Record]]], Task] = {}
-        while True:
-            for task in islice(queue, 2 * self._workers - len(pending)):
-                pending[self._submit(task)] = task
-            if not pending:
-                return
-            done = wait(pending, return_when=FIRST_COMPLETED).done
-            if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
-                self._executor = None
-                suspects, pending = list(pending.values()), {}
-                for task in suspects:
-                    yield task, alone(task)
-            for future in done & pending.keys():
-                (records,) = future.result()
-                yield pending.pop(future), records
-
-    def _submit(self, task: Task) -> Future[list[list[Record]]]:
-        if self._executor is None:
-            self._executor = _processes(self._workers)
-        try:
-            return self._executor.submit(perform, [task])
-        except BrokenProcessPool as error:  # it broke since the last answer
-            broken: Future[list[list[Record]]] = Future()
-            broken.set_exception(error)
-            return broken
-
-
-def alone(task: Task) -> list[Record]:
-    """A task's records, each try in a process of its own; after the last, its cells one group at a time, or failed."""
-    for _ in range(LIVES):
-        with _processes(1) as executor:
-            try:
-                (records,) = executor.submit(perform, [task]).result()
-            except BrokenProcessPool:
-                continue
-            return records
-    return casualties(task, alone)
-
-
-def casualties(task: Task, retry: Callable[[Task], list[Record]]) -> list[Record]:
-    """What becomes of a task whose worker died too often: its pieces are retried; what cannot be cut has failed."""
-    if pieces := task.pieces():
-        return [record for piece in pieces for record in retry(piece)]
-    reason = f"its worker process died {LIVES} times (killed, or out of memory)"
-    return [{"kind": "failed", "key": key, "reason": reason} for key in task.cells()]
-
-
-def _processes(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _ignore_interrupts)
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    records = []
+    for piece in task.pieces() or [task]:
+        answer = again(piece)
+        if isinstance(answer, str):
+            answer = [{"kind": "failed", "key": key, "reason": answer} for key in piece.cells()]
+        records += answer
+    return records

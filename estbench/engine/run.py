@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,24 @@ from estbench.summary import packed_shards, truth
 Items = Mapping[Item, Any]
 Execute = Callable[[Iterable[Task]], Iterator[tuple[Task, list[Record]]]]
 """Does tasks, in any order and anywhere, and yields each with its records."""
+
+COSTS = 64
+"""Cells, about, whose costs one task finds: the first results are not long in coming."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one machine of several does: of numbered pieces of work each `of`-th, beginning with the `number`-th."""
+
+    number: int = 1
+    of: int = 1
+
+    def has(self, index: int) -> bool:
+        """Whether the piece of this index, from 0, is in it."""
+        return index % self.of == self.number - 1
+
+
+WHOLE = Part()
 
 
 @dataclass(frozen=True)
@@ -45,21 +64,21 @@ def run(
     device: str = "cpu",
     timeout: float | None = None,
     stop_on_error: bool = False,
+    part: Part = WHOLE,
 ) -> Iterator[Progress | Failure]:
     """Do what the store lacks of a plan, append it as it comes, and yield what happens; what is there is never redone.
 
-    Costs, exact moments and fits come first, then the shards; with a precision, the shards of the pilot and then as
-    many as it asks for. With `stop_on_error` the first failure raises EstbenchError.
+    Costs come first, then fits, exact moments, and the shards; with a precision, the shards of the pilot and then
+    as many as it asks for. With `stop_on_error` the first failure raises EstbenchError.
     """
     cells = {cell.key: cell for cell in plan.cells}
     failed: set[str] = set()
-    done = total = 0
-    for stage in (_preparations, _pilot, _extension):
-        tasks = list(stage(plan, store.items, device))
-        total += len(tasks)
+    done = 0
+    for total, tasks in _stages(plan, store, device, part):
         yield Progress(done, total)
-        timed = (replace(task, timeout=timeout) for task in _unless_failed(tasks, failed))
-        for task, records in execute(timed):
+        end = done + len(tasks)
+        ready = (replace(task, timeout=timeout) for task in _ready(tasks, failed, store.items))
+        for task, records in execute(ready):
             store.append(*records)
             for record in records:
                 if record["kind"] == "failed" and record["key"] not in failed:
@@ -69,23 +88,41 @@ def run(
                         raise EstbenchError(f"stopped at the first failure: {record['reason']}")
             done += 1
             yield Progress(done, total, _replicates(task))
+        done = end  # those of failed cells were not asked for
+
+
+def _stages(plan: Plan, store: Store, device: str, part: Part) -> Iterator[tuple[int, list[Task]]]:
+    """The tasks stage by stage, each done before the next begins, and how many are known by then."""
+    first: list[list[Task]] = [
+        list(stage(plan, store.items, device, part)) for stage in (_costs, _fits, _exacts, _pilot)
+    ]
+    known = sum(map(len, first))
+    for tasks in first:
+        yield known, tasks
+    last: list[Task] = list(_extension(plan, store.items, device, part))
+    yield known + len(last), last
 
 
 def _replicates(task: Task) -> int:
     return task.shards * task.layout.shard_size if isinstance(task, ShardTask) else 0
 
 
-def _unless_failed(tasks: Iterable[Task], failed: set[str]) -> Iterator[Task]:
-    """The tasks, asked for one by one, without the cells that have failed by then."""
+def _ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Task]:
+    """The tasks, asked for one by one: without the cells that have failed by then, and with what fits have found."""
     for task in tasks:
-        if not isinstance(task, ShardTask):
+        if isinstance(task, CostTask):
             yield task
-        elif groups := tuple(group for group in (_without(group, failed) for group in task.groups) if group.cells):
-            yield replace(task, groups=groups)
+        elif isinstance(task, ShardTask):
+            if groups := _without(task.groups, failed.__contains__):
+                yield replace(task, groups=tuple(_fitted(task.spec, group, items) for group in groups))
+        elif left := _without([task.group], failed.__contains__):
+            yield replace(task, group=_fitted(task.spec, left[0], items))
 
 
-def _without(group: Group, failed: set[str]) -> Group:
-    return replace(group, cells=tuple(cell for cell in group.cells if cell[1] not in failed))
+def _without(groups: Iterable[Group], gone: Callable[[str], bool]) -> tuple[Group, ...]:
+    """The groups, or what is left of them, without the cells that are gone."""
+    left = (replace(group, cells=tuple(cell for cell in group.cells if not gone(cell[1]))) for group in groups)
+    return tuple(group for group in left if group.cells)
 
 
 def groups_of(cells: Iterable[Cell]) -> tuple[Group, ...]:
@@ -106,35 +143,69 @@ def _of_problem(plan: Plan, method: str | None = None) -> Iterator[tuple[int, li
     yield from by_problem.items()
 
 
-def _preparations(plan: Plan, items: Items, device: str) -> Iterator[Task]:
-    """Costs, exact moments and fits that are not there yet."""
-    seed = plan.config.seed
-    for i, cells in _of_problem(plan):
+def _costs(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
+    """Costs that are not there yet, and what is known of each problem."""
+    seed, N = plan.config.seed, max(plan.config.samples)
+    sampled = "monte_carlo" in plan.config.methods
+    bundles = ((i, bundle) for i, cells in _of_problem(plan) for bundle in _bundles(groups_of(cells)))
+    for index, (i, bundle) in enumerate(bundles):
         spec, layout = plan.problems[i], plan.layouts[i]
-        if groups := groups_of(cell for cell in cells if ("cost", cell.key, "") not in items):
-            sampled = "monte_carlo" in plan.config.methods
-            replicates = layout.shards_per_job * layout.block_rows * max(plan.config.samples) if sampled else 0
-            yield CostTask(spec, groups, seed, replicates, device)
-        for group in groups_of(c for c in cells if c.method == "exact" and ("exact", c.key, "") not in items):
-            yield ExactTask(spec, group)
-        for group in groups_of(c for c in cells if c.method == "monte_carlo"):
+        groups = _without(bundle, lambda key: ("cost", key, "") in items)
+        if part.has(index) and (groups or ("problem", spec.id, "") not in items):
+            yield CostTask(spec, groups, seed, layout.shards_per_job * layout.block_rows * N if sampled else 0, device)
+
+
+def _bundles(groups: Iterable[Group]) -> Iterator[list[Group]]:
+    """The groups in order, some `COSTS` cells at a time."""
+    bundle: list[Group] = []
+    for group in groups:
+        bundle.append(group)
+        if sum(len(each.cells) for each in bundle) >= COSTS:
+            yield bundle
+            bundle = []
+    if bundle:
+        yield bundle
+
+
+def _fits(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
+    """The fits that are not there yet; every part needs them all."""
+    del part
+    for i, cells in _of_problem(plan):
+        spec = plan.problems[i]
+        for group in groups_of(cells):
             if isinstance(group.estimator(), Fitted) and ("fit", f"{spec.id}/{group.id}", "") not in items:
-                yield FitTask(spec, group, seed, device)
+                yield FitTask(spec, group, plan.config.seed, device)
 
 
-def _pilot(plan: Plan, items: Items, device: str) -> Iterator[Task]:
+def _exacts(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
+    """Exact moments that are not there yet."""
+    del device
+    index = itertools.count()
+    for i, cells in _of_problem(plan, "exact"):
+        for group in groups_of(cells):
+            left = _without([group], lambda key: ("exact", key, "") in items)
+            if part.has(next(index)) and left:
+                yield ExactTask(plan.problems[i], left[0])
+
+
+def _jobs(plan: Plan, i: int, part: Part) -> Iterator[tuple[int, int]]:
+    """The jobs of a problem that are of this part: (first shard, number of shards)."""
+    return (job for j, job in enumerate(plan.layouts[i].jobs()) if part.has(i + j))
+
+
+def _pilot(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
     """The shards that every cell gets: all of them, or those of the pilot."""
     for i, cells in _of_problem(plan, "monte_carlo"):
-        yield from _shards(plan, i, dict.fromkeys(cells, plan.layouts[i].shards), 0, items, device)
+        yield from _shards(plan, i, dict.fromkeys(cells, plan.layouts[i].shards), 0, items, device, part)
 
 
-def _extension(plan: Plan, items: Items, device: str) -> Iterator[Task]:
+def _extension(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
     """The shards beyond the pilot that a precision asks for, cell by cell, from the pilot alone."""
     if plan.config.precision is None:
         return
     for i, cells in _of_problem(plan, "monte_carlo"):
         wanted = {cell: shards_wanted(plan, cell, items) for cell in cells}
-        yield from _shards(plan, i, wanted, PILOT, items, device)
+        yield from _shards(plan, i, wanted, PILOT, items, device, part)
 
 
 def shards_wanted(plan: Plan, cell: Cell, items: Items) -> int:
@@ -142,22 +213,21 @@ def shards_wanted(plan: Plan, cell: Cell, items: Items) -> int:
     precision, layout = plan.config.precision, plan.layouts[cell.problem]
     assert precision is not None
     packed = packed_shards(plan, cell, items)
-    if packed is None:  # failed
+    if packed is None or len(packed) < PILOT or ("cost", cell.key, "") not in items:  # failed, or another part's
         return PILOT
     pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)))
     return shards_needed(pilot, precision.relative, layout.stages[-1], precision.metric)
 
 
 def _shards(
-    plan: Plan, i: int, wanted: Mapping[Cell, int], start: int, items: Items, device: str
+    plan: Plan, i: int, wanted: Mapping[Cell, int], start: int, items: Items, device: str, part: Part
 ) -> Iterator[ShardTask]:
-    """The jobs from shard `start` on, each with the cells that want it and lack it."""
+    """The jobs of this part from shard `start` on, each with the cells that want it and lack it."""
     spec, layout, config = plan.problems[i], plan.layouts[i], plan.config
-    for first, shards in layout.jobs():
+    for first, shards in _jobs(plan, i, part):
         key = f"{spec.id}/{first}"
-        wanting = [cell for cell, needed in wanted.items() if start <= first < needed]
-        lacking = [cell for cell in wanting if ("job", key, cell.key) not in items]
-        if groups := tuple(_fitted(spec, group, items) for group in groups_of(lacking)):
+        wanting = (cell for cell, needed in wanted.items() if start <= first < needed)
+        if groups := groups_of(cell for cell in wanting if ("job", key, cell.key) not in items):
             yield ShardTask(spec, groups, config.seed, max(config.samples), layout, first, shards, device)
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import signal
-import threading
+import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, reduce
 from hashlib import sha256
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
 from estbench import catalog
 from estbench.draws import Draw, Streams
 from estbench.engine.estimate import estimates, truth
 from estbench.engine.exact import Unavailable, exact
+from estbench.engine.limit import limited
 from estbench.estimators.base import Estimator, Fitted, Referenced
 from estbench.moments import merge, moments
 from estbench.plan import Layout, ProblemSpec
@@ -65,29 +65,19 @@ def problem_of(spec: ProblemSpec, device: str) -> Problem:
     return make(objective, torch.tensor(spec.logits, dtype=torch.float64, device=device), spec.tie)
 
 
-@contextmanager
-def limited(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in what runs longer than that: an alarm, so in the main thread of a process only."""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def expired(signum: int, frame: object) -> None:
-        del signum, frame
-        raise TimeoutError(f"it took longer than {seconds:g} s (--cell-timeout)")
-
-    before = signal.signal(signal.SIGALRM, expired)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+FAULTS = (Exception, SystemExit)
+"""What an estimator or an objective may raise."""
 
 
-def reason(error: Exception) -> str:
-    """An error as the reason why a cell failed."""
-    return f"{type(error).__name__}: {error}"
+def reason(error: BaseException) -> str:
+    """An error as the reason why a cell failed: on one line, and nothing in it that a terminal would obey."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return "".join(c for c in text if c.isprintable())[:500]
+
+
+def failures(keys: Iterable[str], why: str) -> list[Record]:
+    """A `failed` record for each of these cells."""
+    return [{"kind": "failed", "key": key, "reason": why} for key in keys]
 
 
 @lru_cache(maxsize=256)
@@ -102,7 +92,8 @@ class CostTask:
 
     `problem`: the exact gradient and how it was found. `cost`, for each cell: evaluations of f and ∇f for one estimate,
     counted on a draw of its own (sharing would hide them); the seconds an estimate takes when nothing is shared, the
-    median over some draws of `replicates` (0: not timed); and the gradient it is measured against, where that is one of its own.
+    median over some draws of `replicates` (0: not timed); and the gradient it is measured against, where that is one of
+    its own.
     """
 
     spec: ProblemSpec
@@ -122,17 +113,22 @@ class CostTask:
 
     def perform(self) -> list[Record]:
         """One `problem` record, and a `cost` or a `failed` record for each cell."""
-        problem = problem_of(self.spec, self.device)
-        true = None if problem.true is None else encode(problem.true.cpu().numpy())
-        records: list[Record] = [{"kind": "problem", "key": self.spec.id, "true": true, "route": problem.route}]
+        try:
+            with limited(self.timeout):
+                problem = problem_of(self.spec, self.device)
+                true = None if problem.true is None else problem.true.cpu().numpy()
+            if true is not None and not np.isfinite(true).all():
+                raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
+        except FAULTS as error:
+            return failures(self.cells(), reason(error))
+        records: list[Record] = [{"kind": "problem", "key": self.spec.id, "route": problem.route}]
+        records[0]["true"] = None if true is None else encode(true)
         for group in self.groups:
             try:
-                if problem.true is not None and not bool(problem.true.isfinite().all()):
-                    raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
                 with limited(self.timeout):
                     records += self._costs(group, problem)
-            except Exception as error:
-                records += [{"kind": "failed", "key": key, "reason": reason(error)} for _, key in group.cells]
+            except FAULTS as error:
+                records += failures((key for _, key in group.cells), reason(error))
         return records
 
     def _costs(self, group: Group, problem: Problem) -> list[Record]:
@@ -198,7 +194,10 @@ class ShardTask:
 
     def perform(self) -> list[Record]:
         """A `job` record of all cells, and a `failed` record for each cell that failed."""
-        problem = problem_of(self.spec, self.device)
+        try:
+            problem = problem_of(self.spec, self.device)
+        except FAULTS as error:
+            return failures(self.cells(), reason(error))
         streams = Streams(self.seed, self.spec.id, range(self.first, self.first + self.shards), self.device)
         blocks: dict[str, list[torch.Tensor]] = {key: [] for group in self.groups for _, key in group.cells}
         failed: dict[str, str] = {}
@@ -211,7 +210,7 @@ class ShardTask:
                     with limited(self.timeout):
                         for (_, key), block in zip(group.cells, self._moments(group, draw), strict=True):
                             blocks[key].append(block)
-                except Exception as error:
+                except FAULTS as error:
                     failed |= {key: reason(error) for _, key in group.cells}
         cells = {
             key: {"moments": encode(reduce(merge, (b.cpu().numpy() for b in packed)))}
@@ -219,7 +218,7 @@ class ShardTask:
             if key not in failed
         }
         job: Record = {"kind": "job", "key": f"{self.spec.id}/{self.first}", "cells": cells}
-        return [job] * bool(cells) + [{"kind": "failed", "key": key, "reason": why} for key, why in failed.items()]
+        return [job] * bool(cells) + [record for key, why in failed.items() for record in failures([key], why)]
 
     def _rows(self) -> list[int]:
         """The replicates of each shard that are computed at once, block after block."""
@@ -252,20 +251,21 @@ class FitTask:
 
     def perform(self) -> list[Record]:
         """A `fit` record: the fitted fields, and the evaluations and seconds it cost; `failed` records otherwise."""
-        problem = replace(problem_of(self.spec, self.device), evaluations=Evaluations())
-        estimator = self.group.estimator()
-        assert isinstance(estimator, Fitted)
         streams = Streams(self.seed, f"{self.spec.id}/fit", range(1), self.device)
         start = time.perf_counter()
         try:
+            problem = replace(problem_of(self.spec, self.device), evaluations=Evaluations())
+            estimator = self.group.estimator()
+            assert isinstance(estimator, Fitted)
             draw = Draw(problem, estimator.n_fit, estimator.facts.min_samples, streams=streams)
             with limited(self.timeout):
                 frozen = estimator.fit(problem, draw)
-        except Exception as error:
-            return [{"kind": "failed", "key": key, "reason": f"fit: {reason(error)}"} for _, key in self.group.cells]
-        new = {f.name: getattr(frozen, f.name) for f in fields(frozen)}  # type: ignore[arg-type] # a dataclass, by contract
-        old = {f.name: getattr(estimator, f.name) for f in fields(estimator)}  # type: ignore[arg-type] # likewise
-        found = {name: value for name, value in new.items() if value != old[name]}
+            new = {f.name: getattr(frozen, f.name) for f in fields(frozen)}  # type: ignore[arg-type] # a dataclass, by contract
+            old = {f.name: getattr(estimator, f.name) for f in fields(estimator)}  # type: ignore[arg-type] # likewise
+            found = {name: value for name, value in new.items() if value != old[name]}
+            json.dumps(found, allow_nan=False)  # a fit that found NaN, or no plain numbers, has failed
+        except FAULTS as error:
+            return failures(self.cells(), f"fit: {reason(error)}")
         counts = problem.evaluations
         record = {"kind": "fit", "key": f"{self.spec.id}/{self.group.id}", "fields": found}
         return [record | {"f": counts.f, "df": counts.df, "seconds": time.perf_counter() - start}]
@@ -291,16 +291,15 @@ class ExactTask:
     def perform(self) -> list[Record]:
         """An `exact` record for each cell: its moments, or the reason why there are none."""
         records = []
-        problem = problem_of(self.spec, "cpu")
         for N, key in self.group.cells:
             try:
                 with limited(self.timeout):
-                    x = exact(problem, self.group.estimator(), N)
+                    x = exact(problem_of(self.spec, "cpu"), self.group.estimator(), N)
                 found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
             except Unavailable as why:
                 found = {"reason": str(why)}
-            except Exception as error:
-                records.append({"kind": "failed", "key": key, "reason": reason(error)})
+            except FAULTS as error:
+                records += failures([key], reason(error))
                 continue
             records.append({"kind": "exact", "key": key, **found})
         return records

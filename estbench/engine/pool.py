@@ -1,0 +1,155 @@
+"""Tasks in processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import Connection, wait
+
+from estbench.engine.executors import LIVES, Done, casualties, settle
+from estbench.engine.task import Record, Task
+
+
+class Pool:
+    """So many processes, each with one torch thread, started when there is something to do.
+
+    Each has one task at a time, so when one dies it is known of what. No task is begun then until those under way are
+    done, and the one it died of, cut in pieces, is done again with nothing beside it: the memory is all its own.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._count = workers
+        self._idle: list[_Worker] = []
+        self._busy: dict[Connection, tuple[_Worker, Task]] = {}
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self._idle:
+            self._idle.pop().kill()
+        while self._busy:  # an interrupt, say: what is under way is not worth waiting for
+            self._busy.popitem()[1][0].kill()
+
+    def __call__(self, tasks: Iterable[Task]) -> Iterator[Done]:
+        """Do the tasks."""
+        queue = iter(tasks)
+        suspects: list[tuple[Task, str]] = []
+        while True:
+            while not suspects and len(self._busy) < self._count and (task := next(queue, None)) is not None:
+                self._begin(task)
+            if not self._busy and not suspects:
+                return
+            done: list[Done] = []
+            for connection in wait(list(self._busy)):
+                assert isinstance(connection, Connection)
+                worker, task = self._busy.pop(connection)
+                answer = worker.answer()
+                if isinstance(answer, str):
+                    suspects.append((task, answer))
+                    continue
+                done.append((task, answer))
+                self._idle.append(worker)
+                if not suspects and (following := next(queue, None)) is not None:  # no worker waits while we write
+                    self._begin(following)
+            yield from done
+            if not self._busy:
+                for task, death in suspects:
+                    yield task, casualties(task, partial(self._alone, death))
+                suspects = []
+
+    def _begin(self, task: Task) -> None:
+        worker = self._idle.pop() if self._idle else _Worker()
+        self._busy[worker.connection] = worker, task
+        worker.send(task)
+
+    def _alone(self, death: str, task: Task) -> list[Record] | str:
+        """The records of a task that has cost one worker, or how the last of LIVES died."""
+        for _ in range(LIVES - 1):
+            self._begin(task)
+            ((connection, (worker, _)),) = self._busy.items()
+            answer = worker.answer()
+            del self._busy[connection]
+            if not isinstance(answer, str):
+                self._idle.append(worker)
+                return answer
+            death = answer
+        return f"its worker process died {LIVES} times, the last time {death}"
+
+
+class _Worker:
+    """A process that does one task after the other, and this end of the pipe to it."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        with _no_interrupts():
+            self._process.start()
+        theirs.close()
+
+    def send(self, task: Task) -> None:
+        with suppress(BrokenPipeError):  # it died; `answer` says so
+            self.connection.send(task)
+
+    def answer(self) -> list[Record] | str:
+        """Its records, waited for; or how it died."""
+        try:
+            records, error = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self._process.join()
+            self.connection.close()
+            return _death(self._process.exitcode)
+        if error is not None:
+            raise RuntimeError(f"in a worker process:\n{error}")
+        answer: list[Record] = records
+        return answer
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is None or exitcode >= 0:
+        return f"with exit code {exitcode}"
+    by = signal.Signals(-exitcode).name
+    return f"of {by}" + (" (out of memory?)" if by == "SIGKILL" else "")
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """A process that is started in here hears of no Ctrl-C: what it means is for its parent to decide."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(connection: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    settle()
+    with suppress(EOFError, ConnectionError):  # the parent has ended
+        while True:
+            task: Task = connection.recv()
+            try:
+                answer: tuple[list[Record], str | None] = task.perform(), None
+            except BaseException:
+                answer = [], traceback.format_exc()
+            connection.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Not even a kill of the parent leaves its workers behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
