@@ -14,7 +14,7 @@ from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.rebar import Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.score_function.reinforce import Reinforce
-from estbench.moments import SCALARS, Floats
+from estbench.moments import SCALARS
 from estbench.problem import Problem, make
 from tests.estimators.noisy_arithmetic import (
     ONE,
@@ -188,7 +188,7 @@ def test_lax_without_its_path_is_caught() -> None:
     """LAX less ∇c(x) is biased, and the check says so."""
     of, net = problem(EVERY["high"]), network(1)
 
-    def pathless(g: Given) -> Floats:
+    def pathless(g: Given) -> Numbers:
         return lax(net)(g) - g.gradient(lambda g: critic(g.x, net))
 
     assert bias(of_formula(lax(net), of), of) < 1e-10

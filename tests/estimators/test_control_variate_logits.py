@@ -68,7 +68,7 @@ def rebar_in_decimals(logits: list[float], k: int, e: list[float], v: list[float
         def log_p(t: list[Decimal]) -> Decimal:
             if len(t) == 1:
                 return -(1 + (-t[0] if k else t[0]).exp()).ln()
-            return t[k] - sum(s.exp() for s in t).ln()
+            return t[k] - sum((s.exp() for s in t), Decimal(0)).ln()
 
         def path(t: list[Decimal]) -> Decimal:
             if len(t) == 1:
