@@ -39,9 +39,9 @@ def estimators(
                     "unbiased": "own" if isinstance(estimator, Referenced) else facts.unbiased,
                     "serves": _served(facts.distributions),
                     "cost": cost(facts),
-                    "needs ∇f": needs_gradient,
-                    "needs τ": "temperature" in catalog.option_names(kind),
                     "N ≥": facts.min_samples,
+                    "needs τ": "temperature" in catalog.option_names(kind),
+                    "needs ∇f": needs_gradient,
                     "reference": ", ".join(str(REFERENCES[key]) for key in facts.sources),
                 }
             )
@@ -54,8 +54,8 @@ def objectives() -> list[dict[str, Any]]:
         {
             "name": name,
             "serves": _served(kind().distributions),
-            "options": options(kind),
             "formula": first_line(kind),
+            "options": options(kind),
         }
         for name, kind in catalog.OBJECTIVES.items()
     ]

@@ -358,13 +358,16 @@ def test_ranking_shows_ratios_with_intervals_and_a_verdict() -> None:
     assert max(map(cell_len, shown(ranking(pd.DataFrame(rows), "reinforce"), 80).splitlines())) <= 80
 
 
-def test_listing_keeps_prose_readable_by_leaving_columns_out() -> None:
-    """The prose at the end has room at 80 columns; what is left out for it is said."""
-    rows = [{"name": "ste", "unbiased": False, "families": ("B", "C"), "aliases": "x" * 30, "summary": "word " * 30}]
-    wide, narrow = shown(Listing(rows), 160), shown(Listing(rows), 80)
-    assert words(wide).startswith("name unbiased families aliases summary ste no B, C xxx")
+def test_listing_leaves_out_the_last_columns() -> None:
+    """Where the width asks for it the last columns go, and it is said; prose wraps as long as it has room."""
+    rows = [{"name": "ste", "summary": "word " * 30, "families": ("B", "C"), "aliases": "x" * 30}]
+    wide, narrow = (shown(Listing(rows, prose="summary"), width) for width in (240, 80))
+    assert words(wide).startswith("name summary families aliases ste word")
     assert "Left out at this width: aliases." in narrow
+    assert "B, C" in narrow
+    assert max(map(cell_len, narrow.splitlines())) <= 80
     assert len(narrow.splitlines()) <= 8
+    assert shown(Listing(rows, prose="summary"), 30).split()[:2] == ["name", "ste"]
     assert shown(Listing([]), 80).strip() == ""
 
 

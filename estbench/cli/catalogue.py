@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from estbench.cli.console import out
+from estbench.cli.console import out, write
 
 
 def list_(
@@ -36,9 +36,9 @@ def list_(
     else:
         rows = guide.objectives() if what == "objectives" else guide.metrics()
     if file_format == "json":
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
     else:
-        out().print(Listing(rows))
+        out().print(Listing(rows, prose={"objectives": "formula", "metrics": "meaning"}.get(what, "reference")))
 
 
 def show(name: Annotated[str, typer.Argument(help="The name of an estimator or an objective.")]) -> None:

@@ -22,5 +22,5 @@ def check(
 
     plan = expand(load(config, settings or []))
     rows, seconds = checked(plan)
-    out().print(Listing(rows))
+    out().print(Listing(rows, prose="problem"))
     err().print(f"{len(plan.cells)} cells, about {seconds:.0f} s on one core.", markup=False)

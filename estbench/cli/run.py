@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,14 +13,15 @@ from estbench.cli.console import err, out, plain
 from estbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from estbench.engine.run import Failure, Progress
+    from estbench.engine.run import Part
     from estbench.plan import Plan
 
 QUICK, RIGOROUS = 2_000, 200_000
-LINE_EVERY = 5.0  # seconds
+ONCE = {"fresh", "dry_run"}  # what is not said again to go on
 
 
 def run(
+    context: typer.Context,
     config: Annotated[Path, typer.Argument(help="A config in YAML, such as configs/bernoulli.yaml.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder; by default results/<name of the config>.")
@@ -38,6 +38,10 @@ def run(
     quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK} replicates a cell.")] = False,
     rigorous: Annotated[bool, typer.Option("--rigorous", help=f"{RIGOROUS} replicates a cell.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what the run folder holds and start over.")] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Do the K-th of N parts, in a folder of its own; estbench merge joins them."),
+    ] = None,
     on_error: Annotated[
         Literal["continue", "stop"], typer.Option("--on-error", help="What to do when a cell fails.")
     ] = "continue",
@@ -49,7 +53,7 @@ def run(
         bool, typer.Option("-v", "--verbose", help="Print the whole table, and what is skipped.")
     ] = False,
 ) -> None:
-    """Run a benchmark, or go on with it: what is done is never done again.
+    """Run a benchmark, or go on with it: what is done is never done again; what failed is tried again.
 
     Exit codes: 0 all cells done, 2 wrong usage or config (nothing ran), 3 some cells failed, 130 interrupted.
     """
@@ -59,88 +63,79 @@ def run(
     wanted += [f"replicates={QUICK}"] if quick else [f"replicates={RIGOROUS}"] if rigorous else []
     wanted += [] if seed is None else [f"seed={seed}"]
 
+    from estbench.cli.display import display
     from estbench.engine.benchmark import Benchmark
     from estbench.engine.executors import Where
+    from estbench.engine.run import Progress
 
+    share = _part(part)
     benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
     if dry_run:
         _list_cells(benchmark.plan)
         return
-    failed = 0
+    worked = False
     try:
-        with _display(benchmark.plan, quiet) as show:
+        with display(benchmark.plan, quiet) as show:
             where = Where(executor, workers, scheduler)
-            for event in benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop"):
-                failed += show(event)
+            for event in benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop", part=share):
+                worked = worked or not isinstance(event, Progress) or event.total > 0
+                show(event)
     except KeyboardInterrupt:
-        again = f"estbench run {config}" + (f" -o {output}" if output else "")
-        err().print(f"Interrupted. All finished work is in {benchmark.folder}; to go on: {plain(again)}", markup=False)
+        again = plain(_again(context))
+        err().print(f"Interrupted. All finished work is in {benchmark.folder}; to go on: {again}", markup=False)
         raise typer.Exit(130) from None
     frame = benchmark.results()
+    failed = int((frame["status"] == "failed").sum())
     if not quiet:
         from estbench.tables import digest, summary
 
         out().print((summary if verbose else digest)(frame, level=benchmark.plan.config.level))
+        if not worked:
+            err().print("All is done already; nothing was run.")
+        if len(frame) < len(benchmark.plan.cells):
+            err().print(f"{len(frame)} of {len(benchmark.plan.cells)} cells have results; estbench merge joins parts.")
         err().print(f"Results: {benchmark.folder / 'results.csv'}", markup=False)
-        err().print(f"Figures: estbench plot {benchmark.folder}", markup=False)
-    if failed or (frame["status"] == "failed").any():
-        count = int((frame["status"] == "failed").sum())
-        err().print(f"{count} of {len(frame)} cells failed; the others are saved.", markup=False)
+        err().print(f"Figures: estbench plot {shlex.quote(str(benchmark.folder))}", markup=False)
+    if failed:
+        err().print(f"{failed} of {len(frame)} cells failed; the others are saved.", markup=False)
         raise typer.Exit(3)
 
 
+def _part(text: str | None) -> Part:
+    from estbench.engine.run import WHOLE, Part
+
+    if text is None:
+        return WHOLE
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--part: expected K/N with 1 ≤ K ≤ N, such as 2/3, got {text!r}")
+    return Part(int(match[1]), int(match[2]))
+
+
+def _again(context: typer.Context) -> str:
+    """The command that goes on with this one: the same, but for what is to be said once only."""
+    words = [context.command_path]
+    for option in context.command.params:
+        value: Any = context.params.get(option.name or "")
+        if value == option.get_default(context) or value in (None, []) or option.name in ONCE:
+            continue
+        values = value if isinstance(value, list) else [value]
+        name = [] if option.param_type_name == "argument" else option.opts[:1]
+        for each in values:
+            words += name if value is True else [*name, str(each)]
+    return shlex.join(words).replace(shlex.quote(context.command_path), context.command_path, 1)
+
+
 def _list_cells(plan: Plan) -> None:
-    """Every cell with its cost, then how many there are; nothing is run."""
+    """Every cell with its cost, problem by problem, then how many there are; nothing is run."""
+    from itertools import groupby
+
     from estbench.engine.forecast import forecast
     from estbench.tables import Listing
 
-    lines = forecast(plan)
-    out().print(Listing(lines))
+    for problem, rows in groupby(forecast(plan), key=lambda row: row["problem"]):
+        out().print(plain(problem), markup=False, style="bold", soft_wrap=True)
+        out().print(Listing([{key: value for key, value in row.items() if key != "problem"} for row in rows]))
     skipped = sum(cell.reason is not None for cell in plan.cells)
     done = len(plan.cells) - skipped
     err().print(f"{len(plan.cells)} cells: {done} to run, {skipped} skipped. Nothing was run.", markup=False)
-
-
-@contextmanager
-def _display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], int]]:
-    """A function that shows an event and says how many cells it made fail.
-
-    On a terminal a bar; else a line every few seconds.
-    """
-    from rich import progress
-
-    from estbench.engine.run import Failure
-
-    console = err()
-    started = last = time.monotonic()
-    replicates = 0
-    bar = progress.Progress(
-        progress.TextColumn(plain(plan.config.name), markup=False),
-        progress.BarColumn(),
-        progress.TextColumn("{task.completed}/{task.total} tasks"),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-        transient=True,
-    )
-    row = bar.add_task("", total=None, rate="")
-
-    def show(event: Progress | Failure) -> int:
-        nonlocal last, replicates
-        if isinstance(event, Failure):
-            if not quiet:
-                console.print(f"failed: {plain(event.cell.estimator.label)}: {plain(event.reason)}", markup=False)
-            return 1
-        replicates += event.replicates
-        now = time.monotonic()
-        rate = f"{replicates / max(now - started, 1e-9):,.0f} replicates/s"
-        bar.update(row, completed=event.done, total=event.total, rate=rate)
-        if bar.disable and not quiet and now - last > LINE_EVERY:
-            left = (now - started) / max(event.done, 1) * (event.total - event.done)
-            console.print(f"{event.done}/{event.total} tasks, {rate}, about {left:.0f} s left")
-            last = now
-        return 0
-
-    with bar:
-        yield show

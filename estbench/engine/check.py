@@ -34,9 +34,9 @@ def checked(plan: Plan) -> tuple[list[dict[str, Any]], float]:
         spent = sum(r["seconds"] for r in records if r["kind"] == "cost" and r["key"] in sampled)
         failures = [r["reason"] for r in records if r["kind"] == "failed"]
         seconds += spent * layout.replicates
-        rows.append({"problem": spec.label, **roads(problem), "s": f"{spent * layout.replicates:.2g}"})
-        if failures:
-            rows[-1]["verdict"] = f"{len(failures)} cells will fail: {failures[0]}"
+        found = roads(problem)
+        verdict = f"{len(failures)} cells will fail: {failures[0]}" if failures else found.pop("verdict")
+        rows.append({"problem": spec.label, "s": f"{spent * layout.replicates:.2g}", "verdict": verdict, **found})
     return rows, seconds
 
 

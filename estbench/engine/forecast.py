@@ -1,4 +1,4 @@
-"""What a run will cost, before it is run: evaluations from the declared facts, and the replicates to be made."""
+"""What a run will cost, before it is run: replicates, and evaluations from the declared facts."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from estbench.estimators.base import evaluations
 from estbench.plan import Plan
 
 
-def forecast(plan: Plan) -> list[dict[str, Any]]:
-    """One row per cell: what it is, its replicates, and the evaluations of f and ∇f it asks for in all, or why not."""
-    rows = []
+def forecast(plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    """For each problem one row per cell: its replicates and evaluations of f and ∇f in all, or why it is skipped."""
+    rows: dict[str, list[dict[str, Any]]] = {}
     for cell in plan.cells:
-        spec, layout = plan.problems[cell.problem], plan.layouts[cell.problem]
+        spec = plan.problems[cell.problem]
         row: dict[str, Any] = {
-            "problem": spec.label,
             "estimator": cell.estimator.label,
             "τ": cell.temperature,
             "N": cell.samples,
-            "method": cell.method,
+            "method": {"monte_carlo": "MC"}.get(cell.method, cell.method),
+            "note": "to run" if cell.reason is None else f"skipped: {cell.reason}",
+            "replicates": None,
+            "f": None,
+            "∇f": None,
         }
-        if cell.reason is None:
-            facts = cell.estimator.build(cell.temperature).facts
+        if cell.reason is None and cell.method == "monte_carlo":
+            facts, R = cell.estimator.build(cell.temperature).facts, plan.layouts[cell.problem].replicates
             D, K = spec.dimensions, spec.categories or 2
-            R = 1 if cell.method == "exact" else layout.replicates
             f, df = (R * evaluations(count, D, K, cell.samples) for count in (facts.f, facts.df))
-            row |= {"replicates": None if cell.method == "exact" else R, "f": f, "∇f": df, "note": ""}
-            if cell.method == "exact":
-                row |= {"f": None, "∇f": None}
-        else:
-            row |= {"replicates": None, "f": None, "∇f": None, "note": f"skipped: {cell.reason}"}
-        rows.append(row)
+            row |= {"replicates": R, "f": f, "∇f": df}
+        rows.setdefault(spec.label, []).append(row)
     return rows

@@ -16,30 +16,35 @@ from estbench.tables.numbers import UNKNOWN
 from estbench.tables.summary import left_out
 from estbench.views import plain, readable
 
-PROSE = 36  # the last column of a listing is not squeezed below this, as long as others can be left out
+PROSE = 36  # a column of prose is not squeezed below this, as long as others can be left out
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A renderable catalogue: one line per row, the keys of the first row as heads, the last column prose that wraps.
+    """A renderable catalogue: one line per row, the keys of the first row as heads; the column `prose` wraps.
 
-    Where the width asks for it columns are left out, the last before the prose first, the first one never.
+    Where the width asks for it columns are left out, the last first, the first one never.
     """
 
     rows: Sequence[Mapping[str, object]]
+    prose: str | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Leave out what does not fit, then draw."""
         heads = list(self.rows[0]) if self.rows else []
         cells = {head: [_words(row[head]) for row in self.rows] for head in heads}
         widths = {head: max(map(cell_len, [head, *cells[head]])) for head in heads}
+        least = {head: min(PROSE, width) if head == self.prose else width for head, width in widths.items()}
         kept = list(heads)
-        prose = min(PROSE, widths[heads[-1]]) if heads else 0
-        while len(kept) > 2 and sum(widths[head] + 2 for head in kept[:-1]) + prose > options.max_width:
-            del kept[-2]
+        while sum(least[head] + 2 for head in kept) - 2 > options.max_width:
+            if len(kept) == 1:
+                break
+            kept.pop()
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for head in kept:
-            table.add_column(Text(head), style="bold" if head == heads[0] else "", no_wrap=head != kept[-1])
+            table.add_column(
+                Text(head), style="bold" if head == heads[0] else "", no_wrap=head != self.prose and len(kept) > 1
+            )
         for i in range(len(self.rows)):
             table.add_row(*(Text(cells[head][i]) for head in kept))
         yield table
