@@ -24,6 +24,7 @@ from estbench.estimators.antithetic.copula import parted
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.base import Estimator, Facts
 from estbench.moments import SCALARS
+from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem, make
 from tests.estimators.antithetic_pieces import (
@@ -149,7 +150,7 @@ def coupled(p: Problem, N: int) -> tuple[Measure, Floats]:
     for q, prob in probabilities(p):
         part = dirichlet(N, [1 - min(q, prob) ** (1 / (N - 1))])
         uniform = (1 - part.points) ** (N - 1)
-        z = uniform < prob if prob < 0.5 else 1 - uniform < prob
+        z = uniform < prob if prob <= 0.5 else 1 - uniform < prob
         parts.append(part)
         samples.append(Measure(z.astype(float), part.weights))
     d, z = stacked(parts, 2), stacked(samples, 2)
@@ -173,7 +174,7 @@ def gaussian_pieces(prob: float) -> tuple[Measure, Floats]:
                 weights.append(weight / 24 * (math.exp(-(low**2) / 2) - math.exp(-(high**2) / 2)))
     rare = np.array(G) < h
     u = ndtr(np.array(G) * math.sqrt(2 / 3))
-    return Measure(u, np.array(weights)), (rare if prob < 0.5 else ~rare).astype(float)
+    return Measure(u, np.array(weights)), (rare if prob <= 0.5 else ~rare).astype(float)
 
 
 def formula(p: Problem, z: Floats, rho: Floats) -> Floats:
@@ -204,19 +205,26 @@ def test_arms_is_its_formula_and_unbiased(logits: Sequence[float], N: int) -> No
     np.testing.assert_allclose(mean(g, u.weights), truth(p), atol=1e-10)
 
 
-@pytest.mark.parametrize("phi", [0.8, -1.3, 0.0, 3.0])
-def test_gaussian_arms_is_its_formula_and_unbiased(phi: float) -> None:
-    """The same for three samples of the Gaussian copula, whose law is integrated along rays of a plane."""
-    p = problem([phi])
-    prob = float(expit(phi))
-    u, z = gaussian_pieces(prob)
-    np.testing.assert_allclose(mean(z, u.weights), prob, atol=1e-11)
-    P11 = float(mean(z[:, 0] * z[:, 1], u.weights))
-    g = run(Arms("gaussian"), p, {MAIN: u.points[:, :, None]}, 3)
-    rho = np.array([prob * (1 - prob) / (prob - P11)])
-    for i in range(0, len(g), 7):
-        np.testing.assert_allclose(g[i], formula(p, z[i, :, None], rho), atol=1e-9)
-    np.testing.assert_allclose(mean(g, u.weights), truth(p), atol=1e-10)
+@pytest.mark.parametrize("logits", [[0.8, -0.5], [-1.3, 0.4], [0.0, -0.2], [3.0, 1.0]])
+def test_gaussian_arms_is_its_formula_and_unbiased(logits: list[float]) -> None:
+    """The same for three samples of the Gaussian copula, whose law is integrated along rays of a plane.
+
+    The first variable goes through all pieces, the second through one piece for each of its outcomes.
+    """
+    p = problem(logits)
+    prob = probabilities(p)[:, 1]
+    (u, z), other = gaussian_pieces(prob[0]), gaussian_pieces(prob[1])
+    few, which = np.unique(other[1], axis=0, return_index=True)
+    totals = [other[0].weights[(other[1] == outcome).all(1)].sum() for outcome in few]
+    noise = stacked([u, Measure(other[0].points[which], np.array(totals))], 2)
+    samples = stacked([Measure(z, u.weights), Measure(few, np.array(totals))], 2).points  # [M, 3, 2]
+    np.testing.assert_allclose(mean(samples, noise.weights), np.tile(prob, (3, 1)), atol=1e-11)
+    P11 = mean(samples[:, 0] * samples[:, 1], noise.weights)
+    rho = prob * (1 - prob) / (prob - P11)
+    g = run(Arms("gaussian"), p, {MAIN: noise.points}, 3)
+    for i in range(0, len(g), 17):
+        np.testing.assert_allclose(g[i], formula(p, samples[i], rho), atol=1e-9)
+    np.testing.assert_allclose(mean(g, noise.weights), truth(p), atol=1e-10)
 
 
 @pytest.mark.parametrize("N", [2, 3, 4, 7, 40])
@@ -267,7 +275,7 @@ def test_arms_reads_the_first_samples() -> None:
         three = copula.joint(whole, 3)
         assert torch.equal(three, copula.joint(Draw(p, 50, 3, noise={MAIN: u[:, :3].contiguous()}), 3))
         assert bool((three != copula.joint(whole, 5)).any())
-    flat = make(Quadratic(target=0.5), torch.tensor([1.0], dtype=torch.float64))
+    flat = make(Product(offset=0.1, slope=0.0), torch.tensor([1.0], dtype=torch.float64))  # 0.1, thrice, is not 0.3
     (g,) = estimates(Arms(), Draw(flat, 300, 3, streams=Streams(0, "flat", range(1))), [3])
     assert not bool(g.any())
 

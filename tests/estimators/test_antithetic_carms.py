@@ -240,6 +240,18 @@ def test_pairs_at_large_logits(logits: list[float]) -> None:
         assert abs(float(Fraction(float(r[a, b])) * P - pi[a] * pi[b])) < 1e-15
 
 
+@pytest.mark.parametrize("N", [2, 5])
+def test_rare_last_classes_at_large_logits(N: int) -> None:
+    """Classes of probability 1e-13 and 1e-26 that end an order are drawn at d_n < 1 − (1 − π)^{1/(N−1)} to 10 digits."""
+    p = problem([[30.0, 0.0, -30.0]])
+    last = np.exp(-30.0) + np.exp(-60.0), np.exp(-60.0)  # π₁ + π₂ and π₂, but for 1e-13 of each
+    lower, upper, _ = _orders(p.distribution, N)
+    assert orders(3)[1] == [0, 1, 2]
+    for c, tail in zip((1, 2), last, strict=True):
+        np.testing.assert_allclose(float(lower[1, 0, c]), -np.expm1(np.log1p(-tail) / (N - 1)), rtol=1e-10)
+    assert float(upper[1, 0, 2]) == 0
+
+
 def test_equal_values_cancel_exactly() -> None:
     """Where all samples are of one class the estimate is exactly 0, and a constant in f moves no draw."""
     logits = [[2.0, -1.0, 0.6]]
@@ -248,6 +260,8 @@ def test_equal_values_cancel_exactly() -> None:
     )
     assert bool((g == 0).all(-1).any())
     torch.testing.assert_close(g, shifted, rtol=0, atol=1e-13)
+    flat = make(Product(offset=0.1, slope=0.0), torch.tensor([[0.3, -1.0, 0.6]], dtype=torch.float64))
+    assert not bool(Carms().joint(Draw(flat, 300, 5, streams=Streams(0, "flat", range(1))), 5).any())
 
 
 # Wrong on purpose: what the sums above must catch.

@@ -21,6 +21,7 @@ from estbench.estimators.antithetic.swaps import f_swapped
 from estbench.estimators.base import Estimator, Facts, RowEstimator, evaluations
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.moments import SCALARS
+from estbench.objectives.product import Product
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem, make
 from tests.estimators.antithetic_pieces import (
@@ -207,6 +208,8 @@ def test_equal_values_cancel_exactly() -> None:
         )
         assert bool((g == 0).all((-1, -2)).any())
         torch.testing.assert_close(g, shifted, rtol=0, atol=1e-13)
+        flat = make(Product(offset=0.1, slope=0.0), torch.tensor([[0.3, -1.0, 0.6]], dtype=torch.float64))
+        assert not bool(estimator.rows(Draw(flat, 50, 1, streams=Streams(0, "flat", range(1)))).any())
 
 
 # Wrong on purpose: what the sums above must catch.

@@ -18,7 +18,7 @@ from estbench.estimators.base import BERNOULLI, Facts
 class Arms:
     """ρ/(N − 1) Σ_n (f(z_n) − f̄) (z_n − p), ρ = pq/(p − P₁₁), P₁₁ = P(z_i = z_j = 1) (Dimitriev & Zhou 2021).
 
-    The N samples come from one copula draw U over the sample axis per variable: z = 1[U < p] where p < ½, else
+    The N samples come from one copula draw U over the sample axis per variable: z = 1[U < p] where p ≤ ½, else
     1[1 − U < p], so that the rarer value is drawn in the tail where the copula is most antithetic.
 
     copula  dirichlet: p − P₁₁ = m − max(0, 2 m^{1/(N−1)} − 1)^{N−1}, m = min(p, q); or gaussian: normals with
