@@ -242,7 +242,7 @@ def test_pairs_at_large_logits(logits: list[float]) -> None:
 
 @pytest.mark.parametrize("N", [2, 5])
 def test_rare_last_classes_at_large_logits(N: int) -> None:
-    """Classes of probability 1e-13 and 1e-26 that end an order are drawn at d_n < 1 − (1 − π)^{1/(N−1)} to 10 digits."""
+    """Classes of probability 1e-13 and 1e-26 that end an order are drawn at d_n < 1 − (1 − π)^{1/(N−1)}, to 1e-10."""
     p = problem([[30.0, 0.0, -30.0]])
     last = np.exp(-30.0) + np.exp(-60.0), np.exp(-60.0)  # π₁ + π₂ and π₂, but for 1e-13 of each
     lower, upper, _ = _orders(p.distribution, N)
