@@ -111,20 +111,23 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any], Sha
     """The rest of a row, and the shards that its verdict needs; None for a cell that is not done."""
     if cell.reason is not None:
         return {"status": "skipped", "reason": cell.reason}, None
-    if cell.method == "exact":
-        found = _exact(plan, cell, items)
-        shards = None
-    else:
-        found, shards = _sampled(plan, cell, items)
+    found, shards = None, None
+    if prepared(plan, cell, items):
+        found, shards = (_exact(plan, cell, items), None) if cell.method == "exact" else _sampled(plan, cell, items)
     if found is None:
         failure = items.get(("failed", cell.key, ""))
         return None if failure is None else ({"status": "failed", "reason": failure["reason"]}, None)
-    cost = items.get(("cost", cell.key, ""))
-    if found["status"] == "ok" and cost is not None:
+    cost = items[("cost", cell.key, "")]
+    if found["status"] == "ok":
         work = found["variance"] * (cost["f"] + cost["df"])
         found |= {"f_evaluations": cost["f"], "grad_evaluations": cost["df"], "work_normalised_variance": work}
         found["seconds_per_estimate"] = np.nan if cost["seconds"] is None else cost["seconds"]
     return found, shards
+
+
+def prepared(plan: Plan, cell: Cell, items: Items) -> bool:
+    """Whether it is known what a cell is measured against and what it costs; in one part of a run it may not be."""
+    return ("cost", cell.key, "") in items and ("problem", plan.problems[cell.problem].id, "") in items
 
 
 def _exact(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
@@ -226,7 +229,8 @@ def precision_reached(plan: Plan, items: Items) -> str | None:
         return None
     reached, worst, cells = 0, 0.0, 0
     for cell in plan.cells:
-        packed = None if cell.method == "exact" or cell.reason else packed_shards(plan, cell, items)
+        sampled = cell.method != "exact" and cell.reason is None and prepared(plan, cell, items)
+        packed = packed_shards(plan, cell, items) if sampled else None
         if packed is not None:
             r = precision(Shards.of(Moments.unpack(grouped(packed), truth(plan, cell, items))), wanted.metric)
             cells += 1

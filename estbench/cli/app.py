@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from estbench import __version__
-from estbench.cli import catalogue, check, compare, export, plot, report, run, status
+from estbench.cli import catalogue, check, compare, export, merge, plot, report, run, status
+from estbench.cli.console import plain
 from estbench.errors import EstbenchError
+
+INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what a user can cause or do is one message and its exit code, and no traceback."""
+        try:
+            return super().invoke(ctx)
+        except EstbenchError as error:
+            typer.echo(f"estbench: {plain(str(error))}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("estbench: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
 
 app = typer.Typer(
     name="estbench",
+    cls=_Commands,
     help="Measure gradient estimators for discrete variables: bias, variance and cosine against exact gradients.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run.run, plot.plot, compare.compare, catalogue.list_, catalogue.show, status.status, report.report):
-    app.command(command.__name__.strip("_"))(command)
-app.command("export")(export.export)
-app.command("check")(check.check)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "plot": plot.plot,
+    "compare": compare.compare,
+    "list": catalogue.list_,
+    "show": catalogue.show,
+    "status": status.status,
+    "report": report.report,
+    "export": export.export,
+    "merge": merge.merge,
+    "check": check.check,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 def _version(wanted: bool) -> None:
@@ -42,18 +72,18 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 internal error, 2 wrong usage, 3 some cells failed, 130 interrupted."""
+    """Run the command line: exit 0 done, 1 internal error, 2 wrong usage, 3 some cells failed, 130 interrupted.
+
+    Plug-ins (`module:Class`) are looked for in the working directory too, after everything that is installed.
+    """
+    sys.path.append(str(Path.cwd()))
     try:
         app()
-    except EstbenchError as error:
-        typer.echo(f"estbench: {error}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except KeyboardInterrupt:
-        typer.echo("estbench: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        typer.echo(f"estbench: {error.filename or 'what was to be printed'}: {error.strerror}", err=True)
+        sys.exit(1)
     except Exception:
         traceback.print_exc()
         typer.echo("estbench: this is a bug in estbench; please report the lines above", err=True)

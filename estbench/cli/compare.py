@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from estbench.cli.console import err, out
+from estbench.cli.console import err, out, write
 from estbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def compare(
         out().print(ranking(frame, reference or chosen, pool[0].shards.level))
         out().print(sentence(frame), markup=False)
     else:
-        sys.stdout.write(render(frame, file_format))
+        write(render(frame, file_format))
     if limit is not None and (frame["ratio_low"] > limit).any():
         worst = frame.nlargest(1, "ratio_low").iloc[0]
         err().print(f"--fail-on {fail_on}: {worst['name']} is at {worst['ratio']:.3g}", markup=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from estbench.cli.console import write
 from estbench.errors import UsageError
 
 
@@ -42,6 +42,6 @@ def export(
         return
     text = frame.to_csv(index=False, lineterminator="\n") if file_format == "csv" else render(frame, "json")
     if output is None:
-        sys.stdout.write(text)
+        write(text)
     else:
         write_atomically(output, text)

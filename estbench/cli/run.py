@@ -128,14 +128,12 @@ def _again(context: typer.Context) -> str:
 
 def _list_cells(plan: Plan) -> None:
     """Every cell with its cost, problem by problem, then how many there are; nothing is run."""
-    from itertools import groupby
-
     from estbench.engine.forecast import forecast
     from estbench.tables import Listing
 
-    for problem, rows in groupby(forecast(plan), key=lambda row: row["problem"]):
+    for problem, rows in forecast(plan).items():
         out().print(plain(problem), markup=False, style="bold", soft_wrap=True)
-        out().print(Listing([{key: value for key, value in row.items() if key != "problem"} for row in rows]))
+        out().print(Listing(rows, prose="note"))
     skipped = sum(cell.reason is not None for cell in plan.cells)
     done = len(plan.cells) - skipped
     err().print(f"{len(plan.cells)} cells: {done} to run, {skipped} skipped. Nothing was run.", markup=False)

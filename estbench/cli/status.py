@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from estbench.cli.console import out
+
+if TYPE_CHECKING:
+    from estbench.summary import Results
 
 
 def status(
@@ -16,15 +20,20 @@ def status(
 ) -> None:
     """Say how far each run has come: cells done, skipped, failed and missing, and whether a precision was reached."""
     from estbench.store import find_runs
-    from estbench.summary import precision_reached, read_results
+    from estbench.summary import read_results
+
+    for folder in find_runs(results):
+        show_status(out(), read_results(folder))
+
+
+def show_status(console: Console, run: Results) -> None:
+    """Print how far a run has come."""
+    from estbench.summary import precision_reached
     from estbench.summary import results as frame_of
     from estbench.tables import status as table
 
-    for folder in find_runs(results):
-        run = read_results(folder)
-        frame = frame_of(run.plan, run.items)
-        planned = Counter(run.plan.problems[cell.problem].label for cell in run.plan.cells)
-        out().print(f"{folder}  seed {run.plan.config.seed}", markup=False, style="bold")
-        out().print(table(frame, planned))
-        if (line := precision_reached(run.plan, run.items)) is not None:
-            out().print(line, markup=False)
+    planned = Counter(run.plan.problems[cell.problem].label for cell in run.plan.cells)
+    console.print(f"{run.folder}  seed {run.plan.config.seed}", markup=False, style="bold")
+    console.print(table(frame_of(run.plan, run.items), planned))
+    if (line := precision_reached(run.plan, run.items)) is not None:
+        console.print(line, markup=False)

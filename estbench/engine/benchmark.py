@@ -22,7 +22,7 @@ from estbench.engine.run import WHOLE, Execute, Failure, Part, Progress, run
 from estbench.errors import ResultsError, UsageError
 from estbench.plan import Plan, expand
 from estbench.store import Store, merge, read, run_folder, write_atomically
-from estbench.summary import layouts, read_results, results
+from estbench.summary import Results, layouts, read_results, results
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,15 @@ def executor(where: Where, device: str, timeout: float | None = None) -> Abstrac
     return nullcontext(serial) if count == 1 and timeout is None else Pool(count)
 
 
-def merged(runs: Sequence[Path], destination: Path) -> pd.DataFrame:
-    """Join runs of one config into a run folder, results.csv included; return its results.
+def merged(runs: Sequence[Path], destination: Path) -> Results:
+    """Join runs of one config into a run folder, results.csv included, and read it.
 
     UsageError if they do not fit, ResultsError if they contradict each other; then nothing is written.
     """
     merge(runs, destination)
     found = read_results(destination)
-    frame = results(found.plan, found.items)
-    _write(destination, frame)
-    return frame
+    _write(destination, results(found.plan, found.items))
+    return found
 
 
 def _write(folder: Path, frame: pd.DataFrame) -> None:

@@ -14,7 +14,7 @@ from estbench.intervals import Shards, shards_needed
 from estbench.moments import Moments
 from estbench.plan import PILOT, Cell, Plan, ProblemSpec
 from estbench.store import Item, Store
-from estbench.summary import packed_shards, truth
+from estbench.summary import packed_shards, prepared, truth
 
 Items = Mapping[Item, Any]
 Execute = Callable[[Iterable[Task]], Iterator[tuple[Task, list[Record]]]]
@@ -213,7 +213,7 @@ def shards_wanted(plan: Plan, cell: Cell, items: Items) -> int:
     precision, layout = plan.config.precision, plan.layouts[cell.problem]
     assert precision is not None
     packed = packed_shards(plan, cell, items)
-    if packed is None or len(packed) < PILOT or ("cost", cell.key, "") not in items:  # failed, or another part's
+    if packed is None or len(packed) < PILOT or not prepared(plan, cell, items):  # failed, or another part's
         return PILOT
     pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)))
     return shards_needed(pilot, precision.relative, layout.stages[-1], precision.metric)

@@ -1,0 +1,70 @@
+"""How a run shows what it does: a bar on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from estbench.cli.console import err, plain
+
+if TYPE_CHECKING:
+    from estbench.engine.run import Failure, Progress
+    from estbench.plan import Plan
+
+LINE_EVERY = 5.0  # seconds
+
+
+@contextmanager
+def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], None]]:
+    """A function that shows an event. `quiet` shows failures only; each estimator's reasons are shown once."""
+    from rich import progress
+
+    from estbench.engine.run import Failure
+
+    console = err()
+    alive = console.is_terminal and not console.is_dumb_terminal
+    started = last = time.monotonic()
+    replicates = 0
+    told: set[tuple[str, str]] = set()
+    bar = progress.Progress(
+        progress.TextColumn(plain(plan.config.name), markup=False),
+        progress.BarColumn(),
+        progress.TextColumn("{task.completed}/{task.total} tasks"),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not alive,
+        transient=True,
+    )
+    row = bar.add_task("", total=None, rate="")
+
+    def show(event: Progress | Failure) -> None:
+        nonlocal last, replicates
+        if isinstance(event, Failure):
+            line = event.cell.estimator.label, event.reason
+            if line not in told:
+                told.add(line)
+                console.print(plain(f"failed: {line[0]}: {line[1]}"), markup=False)
+            return
+        replicates += event.replicates
+        now = time.monotonic()
+        rate = f"{replicates / max(now - started, 1e-9):,.0f} replicates/s" if replicates else ""
+        bar.update(row, completed=event.done, total=event.total, rate=rate)
+        if bar.disable and not quiet and now - last > LINE_EVERY:
+            left = (now - started) / max(event.done, 1) * (event.total - event.done)
+            parts = [f"{event.done}/{event.total} tasks", *filter(None, [rate]), f"about {left:.0f} s left"]
+            console.print(", ".join(parts))
+            last = now
+
+    if not quiet:
+        console.print(
+            f"{plain(plan.config.name)}: {len(plan.cells)} cells of {len(plan.problems)} problems", markup=False
+        )
+    with bar:
+        yield show
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"
