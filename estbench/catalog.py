@@ -171,7 +171,7 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
         module, _, attribute = name.partition(":")
         try:
             return cast(type[Any], getattr(import_module(module), attribute))
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever the module does when it is imported
             raise UsageError(f"{what} plug-in '{name}' cannot be imported: {error}") from error
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""

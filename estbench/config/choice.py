@@ -29,6 +29,7 @@ def _line(label: str) -> str:
 
 
 MAX_LABEL = 200
+_MEMBERS = {"estimator": ["facts"], "objective": ["on", "distributions", "value"]}
 _STRICT = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
@@ -141,6 +142,8 @@ def _find(selector: str, what: str) -> tuple[str, Any, dict[str, Any], dict[str,
     kind = class_of(name)
     if not hasattr(kind, "__pydantic_fields__"):
         raise UsageError(f"{name!r} is not a pydantic dataclass, as every {what} must be")
+    if missing := [member for member in _MEMBERS[what] if not hasattr(kind, member)]:
+        raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`")
     return name, kind, implied, bracketed
 
 
@@ -170,10 +173,12 @@ def _at(paths: dict[str, Path], path: Path, text: str) -> tuple[Path, str]:
 
 
 def _build(kind: type[Any], options: dict[str, Any]) -> None:
-    """Builds the object once, for the checks of its own that look at several options."""
+    """Builds the object once, for the checks of its own that look at several options, and asks for its facts."""
     try:
-        kind(**options)
+        getattr(kind(**options), "facts", None)
     except ValidationError as error:
         raise faults(*explain(error, options, {})) from None
     except UsageError as error:
         raise faults(((), str(error))) from None
+    except Exception as error:  # a plug-in may raise anything
+        raise faults(((), f"cannot be built: {type(error).__name__}: {error}")) from None

@@ -185,4 +185,8 @@ def _misfit(choice: ObjectiveChoice, distribution: str, D: int, K: int | None) -
         value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)
+    except Exception as error:  # a plug-in may raise anything
+        return f"{choice.name} cannot be evaluated at a sample: {type(error).__name__}: {error}"
+    if not isinstance(value, torch.Tensor) or value.shape != (1,):
+        return f"{choice.name} must return one number for each sample, a tensor [...] of samples [..., {D}]"
     return None if bool(value.isfinite().all()) else f"{choice.name} is {value.item():g} at a sample"
