@@ -142,7 +142,7 @@ def _find(selector: str, what: str) -> tuple[str, Any, dict[str, Any], dict[str,
     kind = class_of(name)
     if not hasattr(kind, "__pydantic_fields__"):
         raise UsageError(f"{name!r} is not a pydantic dataclass, as every {what} must be")
-    if missing := [member for member in _MEMBERS[what] if not hasattr(kind, member)]:
+    if ":" in name and (missing := [member for member in _MEMBERS[what] if not hasattr(kind, member)]):
         raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`")
     return name, kind, implied, bracketed
 
