@@ -102,7 +102,7 @@ BY_HAND: list[tuple[RowEstimator, str, Callable[[Floats, Floats, Floats], Floats
 ]
 
 
-@pytest.mark.parametrize(("estimator", "stream", "formula"), BY_HAND, ids=lambda a: repr(a) if callable(a) else str(a))
+@pytest.mark.parametrize(("estimator", "stream", "formula"), BY_HAND, ids=lambda a: getattr(a, "__name__", str(a)))
 def test_every_draw_gives_what_the_paper_writes(
     estimator: RowEstimator, stream: str, formula: Callable[[Floats, Floats, Floats], Floats]
 ) -> None:
