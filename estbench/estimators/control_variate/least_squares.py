@@ -22,19 +22,23 @@ SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 def least_squares(estimate: Callable[[Sequence[float]], Tensor], n: int) -> tuple[float, ...]:
-    """The n coefficients c that minimise Σ ‖ĝ − E ĝ‖² for estimates [R, P] ĝ(c) = g₀ + Σ_j c_j g_j, E g_j = 0.
+    """The n coefficients c that make the variance, summed over the parameters, of estimates [R, P] least.
 
-    c = −⟨g_i, g_j⟩⁻¹ ⟨g_j, g₀ − ḡ₀⟩, totals over replicates and parameters. The g_j are read off ĝ, which is asked at 0
-    and at each unit vector. Combinations that are nothing but rounding are left at 0.
+    They are linear in c, ĝ = g₀ + Σ_j c_j g_j, so c = −⟨g_i, g_j⟩⁻¹ ⟨g_j, g₀⟩ with totals over replicates and
+    parameters of what is centred, also g_j with E g_j = 0: where control variates are perfect, the fit is too. The g_j
+    are read off ĝ, asked at 0 and at each unit vector. Combinations of them that are nothing but rounding are left at 0.
     """
     g0 = estimate([0.0] * n).double()
-    g = torch.stack([(estimate(unit).double() - g0).flatten() for unit in torch.eye(n).tolist()])  # [n, R P]
+    g = torch.stack([_centred(estimate(unit).double() - g0) for unit in torch.eye(n).tolist()])  # [n, R P]
     size = g.norm(dim=1).clamp(min=torch.finfo(g.dtype).tiny)
     g = g / size.unsqueeze(1)
-    c: list[float] = (
-        torch.linalg.pinv(g @ g.T, rtol=1e-10, hermitian=True) @ (g @ (g0.mean(0) - g0).flatten()) / size
-    ).tolist()
+    inverse = torch.linalg.pinv(g @ g.T, rtol=1e-10, hermitian=True)
+    c: list[float] = (-inverse @ (g @ _centred(g0)) / size).tolist()
     return tuple(c)
+
+
+def _centred(estimates: Tensor) -> Tensor:
+    return (estimates - estimates.mean(0)).flatten()
 
 
 def least_squares_by_size(estimate: Callable[[Draw, int, Sequence[float]], Tensor], draw: Draw, n: int) -> Fits:
