@@ -26,7 +26,7 @@ def least_squares(estimate: Callable[[Sequence[float]], Tensor], n: int) -> tupl
 
     They are linear in c, ĝ = g₀ + Σ_j c_j g_j, so c = −⟨g_i, g_j⟩⁻¹ ⟨g_j, g₀⟩ with totals over replicates and
     parameters of what is centred, also g_j with E g_j = 0: where control variates are perfect, the fit is too. The g_j
-    are read off ĝ, asked at 0 and at each unit vector. Combinations of them that are nothing but rounding are left at 0.
+    are read off ĝ, asked at 0 and at each unit vector. Combinations of nothing but rounding are left at 0.
     """
     g0 = estimate([0.0] * n).double()
     g = torch.stack([_centred(estimate(unit).double() - g0) for unit in torch.eye(n).tolist()])  # [n, R P]
