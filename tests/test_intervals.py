@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -54,7 +55,8 @@ def skewed(P: int, S: int = 20, n: int = 30, noise: float = 1.0) -> tuple[Floats
     """Raw skewed, correlated estimates with a bias, and the true gradient."""
     rng = RNG()
     g = rng.normal(size=P)
-    mixing = np.linalg.qr(rng.normal(size=(P, P)))[0] * np.linspace(0.5, 1.5, P)
+    left, right = (np.linalg.qr(rng.normal(size=(P, P)))[0] for _ in range(2))
+    mixing = left * np.linspace(0.5, 1.5, P) @ right
     return g + 0.1 + noise * (rng.exponential(size=(S, n, P)) - 1) @ mixing, g
 
 
@@ -142,7 +144,7 @@ def test_bias_of_one_parameter() -> None:
     covered = set()
     for offset in (0.0, 1.0, -1.0):
         raw, g = skewed(1)
-        raw += offset
+        raw += g + offset - raw.mean()
         x = (raw - g).ravel()
         low, high = hall_ends(x)
         covered.add(low <= 0 <= high)
@@ -152,7 +154,7 @@ def test_bias_of_one_parameter() -> None:
         h = hall(x.mean() / (x.std(ddof=1) / sqrt(len(x))), float(stats.skew(x)) / sqrt(len(x)))
         assert bias_p_value(s) == pytest.approx(2 * stats.norm.sf(abs(h)), rel=1e-6)
         assert bias_bound(s) == pytest.approx(max(e**2 for e in hall_ends(x, 0.9)), rel=1e-7)
-    assert covered >= {False}  # the branch away from zero was seen
+    assert covered == {True, False}
 
 
 @pytest.mark.parametrize("P", [2, 5, 40])
@@ -174,11 +176,23 @@ def test_bias_of_many_parameters(P: int, size: float, level: float) -> None:
     low = 0.0 if p0 >= 2 * tail else form_root(T, 1 - tail * (1 + p0 / (2 * tail)), *form)
     s = Shards.of(sums(raw, g), level)
     close(bias_squared(s), T - trV, low, form_root(max(T, trV), tail, *form))
+    assert (bias_squared(s).low == 0) is (low == 0)
     norms = [sqrt(max(0, x)) for x in bias_squared(s)]
     close(bias_norm(bias_squared(s)), *norms)
     close(relative_bias(bias_squared(s), s.true_norm), *(x / float(np.linalg.norm(g)) for x in norms))
     one_sided = (trV, trVV, along * (stats.t.ppf(0.95, S - 1) / stats.norm.ppf(0.95)) ** 2)
     assert bias_bound(s) == pytest.approx(form_root(max(T, trV), 0.05, *one_sided), rel=1e-7)
+
+
+@pytest.mark.parametrize("nu", [1.0, 3.0, 1e6])
+@pytest.mark.parametrize("far", [0.5, 5.0, 400.0])
+def test_bounds_where_the_law_is_known(nu: float, far: float) -> None:
+    """If V has one eigenvalue, 2, in ν dimensions, T/2 is noncentral χ²: its 2.5 and 97.5 % bounds are found."""
+    T = 2 * (nu + far * sqrt(2 * nu))
+    form = QuadraticForm(T, trV=2 * nu, trVV=4 * nu, rho=2.0)
+    assert stats.ncx2.cdf(max(T / 2, nu), nu, form.upper(0.025) / 2) == pytest.approx(0.025, abs=2e-4)
+    if far > 2.5:
+        assert stats.ncx2.cdf(T / 2, nu, form.lower(0.025) / 2) == pytest.approx(0.975, abs=2e-4)
 
 
 def test_bounds_far_from_zero() -> None:
@@ -220,6 +234,13 @@ def test_cosine(P: int, level: float) -> None:
     assert precision(Shards.of(sums(raw, g)), "cosine") == pytest.approx(c.std(ddof=1) / sqrt(len(c)) / abs(c.mean()))
 
 
+def test_cosine_is_clipped() -> None:
+    """Hall's interval of two +1 and one −1, or of the opposite, reaches beyond ±1 and is cut there."""
+    for sign in (1, -1):
+        raw = sign * np.array([1.0, 1.0, -1.0]).reshape(3, 1, 1)
+        np.testing.assert_allclose(cosine(Shards.of(sums(raw, np.ones(1)))), [sign / 3, -1, 1])
+
+
 @pytest.mark.parametrize("P", [2, 5, 40])
 @pytest.mark.parametrize("away", [0.0, 0.5])
 @pytest.mark.parametrize("sign", [1, -1])
@@ -229,7 +250,7 @@ def test_cosine_of_mean(P: int, away: float, sign: int) -> None:
     across = RNG().normal(size=P)
     across -= across @ g / (g @ g) * g
     across /= np.linalg.norm(across)
-    raw = raw + (5 * sign - 1) * g + away * across
+    raw = raw - 0.1 - g + sign * g / np.linalg.norm(g) + away * across
     S, n, _ = raw.shape
     u, flat = g / np.linalg.norm(g), raw.reshape(-1, P)
     Q = np.eye(P) - np.outer(u, u)
@@ -338,6 +359,11 @@ def test_flag_few_events_counts_effective_events() -> None:
         assert ("few_events" in flags(Shards.of(sums(raw, np.zeros(1))))) is few
 
 
+def test_flag_few_events_forgives_what_does_not_vary() -> None:
+    """‖ĝ − m‖² of ±1 in equal shares does not vary: even 6 estimates are enough events."""
+    assert flags(Shards.of(sums(np.tile([[1.0], [-1.0]], (3, 1, 1)), np.ones(1)))) == ()
+
+
 def test_flag_few_events_sees_one_dominant_estimate() -> None:
     """One estimate that holds more than a fifth of Σ‖ĝ − m‖⁴ is flagged, below it is not, at n_eff > 10 both."""
     for size, few in ((8.5, True), (5.5, False)):
@@ -371,7 +397,8 @@ def test_flag_skewed_mean() -> None:
 
 def test_exact_metrics_are_the_truth() -> None:
     """Exact moments (states weighted by probability) give the written-out value of each metric, with no interval."""
-    for cell in (reinforce(0.2, 3), straight_through(0.2, 3), straight_through(0.1, 1), categorical(5, 0)):
+    turned = replace(reinforce(0.2, 3), g=np.array([0.1, -0.2, 0.3]))
+    for cell in (reinforce(0.2, 3), straight_through(0.2, 3), straight_through(0.1, 1), categorical(5, 0), turned):
         found, truth = exact_metrics(cell.of_counts(cell.prob[None])), cell.truth
         for name, value in truth.items():
             assert found[name] == pytest.approx(value, rel=1e-10, abs=1e-12), name
@@ -380,7 +407,7 @@ def test_exact_metrics_are_the_truth() -> None:
         g, mean = cell.g, cell.prob @ cell.values
         norm = np.linalg.norm(mean)
         length = np.linalg.norm(g) / norm
-        assert found["scaled_bias_squared"] == pytest.approx(((length * mean - g) ** 2).sum(), abs=1e-15)
+        assert found["scaled_bias_squared"] == pytest.approx(((length * mean - g) ** 2).sum(), rel=1e-10, abs=1e-15)
         assert found["scaled_variance"] == pytest.approx(length**2 * truth["variance"])
         assert found["snr"] == pytest.approx(norm / sqrt(truth["variance"]))
         assert found["relative_bias"] == pytest.approx(sqrt(truth["bias_squared"]) / np.linalg.norm(g), abs=1e-10)
@@ -399,6 +426,7 @@ def test_exact_verdict() -> None:
     for cell, expected in (
         (reinforce(0.2, 3), "unbiased"),
         (reinforce(1e-9, 2), "unbiased"),
+        (reinforce(0.3, 3, baseline=1e8), "unbiased"),  # the mean is rounded at 1e-8, far more than 1e-9‖g‖
         (straight_through(0.2, 3), "biased"),
     ):
         assert exact_verdict(cell.of_counts(cell.prob[None])) == expected

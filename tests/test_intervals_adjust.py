@@ -21,6 +21,8 @@ def test_worked_example() -> None:
     np.testing.assert_allclose(bh(p), [0.04, 0.04, 0.04, 0.04])
     np.testing.assert_allclose(bh([0.01, 0.04, 0.3]), [0.03, 0.06, 0.3])
     np.testing.assert_allclose(none(p), p)
+    np.testing.assert_allclose(holm([0.4, 0.8]), [0.8, 0.8])
+    np.testing.assert_allclose(holm([0.6, 0.8]), [1, 1])
 
 
 @given(p_values)

@@ -23,6 +23,7 @@ from estbench.intervals import (
     variance,
     verdict,
 )
+from estbench.intervals.cosine import cosine_moments
 from tests.test_intervals import skewed, sums
 
 Floats = NDArray[np.float64]
@@ -100,13 +101,33 @@ def test_all_cosines_alike(sign: int) -> None:
     np.testing.assert_allclose(cosine(Shards.of(sums(raw, np.ones(1)))), [sign, *wanted], rtol=1e-6)
     s = Shards.of(sums(raw * np.array([1.0, 1.0]), np.array([1.0, 0.0])))
     np.testing.assert_allclose(cosine(s), sign * np.sqrt(0.5))
+    raw = raw * np.array([1.0, 1.0]) + 1e-8 * np.random.default_rng().normal(size=(16, 40, 1)) * np.array([1.0, -1.0])
+    _, low, high = cosine(Shards.of(sums(raw, np.array([1.0, 0.0]))))
+    assert low == high
 
 
 def test_estimates_along_the_gradient() -> None:
-    """Noise along g only: the mean has cosine 1, nothing is across, and nothing divides by zero."""
-    g = np.array([1.0, 2.0, -1.0])
-    raw = g * (1 + 0.1 * np.random.default_rng().normal(size=(16, 40, 1)))
-    np.testing.assert_allclose(cosine_of_mean(Shards.of(sums(raw, g))), 1, rtol=1e-12)
+    """Noise along g only: all cosines are 1 up to rounding, nothing is across, and nothing divides by zero."""
+    for _ in range(20):
+        g = np.random.default_rng().normal(size=3)
+        s = Shards.of(sums(g * (1 + 0.1 * np.random.default_rng().normal(size=(16, 40, 1))), g))
+        np.testing.assert_allclose(cosine_of_mean(s), 1, rtol=1e-12)
+        np.testing.assert_allclose(cosine(s), [1, 1 - 7.683 / (640 + 3.8415), 1], rtol=1e-6)
+
+
+def test_skewness_that_is_lost_in_rounding() -> None:
+    """Normal noise of 1e-5 of the mean, or cosines that vary by as little, have no skewness, so raise no flag."""
+    noise = np.random.default_rng().normal(size=(16, 40, 2))
+    for factor in (4e-6, 2e-5):
+        s = Shards.of(sums(1 + factor * noise, np.array([2.0, 0.0])))
+        assert s.v > 0
+        assert np.abs(s.skew).max() < 0.5  # √(6/640) = .1 is its standard error
+        assert flags(s) == ()
+    for factor in (2e-6, 4e-6, 2e-5):  # the cosine with (−1, 1) varies as much, about a mean of −1/√2
+        s = Shards.of(sums(np.array([1.0, 0.0]) + factor * noise, np.array([-1.0, 1.0])))
+        _, varies, skew = cosine_moments(s)
+        assert varies > 0
+        assert abs(skew) < 0.5
 
 
 @pytest.mark.parametrize("factor", [1e-8, 1e-5])
@@ -122,6 +143,8 @@ def test_variance_that_is_rounding(factor: float) -> None:
     s = Shards.of(sums(raw, np.array([1.0, 2.0])))
     assert s.var[1] == 0 if factor < 1e-6 else s.var[1] > 0
     assert s.var[0] > 0.5
+    s = Shards.of(sums(np.array([1.0, 0.0]) + factor * noise * np.array([0.0, 1.0]), np.array([1.0, 0.0])))
+    assert s.v == 0 if factor < 1e-6 else s.v > 0  # small beside the whole mean, not beside its own
 
 
 def test_rounding_in_a_coordinate_that_should_be_zero() -> None:

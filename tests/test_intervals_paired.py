@@ -113,6 +113,7 @@ def test_zero_variance() -> None:
         assert isnan(ratio(a, b, metric).p)
         assert compare(ratio(b, a, metric), float("nan")) == "inconclusive"
         assert compare(ratio(b, b, metric), float("nan")) == "identical"
+        assert ratio(Shards.of(sums(0 * x + g * (1 + 1e-15), g)), a, metric).ratio == 0  # but for rounding
     assert "constant" in ratio(a, b).flags
 
 
