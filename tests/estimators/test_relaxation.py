@@ -222,13 +222,13 @@ def test_cold_limits(where: str) -> None:
     of = problem(EVERY[where])
     zgr, zgr_variance, _ = moments(Zgr(), of)
     off, off_variance = [], []
-    for tau in (0.1, 0.05, 0.025):
-        mean, _, _ = moments(GumbelSt(temperature=tau), of)
-        _, variance, _ = moments(GumbelRao(temperature=tau, inner=10**6), of)
+    for tau in (0.1, 0.05):
+        mean, one, _ = moments(GumbelRao(temperature=tau, inner=1), of)
+        _, two, _ = moments(GumbelRao(temperature=tau, inner=2), of)
         off.append(np.abs(mean - zgr).max())
-        off_variance.append(np.abs(variance - zgr_variance).max())
-    for errors in (off, off_variance):
-        assert all(later < 2 / 3 * former for former, later in pairwise(errors)), errors
+        off_variance.append(np.abs(2 * two - one - zgr_variance).max())  # V(∞), as V(M) = V(∞) + what is within/M
+    for former, later in (off, off_variance):
+        assert later < 2 / 3 * former
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.8, -1.3])

@@ -24,7 +24,7 @@ class Lax:
     critic is fitted and frozen as that of `relax` is.
 
     hidden  rows of W; 10 in the paper's toy problem
-    steps   of Adam, at rate .01, on 256 of the n_fit draws each
+    steps   of Adam, at rate .01, on 256 draws each, of the first half of n_fit
     """
 
     hidden: Annotated[int, Field(ge=1, le=256)] = 10

@@ -24,7 +24,7 @@ GRID = (0.1, 0.25, 0.5, 1.0, 2.0)
 class Rebar:
     """[f(z) − η f(ỹ)] s(z) + η J(y) ∇f(y)/τ − η T[J(ỹ) ∇f(ỹ)/τ], y, ỹ = σ or softmax of x/τ, x̃/τ.
 
-    x̃ is x redrawn given z, and T multiplies by dx̃/dlogits (Tucker et al. 2017, equations 6 to 8 and appendix).
+    x̃ is x redrawn given z, and T multiplies by dx̃/dlogits (Tucker et al. 2017, section 3).
 
     temperature       τ; ½ in the paper's code
     eta               η: a number, or fitted: of least variance on n_fit draws; unfitted 1, the paper's starting value

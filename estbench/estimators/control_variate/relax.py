@@ -22,15 +22,15 @@ STREAMS = (MAIN, "redraw/0")
 class Relax:
     """[f(z) − c(x̃)] s(z) + ∇c(x) − T ∇c(x̃), c(x) = η f(y) + aᵀ tanh(W x + b), y = σ or softmax of x/τ.
 
-    x̃ is x redrawn given z, ∇c is taken in the logits through x, and T through x̃ (Grathwohl et al. 2018, section 3.3
-    and, for c, section 5). W, b, a and η are fitted by Adam on mean ‖ĝ‖², a and η once more by least squares, then
-    frozen: the paper moves them along with the logits. W and b start normal with variance 1/fan-in, from uniforms of
-    the fit's own draw, so that every run with one seed has the same critic; a starts at 0.
+    x̃ is x redrawn given z, ∇c is taken in the logits through x, and T through x̃ (Grathwohl et al. 2018, section 3.3).
+    W, b, a and η are fitted by Adam on mean ‖ĝ‖², a and η once more by least squares on draws that Adam has not seen,
+    and then frozen: the paper moves them along with the logits. W and b start normal with variance 1/fan-in, from
+    uniforms of the fit's own draw, so that one seed is one critic; a starts at 0.
 
     temperature  τ
     eta          a number, or fitted; unfitted 1. At 0 the term is left out, and f is needed at the samples alone
     hidden       rows of W; 10 in the paper's toy problem
-    steps        of Adam, at rate .01, on 256 of the n_fit draws each
+    steps        of Adam, at rate .01, on 256 draws each, of the first half of n_fit
     """
 
     temperature: Annotated[float, Field(gt=0)] = 0.5
