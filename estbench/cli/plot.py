@@ -27,13 +27,14 @@ def plot(
     """Draw the figures of a run: metrics against temperature and N, cosines, and an overview of each problem."""
     from estbench.frames import read_frame
     from estbench.plots import draw
-    from estbench.store import find_runs
+    from estbench.store import find_runs, read_manifest
 
     runs = find_runs(results)
     drawn: list[Path] = []
     for run in runs:
         folder = run / "figures" if output is None else output / run.name if len(runs) > 1 else output
-        drawn += draw(read_frame(run), folder, kinds or None, file_format)
+        level = read_manifest(run)["config"]["level"]
+        drawn += draw(read_frame(run), folder, kinds or None, file_format, level)
     if not drawn:
         raise ResultsError(f"{results}: there is nothing to draw: no cell is finished (estbench status says more)")
     for path in drawn:

@@ -6,6 +6,7 @@ Write one with `Store`, read one with `read`, find them with `find_runs`, join t
 from estbench.store.files import write_atomically
 from estbench.store.folder import Run, Store, find_runs, read, run_folder
 from estbench.store.growth import compatible, config_hash
+from estbench.store.manifest import read_manifest
 from estbench.store.merge import merge
 from estbench.store.records import Item, decode, encode
 
@@ -20,6 +21,7 @@ __all__ = [
     "find_runs",
     "merge",
     "read",
+    "read_manifest",
     "run_folder",
     "write_atomically",
 ]

@@ -330,10 +330,12 @@ def test_fitting_is_repeatable_and_keeps_the_mean(name: str, options: dict[str, 
     for problem in problems(estimator):
         N, true = estimator.facts.min_samples, truth(problem, estimator)
         assert true is not None
-        fitted, again = (estimator.fit(problem, draw(problem, estimator.n_fit, N, seed=1)) for _ in range(2))
-        assert fitted == again
-        assert hash(fitted) == hash(again)
+        fitted = estimator.fit(problem, draw(problem, estimator.n_fit, N, seed=1))
         json.dumps(vars(fitted))
+        if not options:  # twice is enough once: some fits take a while
+            again = estimator.fit(problem, draw(problem, estimator.n_fit, N, seed=1))
+            assert fitted == again
+            assert hash(fitted) == hash(again)
         if estimator.facts.unbiased:
             g = problem.project(gradients(fitted, draw(problem, 20_000, N)))
             se = g.std(0) / 20_000**0.5
