@@ -20,7 +20,7 @@ from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.run import WHOLE, Execute, Failure, Part, Progress, run
 from estbench.errors import ResultsError, UsageError
-from estbench.plan import Plan, expand
+from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, expand
 from estbench.store import Store, merge, read, run_folder, write_atomically
 from estbench.summary import Results, layouts, read_results, results
 
@@ -57,7 +57,7 @@ class Benchmark:
         recorded = {}
         if not fresh and (folder / "manifest.json").exists():
             recorded = layouts(read(folder).manifest)
-        return cls(expand(checked, recorded), folder, device, fresh)
+        return cls(expand(checked, recorded, BLOCK if device == "cpu" else DEVICE_BLOCK), folder, device, fresh)
 
     def run(
         self, where: Where = HERE, *, timeout: float | None = None, stop: bool = False, part: Part = WHOLE

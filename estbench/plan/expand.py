@@ -19,7 +19,7 @@ from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.selector import format_value
 from estbench.estimators.base import Estimator, Facts
-from estbench.plan.layout import Layout, layout_of
+from estbench.plan.layout import BLOCK, Layout, layout_of
 
 LONG_NAME = 80
 """Characters of an objective with its options in a label; a longer one, as with a whole matrix, is cut."""
@@ -90,13 +90,17 @@ class Plan:
     layouts: tuple[Layout, ...]
 
 
-def expand(config: Config, recorded: Mapping[str, Layout] | None = None) -> Plan:
-    """The plan of a config; `recorded` holds the layouts, by problem id, of a run that is to be extended."""
+def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: int = BLOCK) -> Plan:
+    """The plan of a config; `recorded` holds the layouts, by problem id, of a run that is to be extended.
+
+    `block` is the number of random numbers that is computed at once.
+    """
     problems = _labelled([_problem(problem) for problem in config.problems])
     variants = list(_variants(config))
     cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, variants))
     N = max(config.samples)
-    layouts = tuple(layout_of(config, N * problem.numbers, (recorded or {}).get(problem.id)) for problem in problems)
+    known = recorded or {}
+    layouts = tuple(layout_of(config, N * problem.numbers, known.get(problem.id), block) for problem in problems)
     return Plan(config, problems, cells, layouts)
 
 

@@ -16,6 +16,9 @@ from estbench.config import Config
 BLOCK = 2**16
 """Random numbers in a block: what is computed at once, sized to stay in the cache of one core."""
 
+DEVICE_BLOCK = 2**24
+"""The same on an accelerator, which wants large batches."""
+
 MIN_SHARDS = 16
 """Fewer give no interval worth having."""
 
@@ -32,8 +35,8 @@ class Layout:
 
     Every cell gets `shards` shards of `shard_size` replicates (with a precision: those of the pilot). `stages` are the
     numbers of shards, each including those before, that the run had, or may have, at its ends: a job never reaches
-    over the end of a stage, so that a run that grows has the jobs it had, and more. A job takes `shards_per_job` shards;
-    it computes `block_rows` replicates of a shard at once, or, where these are all of the shard, all shards of the job.
+    over the end of a stage, so that a run that grows has the jobs it had, and more. A job takes `shards_per_job`; it
+    computes `block_rows` replicates of a shard at once, or, where these are all of the shard, all shards of the job.
     """
 
     shard_size: int
@@ -64,7 +67,7 @@ class Layout:
                 yield first, min(self.shards_per_job, end - first)
 
 
-def layout_of(config: Config, numbers: int, recorded: Layout | None) -> Layout:
+def layout_of(config: Config, numbers: int, recorded: Layout | None, block: int = BLOCK) -> Layout:
     """The layout of a problem, one estimate of which takes `numbers` = N D K random numbers."""
     if config.precision is None:
         assert config.replicates is not None
@@ -78,7 +81,7 @@ def layout_of(config: Config, numbers: int, recorded: Layout | None) -> Layout:
     if recorded:
         more = tuple(end for end in stages if end > recorded.stages[-1])
         return replace(recorded, shards=shards, stages=recorded.stages + more)
-    rows = max(1, BLOCK // numbers)
+    rows = max(1, block // numbers)
     if size <= rows:
         return Layout(size, shards, stages, shards_per_job=rows // size, block_rows=size)
     blocks = -(-size // rows)
