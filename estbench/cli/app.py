@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from typer.core import TyperGroup
 
 from estbench import __version__
 from estbench.cli import catalogue, check, compare, export, merge, plot, report, run, status
-from estbench.cli.console import plain
+from estbench.cli.console import plain, silence
 from estbench.errors import EstbenchError
 
 INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(TyperGroup):
@@ -81,10 +83,11 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except OSError as error:
-        typer.echo(f"estbench: {error.filename or 'what was to be printed'}: {error.strerror}", err=True)
-        sys.exit(1)
-    except Exception:
-        traceback.print_exc()
-        typer.echo("estbench: this is a bug in estbench; please report the lines above", err=True)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            silence(sys.stdout)
+            typer.echo(f"estbench: what was to be printed cannot be written: {error.strerror}", err=True)
+        else:
+            traceback.print_exc()
+            typer.echo("estbench: this is a bug in estbench; please report the lines above", err=True)
         sys.exit(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -17,7 +18,7 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Go on in silence."""
         self.quiet = True
-        _silence(self.file if isinstance(self.file, TextIO) else sys.stdout)
+        silence(self.file if isinstance(self.file, TextIO) else sys.stdout)
 
 
 def out() -> Console:
@@ -36,7 +37,7 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence(sys.stdout)
+        silence(sys.stdout)
 
 
 def plain(text: str) -> str:
@@ -44,7 +45,9 @@ def plain(text: str) -> str:
     return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
+    """Let what is still to be printed go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
+    with suppress(OSError):  # it is no file, in a test say
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -59,9 +59,7 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
             last = now
 
     if not quiet:
-        console.print(
-            f"{plain(plan.config.name)}: {len(plan.cells)} cells of {len(plan.problems)} problems", markup=False
-        )
+        console.print(f"{plain(plan.config.name)}: {_count(plan.cells, 'cell')}, {_count(plan.problems, 'problem')}")
     with bar:
         yield show
 

@@ -20,6 +20,7 @@ def export(
     import pandas as pd
 
     from estbench.store import find_runs, write_atomically
+    from estbench.store.files import explained
     from estbench.summary import read_results, vectors
     from estbench.summary import results as frame_of
     from estbench.tables import render
@@ -36,7 +37,8 @@ def export(
         if output is None:
             raise UsageError("--format parquet writes bytes; name a file with -o")
         try:
-            frame.to_parquet(output, index=False)
+            with explained(output, "write this file"):
+                frame.to_parquet(output, index=False)
         except ImportError as error:
             raise UsageError("--format parquet needs pyarrow: pip install 'estbench[parquet]'") from error
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from estbench.cli.console import err, out, plain
-from estbench.errors import UsageError
+from estbench.errors import EstbenchError, UsageError
 
 if TYPE_CHECKING:
     from estbench.engine.run import Part
@@ -66,24 +66,30 @@ def run(
     from estbench.cli.display import display
     from estbench.engine.benchmark import Benchmark
     from estbench.engine.executors import Where
-    from estbench.engine.run import Progress
+    from estbench.engine.run import Failure, Progress
 
     share = _part(part)
     benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
     if dry_run:
         _list_cells(benchmark.plan)
         return
-    worked = False
+    worked = failing = False
     try:
         with display(benchmark.plan, quiet) as show:
             where = Where(executor, workers, scheduler)
             for event in benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop", part=share):
-                worked = worked or not isinstance(event, Progress) or event.total > 0
+                failing = failing or isinstance(event, Failure)
+                worked = worked or (isinstance(event, Progress) and event.total > 0)
                 show(event)
     except KeyboardInterrupt:
         again = plain(_again(context))
         err().print(f"Interrupted. All finished work is in {benchmark.folder}; to go on: {again}", markup=False)
         raise typer.Exit(130) from None
+    except EstbenchError:
+        if not failing or on_error == "continue":
+            raise
+        err().print(f"Stopped at the first failure. All finished work is in {benchmark.folder}.", markup=False)
+        raise typer.Exit(3) from None
     frame = benchmark.results()
     failed = int((frame["status"] == "failed").sum())
     if not quiet:

@@ -178,9 +178,10 @@ KEYS = {
 def _misfit(choice: ObjectiveChoice, distribution: str, D: int, K: int | None) -> str | None:
     """Why an objective cannot take samples of this kind and size, found by asking it for one value."""
     kind: Any = catalog.objective_class(choice.name)
-    if distribution not in kind.distributions:
-        return f"{choice.name} serves {listed(sorted(kind.distributions))} variables, not {distribution!r}"
-    problem = make(kind(**dict(choice.options)), torch.zeros(D if K is None else (D, K), dtype=torch.float64))
+    objective = kind(**dict(choice.options))
+    if distribution not in objective.distributions:
+        return f"{choice.name} serves {listed(sorted(objective.distributions))} variables, not {distribution!r}"
+    problem = make(objective, torch.zeros(D if K is None else (D, K), dtype=torch.float64))
     try:
         value = problem.f(problem.distribution.mode[None])
     except UsageError as error:

@@ -45,7 +45,7 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
             reasons.append(f"{key}: removed or changed: {', '.join(map(shown, lost))}")
     was, now = (max(config["samples"], default=None) for config in (a, b))
     reasons.append(_change("largest of samples", was, now, "the largest N decides the draws"))
-    was, now = a["replicates"], b["replicates"]
+    was, now = a.get("replicates"), b.get("replicates")
     if was is None or now is None:  # a precision decides
         reasons.append(_change("replicates", was, now))
     elif now < was:
@@ -67,7 +67,8 @@ def union(a: Json, b: Json) -> Json:
 
 
 def _union(a: Json, b: Json) -> Json:
-    both = a | {"replicates": max(filter(None, (a["replicates"], b["replicates"])), default=None)}
+    replicates = list(filter(None, (a.get("replicates"), b.get("replicates"))))
+    both = a | ({"replicates": max(replicates)} if replicates else {})
     for key in _LISTS - {"estimators"}:
         both[key] = [*a[key], *_lost(b[key], a[key])]
     estimators = _estimators(a)

@@ -1,0 +1,725 @@
+"""The command line: what each command does, what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from pydantic.dataclasses import dataclass
+from typer.main import get_command
+
+from estbench.cli import display
+from estbench.cli.app import app, main
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
+from estbench.store import read
+from estbench.summary import COLUMNS
+from tests.forked import PATIENCE, Forks, Said, environment, forking, until
+
+CONFIG: dict[str, Any] = {
+    "name": "tiny",
+    "seed": 3,
+    "replicates": 512,
+    "samples": [1, 2],
+    "temperatures": [0.5],
+    "problems": [
+        {"objective": {"name": "quadratic", "target": 0.3}, "distribution": "bernoulli", "logits": [0.6]},
+        {"objective": "sine", "distribution": "categorical", "logits": [[0.2, -0.5, 0.4]]},
+    ],
+    "estimators": ["reinforce", "gumbel"],
+}
+CELLS = 2 * 2 * 2 * 2
+Cli = Callable[..., Said]
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """REINFORCE that raises what its option says."""
+
+    text: str = "no"
+
+    @property
+    def facts(self) -> Facts:
+        """None that matter."""
+        return Facts("score function", exact="none")
+
+    def rows(self, draw: Draw) -> Any:
+        """Nothing."""
+        del draw
+        raise ArithmeticError(self.text)
+
+
+FAULTY = {"name": "tests.test_cli:Faulty", "label": "faulty"}
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """The command line in this process, in an empty folder that holds tiny.yaml."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("COLUMNS", "TERM", "NO_COLOR"):
+        monkeypatch.setenv(name, environment()[name])
+    config(tmp_path)
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["estbench", *map(str, arguments)])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Said(int(end.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def config(folder: Path, file: str = "tiny.yaml", **changes: Any) -> Path:
+    """A config file with these changes."""
+    path = folder / file
+    path.write_text(yaml.safe_dump({**CONFIG, **changes}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("cli")
+    config(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["estbench", "run", str(folder / "tiny.yaml"), "-o", str(folder / "run"), "-qj1"])
+        patch.setattr(sys, "path", [*sys.path])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert not end.value.code
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Commands in processes of their own."""
+    with forking() as found:
+        yield found
+
+
+def clean(said: Said, code: int) -> str:
+    """The one message of a command that ended with this code, without a traceback."""
+    assert said.code == code, said.err
+    assert said.err.count("estbench: ") == 1
+    assert "Traceback" not in said.err
+    return said.err
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def values(path: Path) -> pd.DataFrame:
+    """results.csv without what is timed."""
+    return pd.read_csv(path, dtype=str).drop(columns="seconds_per_estimate")
+
+
+# --- help ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_command_and_option_is_explained() -> None:
+    """The commands are those promised, and each has a help text for itself and for every option and argument."""
+    commands = get_command(app).commands  # type: ignore[attr-defined] # a group
+    assert list(commands) == "run plot compare list show status report export merge check".split()
+    for name, command in commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), (name, parameter.name)
+
+
+def test_run_has_the_options_it_was_promised_with() -> None:
+    """`estbench run` takes every option of the interface, by its long and its short name."""
+    run = get_command(app).commands["run"]  # type: ignore[attr-defined] # a group
+    options = {name for parameter in run.params for name in parameter.opts}
+    promised = (
+        "-o --seed -j --executor --scheduler --device --set --dry-run --quick --rigorous --fresh --on-error -q -v"
+    )
+    assert options >= {*promised.split(), "--cell-timeout", "--part"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["merge", "-h"], ["--version"]])
+def test_help_and_version_go_to_stdout(cli: Cli, arguments: list[str]) -> None:
+    """Help and version are results: they are printed to stdout, and the exit code is 0."""
+    said = cli(*arguments)
+    assert (said.code, said.err) == (0, "")
+    assert "estbench" in said.out
+
+
+def test_python_m_estbench() -> None:
+    """`python -m estbench` is the same program."""
+    said = subprocess.run(
+        [sys.executable, "-m", "estbench", "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert said.stdout.startswith("estbench ")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run"], ["run", "tiny.yaml", "-j", "x"], ["run", "--wrong"], []])
+def test_wrong_usage(cli: Cli, arguments: list[str]) -> None:
+    """Unknown commands and options, and values that cannot be, exit with 2 and no traceback, and run nothing."""
+    said = cli(*arguments)
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    assert not Path("results").exists()
+
+
+# --- run ----------------------------------------------------------------------------------------------------------
+
+
+def test_run_then_run_again(cli: Cli) -> None:
+    """A run writes results/<name> and prints a table; the same again says that all is done, and changes nothing."""
+    first = cli("run", "tiny.yaml", "-j", 1)
+    folder = Path("results/tiny")
+    assert first.code == 0
+    assert "reinforce" in first.out
+    assert first.err.splitlines()[0] == "tiny: 16 cells, 2 problems"
+    assert f"Results: {folder}/results.csv" in first.err
+    frame = pd.read_csv(folder / "results.csv")
+    assert list(frame.columns) == COLUMNS
+    assert (frame["status"] == "ok").sum() == CELLS
+    before = tree(folder)
+    again = cli("run", "tiny.yaml", "-j", 1)
+    assert (again.code, again.out) == (0, first.out)
+    assert "All is done already" in again.err
+    assert "All is done already" not in first.err
+    assert tree(folder) == before
+
+
+def test_quiet_prints_nothing_and_failures_are_told_all_the_same(cli: Cli) -> None:
+    """`-q` prints nothing where all is well; a failure is printed, once for each reason, and exits with 3."""
+    said = cli("run", "tiny.yaml", "-qj1")
+    assert said == Said(0, "", "")
+    config(Path(), "faulty.yaml", estimators=[*CONFIG["estimators"], FAULTY])
+    said = cli("run", "faulty.yaml", "-qj1")
+    assert (said.code, said.out) == (3, "")
+    assert said.err.splitlines() == [
+        "failed: faulty: ArithmeticError: no",
+        "8 of 24 cells failed; the others are saved.",
+    ]
+
+
+def test_on_error_stop(cli: Cli) -> None:
+    """`--on-error stop` ends at the first failure with 3, and keeps what was done; `continue` does the rest."""
+    config(Path(), estimators=[*CONFIG["estimators"], FAULTY])
+    said = cli("run", "tiny.yaml", "-qj1", "--on-error", "stop")
+    assert said.code == 3
+    assert said.err.count("ArithmeticError: no") == 1
+    kept = read(Path("results/tiny")).items
+    assert kept
+    assert cli("run", "tiny.yaml", "-qj1").code == 3
+    assert kept.items() <= read(Path("results/tiny")).items.items()
+
+
+def test_verbose_prints_more(cli: Cli) -> None:
+    """`-v` prints every cell, the default one line per estimator."""
+    digest, summary = cli("run", "tiny.yaml", "-j1"), cli("run", "tiny.yaml", "-j1", "-v")
+    assert len(summary.out.splitlines()) > len(digest.out.splitlines())
+    assert "exact" in summary.out
+
+
+def test_dry_run_lists_and_does_nothing(cli: Cli) -> None:
+    """`--dry-run` lists every cell with its replicates, and touches no disk."""
+    config(Path(), estimators=["reinforce", "rloo"])
+    said = cli("run", "tiny.yaml", "--dry-run", "--rigorous")
+    assert said.code == 0
+    assert sum("200000" in line.replace(",", "") for line in said.out.splitlines()) == 2 * 3
+    assert said.out.count("skipped: needs N ≥ 2") == 4
+    assert said.err == "16 cells: 12 to run, 4 skipped. Nothing was run.\n"
+    assert not Path("results").exists()
+
+
+def test_settings_and_seed_replace_what_the_config_says(cli: Cli) -> None:
+    """`--set`, as often as it is given, and `--seed` change the run, and the manifest says so."""
+    assert cli("run", "tiny.yaml", "-qj1", "--set", "samples=[2]", "--set", "level=0.9", "--seed", 7).code == 0
+    manifest = read(Path("results/tiny")).manifest
+    assert (manifest["config"]["samples"], manifest["config"]["level"], manifest["seed"]) == ([2], 0.9, 7)
+
+
+def test_quick_then_full_goes_on(cli: Cli) -> None:
+    """After `--quick` the full run adds to what is there; after the full one, `--quick` is refused and says why."""
+    path = config(Path(), replicates=5000, methods=["monte_carlo"])
+    assert cli("run", path, "--quick", "-qj1").code == 0
+    quick = Path("results/tiny/journal.jsonl").read_bytes()
+    assert set(pd.read_csv("results/tiny/results.csv")["replicates"]) == {2000}
+    assert cli("run", path, "-qj1").code == 0
+    full = tree(Path("results/tiny"))
+    assert full["journal.jsonl"].startswith(quick)
+    assert (pd.read_csv("results/tiny/results.csv")["replicates"] >= 5000).all()
+    assert "now fewer are asked for: 2000" in clean(cli("run", path, "--quick", "-qj1"), 2)
+    assert tree(Path("results/tiny")) == full
+    assert "contradict each other" in clean(cli("run", path, "--quick", "--rigorous"), 2)
+
+
+def test_another_config_is_refused_until_fresh(cli: Cli) -> None:
+    """A changed config is refused with a diff, and nothing is lost; `--fresh` starts over."""
+    assert cli("run", "tiny.yaml", "-qj1").code == 0
+    before = tree(Path("results"))
+    config(Path(), temperatures=[0.7])
+    refused = clean(cli("run", "tiny.yaml", "-j1"), 2)
+    assert "-temperatures: [0.5]" in refused
+    assert "+temperatures: [0.7]" in refused
+    assert "--fresh" in refused
+    assert tree(Path("results")) == before
+    assert cli("run", "tiny.yaml", "-qj1", "--fresh").code == 0
+    assert read(Path("results/tiny")).manifest["config"]["temperatures"] == [0.7]
+
+
+def test_output_folder(cli: Cli) -> None:
+    """`-o` names the run folder; with blanks in it, the next command is still printed so that it can be pasted."""
+    said = cli("run", "tiny.yaml", "-j1", "-o", "a b/run")
+    assert said.code == 0
+    assert {"manifest.json", "journal.jsonl", "results.csv"} <= tree(Path("a b/run")).keys()
+    (line,) = [line for line in said.err.splitlines() if line.startswith("Figures: ")]
+    assert shlex.split(line)[1:] == ["estbench", "plot", "a b/run"]
+
+
+def test_progress_without_a_terminal_is_lines(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stderr is no terminal, progress is plain lines: tasks done and known, replicates/s, time left."""
+    monkeypatch.setattr(display, "LINE_EVERY", 0.0)
+    lines = cli("run", "tiny.yaml", "-j1").err.splitlines()
+    counts = [line.split(" tasks")[0] for line in lines if " tasks" in line]
+    assert counts[-1] == "10/10"  # for each problem: costs, exact moments of two estimators, two jobs
+    assert any("replicates/s, about" in line for line in lines)
+    assert not any("\x1b" in line or "\r" in line for line in lines)
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_terminals_get_a_bar_and_no_color_is_honoured(forks: Forks, tmp_path: Path, no_color: bool) -> None:
+    """On a terminal a bar is drawn, without colours if NO_COLOR is set; what is no terminal never gets any."""
+    config(tmp_path)
+    variables = {**environment(), "TERM": "xterm-256color"}
+    if not no_color:
+        del variables["NO_COLOR"]
+    with terminal() as (name, drawn):
+        said = forks.run(tmp_path, "run", "tiny.yaml", "-j1", err=name, variables=variables)
+        until(lambda: "Figures: " in drawn())
+    assert said.code == 0
+    assert " tasks" in drawn()
+    assert "━" in drawn()
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]", drawn())) != no_color
+    assert "\x1b" not in said.out
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[str, Callable[[], str]]]:
+    """The name of a terminal, and what has been written to it."""
+    parent, child = pty.openpty()
+    pieces: list[bytes] = []
+
+    def read_on() -> None:
+        with suppress(OSError):
+            while piece := os.read(parent, 4096):
+                pieces.append(piece)
+
+    reader = threading.Thread(target=read_on, daemon=True)
+    reader.start()
+    try:
+        yield os.ttyname(child), lambda: b"".join(pieces).decode()
+    finally:
+        os.close(child)
+        reader.join(PATIENCE)
+        os.close(parent)
+
+
+# --- parts and merging --------------------------------------------------------------------------------------------
+
+
+def test_parts_merge_to_the_whole(cli: Cli) -> None:
+    """The parts of a run, made apart and in any order, merge to the bytes of one run, with nothing left to do."""
+    estimators = [*CONFIG["estimators"], "rebar", "rloo"]  # one is fitted, one joint
+    path = config(Path(), replicates=40_000, estimators=estimators)
+    assert cli("run", path, "-qj1", "-o", "whole").code == 0
+    for k in (3, 1, 2):
+        assert cli("run", path, "-qj1", "-o", f"part{k}", "--part", f"{k}/3").code == 0
+    part = read(Path("part2"))
+    assert part.items.keys() < read(Path("whole")).items.keys()
+    with_rows = [pd.read_csv(f"part{k}/results.csv") for k in (1, 2, 3)]
+    assert sum(len(frame[frame["status"] == "ok"]) for frame in with_rows) < CELLS  # only whole cells are shown
+    said = cli("merge", "part2", "part3", "part1", "-o", "merged")
+    assert said.code == 0
+    assert "Results: merged/results.csv" in said.err
+    assert values(Path("merged/results.csv")).equals(values(Path("whole/results.csv")))
+    kinds = [[item for item in read(Path(name)).items if item[0] == "job"] for name in ("part1", "part2", "part3")]
+    assert not set(kinds[0]) & set(kinds[1])
+    assert sum(map(len, kinds)) == sum(item[0] == "job" for item in read(Path("whole")).items)
+    assert "All is done already" in cli("run", path, "-j1", "-o", "merged").err
+
+
+def test_a_part_resumes_as_that_part(cli: Cli) -> None:
+    """A part that is run again is done, whatever the others have; and the rest can be done in its folder."""
+    assert cli("run", "tiny.yaml", "-qj1", "--part", "2/2").code == 0
+    said = cli("run", "tiny.yaml", "-j1", "--part", "2/2")
+    assert "All is done already" in said.err
+    assert cli("run", "tiny.yaml", "-qj1").code == 0
+    assert len(pd.read_csv("results/tiny/results.csv")) == CELLS
+
+
+def test_parts_with_a_precision_extend_what_was_merged(cli: Cli) -> None:
+    """With a precision the parts make the pilot; the merged run goes on to what the precision asks for."""
+    precision = {"relative": 0.02, "metric": "variance", "max_replicates": 20000}
+    changes: dict[str, Any] = {"precision": precision, "methods": ["monte_carlo"]}
+    data = {key: value for key, value in CONFIG.items() if key != "replicates"} | changes
+    Path("tiny.yaml").write_text(yaml.safe_dump(data))
+    assert cli("run", "tiny.yaml", "-qj1", "-o", "whole").code == 0
+    for k in (1, 2):
+        assert cli("run", "tiny.yaml", "-qj1", "-o", f"part{k}", "--part", f"{k}/2").code == 0
+    assert cli("merge", "part1", "part2", "-o", "merged").code == 0
+    assert cli("run", "tiny.yaml", "-qj1", "-o", "merged").code == 0
+    assert values(Path("merged/results.csv")).equals(values(Path("whole/results.csv")))
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "-1/2", "1/0", "1/2/3"])
+def test_parts_that_cannot_be(cli: Cli, part: str) -> None:
+    """A part is K/N with 1 ≤ K ≤ N."""
+    assert "--part: expected K/N" in clean(cli("run", "tiny.yaml", f"--part={part}"), 2)
+
+
+def test_what_does_not_fit_is_not_merged(cli: Cli, run_folder: Path) -> None:
+    """Runs of another seed, and folders that are none, are refused with 2, and nothing is written."""
+    assert cli("run", "tiny.yaml", "-qj1", "--seed", 9).code == 0
+    assert "seed: was 9, now 3" in clean(cli("merge", run_folder, "results/tiny", "-o", "c"), 2)
+    assert "nowhere: not a run folder" in clean(cli("merge", run_folder, "nowhere", "-o", "c"), 2)
+    assert cli("merge", run_folder).code == 2
+    assert not Path("c").exists()
+
+
+# --- reading results ----------------------------------------------------------------------------------------------
+
+
+def test_status_counts_every_cell(cli: Cli, run_folder: Path) -> None:
+    """`status` says how many cells are done, and how many there are."""
+    said = cli("status", run_folder)
+    assert said.code == 0
+    assert said.out.splitlines()[-2].split() == ["all", "16", "0", "0", "0", "16"]
+
+
+def test_status_of_any_journal(cli: Cli, run_folder: Path) -> None:
+    """Whichever lines of a journal are missing, at its end or within, a cell is done or is to come; `run` mends it."""
+    lines = (run_folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    folder = Path("results/tiny")
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_bytes((run_folder / "manifest.json").read_bytes())
+    kinds = [json.loads(line)["record"]["kind"] for line in lines]
+    for i, kind in enumerate(kinds):
+        for left in (lines[:i], lines[:i] + lines[i + 1 :]):
+            (folder / "journal.jsonl").write_bytes(b"".join(left))
+            assert cli("status").code == 0
+        if kind not in kinds[:i]:
+            assert cli("run", "tiny.yaml", "-qj1").code == 0
+            assert values(folder / "results.csv").equals(values(run_folder / "results.csv"))
+
+
+def test_export_in_every_format(cli: Cli, run_folder: Path) -> None:
+    """csv, json and parquet hold the same cells; json and parquet have the vectors; -o writes what stdout gets."""
+    csv = cli("export", run_folder).out
+    assert csv == (run_folder / "results.csv").read_text()
+    assert cli("export", run_folder, "-o", "out.csv") == Said(0, "", "")
+    assert Path("out.csv").read_text() == csv
+    records = json.loads(cli("export", run_folder, "--format", "json").out)
+    assert len(records) == CELLS
+    assert all(len(record["true_gradient"]) == len(record["mean_gradient"]) for record in records)
+    assert cli("export", run_folder, "--format", "parquet", "-o", "out.parquet").code == 0
+    assert list(pd.read_parquet("out.parquet")["variance"]) == [record["variance"] for record in records]
+    assert "name a file with -o" in clean(cli("export", run_folder, "--format", "parquet"), 2)
+    for kind in ("csv", "parquet"):
+        assert "nowhere/out" in clean(cli("export", run_folder, "--format", kind, "-o", "nowhere/out"), 2)
+
+
+def test_a_folder_of_runs_is_read_as_one(cli: Cli) -> None:
+    """`export` of a folder of runs has the cells of all, and says of each from which it is."""
+    config(Path(), "other.yaml", name="other", estimators=["ste", "rloo"])
+    for name in ("tiny", "other"):
+        assert cli("run", f"{name}.yaml", "-qj1").code == 0
+    records = json.loads(cli("export", "results", "--format", "json").out)
+    assert {record["run"] for record in records} == {"tiny", "other"}
+    assert len(records) == 2 * CELLS
+    assert [line.split()[0] for line in cli("status").out.splitlines() if line.startswith("results/")] == [
+        "results/other",
+        "results/tiny",
+    ]
+
+
+def test_plot_and_report(cli: Cli, run_folder: Path) -> None:
+    """`plot` prints the files it draws, where it is told to; `report` writes one page into the run folder."""
+    said = cli("plot", run_folder, "-o", "drawn", "--kind", "samples", "--format", "svg")
+    assert said.code == 0
+    assert sorted(said.out.split()) == sorted(map(str, Path("drawn").iterdir()))
+    assert {path.suffix for path in Path("drawn").iterdir()} == {".svg"}
+    assert "no such kind of figure" in clean(cli("plot", run_folder, "-o", "drawn", "--kind", "pie"), 2)
+    said = cli("report", run_folder)
+    assert Path(said.out.strip()).read_text().startswith("<!doctype html>")
+
+
+def test_compare_speaks_json_and_nothing_else_on_stdout(cli: Cli, run_folder: Path) -> None:
+    """`estbench compare --format json` can be piped into another program, with results and with the built-in suite."""
+    rows = json.loads(cli("compare", run_folder, "--format", "json", "--reference", "gumbel").out)
+    assert {row["name"] for row in rows} == {"reinforce", "gumbel"}
+    said = cli("compare", "--estimators", "ste,reinforce", "--format", "json")
+    assert {row["name"] for row in json.loads(said.out)} == {"ste", "reinforce"}
+    assert said.err == ""
+
+
+def test_list_and_show(cli: Cli) -> None:
+    """The catalogue is listed and shown; names that are not in it are refused with a suggestion."""
+    names = {row["name"] for row in json.loads(cli("list", "--format", "json").out)}
+    assert {"reinforce", "ste", "gumbel"} <= names
+    assert json.loads(cli("list", "objectives", "--format", "json").out)
+    assert "variance" in cli("list", "metrics").out
+    assert "Options" in cli("show", "gumbel").out
+    assert "Did you mean 'gumbel'" in clean(cli("show", "gumble"), 2)
+
+
+def test_check(cli: Cli) -> None:
+    """`check` says by which roads the gradient was found, and what the run will take."""
+    said = cli("check", "tiny.yaml")
+    assert said.code == 0
+    assert "closed form" in said.out
+    assert "16 cells, about" in said.err
+
+
+# --- bad input ----------------------------------------------------------------------------------------------------
+
+
+def problem(**changes: Any) -> dict[str, Any]:
+    """The config with its first problem changed."""
+    return {"problems": [{**CONFIG["problems"][0], **changes}]}
+
+
+def estimator(**entry: Any) -> dict[str, Any]:
+    """The config with this estimator."""
+    return {"estimators": [entry]}
+
+
+PLUGINS = "tests.test_cli"
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown estimator": (estimator(name="gumble"), "unknown estimator 'gumble'. Did you mean 'gumbel'?"),
+    "unknown objective": (problem(objective="quadratc"), "unknown objective 'quadratc'. Did you mean 'quadratic'?"),
+    "unknown option": (estimator(name="reinforce", baselin="mean"), "unknown key 'baselin'. Did you mean 'baseline'?"),
+    "option that cannot be": (estimator(name="reinforce", baseline="meen"), "got 'meen'. Did you mean 'mean'?"),
+    "unknown key": ({"sample": [1]}, "unknown key 'sample'. Did you mean 'samples'?"),
+    "text for a number": ({"replicates": "many"}, "replicates: expected an integer, got 'many'"),
+    "text for a list": ({"problems": "quadratic"}, "problems: expected a list"),
+    "temperature 0": ({"temperatures": [0.0]}, "temperatures[0]: expected a number > 0, got 0"),
+    "temperature below 0": (estimator(name="gumbel", temperature=-1), "expected a number > 0, got -1"),
+    "N = 0": ({"samples": [0]}, "samples[0]: expected a number ≥ 1, got 0"),
+    "K = 1": (problem(distribution="categorical", categories=1, logits=0.0), "expected a number ≥ 2, got 1"),
+    "logits too few": (problem(dimensions=3), "expected a list of 3 (dimensions: 3), got one of 1"),
+    "logits ragged": (problem(distribution="categorical", logits=[[0.1, 0.2], [0.2]]), "expected a list of 2"),
+    "logits NaN": (problem(logits=[float("nan")]), "expected a finite number, got .nan"),
+    "logits infinite": (problem(logits=[float("-inf")]), "expected a finite number, got -.inf"),
+    "logits 1e6": (problem(logits=[1e6]), "expected a logit between -100 and 100, got 1000000"),
+    "logits -1e6": (problem(logits=[-1e6]), "expected a logit between -100 and 100, got -1000000"),
+    "seed below 0": ({"seed": -1}, "seed: expected a number ≥ 0, got -1"),
+    "no problems": ({"problems": []}, "problems: expected at least one item"),
+    "name that leads elsewhere": ({"name": "../../x"}, "name: expected"),
+    "name with a control character": ({"name": "a\x1b[31m"}, "name: expected"),
+    "label with a control character": (estimator(name="ste", label="\x1b[31mred"), "expected one line"),
+    "label turned around": (estimator(name="ste", label="\u202edetsurt"), "expected one line"),
+    "plug-in that is not there": (estimator(name="nosuch:Thing"), "cannot be imported: No module named 'nosuch'"),
+    "plug-in that is none": (estimator(name="os:getpid"), "is not a pydantic dataclass"),
+    "objective returning NaN": (problem(objective=f"{PLUGINS}:Nan"), "Nan is nan at a sample"),
+    "objective that raises": (problem(objective=f"{PLUGINS}:Raises"), "cannot be evaluated at a sample: KeyError"),
+    "objective of another shape": (problem(objective=f"{PLUGINS}:Wide"), "must return one number for each sample"),
+    "objective as an estimator": (estimator(name=f"{PLUGINS}:Nan"), "is no estimator: it has no `facts`"),
+}
+
+
+@dataclass(frozen=True)
+class Nan:
+    """An objective that is NaN."""
+
+    @property
+    def on(self) -> str:
+        """The ordinal values."""
+        return "values"
+
+    @property
+    def distributions(self) -> frozenset[str]:
+        """Both."""
+        return frozenset({"bernoulli", "categorical"})
+
+    def value(self, v: Any) -> Any:
+        """NaN."""
+        return v.sum(-1) * float("nan")
+
+
+@dataclass(frozen=True)
+class Raises(Nan):
+    """An objective that raises."""
+
+    def value(self, v: Any) -> Any:
+        """KeyError."""
+        raise KeyError(v.shape)
+
+
+@dataclass(frozen=True)
+class Wide(Nan):
+    """An objective of the wrong shape."""
+
+    def value(self, v: Any) -> Any:
+        """Too many numbers."""
+        return v
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_configs(cli: Cli, name: str) -> None:
+    """A bad config gets one message that says where, what was given and what is allowed; nothing is made on disk."""
+    changes, expected = BAD[name]
+    path = config(Path(), "bad.yaml", **changes)
+    said = cli("run", path, "-o", "new")
+    assert expected in clean(said, 2)
+    assert "bad.yaml:" in said.err
+    assert said.out == ""
+    assert "\x1b" not in said.err
+    assert not Path("new").exists()
+
+
+TEXTS: dict[str, tuple[str | bytes, str]] = {
+    "not YAML": ("a: [1,\nb: }", "bad.yaml:2:4: not YAML"),
+    "empty": ("", "the config is empty"),
+    "a comment": ("# nothing\n", "the config is empty"),
+    "a list": ("- a\n", "expected key: value, got a list"),
+    "binary": (b"\x00\xff\xfe", "not UTF-8 text"),
+    "10 MB": ("#" + "x" * 10_000_000, "larger than 1 MB"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_files_that_are_no_configs(cli: Cli, name: str) -> None:
+    """What is not YAML, is empty, or is far too large is refused by its name."""
+    text, expected = TEXTS[name]
+    Path("bad.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert expected in clean(cli("run", "bad.yaml"), 2)
+    assert not Path("results").exists()
+
+
+def test_configs_that_cannot_be_read(cli: Cli) -> None:
+    """No such file, and a folder in place of one, are told."""
+    assert "no such file; there is tiny.yaml" in clean(cli("run", "tyny.yaml"), 2)
+    Path("folder").mkdir()
+    assert "folder" in clean(cli("run", "folder"), 2)
+    assert "--set" in clean(cli("run", "tiny.yaml", "--set", "nothing"), 2)
+
+
+def test_places_that_cannot_be_written(cli: Cli) -> None:
+    """A file where the folder should be, above it or in it, is refused and left as it is."""
+    Path("file").write_text("mine")
+    Path("full").mkdir()
+    Path("full/thesis.tex").write_text("mine too")
+    before = tree(Path())
+    for place, expected in (("file", "not a folder"), ("file/run", "Not a directory"), ("full", "is not a run folder")):
+        assert expected in clean(cli("run", "tiny.yaml", "-o", place), 2)
+        assert expected in clean(cli("run", "tiny.yaml", "-o", place, "--fresh"), 2)
+    assert tree(Path()) == before
+
+
+@pytest.mark.parametrize("command", ["plot", "status", "report", "export", "compare"])
+def test_folders_that_are_no_results(cli: Cli, command: str) -> None:
+    """A results folder that is not there, is a file, is empty or holds something else is told apart."""
+    Path("empty").mkdir()
+    Path("full").mkdir()
+    Path("full/thesis.tex").write_text("mine")
+    for place, expected in {
+        "nowhere": "there is no such folder",
+        "tiny.yaml": "not a folder",
+        "empty": "is empty",
+        "full": "holds no run",
+    }.items():
+        assert f"{place}: {expected}" in clean(cli(command, place), 2)
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_results_that_are_missing_or_something_else(cli: Cli, command: str, run_folder: Path) -> None:
+    """A results.csv that was deleted, or is something else, is told with the way out, which is `run` again."""
+    folder = Path("results/tiny")
+    folder.mkdir(parents=True)
+    for name in ("manifest.json", "journal.jsonl"):
+        (folder / name).write_bytes((run_folder / name).read_bytes())
+    assert "`estbench run` with the same config writes it again" in clean(cli(command, "results"), 2)
+    (folder / "results.csv").write_text("a,b\n1,2\n")
+    assert "no results.csv of estbench" in clean(cli(command, "results"), 2)
+    assert cli("run", "tiny.yaml", "-qj1").code == 0
+    assert (folder / "results.csv").read_bytes() == (run_folder / "results.csv").read_bytes()
+
+
+def test_dask_that_is_not_installed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--executor dask` without Dask says what to install, before anything is written."""
+    monkeypatch.delitem(sys.modules, "estbench.engine.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "dask", None)
+    assert "pip install 'estbench[dask]'" in clean(cli("run", "tiny.yaml", "--executor", "dask"), 2)
+    assert not Path("results").exists()
+
+
+def test_bugs_keep_their_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is nobody's fault but ours exits with 1, and shows where."""
+    monkeypatch.setattr("estbench.guide.page", lambda name: 1 / len(name[:0]))
+    said = cli("show", "ste")
+    assert said.code == 1
+    assert "ZeroDivisionError" in said.err
+    assert "this is a bug in estbench" in said.err
+
+
+# --- readers that go away, and interrupts -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["list", "--format", "json"], ["list"], ["show", "gumbel"]])
+def test_a_reader_that_goes_away_is_no_error(forks: Forks, tmp_path: Path, arguments: list[str]) -> None:
+    """`| head -1` ends quietly, with 0."""
+    said = forks.run(tmp_path, *arguments, unread=[1])
+    assert (said.code, said.err) == (0, "")
+
+
+def test_a_run_goes_on_when_nobody_listens(forks: Forks, tmp_path: Path) -> None:
+    """A run whose output nobody reads any more, as after `2>&1 | head -1`, finishes all the same."""
+    config(tmp_path)
+    assert forks.run(tmp_path, "run", "tiny.yaml", "-j1", unread=[1, 2]).code == 0
+    assert len(pd.read_csv(tmp_path / "results/tiny/results.csv")) == CELLS
+
+
+def test_a_full_disk_behind_stdout_is_told(forks: Forks, tmp_path: Path) -> None:
+    """Results that stdout does not take are an error, told in one line."""
+    for arguments in (["list"], ["list", "--format", "json"]):
+        assert "No space left on device" in clean(forks.run(tmp_path, *arguments, out="/dev/full"), 1)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupts(forks: Forks, tmp_path: Path, times: int) -> None:
+    """Ctrl-C, once or twice, exits with 130 and prints the command to go on with; it goes on to the same results."""
+    config(tmp_path, replicates=400_000)
+    options = ["-o", "a b", "-j1", "--set", "samples=[1, 2]", "--seed", "4"]
+    command = forks.begin(tmp_path, "run", "tiny.yaml", *options, "--fresh")
+    journal = tmp_path / "a b" / "journal.jsonl"
+    until(lambda: journal.exists() and journal.stat().st_size > 0)
+    for _ in range(times):
+        command.send(signal.SIGINT)
+    said = command.wait()
+    assert said.code == 130
+    assert "Traceback" not in said.err
+    before = journal.read_bytes()
+    (line,) = [line for line in said.err.splitlines() if line.startswith("Interrupted.")]
+    words = shlex.split(line.partition("to go on: ")[2])
+    assert words[0] == "estbench"
+    assert "--fresh" not in words
+    assert forks.run(tmp_path, *words[1:]).code == 0
+    assert journal.read_bytes().startswith(before)
+    assert forks.run(tmp_path, "run", "tiny.yaml", "-qj1", "--set", "samples=[1, 2]", "--seed", 4, "-o", "c").code == 0
+    assert values(tmp_path / "a b/results.csv").equals(values(tmp_path / "c/results.csv"))
