@@ -46,8 +46,7 @@ class Streams:
         u = np.empty(total)
         for i, generator in enumerate(self._generators[name]):
             generator.random(out=u[i * rows : (i + 1) * rows])
-        np.maximum(u, _TINY[torch.float64], out=u)  # 0 does occur, and its logarithm is infinite
-        uniforms = torch.from_numpy(u)
+        uniforms = torch.from_numpy(u).clamp_(min=_TINY[torch.float64])  # 0 does occur, and its logarithm is infinite
         if dtype != torch.float64:
             uniforms = uniforms.to(dtype).clamp_(_TINY[dtype], 1 - 2 * _TINY[dtype])
         return uniforms
@@ -117,17 +116,11 @@ class Draw:
 
     def noise(self, name: str = MAIN) -> Tensor:
         """The distribution's base noise of a named stream: uniforms [R, N, D], or exponentials [R, N, D, K]."""
-        if isinstance(self.distribution, Bernoulli):
-            return self.uniform(name, *self.distribution.event)
-        if name not in self._exponentials:
-            e = self.uniform(name, *self.distribution.event)
-            given = self._streams is None  # quadrature gives exponentials as such
-            self._exponentials[name] = e if given else torch.log(e).neg_()
-        return self._exponentials[name]
-
-    @cached_property
-    def _exponentials(self) -> dict[str, Tensor]:
-        return {}
+        made = name not in self._noise
+        noise = self.uniform(name, *self.distribution.event)
+        if made and not isinstance(self.distribution, Bernoulli):
+            noise.neg_().log1p_().neg_()  # e = −log(1 − u), in place; what is given is exponential as it is
+        return noise
 
     @cached_property
     def z(self) -> Tensor:
@@ -147,7 +140,17 @@ class Draw:
     @cached_property
     def dfz(self) -> Tensor:
         """g = ∇f(z), like z."""
-        return self.problem.df(self.z)
+        return self.distribution.values_pull(self._df_values) if self.problem.ordinal else self.problem.df(self.z)
+
+    @cached_property
+    def _df_values(self) -> Tensor:
+        return self.problem.df_inputs(self.z)
+
+    @cached_property
+    def straight_through(self) -> Tensor:
+        """J(π) ∇f(z) = J(π) (dv/dz)ᵀ ∂f/∂v, like z; where f is of values v, J(π) (dv/dz)ᵀ is the same for all z."""
+        d = self.distribution
+        return d.mean_jac_values(self._df_values) if self.problem.ordinal else d.mean_jac(self.dfz)
 
     @cached_property
     def x(self) -> Tensor:
@@ -176,7 +179,7 @@ class Draw:
         kept = self._relaxed.get(redraw)
         if kept is None or kept.tau != tau:
             x = self.x if redraw is None else self.distribution.conditional(self.z, self.redraw(redraw))
-            kept = self._relaxed[redraw] = Relaxed(self, x, tau)
+            kept = self._relaxed[redraw] = Relaxed(self.problem, x, self.z, tau)
         return kept
 
     def redraw(self, number: int) -> Tensor:
@@ -185,26 +188,29 @@ class Draw:
 
 
 class Relaxed:
-    """y = σ(x/τ) or softmax(x/τ), with f(y) and ∇f(y), each computed once."""
+    """y = σ(x/τ) or softmax(x/τ), with f(y) and ∇f(y), each computed once.
 
-    def __init__(self, draw: Draw, x: Tensor, tau: float) -> None:
-        self._draw, self.x, self.tau = draw, x, tau
+    It knows the samples z, not the draw that keeps it: what refers to itself is freed late, and blocks are large.
+    """
+
+    def __init__(self, problem: Problem, x: Tensor, z: Tensor, tau: float) -> None:
+        self._problem, self.x, self._z, self.tau = problem, x, z, tau
 
     @cached_property
     def y(self) -> Tensor:
         """The relaxed samples, like z."""
-        return self._draw.distribution.relax(self.x, self.tau)
+        return self._problem.distribution.relax(self.x, self.tau)
 
     @cached_property
     def f(self) -> Tensor:
         """f(y), [R, N]."""
-        return self._draw.problem.f(self.y)
+        return self._problem.f(self.y)
 
     @cached_property
     def df(self) -> Tensor:
         """∇f(y), like z."""
-        return self._draw.problem.df(self.y)
+        return self._problem.df(self.y)
 
     def pull(self, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = J(y) g/τ, like z."""
-        return self._draw.distribution.relax_pull(self.x, self.y, self._draw.z, self.tau, g)
+        return self._problem.distribution.relax_pull(self.x, self.y, self._z, self.tau, g)

@@ -3,7 +3,7 @@
 The shift c is the true gradient where it is known, else zero. With δ = ĝ − c, every entry but `umax` is a plain
 (weighted) sum over the estimates, so merging two records is addition: exact, in any grouping, up to rounding.
 
-Nothing here imports torch: the methods of the tensors that come in do the work, on whatever device they live.
+Torch is imported only where estimates are made into moments, on whatever device they live.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
 
     With weights [n] (summing to 1 over a whole draw) every sum is weighted, and n is the total weight.
     """
+    import torch  # noqa: PLC0415 - whoever reads results needs none
+
     x = estimates.double()
     shards, size, parameters = x.shape
     w = None if weights is None else weights.double().expand(shards, size)
@@ -93,56 +95,34 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
     n = x.new_full((shards,), float(size)) if w is None else w.sum(1)
     if parameters == 1:
         x = x.squeeze(-1)  # [S, n]: a short last axis is slow
-        delta = x if true is None else x - true
-        y = delta * delta
-        s1, s2, s3 = total(delta), total(y), total(y * delta)
-        u = (delta - (s1 / n).unsqueeze(1)).square_()
-        cosine = x.sign()
-        zero = 1 - cosine.abs()
-        if true is not None:
-            cosine *= true.sign()
+    direction = x.new_full((parameters,), float("nan")) if true is None else true / true.norm()
+    delta = x.clone() if true is None else x - true
+    squared = delta * delta
+    s1, s2 = total(delta), total(squared)
+    if parameters == 1:
+        y = squared
+        s3 = total(y * delta)
+        u = delta.sub_((s1 / n).unsqueeze(1)).square_()
+        sign = x.sign()
+        c1 = c3 = total(sign) * direction
+        zeros = total(1 - sign.abs_())
+        c2 = (n - zeros) * direction.abs()
     else:
         one = x.new_ones(parameters)
-        delta = x if true is None else x - true
-        squared = delta * delta
         y = squared @ one  # [S, n]
-        s1, s2, s3 = total(delta), total(squared), total(squared.mul_(delta))
-        mean = s1 / n.unsqueeze(1)
-        u = (
-            (delta @ mean.unsqueeze(-1))
-            .squeeze(-1)
-            .mul_(-2)
-            .add_(y)
-            .add_((mean * mean).sum(1, keepdim=True))
-            .clamp_(min=0)
-        )
-        norm = (x * x) @ one
-        zero = (norm == 0).double()
-        cosine = norm.add_(zero).rsqrt_()
-        if true is not None:
-            cosine *= x @ (true / true.norm())
-    if true is None or not bool(true.any()):
-        cosine = cosine * float("nan")
-    c2 = cosine * cosine
+        s3 = total(squared.mul_(delta))
+        mean = (s1 / n.unsqueeze(1)).unsqueeze(1)  # [S, 1, P]
+        u = (delta.mul_(mean) @ one).mul_(-2).add_(y).add_((mean * mean) @ one).clamp_(min=0)
+        norm = torch.mul(x, x, out=squared) @ one
+        zero = torch.eq(norm, 0, out=torch.empty_like(norm))
+        zeros = total(zero)
+        cosine = norm.add_(zero).rsqrt_().mul_(x @ direction)
+        squares = cosine * cosine
+        c1, c2, c3 = total(cosine), total(squares), total(squares.mul_(cosine))
     umax = (u if w is None else u * (w > 0)).amax(1)
-    columns = (
-        n,
-        non_finite,
-        total(zero),
-        total(y),
-        total(y * y),
-        total(cosine),
-        total(c2),
-        total(c2 * cosine),
-        total(u * u),
-        umax,
-    )
-    packed = x.new_empty(shards, len(SCALARS) + 3 * parameters)
-    for i, column in enumerate(columns):
-        packed[:, i] = column
-    for i, vector in enumerate((s1, s2, s3)):
-        packed[:, len(SCALARS) + i * parameters :][:, :parameters] = vector.view(shards, parameters)
-    return packed
+    y1, y2, d4 = total(y), total(y.square_()), total(u.square_())
+    scalars = torch.stack((n, non_finite, zeros, y1, y2, c1, c2, c3, d4, umax), 1)
+    return torch.cat((scalars, *(s.view(shards, parameters) for s in (s1, s2, s3))), 1)
 
 
 def first(packed: Floats) -> Floats:

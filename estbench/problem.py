@@ -62,15 +62,22 @@ class Problem:
 
     def df(self, z: Tensor) -> Tensor:
         """∇f with respect to the sample, of the shape of z."""
+        g = self.df_inputs(z)
+        return self.distribution.values_pull(g) if self.ordinal else g.reshape(z.shape)
+
+    def df_inputs(self, z: Tensor) -> Tensor:
+        """∇f with respect to what the objective takes: the values v(z), [..., D], or the sample, flat or not."""
         self.evaluations.df += z.numel() // self._numbers
         v = self._inputs(z)
-        g = self.objective.grad(v) if isinstance(self.objective, WithGrad) else _autograd(self.objective, v)
-        if self.objective.on == "values":
-            return self.distribution.values_pull(g)
-        return g.reshape(z.shape)
+        return self.objective.grad(v) if isinstance(self.objective, WithGrad) else _autograd(self.objective, v)
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether f is a function of the ordinal values of the variables."""
+        return self.objective.on == "values"
 
     def _inputs(self, z: Tensor) -> Tensor:
-        if self.objective.on == "values":
+        if self.ordinal:
             return self.distribution.values(z)
         return z.flatten(-2) if self.objective.on == "flat" and len(self.distribution.event) == 2 else z
 

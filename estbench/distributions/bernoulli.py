@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import logsigmoid
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +107,10 @@ class Bernoulli:
         """J(p) g = p q g."""
         return self.variance * g
 
+    def mean_jac_values(self, g: Tensor) -> Tensor:
+        """J(p) (dv/dz)ᵀ g for g of shape [..., D]: p q g."""
+        return self.variance * g
+
     def within(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, of a shape to multiply samples: a b."""
         return a * b
@@ -132,26 +137,32 @@ class Bernoulli:
         return torch.sigmoid(x / tau)
 
     def relax_pull(self, x: Tensor, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
-        """J(y) g/τ = σ(x/τ) σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
-        del y, z
-        t = torch.exp(x.abs() / -tau)
-        return t.div_((1 + t).square_().mul_(tau)).mul_(g) if g.shape == t.shape else t / (1 + t) ** 2 * g / tau
+        """J(y) g/τ = y σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
+        del z
+        return torch.sigmoid(x / -tau).mul_(y) * (g / tau)
 
     def gapped(self, z: Tensor, gap: Tensor | float) -> Tensor:
         """φ moved to the side of z and at least `gap` away from 0: (2z − 1) max((2z − 1) φ, gap)."""
         side = 2 * z - 1
         return side * (side * self.logits).clamp(min=gap)
 
+    def _far(self, z: Tensor, v: Tensor) -> Tensor:
+        """w = e^φ (1 − v) where z = 1, e^{−φ} v where z = 0."""
+        large = math.log(torch.finfo(v.dtype).max) - 1  # beyond it e^φ is not finite, and p or q is 0
+        odds = self.logits.clamp(-large, large).exp()
+        return torch.lerp(1 / odds, odds, z) * (z - v).abs_()
+
     def conditional(self, z: Tensor, v: Tensor) -> Tensor:
-        """x̃: a fresh draw of x given z from uniforms v (Tucker 2017, appendix; here in a form stable at any φ)."""
-        one = softplus(self.logits + torch.log1p(-v)) - torch.log(v)
-        zero = torch.log1p(-v) - softplus(torch.log(v) - self.logits)
-        return torch.lerp(zero, one, z)
+        """x̃: a fresh draw of x given z from uniforms v (Tucker 2017, appendix; here in a form stable at any φ).
+
+        log (1 + w)/v where z = 1, −log (1 + w)/(1 − v) where z = 0, w = e^φ (1 − v) or e^{−φ} v.
+        """
+        return ((1 + self._far(z, v)) / (1 - z - v).abs_()).log() * (2 * z - 1)
 
     def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor) -> Tensor:
-        """(dx̃/dφ) h: σ(φ + log(1 − v)) h where z = 1, σ(log v − φ) h where z = 0."""
-        a = torch.lerp(torch.log(v) - self.logits, self.logits + torch.log1p(-v), z)
-        return torch.sigmoid(a) * h
+        """(dx̃/dφ) h = w/(1 + w) h."""
+        w = self._far(z, v)
+        return w / (1 + w) * h
 
     def replace(self, z: Tensor, d: int, k: int) -> Tensor:
         """z with variable d set to class k."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool1d
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +75,16 @@ class Categorical:
     def sample(self, e: Tensor) -> Tensor:
         """One-hot of argmin e/π, which is argmax of x = θ − log e (Gumbel-max), the shape of e."""
         race = e * self._race
-        return torch.eq(race, race.amin(-1, keepdim=True), out=torch.empty_like(e))
+        return torch.eq(race.sub_(self._greatest(race)), 0, out=race)  # quicker than race = the greatest
 
     @cached_property
     def _race(self) -> Tensor:
-        return torch.exp(self.log_mean.amax(-1, keepdim=True) - self.log_mean)
+        return -torch.exp(self.log_mean.amax(-1, keepdim=True) - self.log_mean)
 
     def hard(self, x: Tensor) -> Tensor:
         """One-hot of argmax x, like x."""
-        return torch.eq(x, x.amax(-1, keepdim=True), out=torch.empty_like(x))
+        behind = x - self._greatest(x)
+        return torch.eq(behind, 0, out=behind)
 
     def inverse_cdf(self, u: Tensor) -> Tensor:
         """One-hot of the class #{j: u ≥ π_1 + … + π_j}, [..., D] to [..., D, K]: one uniform a variable."""
@@ -111,7 +114,15 @@ class Categorical:
     def mean_jac(self, g: Tensor) -> Tensor:
         """J(π) g = π ⊙ (g − π·g), g first centred at the mode: no digit is lost where π is almost one-hot."""
         h = g - g.gather(-1, self.logits.argmax(-1, keepdim=True).expand(*g.shape[:-1], 1))
-        return (h - self._dot(h, self.mean)).mul_(self.mean)
+        return h.sub_(self._dot(h, self.mean)).mul_(self.mean)
+
+    def mean_jac_values(self, g: Tensor) -> Tensor:
+        """J(π) (dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
+        return g.unsqueeze(-1) * self._mean_jac_levels
+
+    @cached_property
+    def _mean_jac_levels(self) -> Tensor:
+        return self.mean_jac(self.levels.expand_as(self.mean))
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples: [..., D, 1]."""
@@ -125,6 +136,10 @@ class Categorical:
         """a·b over the classes, kept as an axis of length 1; a matrix product, as short sums are slow."""
         return ((a * b) @ a.new_ones(self.classes)).unsqueeze(-1)
 
+    def _greatest(self, x: Tensor) -> Tensor:
+        """max_k x_k, [..., D, 1], by pooling: amax is slow on a short axis."""
+        return max_pool1d(x.reshape(1, -1), self.classes).view(*x.shape[:-1], 1)
+
     def within(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable (over its classes), of a shape to multiply samples: [..., D, 1]."""
         return self._dot(a, b)
@@ -136,11 +151,11 @@ class Categorical:
     def jac_halfway(self, z: Tensor, g: Tensor) -> Tensor:
         """J((π + z)/2) g, with g first centred at z so that no digit is lost where π is almost one-hot."""
         h = g - self._dot(g, z)
-        return (h - self._dot(h, self.mean) / 2).mul_((self.mean + z).div_(2))
+        return h.sub_(self._dot(h, self.mean) / 2).mul_((self.mean + z).div_(2))
 
     def noisy(self, e: Tensor) -> Tensor:
         """x = log π − log e: Gumbel with location log π; z = one-hot of argmax x."""
-        return self.log_mean - torch.log(e)
+        return torch.log(e).neg_().add_(self.log_mean)
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dθ)ᵀ g = g − π Σ g, as x has log π in it."""
@@ -148,14 +163,14 @@ class Categorical:
 
     def relax(self, x: Tensor, tau: float) -> Tensor:
         """y = softmax(x/τ) over the classes."""
-        y = x.sub(x.amax(-1, keepdim=True)).div_(tau).exp_()
-        return y.div_((y @ y.new_ones(self.classes)).unsqueeze(-1))
+        y = x.sub(self._greatest(x)).mul_(1 / (math.log(2) * tau)).exp2_()  # exp takes three times as long
+        return y.mul_((y @ y.new_ones(self.classes)).reciprocal_().unsqueeze(-1))
 
     def relax_pull(self, x: Tensor, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
         """J(y) g/τ with g first centred at the hard class of x, so that no digit is lost where y rounds to one-hot."""
         del x
         h = g - self._dot(g, z)
-        return (h - self._dot(y, h)).mul_(y).div_(tau)
+        return h.sub_(self._dot(y, h)).mul_(y).mul_(1 / tau)
 
     def gapped(self, z: Tensor, gap: Tensor | float) -> Tensor:
         """log π moved until the class of z leads by `gap`: that class gets max log π, the others at most that − gap."""
@@ -167,16 +182,18 @@ class Categorical:
 
         x̃_k = −log e_k, x̃_i = −log(e_i/π_i + e_k).
         """
-        return -torch.log(self._redrawn(z, e))
+        e_k, r = self._redrawn(z, e)
+        return r.add_(e_k).log().neg_()
 
-    def _redrawn(self, z: Tensor, e: Tensor) -> Tensor:
+    def _redrawn(self, z: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+        """e_k, [..., D, 1], and r_i = e_i/π_i with r_k = 0."""
         r = e * torch.exp(-self.log_mean)
-        return (r - r * z).add_(self._dot(e, z))
+        return self._dot(e, z), r - r * z
 
     def conditional_pull(self, z: Tensor, e: Tensor, h: Tensor) -> Tensor:
-        """(dx̃/dθ)ᵀ h = a − π Σ a, a_i = h_i r_i/(r_i + e_k), r_i = e_i/π_i, and a_k = 0."""
-        r = e * torch.exp(-self.log_mean)
-        a = h * (r - r * z) / (r + self._dot(e, z))
+        """(dx̃/dθ)ᵀ h = a − π Σ a, a_i = h_i r_i/(r_i + e_k), r_i = e_i/π_i, and r_k = 0."""
+        e_k, r = self._redrawn(z, e)
+        a = (r / (r + e_k)).mul_(h)
         return a - self.mean * (a @ a.new_ones(self.classes)).unsqueeze(-1)
 
     def replace(self, z: Tensor, d: int, k: int) -> Tensor:

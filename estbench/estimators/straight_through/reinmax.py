@@ -35,4 +35,4 @@ class Reinmax:
     def rows(self, draw: Draw) -> Tensor:
         """2 J((π_τ + z)/2) g − ½ J(π) g."""
         d, g = draw.distribution, draw.dfz
-        return 2 * d.tempered(self.temperature).jac_halfway(draw.z, g) - d.mean_jac(g) / 2
+        return d.tempered(self.temperature).jac_halfway(draw.z, g).mul_(2).sub_(draw.straight_through, alpha=0.5)

@@ -69,6 +69,8 @@ class Ste:
     def rows(self, draw: Draw) -> Tensor:
         """J(p) f′(z), or ψ(φ) f′(z)."""
         d = draw.distribution
+        if self.proxy in ("sigmoid", "softmax") and self.slope == 1 and self.sample == "bernoulli":
+            return draw.straight_through
         g = draw.dfz if self.sample == "bernoulli" else draw.problem.df(d.mode.expand(draw.R, draw.N, *d.event))
         if self.proxy in FIXED:
             return FIXED[self.proxy](d.logits) * g

@@ -33,5 +33,5 @@ class Zgr:
 
     def rows(self, draw: Draw) -> Tensor:
         """½ [J(π) g + (g·s) s]."""
-        d, g, s = draw.distribution, draw.dfz, draw.score
-        return (d.mean_jac(g) + d.dot(g, s) * s) / 2
+        s = draw.score
+        return (draw.distribution.dot(draw.dfz, s) * s).add_(draw.straight_through).div_(2)
