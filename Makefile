@@ -1,6 +1,7 @@
 # make run    install, run the default benchmark, draw its figures
 # make test   lint, types and all fast tests
 # make slow   coverage of intervals, kills and other checks of minutes
+# make coverage   measure the coverage of all intervals again, into benchmarks/coverage.md (minutes)
 # make docs   write what is generated: docs/, configs/schema.json, the README's table and picture
 # make reference   compute results/reference again
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint types unit slow ci docs reference clean
+.PHONY: help run test lint types unit slow coverage ci docs reference clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +43,9 @@ unit: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/pytest -n auto -m slow -q
+
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 
 ci: test
 	ESTBENCH_SLOW=small $(BIN)/pytest -n auto -m slow -q
