@@ -123,9 +123,9 @@ def _again(context: typer.Context) -> str:
     words = [context.command_path]
     for option in context.command.params:
         value: Any = context.params.get(option.name or "")
-        if value == option.get_default(context) or value in (None, []) or option.name in ONCE:
+        if value == option.get_default(context) or value in (None, [], ()) or option.name in ONCE:
             continue
-        values = value if isinstance(value, list) else [value]
+        values = value if isinstance(value, list | tuple) else [value]
         name = [] if option.param_type_name == "argument" else option.opts[:1]
         for each in values:
             words += name if value is True else [*name, str(each)]

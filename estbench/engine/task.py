@@ -114,8 +114,8 @@ class CostTask:
     def perform(self) -> list[Record]:
         """One `problem` record, and a `cost` or a `failed` record for each cell."""
         try:
+            problem = problem_of(self.spec, self.device)
             with limited(self.timeout):
-                problem = problem_of(self.spec, self.device)
                 true = None if problem.true is None else problem.true.cpu().numpy()
             if true is not None and not np.isfinite(true).all():
                 raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
@@ -125,6 +125,7 @@ class CostTask:
         records[0]["true"] = None if true is None else encode(true)
         for group in self.groups:
             try:
+                group.estimator()  # a plug-in is imported, which may take longer than a job
                 with limited(self.timeout):
                     records += self._costs(group, problem)
             except FAULTS as error:
@@ -207,6 +208,7 @@ class ShardTask:
                 if any(key in failed for _, key in group.cells):
                     continue
                 try:
+                    group.estimator()
                     with limited(self.timeout):
                         for (_, key), block in zip(group.cells, self._moments(group, draw), strict=True):
                             blocks[key].append(block)
@@ -293,8 +295,9 @@ class ExactTask:
         records = []
         for N, key in self.group.cells:
             try:
+                problem, estimator = problem_of(self.spec, "cpu"), self.group.estimator()
                 with limited(self.timeout):
-                    x = exact(problem_of(self.spec, "cpu"), self.group.estimator(), N)
+                    x = exact(problem, estimator, N)
                 found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
             except Unavailable as why:
                 found = {"reason": str(why)}
