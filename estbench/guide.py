@@ -173,9 +173,9 @@ def markdown() -> str:
         families.setdefault(kind().facts.family, []).append(name)
     parts = [
         "# Estimators",
-        "Written by `make docs` from the code; do not edit. Notation: D variables, K classes, logits φ (Bernoulli) or θ, "
-        "p = σ(φ), π = softmax(θ), z the sample, s(z) its score, g = ∇f, J(m)g = m(1 − m)g or m ⊙ (g − m·g). Gradients "
-        "are with respect to the logits. Costs are per sample unless they say otherwise; fitting is not counted.",
+        "Written by `make docs` from the code; do not edit. Notation: D variables, K classes, logits φ (Bernoulli) or "
+        "θ, p = σ(φ), π = softmax(θ), z the sample, s(z) its score, g = ∇f, J(m)g = m(1 − m)g or m ⊙ (g − m·g). "
+        "Gradients are with respect to the logits. Costs are per sample unless they say otherwise, without fitting.",
     ]
     for family, names in families.items():
         parts.append(f"## {family[0].upper()}{family[1:]}")

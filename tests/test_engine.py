@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,7 +149,7 @@ def test_seeds_differ(finished: tuple[Path, pd.DataFrame], tmp_path: Path) -> No
     assert not np.isclose(sampled, before, rtol=1e-9).any()
 
 
-WRONG = {
+WRONG: dict[str, Callable[[Draw], Any]] = {
     "shape": lambda draw: draw.z[:1],
     "dtype": lambda draw: draw.z.float(),
     "nan": lambda draw: draw.z * float("nan"),

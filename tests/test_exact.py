@@ -175,7 +175,7 @@ class Wrong:
 def test_undeclared_noise_is_an_error() -> None:
     """An estimator that reads noise without saying so gets no exact moments that are wrong, but an error."""
     with pytest.raises(LookupError, match="no noise named 'main'"):
-        exact(problem([0.1]), Wrong(), 1)  # type: ignore[arg-type] # a class fact serves as well as a property
+        exact(problem([0.1]), Wrong(), 1)
 
 
 @pytest.mark.parametrize(

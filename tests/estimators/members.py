@@ -22,7 +22,7 @@ CATEGORICAL = ((0.3, -0.9, 0.5), (-0.2, 0.7, 0.1))
 
 def variants(name: str) -> Iterator[dict[str, Any]]:
     """The default options, and each option at another value (all others of a choice)."""
-    kind = catalog.ESTIMATORS[name]
+    kind: Any = catalog.ESTIMATORS[name]
     yield {}
     for option in catalog.option_names(kind):
         field = kind.__pydantic_fields__[option]
