@@ -173,6 +173,29 @@ def test_tied_logits() -> None:
     assert abs(fitted(apart, estimator).fitted[1] - fitted(tied, estimator).fitted[1]) > 0.01
 
 
+@pytest.mark.parametrize("N", [2, 3, 16, 32])
+@pytest.mark.parametrize("tie", [False, True])
+def test_joint_fits_use_every_sample(N: int, tie: bool) -> None:
+    """The a of double_cv and of rodeo is the best on all 2 n_fit samples in groups of N, tied or not."""
+    of = replace(problem(SEVERAL["B3"]), tie=tie)
+    cases: list[tuple[Any, Callable[[float], Estimator]]] = [
+        (DoubleCv(n_fit=500), lambda a: DoubleCv(a=a)),
+        (Rodeo(n_fit=500, b=0.5), lambda a: Rodeo(a=a, b=0.5)),
+    ]
+    for estimator, at in cases:
+        draw = fit_draw(of, estimator)
+        z = draw.z.flatten(0, 1)[: 1000 // N * N].unflatten(0, (-1, N))  # type: ignore[no-untyped-call] # torch's
+        groups = Draw(of, len(z), N, z=z)
+        best = least(partial(group_spread, groups, at), 1)[0]
+        assert abs(estimator.fit(of, draw).fitted[SIZES.index(N)][0] / best - 1) < 1e-8
+
+
+def group_spread(groups: Draw, at: Callable[[float], Estimator], c: Floats) -> float:
+    """The variance on a draw of the estimator with this coefficient."""
+    (g,) = estimates(at(float(c[0])), groups, [groups.N])
+    return float(g.var(0).sum())
+
+
 def test_least_squares() -> None:
     """The coefficients solve the least-squares problem of what is centred, and skip what is not there to be fitted."""
     rng = np.random.default_rng(0)

@@ -265,10 +265,10 @@ def test_igr_keeps_the_probability() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_igr_at_large_logits(dtype: torch.dtype) -> None:
-    """At φ = ±30 dμ/dφ is p q/n(Φ⁻¹(p)), which is near 1/|Φ⁻¹| by the tail of n; rows are right in both types."""
-    for phi in (30.0, -30.0):
-        t = norm.isf(expit(-30.0))
-        rate = expit(-30.0) * expit(30.0) / norm.pdf(t)
+    """At φ = ±30, ±80 dμ/dφ is p q/n(Φ⁻¹(p)), which is near 1/|Φ⁻¹| by the tail of n; rows are right in both types."""
+    for phi in (30.0, -30.0, 80.0, -80.0):
+        t = norm.isf(expit(-abs(phi)))
+        rate = expit(phi) * expit(-phi) / norm.pdf(t)
         assert abs(rate * t - 1) < 1 / t**2
         u = torch.tensor([0.3, 0.9], dtype=dtype)
         of = make(Quadratic(), torch.tensor([phi], dtype=dtype))
@@ -292,6 +292,17 @@ def test_hard_concrete_has_mass_at_both_ends() -> None:
     low, high = expit(tau * np.log(-gamma / zeta) - phi), expit(phi - tau * np.log((1 - gamma) / (zeta - 1)))
     mass = float(low + high)
     assert abs(zero - mass) < 4 * np.sqrt(mass * (1 - mass) / R)
+
+
+def test_hard_concrete_breaks_where_it_says() -> None:
+    """On one side of each of its break points the estimate is 0, and on the other it is not."""
+    of = problem([0.4])
+    for estimator in (HardConcrete(), HardConcrete(temperature=0.9, gamma=-0.4, zeta=1.2)):
+        (points,) = estimator.breaks(of)[MAIN]
+        for u in points.tolist():
+            sides = torch.tensor([u * (1 - 1e-9), u * (1 + 1e-9)], dtype=torch.float64).view(2, 1, 1)
+            below, above = rows(estimator, Draw(of, 2, 1, noise={MAIN: sides}))[:, 0]
+            assert (below == 0) != (above == 0)
 
 
 def test_hard_concrete_unstretched() -> None:
