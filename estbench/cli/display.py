@@ -53,9 +53,8 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
         rate = f"{replicates / max(now - started, 1e-9):,.0f} replicates/s" if replicates else ""
         bar.update(row, completed=event.done, total=event.total, rate=rate)
         if bar.disable and not quiet and now - last > LINE_EVERY:
-            left = (now - started) / max(event.done, 1) * (event.total - event.done)
-            parts = [f"{event.done}/{event.total} tasks", *filter(None, [rate]), f"about {left:.0f} s left"]
-            console.print(", ".join(parts))
+            left = f"about {(now - started) / event.done * (event.total - event.done):.0f} s left" if event.done else ""
+            console.print(", ".join(filter(None, [f"{event.done}/{event.total} tasks", rate, left])))
             last = now
 
     if not quiet:

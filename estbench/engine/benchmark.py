@@ -105,7 +105,8 @@ def executor(where: Where, device: str, timeout: float | None = None) -> Abstrac
 
     This process does the work of one worker itself, unless there is a time limit, which may have to end a process.
     """
-    count = where.workers or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = where.workers or cores
     if where.executor == "dask" or where.scheduler is not None:
         try:
             from estbench.engine.cluster import cluster  # noqa: PLC0415 - Dask is an optional dependency

@@ -20,6 +20,7 @@ from estbench.errors import EstbenchError, UsageError
 
 BATCH_SECONDS, MAX_BATCH = 1.0, 256
 CONNECT_SECONDS = 10
+NOWHERE = "127.0.0.1:0"  # a dashboard there is always, so one that no other can be in the way of
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,10 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
     When a worker dies of a batch, Dask gives it to others, as often as `distributed.scheduler.allowed-failures` says
     (on a local cluster: not at all). Then its tasks are sent one by one, and what kills again in pieces.
     """
+    for name in ("distributed", "distributed.client"):  # what concerns the user is said here, once
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is None:
-        options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+        options = {"threads_per_worker": 1, "dashboard_address": NOWHERE, "silence_logs": logging.CRITICAL}
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 0}),
             LocalCluster(n_workers=workers, **options) as local,
@@ -49,11 +52,11 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
             "its address, such as tcp://host:8786."
         ) from error
     with client:
-        _check(client, scheduler)
+        check(client, scheduler)
         yield partial(_on, client)
 
 
-def _check(client: Client, scheduler: str) -> None:
+def check(client: Client, scheduler: str) -> None:
     """UsageError unless all workers compute with what this process computes with."""
     try:
         theirs = client.run(versions)
