@@ -42,5 +42,5 @@ class GumbelRao:
         g = draw.dfz
         total = draw.relaxed(self.temperature, redraw=0).pull(g)
         for m in range(1, self.inner):
-            total = total + draw.relaxed(self.temperature, redraw=m).pull(g)
+            total += draw.relaxed(self.temperature, redraw=m).pull(g)
         return total / self.inner
