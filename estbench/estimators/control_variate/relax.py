@@ -49,7 +49,7 @@ class Relax:
             f=1 + looks,
             df=2 * looks,
             off=bool(looks),
-            exact="smooth",
+            exact="smooth" if self.fitted is None else "none",
             noise=STREAMS,
             additive=True,
             scale=self.fitted is not None,
