@@ -7,14 +7,14 @@ estimator sees does not hang on which other estimators run, in what order, on ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from hashlib import sha256
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.distributions import Bernoulli
+from estbench.distributions import Bernoulli, Sigmoid, Softmax
 from estbench.problem import Problem
 
 MAIN = "main"
@@ -94,6 +94,7 @@ class Draw:
         self.weights = weights
         self._streams = streams
         self._noise = dict(noise or {})
+        self._kept_noisy: dict[int | None, Sigmoid | Softmax] = {}
         self._relaxed: dict[int | None, Relaxed] = {}
         if z is not None:
             self.z = z
@@ -125,7 +126,8 @@ class Draw:
     @cached_property
     def z(self) -> Tensor:
         """The samples, [R, N, D(, K)]."""
-        return self.distribution.sample(self.noise())
+        d = self.distribution
+        return d.sample(self.noise()) if isinstance(d, Bernoulli) else self._noisy().hard
 
     @cached_property
     def score(self) -> Tensor:
@@ -155,7 +157,7 @@ class Draw:
     @cached_property
     def x(self) -> Tensor:
         """The noisy logits whose hard threshold or argmax is z, like z."""
-        return self.distribution.noisy(self.noise())
+        return self._noisy().x
 
     @cached_property
     def antithetic(self) -> Tensor:
@@ -178,13 +180,24 @@ class Draw:
         """
         kept = self._relaxed.get(redraw)
         if kept is None or kept.tau != tau:
-            x = self.x if redraw is None else self.distribution.conditional(self.z, self.redraw(redraw))
-            kept = self._relaxed[redraw] = Relaxed(self.problem, x, self.z, tau)
+            kept = self._relaxed[redraw] = Relaxed(self.problem, self._noisy(redraw), self.z, tau)
         return kept
+
+    def _noisy(self, redraw: int | None = None) -> Sigmoid | Softmax:
+        if redraw not in self._kept_noisy:
+            d = self.distribution
+            x = d.noisy(self.noise()) if redraw is None else d.conditional(self.z, self.redraw(redraw))
+            self._kept_noisy[redraw] = x
+        return self._kept_noisy[redraw]
 
     def redraw(self, number: int) -> Tensor:
         """Base noise for one redraw of x given z."""
         return self.noise(f"redraw/{number}")
+
+
+def over_samples(t: Tensor) -> Tensor:
+    """Σ_n t_n of t [R, N, …]: [R, …]; a few are added one by one, as sums over a short axis are slow."""
+    return reduce(torch.add, t.unbind(1)) if t.shape[1] <= 8 else t.sum(1)
 
 
 class Relaxed:
@@ -193,13 +206,18 @@ class Relaxed:
     It knows the samples z, not the draw that keeps it: what refers to itself is freed late, and blocks are large.
     """
 
-    def __init__(self, problem: Problem, x: Tensor, z: Tensor, tau: float) -> None:
-        self._problem, self.x, self._z, self.tau = problem, x, z, tau
+    def __init__(self, problem: Problem, noisy: Sigmoid | Softmax, z: Tensor, tau: float) -> None:
+        self._problem, self._noisy, self._z, self.tau = problem, noisy, z, tau
+
+    @property
+    def x(self) -> Tensor:
+        """The noisy logits, like z."""
+        return self._noisy.x
 
     @cached_property
     def y(self) -> Tensor:
         """The relaxed samples, like z."""
-        return self._problem.distribution.relax(self.x, self.tau)
+        return self._noisy.relax(self.tau)
 
     @cached_property
     def f(self) -> Tensor:
@@ -213,4 +231,4 @@ class Relaxed:
 
     def pull(self, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = J(y) g/τ, like z."""
-        return self._problem.distribution.relax_pull(self.x, self.y, self._z, self.tau, g)
+        return self._noisy.pull(self.y, self._z, self.tau, g)

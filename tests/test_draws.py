@@ -91,7 +91,7 @@ def test_the_samples_are_the_hard_values_of_x() -> None:
 def redrawn(distribution: Distribution, z: torch.Tensor) -> torch.Tensor:
     """x̃ given z."""
     v = Streams(1, "redraw", range(1)).uniform("v", *z.shape)
-    return distribution.conditional(z, v if isinstance(distribution, Bernoulli) else -torch.log(v))
+    return distribution.conditional(z, v if isinstance(distribution, Bernoulli) else -torch.log(v)).x
 
 
 @pytest.mark.parametrize("logits", [PHI, THETA], ids=["bernoulli", "categorical"])
@@ -124,7 +124,7 @@ def test_the_pull_back_of_the_redraw_is_its_derivative(logits: torch.Tensor) -> 
     noise = v if kind is Bernoulli else -torch.log(v)
     h = Streams(3, "pull", range(1)).uniform("h", *z.shape) - 0.3
     leaf = logits.expand(z.shape).clone().requires_grad_()
-    rows = [kind(leaf[r, 0]).conditional(z[r], noise[r]) for r in range(len(z))]
+    rows = [kind(leaf[r, 0]).conditional(z[r], noise[r]).x for r in range(len(z))]
     (expected,) = torch.autograd.grad((torch.stack(rows) * h).sum(), leaf)
     torch.testing.assert_close(kind(logits).conditional_pull(z, noise, h), expected, rtol=1e-9, atol=1e-14)
 

@@ -12,6 +12,27 @@ from torch.nn.functional import logsigmoid
 
 
 @dataclass(frozen=True, eq=False)
+class Sigmoid:
+    """Noisy logits `x` [..., D] that are to be relaxed: y = σ(x/τ)."""
+
+    x: Tensor
+
+    @property
+    def hard(self) -> Tensor:
+        """1[x > 0]."""
+        return torch.gt(self.x, 0, out=torch.empty_like(self.x))
+
+    def relax(self, tau: float) -> Tensor:
+        """y = σ(x/τ)."""
+        return torch.sigmoid(self.x / tau)
+
+    def pull(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+        """(dy/dx)ᵀ g = y σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
+        del z
+        return torch.sigmoid(self.x / -tau).mul_(y) * (g / tau)
+
+
+@dataclass(frozen=True, eq=False)
 class Bernoulli:
     """Bernoulli variables with `logits` φ of shape [D]; base noise: uniforms u in (0, 1).
 
@@ -111,10 +132,6 @@ class Bernoulli:
         """J(p) (dv/dz)ᵀ g for g of shape [..., D]: p q g."""
         return self.variance * g
 
-    def within(self, a: Tensor, b: Tensor) -> Tensor:
-        """a·b within each variable, of a shape to multiply samples: a b."""
-        return a * b
-
     def tempered(self, tau: float) -> Bernoulli:
         """The distribution with logits φ/τ."""
         return self if tau == 1 else Bernoulli(self.logits / tau)
@@ -124,27 +141,18 @@ class Bernoulli:
         p, q = self.mean, self.q
         return torch.lerp(p * (1 + q) / 4, (1 + p) * q / 4, z).mul_(g)
 
-    def noisy(self, u: Tensor) -> Tensor:
+    def noisy(self, u: Tensor) -> Sigmoid:
         """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
-        return self.logits - torch.logit(u)
+        return Sigmoid(self.logits - torch.logit(u))
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dφ) g = g."""
         return g
 
-    def relax(self, x: Tensor, tau: float) -> Tensor:
-        """y = σ(x/τ)."""
-        return torch.sigmoid(x / tau)
-
-    def relax_pull(self, x: Tensor, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
-        """J(y) g/τ = y σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
-        del z
-        return torch.sigmoid(x / -tau).mul_(y) * (g / tau)
-
-    def gapped(self, z: Tensor, gap: Tensor | float) -> Tensor:
+    def gapped(self, z: Tensor, gap: Tensor | float) -> Sigmoid:
         """φ moved to the side of z and at least `gap` away from 0: (2z − 1) max((2z − 1) φ, gap)."""
         side = 2 * z - 1
-        return side * (side * self.logits).clamp(min=gap)
+        return Sigmoid(side * (side * self.logits).clamp(min=gap))
 
     def _far(self, z: Tensor, v: Tensor) -> Tensor:
         """w = e^φ (1 − v) where z = 1, e^{−φ} v where z = 0."""
@@ -152,12 +160,12 @@ class Bernoulli:
         odds = self.logits.clamp(-large, large).exp()
         return torch.lerp(1 / odds, odds, z) * (z - v).abs_()
 
-    def conditional(self, z: Tensor, v: Tensor) -> Tensor:
+    def conditional(self, z: Tensor, v: Tensor) -> Sigmoid:
         """x̃: a fresh draw of x given z from uniforms v (Tucker 2017, appendix; here in a form stable at any φ).
 
         log (1 + w)/v where z = 1, −log (1 + w)/(1 − v) where z = 0, w = e^φ (1 − v) or e^{−φ} v.
         """
-        return ((1 + self._far(z, v)) / (1 - z - v).abs_()).log() * (2 * z - 1)
+        return Sigmoid(((1 + self._far(z, v)) / (1 - z - v).abs_()).log() * (2 * z - 1))
 
     def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor) -> Tensor:
         """(dx̃/dφ) h = w/(1 + w) h."""

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
 from estbench.moments import Floats, moments
 from estbench.problem import Problem
@@ -32,7 +32,7 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Itera
         return
     total, done = None, 0
     for N in samples:
-        piece = rows[:, done] if done + 1 == N else rows[:, done:N].sum(1)
+        piece = over_samples(rows[:, done:N])
         total, done = piece if total is None else total + piece, N
         yield project(total / N)
 

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from estbench.draws import MAIN, Draw
+from estbench.draws import MAIN, Draw, over_samples
 from estbench.estimators.antithetic.copula import both_below, cut, dirichlet, gaussian, parted
 from estbench.estimators.base import BERNOULLI, Facts
 
@@ -58,4 +58,5 @@ class Arms:
         z = rare.sub_(d.mode).abs_()  # the rarer value is 0 where p > 1/2
         f = draw.problem.f(z)
         f = f - f[:, :1]  # so that equal values cancel exactly
-        return (draw.lift(f - f.mean(1, keepdim=True)) * z).sum(1) * (rho / (N - 1)).to(z)
+        f = f - over_samples(f).unsqueeze(1) / N
+        return over_samples(draw.lift(f) * z) * (rho / (N - 1)).to(z)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from estbench.distributions import Distribution
-from estbench.draws import Draw
+from estbench.draws import Draw, over_samples
 from estbench.estimators.antithetic.copula import both_below, cut, dirichlet
 from estbench.estimators.base import CATEGORICAL, Facts
 
@@ -54,7 +54,7 @@ class Carms:
         z -= torch.gt(d, lower[pick, variable].unsqueeze(1), out=short)  # less 1[U < L_c]
         f = draw.problem.f(z)
         f = f - f[:, :1]  # so that equal values cancel exactly
-        n, m = z.sum(1), (draw.lift(f) * z).sum(1)
+        n, m = over_samples(z), over_samples(draw.lift(f) * z)
         rn, rm = (torch.einsum("rda,dab->rdb", sums, r) for sums in (n, m))
         pairs: Tensor = m * rn - n * rm
         return pairs / (N * (N - 1))

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estbench.draws import over_samples
+
 
 def dirichlet(u: Tensor) -> Tensor:
     """d = e/Σ_n e, e = −log u, over axis 1 of u [R, N, …]: Dirichlet(1), like u."""
     log_u = torch.log(u)
-    return log_u.div_(log_u.sum(1, keepdim=True))
+    return log_u.div_(over_samples(log_u).unsqueeze(1))
 
 
 def cut(log_t: Tensor, N: int) -> Tensor:

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Facts
 from estbench.estimators.control_variate.least_squares import Coefficient, Fits, at_size, filled, least_squares_by_size
 from estbench.objectives.base import over_variables
@@ -59,6 +59,8 @@ def double_cv(draw: Draw, samples: int, a: float) -> Tensor:
     """The formula of `DoubleCv`, [R, D(, K)]."""
     N = samples
     f, g, s = draw.fz[:, :N], draw.dfz[:, :N], draw.score[:, :N]
-    others = (g.sum(1, keepdim=True) - g) / (N - 1)
+    total = over_samples(g)
+    others = (total.unsqueeze(1) - g) / (N - 1)
     v = f + a * over_variables((others * s).flatten(2))  # z − p is the score
-    return (draw.lift(v - v.mean(1, keepdim=True)) * s).sum(1) / (N - 1) - a * draw.distribution.mean_jac(g.mean(1))
+    covariance = over_samples(draw.lift(v - over_samples(v).unsqueeze(1) / N) * s) / (N - 1)
+    return covariance - a * draw.distribution.mean_jac(total / N)

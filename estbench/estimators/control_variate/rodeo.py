@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Facts
 from estbench.estimators.control_variate.least_squares import Coefficient, Fits, at_size, filled, least_squares_by_size
 from estbench.objectives.base import over_variables
@@ -69,13 +69,13 @@ def rodeo(draw: Draw, samples: int, a: float, b: float) -> Tensor:
     h = others(f - total(g * z)) + total(g_others * z)  # h_n(z_n), [R, N]
     along = total(g_others * s)  # Σ_d ∇h_n·(z_d − π_d)
     Ah = along / -D
-    Ahs = (d.within(g_others, s) * s + d.mean_jac(g_others) - d.lift(along + h) * s) / D
-    return (d.lift(f - others(f + a * Ah)) * s + b * Ahs).mean(1)
+    Ahs = (d.dot(g_others, s) * s + d.mean_jac(g_others) - d.lift(along + h) * s) / D
+    return over_samples(d.lift(f - others(f + a * Ah)) * s + b * Ahs) / N
 
 
 def others(t: Tensor) -> Tensor:
     """The mean over the other samples, for each: like t [R, N, …]."""
-    return (t.sum(1, keepdim=True) - t) / (t.shape[1] - 1)
+    return (over_samples(t).unsqueeze(1) - t) / (t.shape[1] - 1)
 
 
 def total(t: Tensor) -> Tensor:

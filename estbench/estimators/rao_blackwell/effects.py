@@ -14,14 +14,17 @@ def effects(draw: Draw) -> Tensor:
     One variable at a time is turned through its other classes: D (K − 1) + 1 evaluations of f, that of f(z) among them.
     """
     z, turned, effect = draw.z, draw.z.clone(), torch.zeros_like(draw.z)
+    if draw.distribution.name == "bernoulli":
+        other = 1 - z
+        for d in range(draw.problem.D):
+            turned[:, :, d] = other[:, :, d]
+            effect[:, :, d] = draw.problem.f(turned)
+            turned[:, :, d] = z[:, :, d]
+        return effect.sub_(draw.fz.unsqueeze(-1)).mul_(other.sub_(z))
     for d in range(draw.problem.D):
-        if draw.distribution.name == "bernoulli":
-            turned[:, :, d] = 1 - z[:, :, d]
-            effect[:, :, d] = (draw.problem.f(turned) - draw.fz) * (turned[:, :, d] - z[:, :, d])
-        else:
-            c = z[:, :, d]
-            for _ in range(draw.distribution.classes - 1):
-                turned[:, :, d] = c = c.roll(1, -1)
-                effect[:, :, d].addcmul_((draw.problem.f(turned) - draw.fz).unsqueeze(-1), c)
+        c = z[:, :, d]
+        for _ in range(draw.distribution.classes - 1):
+            turned[:, :, d] = c = c.roll(1, -1)
+            effect[:, :, d].addcmul_((draw.problem.f(turned) - draw.fz).unsqueeze(-1), c)
         turned[:, :, d] = z[:, :, d]
     return effect

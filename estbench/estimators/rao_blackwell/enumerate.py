@@ -26,7 +26,7 @@ class Enumerate:
     def joint(self, draw: Draw, samples: int) -> Tensor:
         """Σ_z P(z) f(z) s(z), the same for every replicate."""
         del samples
-        d, total = draw.distribution, torch.zeros_like(draw.distribution.logits)
+        d, total = draw.distribution, torch.zeros_like(draw.distribution.logits).flatten()
         for z, P in draw.problem.enumerate():
-            total += (d.lift(P * draw.problem.f(z)) * d.score(z)).sum(0)
-        return total.expand(draw.R, *d.event)
+            total += (P * draw.problem.f(z)) @ d.score(z).flatten(1)
+        return total.view(d.event).expand(draw.R, *d.event)

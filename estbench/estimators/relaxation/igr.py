@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from estbench.distributions import Sigmoid
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, Facts
 
@@ -46,9 +47,9 @@ class Igr:
         """y (1 − y) f′(y)/τ · dμ/dφ."""
         d, sigma, tau = draw.distribution, self.sigma, self.temperature
         quantile, dquantile = (t.to(d.logits) for t in normal_quantile(d.logits.double()))
-        x = sigma * (quantile - torch.special.ndtri(draw.noise()))
-        y = d.relax(x, tau)
-        return d.relax_pull(x, y, draw.z, tau, draw.problem.df(y)) * (sigma * dquantile)
+        noisy = Sigmoid(sigma * (quantile - torch.special.ndtri(draw.noise())))
+        y = noisy.relax(tau)
+        return noisy.pull(y, draw.z, tau, draw.problem.df(y)) * (sigma * dquantile)
 
 
 def normal_quantile(logits: Tensor) -> tuple[Tensor, Tensor]:

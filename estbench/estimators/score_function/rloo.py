@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Facts
 
 
@@ -28,4 +28,4 @@ class Rloo:
         """1/(N − 1) Σ_n (f_n − f̄) s(z_n); dividing by N, as some do, shrinks the mean by 1 − 1/N."""
         N = samples
         f, s = draw.fz[:, :N], draw.score[:, :N]
-        return (draw.lift(f - f.mean(1, keepdim=True)) * s).sum(1) / (N - 1)
+        return over_samples(draw.lift(f - over_samples(f).unsqueeze(1) / N) * s) / (N - 1)

@@ -47,5 +47,9 @@ class RandomScaling:
         u = draw.uniform(_UNIFORM, D)
         if self.joint:
             return d.mean_jac(draw.problem.df(u))
-        one_at_u = torch.lerp(draw.z.unsqueeze(-2), u.unsqueeze(-2), torch.eye(D).to(u))  # [R, N, i, D]
-        return d.mean_jac(draw.problem.df(one_at_u).diagonal(dim1=-2, dim2=-1))
+        g, one_at_u = torch.empty_like(u), draw.z.clone()
+        for i in range(D):
+            one_at_u[..., i] = u[..., i]
+            g[..., i] = draw.problem.df(one_at_u)[..., i]
+            one_at_u[..., i] = draw.z[..., i]
+        return d.mean_jac(g)
