@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, reduce
 from hashlib import sha256
@@ -227,10 +227,13 @@ class ShardTask:
         n, rows = self.layout.shard_size, self.layout.block_rows
         return [min(rows, n - start) for start in range(0, n, rows)]
 
-    def _moments(self, group: Group, draw: Draw) -> Iterator[torch.Tensor]:
+    def _moments(self, group: Group, draw: Draw) -> torch.Tensor:
+        """Packed records [cells, shards, 10 + 3P], of all cells in one call: where estimates are few, calls are what costs."""
+        each = list(estimates(group.estimator(), draw, [N for N, _ in group.cells]))  # [R, P]
+        x = torch.stack(each) if len(each) > 1 else each[0].unsqueeze(0)
         true = truth_of(self.spec, group, self.device)
-        for estimate in estimates(group.estimator(), draw, [N for N, _ in group.cells]):
-            yield moments(estimate.view(self.shards, -1, estimate.shape[-1]), true)
+        packed = moments(x.view(len(x) * self.shards, -1, x.shape[-1]), true)
+        return packed.view(len(x), self.shards, -1)
 
 
 @dataclass(frozen=True)
