@@ -26,6 +26,7 @@ from tests.forked import PATIENCE, environment, until
 from tests.test_survival import CONFIG, LESS, SMALL, config, odd, once, same_as, statuses, values
 
 ESTBENCH = [sys.executable, "-m", "estbench"]
+VARIABLES = {**environment(), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}  # each death takes seconds
 LONG = {**CONFIG, "replicates": 1_000_000 if SMALL else 4_000_000}
 
 
@@ -34,7 +35,7 @@ def process(folder: Path, name: str, *command: object) -> Iterator[subprocess.Po
     """A process, with all that it starts, that is gone afterwards; what it says is in a file."""
     with (folder / f"{name}.log").open("wb") as log:
         started = subprocess.Popen(
-            [*map(str, command)], cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True
+            [*map(str, command)], cwd=folder, env=VARIABLES, stdout=log, stderr=log, start_new_session=True
         )
     try:
         yield started

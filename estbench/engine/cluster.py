@@ -15,7 +15,7 @@ from distributed import Client, KilledWorker, LocalCluster, as_completed
 
 from estbench.engine.executors import Done, casualties, perform, versions
 from estbench.engine.run import Execute
-from estbench.engine.task import Record, Task
+from estbench.engine.task import Record, Task, reason
 from estbench.errors import EstbenchError, UsageError
 
 BATCH_SECONDS, MAX_BATCH = 1.0, 256
@@ -114,7 +114,7 @@ def _result(future: Any) -> tuple[float, list[list[Record]]] | None:
         return None
     except Exception as error:
         raise EstbenchError(
-            f"the Dask cluster failed ({type(error).__name__}: {error}). What was done is kept; run again to go on."
+            f"the Dask cluster failed ({reason(error)}). What was done is kept; run again to go on."
         ) from error
     return answer
 
