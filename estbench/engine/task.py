@@ -228,7 +228,7 @@ class ShardTask:
         return [min(rows, n - start) for start in range(0, n, rows)]
 
     def _moments(self, group: Group, draw: Draw) -> torch.Tensor:
-        """Packed records [cells, shards, 10 + 3P], of all cells in one call: where estimates are few, calls are what costs."""
+        """Packed records [cells, shards, 10 + 3P], of all cells in one call: few estimates cost less than the calls."""
         each = list(estimates(group.estimator(), draw, [N for N, _ in group.cells]))  # [R, P]
         x = torch.stack(each) if len(each) > 1 else each[0].unsqueeze(0)
         true = truth_of(self.spec, group, self.device)
