@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from typer.main import get_command
 from estbench.cli import display
 from estbench.cli.app import app, main
 from estbench.draws import Draw
+from estbench.engine.benchmark import Benchmark
+from estbench.engine.run import Progress
 from estbench.estimators.base import Facts
 from estbench.store import read
 from estbench.summary import COLUMNS
@@ -289,6 +292,25 @@ def test_output_folder(cli: Cli) -> None:
     assert {"manifest.json", "journal.jsonl", "results.csv"} <= tree(Path("a b/run")).keys()
     (line,) = [line for line in said.err.splitlines() if line.startswith("Figures: ")]
     assert shlex.split(line)[1:] == ["estbench", "plot", "a b/run"]
+
+
+def test_ten_thousand_cells_begin_at_once(tmp_path: Path) -> None:
+    """A sweep of 10 000 cells is planned, and the first of its tasks done, in less than two seconds of this process."""
+    objectives = [{"name": "quadratic", "target": 0.01 * i} for i in range(25)]
+    shared = {"distribution": "bernoulli", "logits": [0.6, 0.1]}
+    data: dict[str, Any] = {
+        **CONFIG,
+        "samples": [*range(1, 11)],
+        "temperatures": [0.1 * i for i in range(1, 11)],
+        "problems": [{**shared, "objective": objective} for objective in objectives],
+        "estimators": ["gumbel", "gumbel_st"],
+    }
+    begin = time.process_time()
+    benchmark = Benchmark.of(data, tmp_path / "run")
+    assert len(benchmark.plan.cells) == 10_000
+    with closing(benchmark.run()) as events:  # type: ignore[type-var] # a generator
+        assert next(event for event in events if isinstance(event, Progress) and event.done).total > 100
+        assert time.process_time() - begin < 2
 
 
 def test_progress_without_a_terminal_is_lines(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

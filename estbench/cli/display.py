@@ -25,7 +25,7 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
 
     console = err()
     alive = console.is_terminal and not console.is_dumb_terminal
-    started = last = time.monotonic()
+    started = begun = last = time.monotonic()  # begun: when the first task was done, the workers having started
     replicates = 0
     told: set[tuple[str, str]] = set()
     bar = progress.Progress(
@@ -41,7 +41,7 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
     row = bar.add_task("", total=None, rate="")
 
     def show(event: Progress | Failure) -> None:
-        nonlocal last, replicates
+        nonlocal begun, last, replicates
         if isinstance(event, Failure):
             line = event.cell.estimator.label, event.reason
             if line not in told:
@@ -50,11 +50,13 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
             return
         replicates += event.replicates
         now = time.monotonic()
+        begun = now if event.done <= 1 else begun
         rate = f"{replicates / max(now - started, 1e-9):,.0f} replicates/s" if replicates else ""
         bar.update(row, completed=event.done, total=event.total, rate=rate)
         if bar.disable and not quiet and now - last > LINE_EVERY:
-            left = f"about {(now - started) / event.done * (event.total - event.done):.0f} s left" if event.done else ""
-            console.print(", ".join(filter(None, [f"{event.done}/{event.total} tasks", rate, left])))
+            left = (now - begun) / (event.done - 1) * (event.total - event.done) if event.done > 1 else None
+            words = [f"{event.done}/{event.total} tasks", rate, "" if left is None else f"about {left:.0f} s left"]
+            console.print(", ".join(filter(None, words)))
             last = now
 
     if not quiet:

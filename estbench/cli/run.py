@@ -67,6 +67,7 @@ def run(
     from estbench.engine.benchmark import Benchmark
     from estbench.engine.executors import Where
     from estbench.engine.run import Failure, Progress
+    from estbench.frames import read_frame
 
     share = _part(part)
     benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
@@ -90,7 +91,7 @@ def run(
             raise
         err().print(f"Stopped at the first failure. All finished work is in {benchmark.folder}.", markup=False)
         raise typer.Exit(3) from None
-    frame = benchmark.results()
+    frame = read_frame(benchmark.folder)
     failed = int((frame["status"] == "failed").sum())
     if not quiet:
         from estbench.tables import digest, summary
