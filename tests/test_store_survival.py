@@ -89,6 +89,14 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+def rest(process: subprocess.Popen[str]) -> str:
+    """All it says until its end; `communicate` would lose what `first_line` has read ahead."""
+    assert process.stdout is not None
+    said = process.stdout.read()
+    process.wait()
+    return said
+
+
 def shards_of(folder: Path) -> list[int]:
     """The shards that the journal holds, in its order."""
     return [int(key.removeprefix("toy/")) for _, key, _ in read(folder).items]
@@ -109,7 +117,7 @@ def survive(folder: Path, kills: int, signals: list[signal.Signals], seed: int) 
                     assert shards_of(folder)[: len(promised)] == promised  # readers need no lock
             for number in signals:
                 writer.send_signal(number)
-            said = writer.communicate()[0].split("\n")[:-1]  # what follows the last newline was not said
+            said = rest(writer).split("\n")[:-1]  # what follows the last newline was not said
             assert writer.returncode != 0
         if said:
             torn += said[0] != "torn 0"
