@@ -197,7 +197,7 @@ class Draw:
 
 def over_samples(t: Tensor) -> Tensor:
     """Σ_n t_n of t [R, N, …]: [R, …]; a few are added one by one, as sums over a short axis are slow."""
-    return reduce(torch.add, t.unbind(1)) if t.shape[1] <= 8 else t.sum(1)
+    return reduce(torch.add, t.unbind(1)) if t.shape[1] <= 4 else t.sum(1)
 
 
 class Relaxed:

@@ -241,43 +241,100 @@ def test_cosine_is_clipped() -> None:
         np.testing.assert_allclose(cosine(Shards.of(sums(raw, np.ones(1)))), [sign / 3, -1, 1])
 
 
-@pytest.mark.parametrize("P", [2, 5, 40])
-@pytest.mark.parametrize("away", [0.0, 0.5])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_cosine_of_mean(P: int, away: float, sign: int) -> None:
-    """cos(E ĝ, g) is debiased across g, and its ends are angles at the bounds of the part across."""
-    raw, g = skewed(P, noise=0.2)
-    across = RNG().normal(size=P)
-    across -= across @ g / (g @ g) * g
-    across /= np.linalg.norm(across)
-    raw = raw - 0.1 - g + sign * g / np.linalg.norm(g) + away * across
-    S, n, _ = raw.shape
-    u, flat = g / np.linalg.norm(g), raw.reshape(-1, P)
+def direction(raw: Floats, g: Floats) -> tuple[str, list[float]]:
+    """Cosine of the mean with its interval, and how that is had: `angle` (Fieller) or `bounds` (of the part across)."""
+    S, n, P = raw.shape
+    u, mean = g / np.linalg.norm(g), raw.mean((0, 1))
     Q = np.eye(P) - np.outer(u, u)
-    a, h, d = flat.mean(0) @ u, Q @ flat.mean(0), raw.mean(1) - flat.mean(0)
+    a, h, d = mean @ u, Q @ mean, raw.mean(1) - mean
     V = np.cov(raw.mean(1).T, ddof=1) / S
     trV_h = np.trace(Q @ V @ Q)
     h0 = sqrt(max(0, h @ h - trV_h))
     trVV_h = trace_square(d @ Q, n, trV_h * S * n, P - 1) / (S * n) ** 2
     z, t = stats.norm.ppf(0.975), stats.t.ppf(0.975, S - 1)
-    rho = (t / z) ** 2 * sum((h / np.linalg.norm(h) @ x - h0 / a * (u @ x)) ** 2 for x in d) / (S * (S - 1))
+    noise = np.cov(d @ np.stack([h / np.linalg.norm(h), u]).T, rowvar=False, ddof=1) / S  # of h₀ and a
+    more = np.array([[trVV_h / (2 * h0**2) if h0 > 0 else np.inf, 0], [0, 0]])
+    value = a / sqrt(a**2 + h0**2)
+    if h0 > 2 * sqrt((noise + more)[0, 0]):
+        centre = np.arctan2(h0, a)
+
+        def rejected(theta: float) -> float:
+            x = np.array([np.cos(theta), -np.sin(theta)])
+            return float((x @ [h0, a]) ** 2 - t**2 * x @ (noise + more) @ x)
+
+        angles = [brentq(rejected, centre, centre + x * np.pi / 2, xtol=1e-14) for x in (-1, 1)]
+        return "angle", [value, *sorted(np.cos(np.clip(angles, 0, np.pi)))]
+    rho = (t / z) ** 2 * np.array([1, -h0 / a]) @ noise @ np.array([1, -h0 / a])
     T, form = h @ h, (trV_h, trVV_h, rho)
     low = 0.0 if form_cdf(T, 0, *form) <= 0.975 else form_root(T, 0.975, *form)
-    ends = sorted(a / sqrt(a**2 + x) for x in (low, form_root(max(T, trV_h), 0.025, *form)))
-    close(cosine_of_mean(Shards.of(sums(raw, g))), a / sqrt(a**2 + h0**2), *ends)
+    return "bounds", [value, *sorted(a / sqrt(a**2 + x) for x in (low, form_root(max(T, trV_h), 0.025, *form)))]
+
+
+@pytest.mark.parametrize("P", [2, 5, 40])
+@pytest.mark.parametrize("away", [0.0, 0.5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_cosine_of_mean(P: int, away: float, sign: int) -> None:
+    """cos(E ĝ, g) is debiased across g; its ends are Fieller's angles, or from bounds of the part across."""
+    raw, g = skewed(P, noise=0.2)
+    across = RNG().normal(size=P)
+    across -= across @ g / (g @ g) * g
+    across /= np.linalg.norm(across)
+    raw = raw - 0.1 - g + sign * g / np.linalg.norm(g) + away * across
+    how, wanted = direction(raw, g)
+    assert how == "angle" or away == 0
+    close(cosine_of_mean(Shards.of(sums(raw, g))), *wanted)
+
+
+def centred(shifts: tuple[float, float]) -> Floats:
+    """Raw normal estimates of two parameters whose mean is that many of its standard errors from 0."""
+    raw = RNG().normal(size=(20, 30, 2))
+    raw -= raw.mean((0, 1))
+    shifted: Floats = raw + np.array(shifts) * raw.mean(1).std(axis=0, ddof=1) / sqrt(20)
+    return shifted
+
+
+@pytest.mark.parametrize(
+    ("along", "across", "how"),
+    [
+        (50, 1.9, "bounds"),
+        (50, 2.06, "bounds"),
+        (50, 2.13, "angle"),
+        (-50, 2.13, "angle"),
+        (50, 2.9, "angle"),
+        (4, 4, "angle"),
+        (-1, 5, "angle"),
+        (0.5, 3.5, "angle"),
+        (3.1, 0, "bounds"),
+        (-3.1, 1, "bounds"),
+    ],
+)
+def test_cosine_of_mean_near_zero(along: float, across: float, how: str) -> None:
+    """A mean of a few standard errors: Fieller's angles, within 0 and π, once h₀ > 2 se(h₀)."""
+    raw, g = centred((along, sqrt(1 + across**2))), np.array([2.0, 0.0])
+    chosen, wanted = direction(raw, g)
+    assert chosen == how
+    close(cosine_of_mean(Shards.of(sums(raw, g))), *wanted)
 
 
 def test_cosine_of_mean_without_a_direction() -> None:
-    """If the part along g is within 3 standard errors of 0, any cosine is possible; P = 1: if the interval holds 0."""
+    """Any cosine is possible if the mean is near 0: within 3 standard errors along g, and about 2 across it.
+
+    P = 1: if Hall's interval of the mean holds 0.
+    """
     g = np.array([1.0, 0.0])
-    for shift, known in ((2.5, False), (3.5, True)):
-        raw = RNG().normal(size=(20, 30, 2))
-        raw[..., 0] -= raw[..., 0].mean()
-        raw[..., 0] += shift * raw[..., 0].mean(1).std(ddof=1) / sqrt(20)
-        _, low, high = cosine_of_mean(Shards.of(sums(raw, g)))
+    for shifts, known in (
+        ((2.9, 0.0), False),
+        ((3.1, 0.0), True),
+        ((0.0, sqrt(1 + 2.1**2)), False),
+        ((0.0, 4.0), True),
+    ):
+        _, low, high = cosine_of_mean(Shards.of(sums(centred(shifts), g)))
         assert ((low, high) == (-1, 1)) is not known
-        one = raw[..., :1] - raw[..., :1].mean()
-        one += (shift - 1) * one.std(ddof=1) / sqrt(one.size)  # 1.5 or 2.5 standard errors: z is 1.96
+    short = Shards.of(sums(centred((0.3, sqrt(1 + 2.3**2))), g), level=0.99)  # h₀ is 2.3 se, and t 2.86
+    assert tuple(cosine_of_mean(short))[1:] == (-1, 1)
+    for shift, known in ((1.5, False), (2.5, True)):  # z is 1.96
+        one = centred((0.0, 0.0))[..., :1]
+        one += shift * one.std(ddof=1) / sqrt(one.size)
         expected = (1.0, 1.0, 1.0) if known else (1.0, -1.0, 1.0)
         assert tuple(cosine_of_mean(Shards.of(sums(one, g[:1])))) == expected
         assert tuple(cosine_of_mean(Shards.of(sums(-one, g[:1])))) == (

@@ -102,6 +102,15 @@ def straight_through(p: float, D: int) -> Cell:
     return Cell(3 * np.sign(z - 0.45) * (z - 0.45) ** 2 * pq, prob, np.full(D, pq * (0.55**3 - 0.45**3)))
 
 
+def turned(cell: Cell, cosine: float) -> Cell:
+    """Give the cell another true gradient, at that cosine with the mean of its estimates."""
+    mean = cell.prob @ cell.values
+    length = np.linalg.norm(mean)
+    across = cell.values[0] - cell.values[0] @ mean / length**2 * mean
+    across *= length / np.linalg.norm(across)
+    return replace(cell, g=cosine * mean + np.sqrt(1 - cosine**2) * across)
+
+
 def categorical(K: int, seed: int) -> Cell:
     """REINFORCE f(z)(e_z − π) of one categorical: more parameters than shards, and a singular covariance."""
     rng = np.random.default_rng(seed)

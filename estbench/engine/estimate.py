@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeGuard
 
+import torch
 from torch import Tensor
 
 from estbench.draws import Draw, over_samples
@@ -13,28 +15,25 @@ from estbench.moments import Floats, moments
 from estbench.problem import Problem
 
 
-def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Iterator[Tensor]:
-    """Gradient estimates [R, P], one for each N of `samples` (increasing).
+def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tensor:
+    """Gradient estimates [R, P] for each N of `samples` (increasing): [samples, R, P].
 
     Independent rows are computed once, for the largest N, and averaged over their first N; a joint estimator is asked
     for each N. Raises TypeError and ValueError where an estimator returns something else than it promises.
     """
     project, event = draw.problem.project, draw.distribution.event
     if not _has_rows(estimator):
-        if not isinstance(estimator, JointEstimator):
+        if not _has_joint(estimator):
             raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")
-        for N in samples:
-            yield project(_checked(estimator.joint(draw, N), (draw.R, *event), draw))
-        return
+        return torch.stack([project(_checked(estimator.joint(draw, N), (draw.R, *event), draw)) for N in samples])
     rows = _checked(estimator.rows(draw), (draw.R, draw.N, *event), draw)
     if draw.N == 1:
-        yield project(rows[:, 0])
-        return
-    total, done = None, 0
-    for N in samples:
-        piece = over_samples(rows[:, done:N])
-        total, done = piece if total is None else total + piece, N
-        yield project(total / N)
+        return project(rows[:, 0]).unsqueeze(0)
+    steps = [N - done for done, N in pairwise((0, *samples))]
+    pieces = torch.split(rows[:, : samples[-1]], steps, 1)
+    sums = torch.stack([over_samples(piece) for piece in pieces]).cumsum_(0)
+    N = torch.tensor(samples, device=sums.device).view(-1, *[1] * (sums.ndim - 1))
+    return project(sums.div_(N))
 
 
 def truth(problem: Problem, estimator: Estimator) -> Tensor | None:
@@ -53,6 +52,10 @@ def weighted_moments(estimator: Estimator, draw: Draw, true: Tensor, pieces: int
 def _has_rows(estimator: Estimator) -> TypeGuard[RowEstimator]:
     """Whether it is a RowEstimator; `isinstance` would build its facts each time."""
     return hasattr(estimator, "rows")
+
+
+def _has_joint(estimator: Estimator) -> TypeGuard[JointEstimator]:
+    return hasattr(estimator, "joint")
 
 
 def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:

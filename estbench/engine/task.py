@@ -149,19 +149,19 @@ class CostTask:
     def _evaluations(self, estimator: Estimator, problem: Problem, N: int) -> tuple[int, int]:
         counting = replace(problem, evaluations=Evaluations())
         streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
-        list(estimates(estimator, Draw(counting, 1, N, streams=streams), [N]))
+        estimates(estimator, Draw(counting, 1, N, streams=streams), [N])
         return counting.evaluations.f, counting.evaluations.df
 
     def _seconds(self, estimator: Estimator, problem: Problem, N: int) -> float:
         streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
         rows = max(1, self.replicates // N)
         draw = Draw(problem, rows, N, streams=streams)
-        list(estimates(estimator, draw, [N]))  # makes the noise, and warms up
+        estimates(estimator, draw, [N])  # makes the noise, and warms up
         seconds = []
         for _ in range(_TIMINGS):
             alone = draw.again()
             start = time.perf_counter()
-            list(estimates(estimator, alone, [N]))
+            estimates(estimator, alone, [N])
             if self.device != "cpu":
                 torch.cuda.synchronize()
             seconds.append((time.perf_counter() - start) / rows)
@@ -200,25 +200,24 @@ class ShardTask:
         except FAULTS as error:
             return failures(self.cells(), reason(error))
         streams = Streams(self.seed, self.spec.id, range(self.first, self.first + self.shards), self.device)
-        blocks: dict[str, list[torch.Tensor]] = {key: [] for group in self.groups for _, key in group.cells}
+        found: list[list[torch.Tensor]] = [[] for _ in self.groups]
         failed: dict[str, str] = {}
         for rows in self._rows():
             draw = Draw(problem, self.shards * rows, self.samples, streams=streams, shard=rows)
-            for group in self.groups:
+            for group, blocks in zip(self.groups, found, strict=True):
                 if any(key in failed for _, key in group.cells):
                     continue
                 try:
                     group.estimator()
                     with limited(self.timeout):
-                        for (_, key), block in zip(group.cells, self._moments(group, draw), strict=True):
-                            blocks[key].append(block)
+                        blocks.append(self._moments(group, draw))
                 except FAULTS as error:
                     failed |= {key: reason(error) for _, key in group.cells}
-        cells = {
-            key: {"moments": encode(reduce(merge, (b.cpu().numpy() for b in packed)))}
-            for key, packed in blocks.items()
-            if key not in failed
-        }
+        cells: dict[str, Record] = {}
+        for group, blocks in zip(self.groups, found, strict=True):
+            if not any(key in failed for _, key in group.cells):
+                packed = reduce(merge, (block.cpu().numpy() for block in blocks))
+                cells |= {key: {"moments": encode(m)} for (_, key), m in zip(group.cells, packed, strict=True)}
         job: Record = {"kind": "job", "key": f"{self.spec.id}/{self.first}", "cells": cells}
         return [job] * bool(cells) + [record for key, why in failed.items() for record in failures([key], why)]
 
@@ -229,10 +228,9 @@ class ShardTask:
 
     def _moments(self, group: Group, draw: Draw) -> torch.Tensor:
         """Packed records [cells, shards, 10 + 3P], of all cells in one call: few estimates cost less than the calls."""
-        each = list(estimates(group.estimator(), draw, [N for N, _ in group.cells]))  # [R, P]
-        x = torch.stack(each) if len(each) > 1 else each[0].unsqueeze(0)
+        x = estimates(group.estimator(), draw, [N for N, _ in group.cells])  # [cells, R, P]
         true = truth_of(self.spec, group, self.device)
-        packed = moments(x.view(len(x) * self.shards, -1, x.shape[-1]), true)
+        packed = moments(x.reshape(len(x) * self.shards, -1, x.shape[-1]), true)
         return packed.view(len(x), self.shards, -1)
 
 

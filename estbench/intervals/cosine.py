@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import atan2, cos, hypot, isnan, sin, sqrt
+from math import atan, atan2, cos, hypot, isnan, pi, sin, sqrt
 
 import numpy as np
 
@@ -42,9 +42,11 @@ def cosine_moments(s: Shards) -> tuple[float, float, float]:
 def cosine_of_mean(s: Shards) -> Estimate:
     """cos(E ĝ, g), where the mean is split into a = m·u along u = g/‖g‖ and h across it.
 
-    Value: cos atan2(h₀, a), h₀² = max(0, ‖h‖² − trV_h), so noise does not turn the mean away from g. Ends: the same
-    at the bounds of ‖E h‖², with ρ = (t/z)²·var(ĥ·m − (h₀/a)·u·m), the variance of h₀ when a varies too.
-    All of [−1, 1] if |a| < 3 se(a). P = 1: the sign, if Hall's interval of m excludes 0.
+    Value: cos atan2(h₀, a), h₀² = max(0, ‖h‖² − trV_h), so noise does not turn the mean away from g. Ends:
+    P = 1            the sign, if Hall's interval of m excludes 0
+    h₀ > 2 se(h₀)    Fieller's, for the angle between a and h₀ (see `_fieller`), se² = var(ĥ·m) + trV_h²/2h₀²
+    |a| > 3 se(a)    cos atan2(√bound, a) at the bounds of ‖E h‖², ρ = (t/z)²·var(ĥ·m − (h₀/a)u·m): a varies, too
+    else             −1 and 1
     """
     if not s.enough or not s.true_norm > 0:
         return UNKNOWN
@@ -52,22 +54,42 @@ def cosine_of_mean(s: Shards) -> Estimate:
     if a == h0 == 0:
         return UNKNOWN
     value = a / hypot(a, h0)
-    if s.v == 0:
-        return Estimate(value, value, value)
-    if len(s.m) == 1:
+    if len(s.m) == 1 and s.v > 0:
         low, high = hall_interval(float(s.m[0]), sqrt(s.v / s.R), float(s.skew[0]) / sqrt(s.R), s.level)
         return Estimate(value, -1.0, 1.0) if low <= 0 <= high else Estimate(value, value, value)
-    d_u = s.d @ (s.g / s.true_norm)
-    if abs(a) <= 3 * sqrt(s.variance_of_mean(d_u)):
-        return Estimate(value, -1.0, 1.0)
-    T, tail = float(h @ h), (1 - s.level) / 2
     if trV_h == 0:
         return Estimate(value, value, value)
-    rho = s.variance_of_mean(d_h @ h / sqrt(T) - h0 / a * d_u) if T > 0 else trV_h
+    T, along = float(h @ h), s.d @ (s.g / s.true_norm)
+    across = d_h @ h / sqrt(T) if T > 0 else 0 * along
     trVV_h = bounded_trace_square(s.n, d_h, trV_h * s.R, rank=len(h) - 1) / s.R**2
-    form = QuadraticForm(T, trV_h, trVV_h, rho * (s.t / s.z) ** 2)
+    more = trVV_h / (2 * h0**2) if h0 > 0 else 0.0  # variance of h₀ beside that of ĥ·m
+    if h0**2 > 4 * (s.variance_of_mean(across) + more):
+        return Estimate(value, *_fieller(s, a, h0, along, across, more))
+    if abs(a) <= 3 * sqrt(s.variance_of_mean(along)):
+        return Estimate(value, -1.0, 1.0)
+    rho = s.variance_of_mean(across - h0 / a * along) if T > 0 else trV_h
+    form, tail = QuadraticForm(T, trV_h, trVV_h, rho * (s.t / s.z) ** 2), (1 - s.level) / 2
     ends = [cos(atan2(sqrt(bound), a)) for bound in (form.lower(tail), form.upper(tail))]
     return Estimate(value, min(ends), max(ends))
+
+
+def _fieller(s: Shards, a: float, h0: float, along: Floats, across: Floats, more: float) -> tuple[float, float]:
+    """Least and largest cos θ of the angles θ with (h₀ cos θ − a sin θ)² ≤ t²·var(h₀ cos θ − a sin θ) (Fieller 1954).
+
+    With ψ = θ − atan2(h₀, a) and p, q the noise of the mean across and along its own direction, r its length:
+    r² sin²ψ ≤ t²·var(p cos ψ − q sin ψ), a quadratic inequality in tan ψ; if it bounds nothing, −1 and 1.
+    """
+    r, theta = hypot(a, h0), atan2(h0, a)
+    c, d = a / r, h0 / r
+    p, q = c * across - d * along, c * along + d * across
+    pp, qq = s.variance_of_mean(p) + more * c**2, s.variance_of_mean(q) + more * d**2
+    pq = (s.variance_of_mean(p + q) - s.variance_of_mean(p - q)) / 4 + more * c * d
+    room, t2 = r**2 - s.t**2 * qq, s.t**2
+    if room <= 0:
+        return -1.0, 1.0
+    root = sqrt((t2 * pq) ** 2 + room * t2 * pp)
+    least, largest = (theta + atan((side * root - t2 * pq) / room) for side in (-1, 1))
+    return cos(min(largest, pi)), cos(max(least, 0.0))
 
 
 def scaled_bias_squared(s: Shards) -> float:
