@@ -29,7 +29,7 @@ from benchmarks.coverage_truth import (
 from benchmarks.coverage_verdicts import UNBIASED, Scaled, calls, false_biased
 from estbench.config import load
 from estbench.engine.exact import exact
-from estbench.engine.task import Group, ShardTask
+from estbench.engine.tasks import Group, ShardTask
 from estbench.intervals import Estimate, Shards
 from estbench.moments import first
 from estbench.plan import expand

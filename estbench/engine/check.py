@@ -9,7 +9,7 @@ from torch import Tensor
 
 from estbench.engine.executors import settle
 from estbench.engine.run import groups_of
-from estbench.engine.task import CostTask, problem_of
+from estbench.engine.tasks import CostTask, problem_of
 from estbench.plan import Plan
 from estbench.problem import Problem, make
 

@@ -15,7 +15,7 @@ from distributed import Client, KilledWorker, LocalCluster, as_completed
 
 from estbench.engine.executors import Done, casualties, perform, versions
 from estbench.engine.run import Execute
-from estbench.engine.task import Record, Task, reason
+from estbench.engine.tasks import Record, Task, reason
 from estbench.errors import EstbenchError, UsageError
 
 BATCH_SECONDS, MAX_BATCH = 1.0, 256

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 
 from estbench import __version__
-from estbench.engine.task import Record, Task
+from estbench.engine.tasks import Record, Task
 
 LIVES = 3
 """How many workers may die of a cell before it is marked failed."""

@@ -14,7 +14,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from estbench.engine.executors import LIVES, Done, casualties, settle
-from estbench.engine.task import Record, Task
+from estbench.engine.tasks import Record, Task
 
 
 class Pool:

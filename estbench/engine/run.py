@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from estbench.engine.task import CostTask, ExactTask, FitTask, Group, Record, ShardTask, Task
+from estbench.engine.tasks import CostTask, ExactTask, FitTask, Group, Record, ShardTask, Task
 from estbench.errors import EstbenchError
 from estbench.estimators.base import Fitted
 from estbench.intervals import Shards, shards_needed

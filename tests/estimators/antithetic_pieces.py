@@ -125,7 +125,7 @@ def run(estimator: Estimator, p: Problem, noise: Mapping[str, Floats], N: int = 
     """The estimates at given noise, by the estimator itself: [M, D] or [M, D, K]."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in noise.items()}
     M = len(next(iter(tensors.values())))
-    (found,) = estimates(estimator, Draw(p, M, N, noise=tensors), [N])
+    found = estimates(estimator, Draw(p, M, N, noise=tensors), [N])[0]
     return found.numpy().reshape(M, *p.distribution.event)
 
 

@@ -168,7 +168,7 @@ def lax(network: Network) -> ByHand:
 
 def rows(estimator: Estimator, of: Draw) -> Floats:
     """The estimates [R, P] of a draw of one sample."""
-    (g,) = estimates(estimator, of, [1])
+    g = estimates(estimator, of, [1])[0]
     return g.numpy()
 
 

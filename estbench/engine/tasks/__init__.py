@@ -1,0 +1,12 @@
+"""Tasks: pieces of work that any process can do from their description alone, and that answer in records."""
+
+from estbench.engine.tasks.cost import CostTask
+from estbench.engine.tasks.exact import ExactTask
+from estbench.engine.tasks.failure import Record, reason
+from estbench.engine.tasks.fit import FitTask
+from estbench.engine.tasks.group import Group, problem_of
+from estbench.engine.tasks.shard import ShardTask
+
+__all__ = ["CostTask", "ExactTask", "FitTask", "Group", "Record", "ShardTask", "Task", "problem_of", "reason"]
+
+Task = CostTask | FitTask | ExactTask | ShardTask

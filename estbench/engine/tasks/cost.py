@@ -1,0 +1,105 @@
+"""What is known about a problem and its cells before anything is sampled."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, replace
+from statistics import median
+
+import numpy as np
+import torch
+
+from estbench.draws import Draw, Streams
+from estbench.engine.estimate import estimates
+from estbench.engine.limit import limited
+from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
+from estbench.engine.tasks.group import Group, problem_of, truth_of
+from estbench.estimators.base import Estimator, Referenced
+from estbench.plan import ProblemSpec
+from estbench.problem import Evaluations, Problem
+from estbench.store import encode
+
+_TIMINGS = 3
+
+
+@dataclass(frozen=True)
+class CostTask:
+    """What is known about a problem and its cells before anything is sampled.
+
+    `problem`: the exact gradient and how it was found. `cost`, for each cell: evaluations of f and ∇f for one estimate,
+    counted on a draw of its own (sharing would hide them); the seconds an estimate takes when nothing is shared, the
+    median over some draws of `replicates` (0: not timed); and the gradient it is measured against, where that is one of
+    its own.
+    """
+
+    spec: ProblemSpec
+    groups: tuple[Group, ...]
+    seed: int
+    replicates: int
+    device: str = "cpu"
+    timeout: float | None = None
+
+    def pieces(self) -> list[CostTask]:
+        """The same for each group on its own; none if there is but one."""
+        return [replace(self, groups=(group,)) for group in self.groups] if len(self.groups) > 1 else []
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return [key for group in self.groups for _, key in group.cells]
+
+    def perform(self) -> list[Record]:
+        """One `problem` record, and a `cost` or a `failed` record for each cell."""
+        try:
+            problem = problem_of(self.spec, self.device)
+            with limited(self.timeout):
+                true = None if problem.true is None else problem.true.cpu().numpy()
+            if true is not None and not np.isfinite(true).all():
+                raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
+        except FAULTS as error:
+            return failures(self.cells(), reason(error))
+        records: list[Record] = [{"kind": "problem", "key": self.spec.id, "route": problem.route}]
+        records[0]["true"] = None if true is None else encode(true)
+        for group in self.groups:
+            try:
+                group.estimator()  # a plug-in is imported, which may take longer than a job
+                with limited(self.timeout):
+                    records += self._costs(group, problem)
+            except FAULTS as error:
+                records += failures((key for _, key in group.cells), reason(error))
+        return records
+
+    def _costs(self, group: Group, problem: Problem) -> list[Record]:
+        records = []
+        own = isinstance(group.estimator(), Referenced)
+        reference = truth_of(self.spec, group, self.device) if own else None
+        for N, keys in itertools.groupby(group.cells, key=lambda cell: cell[0]):
+            f, df = self._evaluations(group.estimator(), problem, N)
+            cost = {"kind": "cost", "f": f, "df": df, "seconds": None}
+            if self.replicates:
+                cost["seconds"] = self._seconds(group.estimator(), problem, N)
+            if reference is not None:
+                cost["reference"] = encode(reference.cpu().numpy())
+            records += [cost | {"key": key} for _, key in keys]
+        return records
+
+    def _evaluations(self, estimator: Estimator, problem: Problem, N: int) -> tuple[int, int]:
+        counting = replace(problem, evaluations=Evaluations())
+        streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
+        estimates(estimator, Draw(counting, 1, N, streams=streams), [N])
+        return counting.evaluations.f, counting.evaluations.df
+
+    def _seconds(self, estimator: Estimator, problem: Problem, N: int) -> float:
+        streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
+        rows = max(1, self.replicates // N)
+        draw = Draw(problem, rows, N, streams=streams)
+        estimates(estimator, draw, [N])  # makes the noise, and warms up
+        seconds = []
+        for _ in range(_TIMINGS):
+            alone = draw.again()
+            start = time.perf_counter()
+            estimates(estimator, alone, [N])
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+            seconds.append((time.perf_counter() - start) / rows)
+        return median(seconds)

@@ -1,0 +1,55 @@
+"""Fitting."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, fields, replace
+
+from estbench.draws import Draw, Streams
+from estbench.engine.limit import limited
+from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
+from estbench.engine.tasks.group import Group, problem_of
+from estbench.estimators.base import Fitted
+from estbench.plan import ProblemSpec
+from estbench.problem import Evaluations
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """The fitting of one group, on a stream of its own."""
+
+    spec: ProblemSpec
+    group: Group
+    seed: int
+    device: str = "cpu"
+    timeout: float | None = None
+
+    def pieces(self) -> list[FitTask]:
+        """None: it is one fit."""
+        return []
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return [key for _, key in self.group.cells]
+
+    def perform(self) -> list[Record]:
+        """A `fit` record: the fitted fields, and the evaluations and seconds it cost; `failed` records otherwise."""
+        streams = Streams(self.seed, f"{self.spec.id}/fit", range(1), self.device)
+        start = time.perf_counter()
+        try:
+            problem = replace(problem_of(self.spec, self.device), evaluations=Evaluations())
+            estimator = self.group.estimator()
+            assert isinstance(estimator, Fitted)
+            draw = Draw(problem, estimator.n_fit, estimator.facts.min_samples, streams=streams)
+            with limited(self.timeout):
+                frozen = estimator.fit(problem, draw)
+            new = {f.name: getattr(frozen, f.name) for f in fields(frozen)}  # type: ignore[arg-type] # a dataclass, by contract
+            old = {f.name: getattr(estimator, f.name) for f in fields(estimator)}  # type: ignore[arg-type] # likewise
+            found = {name: value for name, value in new.items() if value != old[name]}
+            json.dumps(found, allow_nan=False)  # a fit that found NaN, or no plain numbers, has failed
+        except FAULTS as error:
+            return failures(self.cells(), f"fit: {reason(error)}")
+        counts = problem.evaluations
+        record = {"kind": "fit", "key": f"{self.spec.id}/{self.group.id}", "fields": found}
+        return [record | {"f": counts.f, "df": counts.df, "seconds": time.perf_counter() - start}]

@@ -1,0 +1,83 @@
+"""Monte Carlo moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import torch
+
+from estbench.draws import Draw, Streams
+from estbench.engine.estimate import estimates
+from estbench.engine.limit import limited
+from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
+from estbench.engine.tasks.group import Group, problem_of, truth_of
+from estbench.moments import merge, moments
+from estbench.plan import Layout, ProblemSpec
+from estbench.store import encode
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Monte Carlo moments of groups of cells of one problem over some shards.
+
+    Small shards are computed at once; a shard of more than `layout.block_rows` replicates is computed block by block.
+    """
+
+    spec: ProblemSpec
+    groups: tuple[Group, ...]
+    seed: int
+    samples: int
+    layout: Layout
+    first: int
+    shards: int
+    device: str = "cpu"
+    timeout: float | None = None
+
+    def pieces(self) -> list[ShardTask]:
+        """The same for each group on its own; none if there is but one."""
+        return [replace(self, groups=(group,)) for group in self.groups] if len(self.groups) > 1 else []
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return [key for group in self.groups for _, key in group.cells]
+
+    def perform(self) -> list[Record]:
+        """A `job` record of all cells, and a `failed` record for each cell that failed."""
+        try:
+            problem = problem_of(self.spec, self.device)
+        except FAULTS as error:
+            return failures(self.cells(), reason(error))
+        streams = Streams(self.seed, self.spec.id, range(self.first, self.first + self.shards), self.device)
+        found: list[list[torch.Tensor]] = [[] for _ in self.groups]
+        failed: dict[str, str] = {}
+        for rows in self._rows():
+            draw = Draw(problem, self.shards * rows, self.samples, streams=streams, shard=rows)
+            for group, blocks in zip(self.groups, found, strict=True):
+                if any(key in failed for _, key in group.cells):
+                    continue
+                try:
+                    group.estimator()
+                    with limited(self.timeout):
+                        blocks.append(self._moments(group, draw))
+                except FAULTS as error:
+                    failed |= {key: reason(error) for _, key in group.cells}
+        cells: dict[str, Record] = {}
+        for group, blocks in zip(self.groups, found, strict=True):
+            if not any(key in failed for _, key in group.cells):
+                packed = reduce(merge, (block.cpu().numpy() for block in blocks))
+                cells |= {key: {"moments": encode(m)} for (_, key), m in zip(group.cells, packed, strict=True)}
+        job: Record = {"kind": "job", "key": f"{self.spec.id}/{self.first}", "cells": cells}
+        return [job] * bool(cells) + [record for key, why in failed.items() for record in failures([key], why)]
+
+    def _rows(self) -> list[int]:
+        """The replicates of each shard that are computed at once, block after block."""
+        n, rows = self.layout.shard_size, self.layout.block_rows
+        return [min(rows, n - start) for start in range(0, n, rows)]
+
+    def _moments(self, group: Group, draw: Draw) -> torch.Tensor:
+        """Packed records [cells, shards, 10 + 3P], of all cells in one call: few estimates cost less than the calls."""
+        x = estimates(group.estimator(), draw, [N for N, _ in group.cells])  # [cells, R, P]
+        true = truth_of(self.spec, group, self.device)
+        packed = moments(x.reshape(len(x) * self.shards, -1, x.shape[-1]), true)
+        return packed.view(len(x), self.shards, -1)
