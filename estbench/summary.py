@@ -15,7 +15,7 @@ from estbench.config import load
 from estbench.config.selector import format_value
 from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, precision, verdict
 from estbench.moments import SCALARS, Floats, Moments, merge
-from estbench.plan import Cell, Layout, Plan, expand
+from estbench.plan import Cell, Layout, Plan, expand, fit_key
 from estbench.store import Item, decode, read
 
 Items = Mapping[Item, Any]
@@ -28,6 +28,8 @@ variance_high mse mse_low mse_high cosine cosine_low cosine_high cosine_of_mean 
 scaled_variance zero_fraction non_finite flags f_evaluations grad_evaluations seconds_per_estimate
 work_normalised_variance
 """.split()
+
+DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
 
 
 def truth(plan: Plan, cell: Cell, items: Items) -> Floats | None:
@@ -186,19 +188,40 @@ def layouts(manifest: Mapping[str, Any]) -> dict[str, Layout]:
     return {key: Layout.of_record(record) for key, record in manifest["layout"].items()}
 
 
-def vectors(plan: Plan, items: Items) -> pd.DataFrame:
-    """The vectors behind each row of `results`: true_gradient, mean_gradient, coordinate_variance, as lists or None."""
+def details(plan: Plan, items: Items) -> pd.DataFrame:
+    """What does not fit into a cell of a table, for each row of `results`; None where there is nothing.
+
+    true_gradient, mean_gradient, coordinate_variance: lists. fit: for a fitted estimator, `fields` (the numbers found)
+    and what finding them cost: `f_evaluations`, `grad_evaluations`, `seconds`.
+    """
     rows = []
     for cell in plan.cells:
         measured = _measured(plan, cell, items)
         if measured is None:
             continue
-        row = dict.fromkeys(("true_gradient", "mean_gradient", "coordinate_variance"))
+        row: dict[str, Any] = dict.fromkeys(DETAILS)
         if measured[0]["status"] == "ok":
             true = truth(plan, cell, items)
-            row = _vectors(_moments(plan, cell, items, true), true)
+            row = _vectors(_moments(plan, cell, items, true), true) | {"fit": fit(plan, cell, items)}
         rows.append(row)
-    return pd.DataFrame(rows, columns=["true_gradient", "mean_gradient", "coordinate_variance"], dtype=object)
+    return pd.DataFrame(rows, columns=DETAILS, dtype=object)
+
+
+def fit(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
+    """What the fit of a cell's estimator found and cost; None where nothing was fitted."""
+    item = items.get(("fit", fit_key(plan.problems[cell.problem], cell.variant), ""))
+    if item is None or not (item["fields"] or item["f"] or item["df"]):  # options that leave nothing to fit
+        return None
+    cost = {"f_evaluations": item["f"], "grad_evaluations": item["df"], "seconds": item["seconds"]}
+    return {"fields": item["fields"], **cost}
+
+
+def fits(plan: Plan, items: Items) -> pd.DataFrame:
+    """What fitting cost, one row per estimator label: label, fits, f_evaluations, grad_evaluations, seconds."""
+    found = {(cell.problem, cell.variant): (cell, fit(plan, cell, items)) for cell in plan.cells}
+    rows = [{"label": cell.estimator.label, "fits": 1, **cost} for cell, cost in found.values() if cost is not None]
+    columns = ["label", "fits", "f_evaluations", "grad_evaluations", "seconds"]
+    return pd.DataFrame(rows, columns=columns).groupby("label", sort=False, as_index=False).sum()
 
 
 def _moments(plan: Plan, cell: Cell, items: Items, true: Floats | None) -> Moments:

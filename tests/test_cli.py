@@ -465,6 +465,32 @@ def test_export_in_every_format(cli: Cli, run_folder: Path) -> None:
         assert "nowhere/out" in clean(cli("export", run_folder, "--format", kind, "-o", "nowhere/out"), 2)
 
 
+def test_what_fitting_cost(cli: Cli) -> None:
+    """`status` shows the evaluations and seconds of fits, `export` what they found; without a fit both are silent."""
+    estimators = ["reinforce", {"name": "reinforce", "baseline": "optimal", "oracle": False, "label": "mine"}, "rebar"]
+    config(Path(), "fits.yaml", name="fits", estimators=estimators)
+    assert cli("run", "fits.yaml", "-qj1").code == 0
+    records = json.loads(cli("export", "results", "--format", "json").out)
+    of = {label: [r["fit"] for r in records if r["label"] == label] for label in ("reinforce", "mine", "rebar")}
+    assert set(map(str, of["reinforce"])) == {"None"}
+    for label in ("mine", "rebar"):
+        distinct = {json.dumps(fit): fit for fit in of[label]}
+        assert all(fit["fields"] and fit["seconds"] > 0 for fit in distinct.values())
+        f, df = (sum(fit[name] for fit in distinct.values()) for name in ("f_evaluations", "grad_evaluations"))
+        assert f > 0
+        assert f"{len(distinct)} {f:,} {df:,}" in " ".join(line_of(cli("status").out, label).split())
+    assert line_of(cli("status").out, "fitted").split() == ["fitted", "fits", "f", "∇f", "time"]
+    assert cli("export", "results", "--format", "parquet", "-o", "out.parquet").code == 0
+    texts = pd.read_parquet("out.parquet")["fit"]
+    assert [None if pd.isna(text) else json.loads(text) for text in texts] == [r["fit"] for r in records]
+
+
+def line_of(text: str, first: str) -> str:
+    """The line of a text that begins with this word."""
+    (line,) = [line for line in text.splitlines() if line.split()[:1] == [first]]
+    return line
+
+
 def test_a_folder_of_runs_is_read_as_one(cli: Cli) -> None:
     """`export` of a folder of runs has the cells of all, and says of each from which it is."""
     config(Path(), "other.yaml", name="other", estimators=["ste", "rloo"])

@@ -13,7 +13,7 @@ from estbench.cli.console import err, out, plain
 from estbench.errors import EstbenchError, UsageError
 
 if TYPE_CHECKING:
-    from estbench.engine.run import Part
+    from estbench.engine.stages import Part
     from estbench.plan import Plan
 
 QUICK, RIGOROUS = 2_000, 200_000
@@ -109,7 +109,7 @@ def run(
 
 
 def _part(text: str | None) -> Part:
-    from estbench.engine.run import WHOLE, Part
+    from estbench.engine.stages import WHOLE, Part
 
     if text is None:
         return WHOLE

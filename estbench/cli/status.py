@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def status(
     results: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")] = Path("results"),
 ) -> None:
-    """Say how far each run has come: cells done, skipped, failed and missing, and whether a precision was reached."""
+    """Say how far each run has come: cells done, skipped, failed and missing, the cost of fits, the precision."""
     from estbench.store import find_runs
     from estbench.summary import read_results
 
@@ -28,12 +28,15 @@ def status(
 
 def show_status(console: Console, run: Results) -> None:
     """Print how far a run has come."""
-    from estbench.summary import precision_reached
+    from estbench.summary import fits, precision_reached
     from estbench.summary import results as frame_of
+    from estbench.tables import fitting
     from estbench.tables import status as table
 
     planned = Counter(run.plan.problems[cell.problem].label for cell in run.plan.cells)
     console.print(f"{run.folder}  seed {run.plan.config.seed}", markup=False, style="bold")
     console.print(table(frame_of(run.plan, run.items), planned))
+    if len(cost := fits(run.plan, run.items)):
+        console.print(fitting(cost))
     if (line := precision_reached(run.plan, run.items)) is not None:
         console.print(line, markup=False)

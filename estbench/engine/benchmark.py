@@ -18,7 +18,8 @@ import torch
 from estbench.config import load, resolve
 from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
-from estbench.engine.run import WHOLE, Execute, Failure, Part, Progress, run
+from estbench.engine.run import Execute, Failure, Progress, run
+from estbench.engine.stages import WHOLE, Part
 from estbench.errors import ResultsError, UsageError
 from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, expand
 from estbench.store import Store, merge, read, run_folder, write_atomically

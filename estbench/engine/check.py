@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from estbench.engine.executors import settle
-from estbench.engine.run import groups_of
+from estbench.engine.stages import groups_of
 from estbench.engine.tasks import CostTask, problem_of
 from estbench.plan import Plan
 from estbench.problem import Problem, make

@@ -1,6 +1,6 @@
 """The plan of a run: which cells there are, and how the replicates of each problem are cut into shards and jobs."""
 
-from estbench.plan.expand import Cell, EstimatorSpec, Plan, ProblemSpec, expand
+from estbench.plan.expand import Cell, EstimatorSpec, Plan, ProblemSpec, expand, fit_key
 from estbench.plan.layout import BLOCK, DEVICE_BLOCK, PILOT, Layout, shard_size
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "Plan",
     "ProblemSpec",
     "expand",
+    "fit_key",
     "shard_size",
 ]

@@ -68,7 +68,8 @@ class EstimatorSpec:
 class Cell:
     """One row of the results: a problem (its index), an estimator, a temperature or none, N samples, a method.
 
-    `key` is a hash of the content; `reason`, where there is one, says why the cell makes no sense and is skipped.
+    `variant` is a hash of the estimator with its temperature, `key` one of all that the cell is; `reason`, where there
+    is one, says why the cell makes no sense and is skipped.
     """
 
     problem: int
@@ -76,6 +77,7 @@ class Cell:
     temperature: float | None
     samples: int
     method: str
+    variant: str
     key: str
     reason: str | None = None
 
@@ -179,7 +181,7 @@ def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant
             reason = variant.facts if isinstance(variant.facts, str) else _senseless(variant.facts, problem, samples)
             for method in config.methods:
                 key = _hash(problem.id, variant.id, samples, method)
-                yield Cell(i, variant.spec, variant.temperature, samples, method, key, reason)
+                yield Cell(i, variant.spec, variant.temperature, samples, method, variant.id, key, reason)
 
 
 def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
@@ -194,6 +196,11 @@ def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
     if facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states):
         return f"goes through all joint states, and {K}^{D} are more than {facts.max_states}"
     return None
+
+
+def fit_key(problem: ProblemSpec, variant: str) -> str:
+    """The key of what fitting an estimator to a problem found."""
+    return f"{problem.id}/{variant}"
 
 
 def _hash(*content: Any) -> str:

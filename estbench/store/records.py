@@ -7,7 +7,7 @@ an *item*, found under (kind, key, cell); the cell is "" where a record has none
     kind     key                        the rest
     job      problem id/first shard     cells: {cell key: {moments: encoded [G, 10 + 3P], seconds: …}}
     exact    cell key                   moments: encoded [1, 10 + 3P], error: …, reason: …
-    fit      cell key                   the numbers of a fitted estimator
+    fit      problem id/estimator       fields: the numbers found; f, df, seconds: what finding them cost
     failed   cell key                   reason: …
 
 So cells that are added later are new items of a job that was done before. An item is written once, and one that comes

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from estbench.tables.fitted import Column, Fitted, Section, broken
-from estbench.tables.numbers import UNKNOWN
+from estbench.tables.numbers import UNKNOWN, aligned, seconds
 from estbench.tables.summary import left_out
 from estbench.views import plain, readable
 
@@ -69,6 +69,18 @@ def status(frame: pd.DataFrame, planned: Mapping[str, int]) -> Fitted:
     for i, head in enumerate(("done", "skipped", "failed", "to come", "cells")):
         columns.append(Column(head, [str(row[i]) for row in rows]))
     return Fitted(columns, [Section("", "", range(len(names)), left_out(shown))])
+
+
+def fitting(frame: pd.DataFrame) -> Fitted:
+    """What fitting cost: per estimator the number of fits, evaluations of f and ∇f, and seconds, of all together."""
+    columns = [
+        Column("fitted", [plain(label) for label in frame["label"]], right=False),
+        Column("fits", [f"{n:,}" for n in frame["fits"]]),
+        Column("f", [f"{n:,}" for n in frame["f_evaluations"]]),
+        Column("∇f", [f"{n:,}" for n in frame["grad_evaluations"]]),
+        Column("time", aligned([seconds(value) for value in frame["seconds"]])),
+    ]
+    return Fitted(columns, [Section("", "", range(len(frame)), [])])
 
 
 def _words(value: object) -> str:

@@ -11,7 +11,7 @@ from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
 from estbench.engine.tasks.group import Group, problem_of
 from estbench.estimators.base import Fitted
-from estbench.plan import ProblemSpec
+from estbench.plan import ProblemSpec, fit_key
 from estbench.problem import Evaluations
 
 
@@ -51,5 +51,5 @@ class FitTask:
         except FAULTS as error:
             return failures(self.cells(), f"fit: {reason(error)}")
         counts = problem.evaluations
-        record = {"kind": "fit", "key": f"{self.spec.id}/{self.group.id}", "fields": found}
+        record = {"kind": "fit", "key": fit_key(self.spec, self.group.id), "fields": found}
         return [record | {"f": counts.f, "df": counts.df, "seconds": time.perf_counter() - start}]

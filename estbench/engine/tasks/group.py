@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
 import torch
@@ -22,9 +21,10 @@ Options = tuple[tuple[str, Any], ...]
 class Group:
     """The cells of one estimator with its options (the temperature among them): sample count → cell key.
 
-    `fitted` are the numbers of its fields that fitting has found.
+    `id` is a hash of the estimator; `fitted` are the numbers of its fields that fitting has found.
     """
 
+    id: str
     name: str
     options: Options
     cells: tuple[tuple[int, str], ...]
@@ -33,11 +33,6 @@ class Group:
     def estimator(self) -> Estimator:
         """The frozen estimator, kept as long as it is in use: some solve for constants once."""
         return _estimator(self.name, self.options, self.fitted)
-
-    @property
-    def id(self) -> str:
-        """A hash of what it is, whatever its cells."""
-        return sha256(repr((self.name, self.options)).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1024)
