@@ -408,6 +408,25 @@ def test_parts_with_a_precision_extend_what_was_merged(cli: Cli) -> None:
     assert values(Path("merged/results.csv")).equals(values(Path("whole/results.csv")))
 
 
+def test_a_finer_precision_goes_on(cli: Cli) -> None:
+    """A run to a precision goes on to a finer one with more replicates: what was done is kept, the rest is added."""
+    base = {key: value for key, value in CONFIG.items() if key != "replicates"} | {"methods": ["monte_carlo"]}
+
+    def at(relative: float, most: int) -> pd.DataFrame:
+        precision = {"relative": relative, "metric": "variance", "max_replicates": most}
+        Path("tiny.yaml").write_text(yaml.safe_dump(base | {"precision": precision}))
+        assert cli("run", "tiny.yaml", "-qj1").code == 0
+        return pd.read_csv("results/tiny/results.csv")
+
+    journal = Path("results/tiny/journal.jsonl")
+    first, before = at(0.05, 10_000), journal.read_bytes()
+    second = at(0.001, 40_000)
+    assert journal.read_bytes().startswith(before)
+    assert (second["replicates"] >= first["replicates"]).all()
+    assert first["replicates"].max() <= 10_000 < second["replicates"].max() <= 40_000
+    assert "can only become finer" in clean(cli("run", "tiny.yaml", "-q", "--set", "precision.relative=.03"), 2)
+
+
 @pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "-1/2", "1/0", "1/2/3"])
 def test_parts_that_cannot_be(cli: Cli, part: str) -> None:
     """A part is K/N with 1 ≤ K ≤ N."""

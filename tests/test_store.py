@@ -32,6 +32,7 @@ from estbench.store import (
     run_folder,
     write_atomically,
 )
+from estbench.store.growth import union
 
 Json = dict[str, Any]
 
@@ -479,6 +480,8 @@ ADDED = {
     "the machine": MANIFEST | {"threads": 8, "cpu": "other", "created": "later"},
 }
 
+FINE = {"relative": 0.02, "metric": "variance", "max_replicates": 10**6}
+
 REFUSED = {
     "seed: was 3, now 4": MANIFEST | {"seed": 4},
     "name: ": changed(name="other"),
@@ -509,9 +512,34 @@ REFUSED = {
         estimators=[REINFORCE | {"temperatures": []}, GUMBEL]
     ),
     "replicates: was 1000, now null": changed(replicates=None),
-    "precision: was null, now": changed(precision={"relative": 0.02}),
+    "precision: was null, now": changed(precision=FINE),
     "not_known_yet: ": changed(not_known_yet=1),
 }
+
+
+@pytest.mark.parametrize(
+    ("precision", "finer"),
+    [
+        (FINE, True),
+        (FINE | {"relative": 0.01}, True),
+        (FINE | {"max_replicates": 10**7}, True),
+        (FINE | {"relative": 0.01, "max_replicates": 10**7}, True),
+        (FINE | {"relative": 0.03}, False),
+        (FINE | {"max_replicates": 10**5}, False),
+        (FINE | {"relative": 0.01, "max_replicates": 10**5}, False),
+        (FINE | {"metric": "mse"}, False),
+        (None, False),
+    ],
+)
+def test_a_precision_may_become_finer(precision: Json | None, finer: bool) -> None:
+    """A run to a precision goes on to a finer one or to more replicates, in the same metric; nothing is thrown away."""
+    old, new = (changed(replicates=None, precision=each) for each in (FINE, precision))
+    reasons = compatible(old, new)
+    assert (reasons == []) is finer
+    assert all(reason.startswith("precision: was ") for reason in reasons)
+    if precision and precision["metric"] == "variance":
+        joined = union(old, new)["config"]["precision"]
+        assert joined == {key: (max if key == "max_replicates" else min)(FINE[key], precision[key]) for key in FINE}
 
 
 @pytest.mark.parametrize("new", ADDED.values(), ids=ADDED)

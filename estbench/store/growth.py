@@ -1,4 +1,4 @@
-"""What may be added to a run: cells and replicates. All else decides the draws, and makes it another run.
+"""What may be added to a run: cells, replicates, precision. All else decides the draws, and makes it another run.
 
 A resolved config is JSON: name, seed, replicates, precision, level, delta, and the lists samples, temperatures,
 methods, problems, estimators, whose order means nothing. An estimator is known by its name and options; its label may
@@ -38,7 +38,7 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
         for package in ("estbench", "torch"):
             was, now = (manifest.get("versions", {}).get(package) for manifest in (old, new))
             reasons.append(_change(f"version of {package}", was, now, "the last bits may differ"))
-    for key in sorted((a.keys() | b.keys()) - _LISTS - _REPORTED - {"replicates"}):
+    for key in sorted((a.keys() | b.keys()) - _LISTS - _REPORTED - {"replicates", "precision"}):
         reasons.append(_change(key, a.get(key), b.get(key)))
     for key in sorted(_LISTS - {"estimators"}):
         if lost := _lost(a[key], b[key]):
@@ -50,6 +50,7 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
         reasons.append(_change("replicates", was, now))
     elif now < was:
         reasons.append(f"replicates: there are {was} already, now fewer are asked for: {now}")
+    reasons.append(_coarser(a.get("precision"), b.get("precision")))
     kept_estimators = _estimators(b)
     for name, (entry, temperatures) in _estimators(a).items():
         if name not in kept_estimators:
@@ -69,6 +70,8 @@ def union(a: Json, b: Json) -> Json:
 def _union(a: Json, b: Json) -> Json:
     replicates = list(filter(None, (a.get("replicates"), b.get("replicates"))))
     both = a | ({"replicates": max(replicates)} if replicates else {})
+    if a.get("precision") and b.get("precision"):
+        both["precision"] = _finer(a["precision"], b["precision"])
     for key in _LISTS - {"estimators"}:
         both[key] = [*a[key], *_lost(b[key], a[key])]
     estimators = _estimators(a)
@@ -120,6 +123,19 @@ def _change(name: str, was: Any, now: Any, why: str = "") -> str:
     if frozen(was) == frozen(now):
         return ""
     return f"{name}: was {shown(was)}, now {shown(now)}" + (f" ({why})" if why else "")
+
+
+def _finer(a: Json, b: Json) -> Json:
+    """The precision that serves both, of one metric."""
+    largest = max(a["max_replicates"], b["max_replicates"])
+    return a | {"relative": min(a["relative"], b["relative"]), "max_replicates": largest}
+
+
+def _coarser(was: Json | None, now: Json | None) -> str:
+    """Why a run to one precision cannot go on to another, or nothing."""
+    if was and now and frozen(_finer(was, now)) == frozen(now):
+        return ""
+    return _change("precision", was, now, "it can only become finer, in the same metric, or get more replicates")
 
 
 def _continues(was: Json, now: Json) -> bool:
