@@ -2,6 +2,7 @@
 # make test   lint, types and all fast tests
 # make slow   coverage of intervals, kills and other checks of minutes
 # make coverage   measure the coverage of all intervals again, into benchmarks/coverage.md (minutes)
+# make bench   measure speed, into benchmarks/throughput.md (minutes; nothing else should run)
 # make docs   write what is generated: docs/, configs/schema.json, the README's table and picture
 # make reference   compute results/reference again
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint types unit slow coverage ci docs reference clean
+.PHONY: help run test lint types unit slow coverage bench ci docs reference clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +47,9 @@ slow: $(STAMP)
 
 coverage: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
 
 ci: test
 	ESTBENCH_SLOW=small $(BIN)/pytest -n auto -m slow -q
