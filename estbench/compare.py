@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ ratio_low ratio_high p_value p_adjusted verdict bias_verdict flags run
 """.split()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One Monte Carlo cell of one run: its shards, and its cost per estimate."""
 
@@ -53,7 +53,9 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
                     f"{runs[0].folder} and {run.folder} differ in {what} ({runs[0].manifest[what]} against "
                     f"{run.manifest[what]}); --mixed compares them all the same"
                 )
-    return [entry for run in runs for entry in _entries(run, suffix=f" @ {run.folder.name}" if len(runs) > 1 else "")]
+    short = len({run.folder.name for run in runs}) == len(runs)
+    where = [f" @ {run.folder.name if short else run.folder}" if len(runs) > 1 else "" for run in runs]
+    return [entry for run, suffix in zip(runs, where, strict=True) for entry in _entries(run, suffix)]
 
 
 def _entries(run: Results, suffix: str) -> Iterator[Entry]:
@@ -81,20 +83,19 @@ def comparison(
 ) -> pd.DataFrame:
     """Every cell against the reference's: one row each, ranked by the metric within problem, N and basis, `COLUMNS`.
 
-    The reference is an entry's name (default: the first), at the same problem and N, and at the same temperature where
-    it has that one, else at its middle one. At equal evaluations (or seconds) a variance is multiplied by the cost of
-    an estimate: an average over the same budget has that variance, up to a factor common to all. `work` is the variance
-    at equal evaluations. An MSE does not average away, so it is compared where two cells cost the same.
-    p-values are adjusted over all rows.
+    The reference is an entry's name, or the first that `selected` finds by it (default: the first of all), at the same
+    problem and N, and at the same temperature where it has that one, else at its middle one. At equal evaluations (or
+    seconds) a variance is multiplied by the cost of an estimate: an average over the same budget has that variance, up
+    to a factor common to all. `work` is the variance at equal evaluations. An MSE does not average away, so it is
+    compared where two cells cost the same.
+    p-values are adjusted over all rows, those of bias over all cells.
     """
     if not pool:
         raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
-    names = list(dict.fromkeys(entry.name for entry in pool))
-    chosen = names[0] if reference is None else reference
-    if chosen not in names:
-        raise UsageError(f"--reference: there is no estimator '{chosen}' among {', '.join(names)}")
+    chosen = pool[0].name if reference is None else selected(pool, [reference], "--reference")[0].name
+    bias = dict(zip(pool, adjust([bias_p_value(entry.shards) for entry in pool], correction), strict=True))
     bases: Sequence[At] = ("evaluations",) if metric == "work" else at
-    rows = [row for basis in bases for row in _rows(pool, chosen, metric, basis)]
+    rows = [row for basis in bases for row in _rows(pool, chosen, metric, basis, bias)]
     adjusted = adjust([row["p_value"] for row in rows], correction)
     for row, p in zip(rows, adjusted, strict=True):
         row["p_adjusted"] = p
@@ -110,7 +111,9 @@ def _in_order(column: pd.Series[Any]) -> pd.Series[Any]:
     return column if column.name == "value" else pd.Series(pd.factorize(column)[0], column.index)
 
 
-def _rows(pool: Sequence[Entry], reference: str, metric: Metric, at: At) -> Iterator[dict[str, Any]]:
+def _rows(
+    pool: Sequence[Entry], reference: str, metric: Metric, at: At, bias: Mapping[Entry, float]
+) -> Iterator[dict[str, Any]]:
     for entry in pool:
         rivals = [e for e in pool if e.name == reference and _same_ground(e, entry, metric, at)]
         if not rivals:
@@ -140,7 +143,7 @@ def _rows(pool: Sequence[Entry], reference: str, metric: Metric, at: At) -> Iter
             "ratio_low": paired.low,
             "ratio_high": paired.high,
             "p_value": np.nan if entry.name == reference else paired.p,
-            "bias_verdict": verdict(entry.shards, bias_p_value(entry.shards), entry.run.plan.config.delta),
+            "bias_verdict": verdict(entry.shards, float(bias[entry]), entry.run.plan.config.delta),
             "flags": " ".join(flag for flag in paired.flags if not (flag == "identical" and entry is rival)),
             "run": str(entry.run.folder),
             "paired": paired,
@@ -175,7 +178,7 @@ def sentence(frame: pd.DataFrame) -> str:
     return f"Smallest {metric}: {', '.join(parts)}."
 
 
-def selected(pool: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
+def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estimators") -> list[Entry]:
     """The entries of these labels or estimator names, in this order; UsageError for one that no entry has."""
     chosen = []
     for name in names:
@@ -183,6 +186,6 @@ def selected(pool: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
         found = found or [entry for entry in pool if entry.cell.estimator.name == name]
         if not found:
             known = ", ".join(dict.fromkeys(entry.name for entry in pool))
-            raise UsageError(f"--estimators: no finished cell is of '{name}'; there are {known}")
+            raise UsageError(f"{option}: no finished cell is of '{name}'; there are {known}")
         chosen += [entry for entry in found if entry not in chosen]
     return chosen

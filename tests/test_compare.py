@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,38 @@ def test_mixing_is_refused(pool: list[Entry], tmp_path: Path) -> None:
 
 def test_unknown_names_are_refused(pool: list[Entry]) -> None:
     """A reference or an estimator that no cell has is named, with those there are."""
-    with pytest.raises(UsageError, match="no estimator 'nobody' among reinforce"):
+    with pytest.raises(UsageError, match="--reference: no finished cell is of 'nobody'; there are reinforce"):
         comparison(pool, reference="nobody")
-    with pytest.raises(UsageError, match="no finished cell is of 'nobody'"):
+    with pytest.raises(UsageError, match="--estimators: no finished cell is of 'nobody'"):
         selected(pool, ["nobody"])
     with pytest.raises(ResultsError, match="nothing to compare"):
         comparison([])
+
+
+def test_bias_verdicts_are_adjusted(pool: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdicts on bias rest on p-values adjusted over all cells, as those of a run do; `none` takes them raw."""
+    frame = comparison(pool, reference="reinforce", metric="variance")
+    saved = pd.read_csv(pool[0].run.folder / "results.csv").rename(columns={"label": "name"})
+    both = frame.merge(saved, on=["name", "temperature", "samples"], suffixes=("", "_saved"))
+    assert len(both) == len(frame)
+    assert both["bias_verdict"].equals(both["bias_verdict_saved"])
+    monkeypatch.setattr("estbench.compare.bias_p_value", lambda _: 0.03)  # of each alone; of all together, nothing
+    noisy = selected(pool, ["reinforce", "rloo"])
+    for correction, biased in (("holm", 0), ("none", len(noisy))):
+        found = comparison(noisy, metric="variance", correction=correction)["bias_verdict"]
+        assert found.eq("biased").sum() == biased
+
+
+def test_a_reference_by_its_label(pool: list[Entry], tmp_path: Path) -> None:
+    """Of several runs the first that has the label is meant; runs whose folders have one name are told apart."""
+    run = pool[0].run
+    twins = [type(run)(tmp_path / side / "run", run.manifest, run.plan, run.items) for side in "ab"]
+    both = entries(twins)
+    assert {entry.name for entry in both if entry.cell.estimator.name == "ste"} == {f"ste @ {t.folder}" for t in twins}
+    frame = comparison(both, reference="ste", metric="variance")
+    reference = frame[frame["verdict"] == ""]
+    assert set(reference["name"]) == {f"ste @ {tmp_path / 'a' / 'run'}"}
+    assert len(reference) == len(CONFIG["samples"])
 
 
 def test_one_sentence(pool: list[Entry]) -> None:
@@ -155,4 +182,11 @@ def test_fail_on(pool: list[Entry]) -> None:
     base = ["compare", folder, "--reference", "ste", "--metric", "variance", "--format", "csv", "--fail-on"]
     assert CliRunner().invoke(app, [*base, "variance>1e9"]).exit_code == 0
     assert CliRunner().invoke(app, [*base, "variance>1.05"]).exit_code == 4
-    assert CliRunner().invoke(app, [*base, "bias>1"]).exit_code == 2
+    for wrong in ("bias>1", "mse>1", "variance>x", "variance>1.2.3", "variance<1"):
+        assert CliRunner().invoke(app, [*base, wrong]).exit_code == 2
+    alone = ["compare", folder, "--estimators", "darn,gumbel", "--reference", "ste", "--format", "csv"]
+    said = CliRunner().invoke(app, [*alone, "--fail-on", "variance>1.05"])
+    assert said.exit_code == 4
+    frame = pd.read_csv(StringIO(said.stdout))
+    assert set(frame["metric"]) == {"variance"}
+    assert set(frame["name"]) == {"darn", "gumbel", "ste"}

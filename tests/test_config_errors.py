@@ -130,7 +130,7 @@ FAULTS = [
     ("seed: 0", "precision: {relative: .1}", "3:13 replicates: give replicates or precision, not both: the one is fixed, the other decides it"),
     # shapes
     ("categories: 3", "categories: 1", "13:17 problems[1].categories: expected a number ≥ 2, got 1"),
-    ("    categories: 3\n", "", "13:13 problems[1].logits: categorical variables need categories: K, or logits as rows of K numbers"),
+    ("    categories: 3\n", "", "13:13 problems[1].logits: categorical variables need categories: K, or logits as rows of K ≥ 2 numbers"),
     ("    logits: [0.5", "    categories: 2\n    logits: [0.5", "9:17 problems[0].categories: Bernoulli variables have no categories; drop the key, or say distribution: categorical"),
     ("dimensions: 2", "dimensions: 0", "12:17 problems[1].dimensions: expected a number ≥ 1, got 0"),
     ("dimensions: 2", "dimensions: 1000000000", "12:17 problems[1].dimensions: expected a number ≤ 100000, got 1000000000"),

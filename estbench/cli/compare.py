@@ -12,7 +12,7 @@ from estbench.cli.console import err, out, write
 from estbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from estbench.compare import At, Entry
+    from estbench.compare import At, Entry, Metric
 
 
 def compare(
@@ -25,7 +25,10 @@ def compare(
     reference: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the first.")
     ] = None,
-    metric: Annotated[Literal["variance", "mse", "work"], typer.Option(help="What is compared.")] = "mse",
+    metric: Annotated[
+        Literal["variance", "mse", "work"] | None,
+        typer.Option(help="What is compared; by default that of --fail-on, else mse."),
+    ] = None,
     at: Annotated[
         Literal["samples", "evaluations", "seconds"] | None,
         typer.Option(help="What is held equal; by default samples, and in the suite evaluations too."),
@@ -42,19 +45,21 @@ def compare(
     ] = "table",
 ) -> None:
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
-    limit = _limit(fail_on, metric)
-    from estbench.compare import comparison, sentence
+    metric, limit = _limit(fail_on, metric)
+    from estbench.compare import comparison, selected, sentence
     from estbench.config import split
     from estbench.tables import ranking, render
 
     names = None if estimators is None else [name.strip() for name in split(estimators)]
-    pool, chosen = _suite(names, seed) if not results else _runs(results, names, mixed)
+    if names is not None and reference is not None and reference not in names:
+        names.append(reference)
+    pool = _suite(names, seed) if not results else _runs(results, names, mixed)
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
-    frame = comparison(
-        pool, reference=reference or chosen, metric=metric, at=bases, correction=correction, margin=margin
-    )
+    if reference is not None:
+        reference = selected(pool, [reference], "--reference")[0].name
+    frame = comparison(pool, reference=reference, metric=metric, at=bases, correction=correction, margin=margin)
     if file_format == "table":
-        out().print(ranking(frame, reference or chosen, pool[0].shards.level))
+        out().print(ranking(frame, reference or pool[0].name, pool[0].shards.level))
         out().print(sentence(frame), markup=False)
     else:
         write(render(frame, file_format))
@@ -64,33 +69,31 @@ def compare(
         raise typer.Exit(4)
 
 
-def _limit(fail_on: str | None, metric: str) -> float | None:
+def _limit(fail_on: str | None, metric: Metric | None) -> tuple[Metric, float | None]:
+    """The metric and the largest ratio that are asked for."""
     if fail_on is None:
-        return None
-    match = re.fullmatch(r"\s*(\w+)\s*>\s*([0-9.eE+-]+)\s*", fail_on)
-    if not match or match[1] != metric:
-        raise UsageError(f"--fail-on: expected {metric}>RATIO, such as '{metric}>1.05', got {fail_on!r}")
-    return float(match[2])
+        return metric or "mse", None
+    match = re.fullmatch(r"\s*(variance|mse|work)\s*>\s*(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*", fail_on)
+    if not match or metric not in (None, match[1]):
+        wanted = metric or "variance"
+        raise UsageError(f"--fail-on: expected {wanted}>RATIO, such as '{wanted}>1.05', got {fail_on!r}")
+    found: Metric = match[1]  # type: ignore[assignment] # one of the three that the pattern takes
+    return found, float(match[2])
 
 
-def _runs(results: list[Path], names: list[str] | None, mixed: bool) -> tuple[list[Entry], str]:
-    from estbench.compare import entries
+def _runs(results: list[Path], names: list[str] | None, mixed: bool) -> list[Entry]:
+    from estbench.compare import entries, selected
     from estbench.store import find_runs
     from estbench.summary import read_results
 
     runs = [read_results(folder) for path in results for folder in find_runs(path)]
     pool = entries(runs, mixed)
-    if names is not None:
-        from estbench.compare import selected
-
-        pool = selected(pool, names)
-    return pool, pool[0].name if pool else ""
+    return pool if names is None else selected(pool, names)
 
 
-def _suite(names: list[str] | None, seed: int) -> tuple[list[Entry], str]:
+def _suite(names: list[str] | None, seed: int) -> list[Entry]:
     from estbench.suite import run_suite
 
     if not names:
         raise UsageError("give --estimators a,b,c for the built-in suite, or the run folders to compare")
-    pool = run_suite(names, seed)
-    return pool, pool[0].name
+    return run_suite(names, seed)

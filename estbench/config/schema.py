@@ -89,7 +89,7 @@ class ProblemConfig:
         distribution, D, K, tie = (info.data.get(key) for key in ("distribution", "dimensions", "categories", "tie"))
         logits = read_logits(value, distribution, D, K, tie)
         if distribution == "categorical" and "categories" in info.data and K is None:
-            raise faults(((), "categorical variables need categories: K, or logits as rows of K numbers"))
+            raise faults(((), "categorical variables need categories: K, or logits as rows of K ≥ 2 numbers"))
         if D and D * (K or 1) > MAX_LOGITS:
             raise faults(((), f"{D * (K or 1)} logits are more than {MAX_LOGITS}; lower dimensions or categories"))
         return logits
