@@ -1,6 +1,6 @@
 # make run    install, run the default benchmark, draw its figures
 # make test   lint, types and all fast tests
-# make slow   coverage of intervals, kills and other checks of minutes
+# make slow   coverage of intervals, kills, clusters: minutes (ESTBENCH_SLOW=small: fewer)
 # make coverage   measure the coverage of all intervals again, into benchmarks/coverage.md (minutes)
 # make bench   measure speed, into benchmarks/throughput.md (minutes; nothing else should run)
 # make docs   write what is generated: docs/, configs/schema.json, the README's table and picture
@@ -11,7 +11,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint types unit slow coverage bench ci docs reference clean
+.PHONY: help run test lint types unit slow coverage bench docs reference clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,9 +50,6 @@ coverage: $(STAMP)
 
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
-
-ci: test
-	ESTBENCH_SLOW=small $(BIN)/pytest -n auto -m slow -q
 
 reference: $(STAMP)
 	$(BIN)/estbench run configs/reference.yaml --fresh
