@@ -1,0 +1,146 @@
+"""Moments: sums over estimates, against the obvious loop; merged in any grouping; what is not finite or not there."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from estbench.draws import Draw, Streams
+from estbench.engine.estimate import estimates
+from estbench.estimators.antithetic.arm import Arm
+from estbench.moments import SCALARS, Floats, Moments, first, merge, moments, record, second
+from estbench.objectives.quadratic import Quadratic
+from estbench.problem import make
+
+G = {1: [-0.7], 3: [0.3, -1.0, 0.2]}
+
+
+def obvious(x: Floats, g: Floats | None, w: Floats | None = None) -> dict[str, Any]:
+    """The sums of one shard [n, P], one estimate after the other."""
+    P = x.shape[1]
+    keep = np.isfinite(x @ np.ones(P))  # of the sum of each
+    w = (np.ones(len(x)) if w is None else w) * keep
+    x = np.where(keep[:, None], x, 0.0)
+    c = np.zeros(P) if g is None else g
+    total: dict[str, Any] = dict.fromkeys(SCALARS, 0.0) | {f"s{k}": np.zeros(P) for k in (1, 2, 3)}
+    mean = (w[:, None] * (x - c)).sum(0) / w.sum()
+    for estimate, weight in zip(x, w, strict=True):
+        delta, norm = estimate - c, float(np.sqrt(estimate @ estimate))
+        Y, U = float(delta @ delta), float((delta - mean) @ (delta - mean))
+        cosine = np.nan if g is None else 0.0 if norm == 0 else float(estimate @ c) / norm / float(np.sqrt(c @ c))
+        total["n"] += weight
+        total["zeros"] += weight * (norm == 0)
+        for k in (1, 2):
+            total[f"y{k}"] += weight * Y**k
+        for k in (1, 2, 3):
+            total[f"c{k}"] += weight * cosine**k
+            total[f"s{k}"] = total[f"s{k}"] + weight * delta**k
+        total["d4"] += weight * U**2
+        total["umax"] = max(total["umax"], U * (weight > 0))
+    return total | {"non_finite": float((~keep).sum())}
+
+
+def check(packed: Floats, g: Floats | None, shard: int, wanted: dict[str, Any]) -> None:
+    """The shard's record says what the loop says."""
+    found = Moments.unpack(packed, g)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(getattr(found, name)[shard], value, rtol=1e-11, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("P", [1, 3])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("spoilt", [True, False])
+def test_sums(P: int, known: bool, weighted: bool, spoilt: bool) -> None:
+    """Every sum is that of the loop; estimates that are not finite are counted and left out, zeros have cosine 0."""
+    rng = np.random.default_rng(P)
+    x = rng.normal(0.5, 2.0, (2, 40, P))
+    x[:, ::7] = 0.0
+    if spoilt:
+        x[0, 3, 0], x[0, 8, -1], x[1, 11, 0] = np.nan, np.inf, -np.inf
+    w = rng.dirichlet(np.ones(40)) if weighted else None
+    g = np.array(G[P]) if known else None
+    true, weights = (None if a is None else torch.tensor(a) for a in (g, w))
+    packed = moments(torch.tensor(x), true, weights).numpy()
+    for shard in range(2):
+        check(packed, g, shard, obvious(x[shard], g, w))
+
+
+@pytest.mark.parametrize("P", [1, 3])
+def test_a_true_gradient_of_zero(P: int) -> None:
+    """There is no angle to 0: the cosines are NaN, all else is known."""
+    x = np.random.default_rng(0).normal(size=(1, 20, P))
+    found = Moments.unpack(moments(torch.tensor(x), torch.zeros(P).double()).numpy(), np.zeros(P))
+    assert np.isnan([found.c1, found.c2, found.c3]).all()
+    np.testing.assert_allclose(found.y1, (x**2).sum())
+
+
+@pytest.mark.parametrize("P", [1, 3])
+@pytest.mark.parametrize(("size", "zero"), [(0.9e-12, True), (1.1e-12, False)])
+def test_rounding_is_zero(P: int, size: float, zero: bool) -> None:
+    """An estimate below 1e-12 of the true gradient's length is zero: f(a) − f(b) = 0 may leave 1e-16."""
+    g = torch.tensor(G[P]).double()
+    found = Moments.unpack(moments((-size * g).view(1, 1, P), g).numpy(), g.numpy())
+    assert found.zeros == zero
+    assert float(found.c1[0]) == pytest.approx(0.0 if zero else -1.0, abs=1e-9)
+
+
+def test_antithetic_pairs_that_cancel() -> None:
+    """ARM at p = ½ gives 0 where as many variables are 1 as are 0, though its two sums have other orders."""
+    problem = make(Quadratic(target=0.45), torch.zeros(4).double())
+    draw = Draw(problem, 4096, 1, streams=Streams(0, "zeros", range(1)))
+    (x,) = estimates(Arm(), draw, [1])
+    assert problem.true is not None
+    even = int((draw.z.sum(-1) == 2).sum())
+    assert int((x != 0).any(1).logical_not().sum()) < even  # else this test says nothing
+    assert float(moments(x.unsqueeze(0), problem.true)[0, SCALARS.index("zeros")]) == even
+
+
+def test_lower_precision_is_summed_in_double() -> None:
+    """float32 estimates are summed as float64."""
+    x = torch.full((1, 10_000, 1), 0.1, dtype=torch.float32)
+    packed = moments(x, None).numpy()
+    np.testing.assert_allclose(first(packed), 10_000 * float(np.float32(0.1)), rtol=1e-13)
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> list[Tensor]:
+    """Some estimates of three parameters, cut into pieces anywhere."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = rng.standard_t(3, (draw(st.integers(2, 60)), 3)) * draw(st.sampled_from([1e-6, 1.0, 1e6]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(x) - 1), max_size=6)))
+    return [torch.tensor(piece) for piece in np.split(x, cuts)]
+
+
+@given(pieces(), st.randoms(use_true_random=False))
+def test_merging_is_addition_in_any_grouping(parts: list[Tensor], random: object) -> None:
+    """Records of pieces, merged in any order and grouping, are the record of the whole (but for d4 and umax: flags)."""
+    g = torch.tensor(G[3]).double()
+    whole = moments(torch.cat(parts).unsqueeze(0), g).numpy()
+    records = [moments(part.unsqueeze(0), g).numpy() for part in parts]
+    random.shuffle(records)  # type: ignore[attr-defined] # hypothesis gives a random.Random
+    half = len(records) // 2
+    left, right = records[:half], records[half:]
+    both = reduce(merge, right) if not left else merge(reduce(merge, left), reduce(merge, right))
+    sums = [i for i in range(whole.shape[1]) if i not in (SCALARS.index("d4"), SCALARS.index("umax"))]
+    scale = np.abs(whole[:, sums]) + len(torch.cat(parts)) * 1e-3 * np.abs(torch.cat(parts).numpy()).max() ** 3
+    assert (np.abs(both - whole)[:, sums] <= 1e-12 * scale).all()
+    assert both[0, SCALARS.index("umax")] == max(r[0, SCALARS.index("umax")] for r in records)
+
+
+def test_a_record_from_mean_and_variance() -> None:
+    """A record made of E δ and variances has these, weight 1, E‖δ‖², and NaN for what they do not say."""
+    mean, variance = np.array([[0.1, -0.2]]), np.array([[1.0, 2.0]])
+    packed = record(mean, variance)
+    np.testing.assert_allclose(first(packed), mean)
+    np.testing.assert_allclose(second(packed), variance + mean**2)
+    found = Moments.unpack(packed, np.array([1.0, 0.0]))
+    np.testing.assert_allclose(np.concatenate([found.n, found.non_finite, found.y1]), [1.0, 0.0, 3.05])
+    assert np.isnan(np.concatenate([found.zeros, found.y2, found.c1, found.d4, found.umax, found.s3[0]])).all()
