@@ -194,6 +194,13 @@ class Draw:
         """Base noise for one redraw of x given z."""
         return self.noise(f"redraw/{number}")
 
+    def redraw_pull(self, number: int, h: Tensor) -> Tensor:
+        """(dx̃/dlogits)ᵀ h of that redraw x̃, like z."""
+        d, noisy = self.distribution, self._noisy(number)
+        if isinstance(noisy, Softmax):
+            return noisy.redraw_pull(d.mean, h)
+        return d.conditional_pull(self.z, self.redraw(number), h)
+
 
 def over_samples(t: Tensor) -> Tensor:
     """Σ_n t_n of t [R, N, …]: [R, …]; a few are added one by one, as sums over a short axis are slow."""

@@ -24,12 +24,13 @@ class Sigmoid:
 
     def relax(self, tau: float) -> Tensor:
         """y = σ(x/τ)."""
-        return torch.sigmoid(self.x / tau)
+        return torch.sigmoid(self.x) if tau == 1 else (self.x / tau).sigmoid_()
 
     def pull(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = y σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
         del z
-        return torch.sigmoid(self.x / -tau).mul_(y) * (g / tau)
+        h = (self.x / -tau).sigmoid_().mul_(y).mul_(g)
+        return h if tau == 1 else h.mul_(1 / tau)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class Bernoulli:
 
     def noisy(self, u: Tensor) -> Sigmoid:
         """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
-        return Sigmoid(self.logits - torch.logit(u))
+        return Sigmoid(torch.logit(u).neg_().add_(self.logits))
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dφ) g = g."""
@@ -158,19 +159,20 @@ class Bernoulli:
         """w = e^φ (1 − v) where z = 1, e^{−φ} v where z = 0."""
         large = math.log(torch.finfo(v.dtype).max) - 1  # beyond it e^φ is not finite, and p or q is 0
         odds = self.logits.clamp(-large, large).exp()
-        return torch.lerp(1 / odds, odds, z) * (z - v).abs_()
+        return torch.lerp(1 / odds, odds, z).mul_((z - v).abs_())
 
     def conditional(self, z: Tensor, v: Tensor) -> Sigmoid:
         """x̃: a fresh draw of x given z from uniforms v (Tucker 2017, appendix; here in a form stable at any φ).
 
         log (1 + w)/v where z = 1, −log (1 + w)/(1 − v) where z = 0, w = e^φ (1 − v) or e^{−φ} v.
         """
-        return Sigmoid(((1 + self._far(z, v)) / (1 - z - v).abs_()).log() * (2 * z - 1))
+        ratio = self._far(z, v).add_(1).div_((1 - z).sub_(v).abs_())
+        return Sigmoid(ratio.log_().mul_((2 * z).sub_(1)))
 
     def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor) -> Tensor:
         """(dx̃/dφ) h = w/(1 + w) h."""
         w = self._far(z, v)
-        return w / (1 + w) * h
+        return (w / (1 + w)).mul_(h)
 
     def replace(self, z: Tensor, d: int, k: int) -> Tensor:
         """z with variable d set to class k."""

@@ -15,17 +15,20 @@ from torch.nn.functional import max_pool1d
 class Softmax:
     """Noisy logits x [..., D, K] that are to be relaxed: y = softmax(x/τ).
 
-    They are held as `odds` ω = e^{x − max x}, 1 for the hard class, and the `greatest` e^x, [..., D, 1].
+    They are held as `odds` ω = e^{x − max x}, the one-hot `hard` class, where ω = 1, and `greatest` e^x, [..., D, 1].
     """
 
     odds: Tensor
+    hard: Tensor
     greatest: Tensor
 
     @classmethod
     def of_exponentials(cls, s: Tensor) -> Softmax:
-        """From s = e^x."""
+        """From s = e^x, which is overwritten."""
         top = greatest(s)
-        return cls(s / top, top)
+        tops = repeat(top, s.shape[-1])
+        z = torch.eq(s, tops, out=torch.empty_like(s))
+        return cls(s.div_(tops), z, top)
 
     @property
     def x(self) -> Tensor:
@@ -36,20 +39,26 @@ class Softmax:
     def _log2(self) -> Tensor:
         return torch.log2(self.odds)
 
-    @property
-    def hard(self) -> Tensor:
-        """One-hot of argmax x."""
-        return torch.eq(self.odds, 1, out=torch.empty_like(self.odds))
-
     def relax(self, tau: float) -> Tensor:
-        """y = ω^{1/τ}/Σ ω^{1/τ}; exp2 takes a third of the time of exp."""
-        power = self.odds if tau == 1 else (self._log2 / tau).exp2_()
-        return power * (power @ power.new_ones(power.shape[-1])).reciprocal_().unsqueeze(-1)
+        """y = ω^{1/τ}/Σ ω^{1/τ}; exp2 takes a third of the time of exp, and squares hardly any."""
+        omega = self.odds
+        if tau in (1, 0.5, 0.25):
+            power = omega if tau == 1 else omega * omega if tau == 0.5 else (omega * omega).square_()
+        else:
+            power = (self._log2 / tau).exp2_()
+        return power / repeat((power @ power.new_ones(power.shape[-1])).unsqueeze(-1), power.shape[-1])
 
     def pull(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = J(y) g/τ, g first centred at the hard class z: no digit is lost where y rounds to one-hot."""
-        h = g - dot(g, z)
-        return h.sub_(dot(y, h)).mul_(y).mul_(1 / tau)
+        K = g.shape[-1]
+        h = g - repeat(dot(g, z), K)
+        h.sub_(repeat(dot(y, h), K)).mul_(y)
+        return h if tau == 1 else h.mul_(1 / tau)
+
+    def redraw_pull(self, mean: Tensor, h: Tensor) -> Tensor:
+        """(dx̃/dθ)ᵀ h = a − π Σ a, a = h (1 − ω), where x̃ is a redraw: 1 − ω_i is e_i/(e_i + π_i e_k), 0 for class k."""
+        a = torch.addcmul(h, h, self.odds, value=-1)
+        return a.sub_(repeat((a @ a.new_ones(a.shape[-1])).unsqueeze(-1), a.shape[-1]).mul_(mean))
 
 
 def greatest(x: Tensor) -> Tensor:
@@ -62,6 +71,11 @@ def hard(x: Tensor) -> Tensor:
     """One-hot of argmax x; x − max x = 0 takes half the time of x = max x."""
     behind = x - greatest(x)
     return torch.eq(behind, 0, out=behind)
+
+
+def repeat(t: Tensor, K: int) -> Tensor:
+    """Numbers [..., 1] once for each of K classes, [..., K]; a copy, as arithmetic along a short broadcast axis is slow."""
+    return t.expand(*t.shape[:-1], K).contiguous()
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -129,7 +143,7 @@ class Categorical:
 
     def values_pull(self, g: Tensor) -> Tensor:
         """(dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
-        return g.unsqueeze(-1) * self.levels
+        return repeat(g.unsqueeze(-1), self.classes).mul_(self.levels)
 
     def sample(self, e: Tensor) -> Tensor:
         """One-hot of argmin e/π, which is argmax of x = θ − log e (Gumbel-max), the shape of e."""
@@ -167,11 +181,11 @@ class Categorical:
     def mean_jac(self, g: Tensor) -> Tensor:
         """J(π) g = π ⊙ (g − π·g), g first centred at the mode: no digit is lost where π is almost one-hot."""
         h = g - g.gather(-1, self.logits.argmax(-1, keepdim=True).expand(*g.shape[:-1], 1))
-        return h.sub_(dot(h, self.mean)).mul_(self.mean)
+        return h.sub_(repeat(dot(h, self.mean), self.classes)).mul_(self.mean)
 
     def mean_jac_values(self, g: Tensor) -> Tensor:
         """J(π) (dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
-        return g.unsqueeze(-1) * self._mean_jac_levels
+        return repeat(g.unsqueeze(-1), self.classes).mul_(self._mean_jac_levels)
 
     @cached_property
     def _mean_jac_levels(self) -> Tensor:
@@ -191,8 +205,9 @@ class Categorical:
 
     def jac_halfway(self, z: Tensor, g: Tensor) -> Tensor:
         """J((π + z)/2) g, with g first centred at z so that no digit is lost where π is almost one-hot."""
-        h = g - dot(g, z)
-        return h.sub_(dot(h, self.mean) / 2).mul_((self.mean + z).div_(2))
+        K, half = self.classes, self.mean / 2
+        h = g - repeat(dot(g, z), K)
+        return h.sub_(repeat(dot(h, half), K)).mul_(torch.add(half, z, alpha=0.5))
 
     def noisy(self, e: Tensor) -> Softmax:
         """x = log π − log e: Gumbel with location log π; z = one-hot of argmax x."""
@@ -200,32 +215,27 @@ class Categorical:
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dθ)ᵀ g = g − π Σ g, as x has log π in it."""
-        return g - self.mean * (g @ g.new_ones(self.classes)).unsqueeze(-1)
+        return g - repeat((g @ g.new_ones(self.classes)).unsqueeze(-1), self.classes).mul_(self.mean)
 
     def gapped(self, z: Tensor, gap: Tensor | float) -> Softmax:
         """log π moved until the class of z leads by `gap`: that class gets max log π, the others at most that − gap."""
         top = self.log_mean.amax(-1, keepdim=True)
         behind = (self.log_mean - top).clamp(max=-gap).exp()
-        return Softmax(torch.lerp(behind, torch.ones_like(behind), z), top.exp())
+        return Softmax(torch.lerp(behind, torch.ones_like(behind), z), z, top.exp())
 
     def conditional(self, z: Tensor, e: Tensor) -> Softmax:
         """x̃: a fresh draw of x (normalised θ) given z = k from exponentials e (Maddison 2017; Paulus 2021).
 
         x̃_k = −log e_k, x̃_i = −log(e_i/π_i + e_k).
         """
-        e_k, r = self._redrawn(z, e)
-        return Softmax(e_k / r.add_(e_k), 1 / e_k)
-
-    def _redrawn(self, z: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        """e_k, [..., D, 1], and r_i = e_i/π_i with r_k = 0."""
         r = e * torch.exp(-self.log_mean)
-        return dot(e, z), r - r * z
+        e_k = dot(e, z)
+        each = repeat(e_k, self.classes)
+        return Softmax(each / r.sub_(r * z).add_(each), z, 1 / e_k)
 
     def conditional_pull(self, z: Tensor, e: Tensor, h: Tensor) -> Tensor:
-        """(dx̃/dθ)ᵀ h = a − π Σ a, a_i = h_i r_i/(r_i + e_k), r_i = e_i/π_i, and r_k = 0."""
-        e_k, r = self._redrawn(z, e)
-        a = (r / (r + e_k)).mul_(h)
-        return a - self.mean * (a @ a.new_ones(self.classes)).unsqueeze(-1)
+        """(dx̃/dθ)ᵀ h for the x̃ that `conditional` makes."""
+        return self.conditional(z, e).redraw_pull(self.mean, h)
 
     def replace(self, z: Tensor, d: int, k: int) -> Tensor:
         """z with variable d set to class k."""

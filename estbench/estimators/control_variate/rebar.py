@@ -79,5 +79,5 @@ def rebar(draw: Draw, tau: float, eta: float) -> Tensor:
     1 − q/u′ for dx̃/dφ, which is all rounding at large |φ|.
     """
     y, y_tilde = draw.relaxed(tau), draw.relaxed(tau, redraw=0)
-    T = draw.distribution.conditional_pull(draw.z, draw.redraw(0), y_tilde.pull(y_tilde.df))
-    return draw.lift(draw.fz - eta * y_tilde.f) * draw.score + eta * (y.pull(y.df) - T)
+    T = draw.redraw_pull(0, y_tilde.pull(y_tilde.df))
+    return (draw.lift(draw.fz - eta * y_tilde.f) * draw.score).add_(y.pull(y.df).sub_(T), alpha=eta)

@@ -49,7 +49,7 @@ class Relax:
             f=1 + looks,
             df=2 * looks,
             off=bool(looks),
-            exact="smooth" if self.fitted is None else "none",
+            exact="smooth",
             noise=STREAMS,
             additive=True,
             scale=self.fitted is not None,
@@ -70,7 +70,7 @@ class Relax:
         if self.eta != 0:
             dc, dc_tilde = dc + eta * y.pull(y.df), dc_tilde + eta * y_tilde.pull(y_tilde.df)
             c_tilde = c_tilde + eta * y_tilde.f
-        T = d.conditional_pull(draw.z, draw.redraw(0), dc_tilde)
+        T = draw.redraw_pull(0, dc_tilde)
         return draw.lift(draw.fz - c_tilde) * draw.score + d.noisy_pull(dc) - T
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
