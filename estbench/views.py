@@ -73,13 +73,16 @@ def at_smallest_samples(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["samples"] == rows.groupby("name")["samples"].transform("min")]
 
 
+def middle_temperature(rows: pd.DataFrame) -> float:
+    """The middle one of all temperatures, the lower of two; NaN if there is none."""
+    every = sorted(rows["temperature"].dropna().unique())
+    return float(every[(len(every) - 1) // 2]) if every else math.nan
+
+
 def at_middle_temperature(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of each name at its temperature nearest (in log) to the middle one of all, and those without."""
+    middle = middle_temperature(rows)
     given = rows.dropna(subset=["temperature"])
-    if given.empty:
-        return rows
-    every = sorted(given["temperature"].unique())
-    middle = every[(len(every) - 1) // 2]
     nearest = {
         name: min(sorted(own.unique()), key=lambda tau: round(abs(math.log(tau / middle)), 9))
         for name, own in given.groupby("name")["temperature"]

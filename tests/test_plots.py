@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+from PIL import Image
 
 from estbench.errors import ResultsError, UsageError
 from estbench.plots import KINDS, draw, slugs
@@ -28,7 +29,7 @@ from estbench.plots.curves import curves
 from estbench.plots.overview import lines, overview, shades
 from estbench.plots.scale import Scale, decades, scale, tick_labels
 from estbench.plots.style import LOOKS, RC, Look, looks
-from estbench.views import ends, finished, readable
+from estbench.views import ends, finished, middle_temperature, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
 
 LOOK = {"gumbel": LOOKS[0], "reinforce": LOOKS[1]}
@@ -383,28 +384,26 @@ def test_labels_of_the_user_are_drawn_literally(tmp_path: Path) -> None:
     rows = [measured("ste", NAN, n, "exact", label=label, problem=problem) for n in (1, 2)]
     figure = KINDS["samples"](finished(readable(frame(rows))))
     assert figure is not None
-    legend = figure.axes[-1].get_legend()
-    assert legend is not None
-    assert legend.get_texts()[0].get_text() == label
     assert figure.texts[0].get_text() == problem
-    assert not any(text.get_parse_math() for text in (*legend.get_texts(), *figure.texts))
+    assert figure.texts[2].get_text() == label  # the first of the legend
+    assert not any(text.get_parse_math() for text in figure.texts)
     assert len(draw(frame(rows), tmp_path)) == 3
 
 
 def boxes(figure: Figure) -> tuple[Bbox, list[Bbox], list[list[Bbox]]]:
-    """Of a drawn figure: itself, its texts with legends, and the tick labels of each axis."""
+    """Of a drawn figure: itself, its texts with keys of legends, and the tick labels of each axis."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call] # of matplotlib
     renderer = canvas.get_renderer()  # type: ignore[no-untyped-call] # of matplotlib
     texts = [text.get_window_extent(renderer) for text in figure.texts]
     axes_of = figure.axes
-    legends = [legend.get_window_extent(renderer) for ax in axes_of if (legend := ax.get_legend()) is not None]
+    keys = [line.get_window_extent(renderer) for line in figure.lines]
     ticks = [
         [label.get_window_extent(renderer) for label in axis.get_ticklabels() if label.get_text()]
         for ax in axes_of
         for axis in (ax.xaxis, ax.yaxis)
     ]
-    return Bbox(figure.bbox.get_points()), texts + legends, ticks
+    return Bbox(figure.bbox.get_points()), texts + keys, ticks
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -448,3 +447,36 @@ def test_scales_round_trip_through_the_axes() -> None:
         assert which.get_major_formatter().format_ticks(which.get_ticklocs())[0] == "0"  # type: ignore[arg-type]
         assert len(which.get_minorticklocs()) == 0
         assert len(ax.lines) == 2
+
+
+def test_temperature_names_those_that_have_one_and_as_many_others_as_looks_allow() -> None:
+    """Heated estimators come first; the unheated ones left over are faint, and counted in the remarks."""
+    labels = [f"level{i}" for i in range(9)]
+    rows = [measured("ste", NAN, 1, "exact", label=label) for label in labels]
+    rows += [measured("gumbel", tau, 1, "exact", label="hot") for tau in (0.5, 1.0)]
+    figure = KINDS["temperature"](finished(readable(frame(rows))))
+    assert figure is not None
+    legend = [text.get_text() for text in figure.texts[2:]]
+    assert legend[: len(LOOKS)] == ["hot", *labels[: len(LOOKS) - 1]]
+    assert "2 more without a temperature" in figure.texts[1].get_text()
+    assert "the others" in legend
+    assert len(figure.axes) == 2
+
+
+def test_middle_temperature_is_said_where_it_is_used() -> None:
+    """The lower of two middle temperatures, of all that occur."""
+    run = shown_rows(samples=(1, 2))
+    for kind in ("samples", "cosine"):
+        figure = KINDS[kind](run)
+        assert figure is not None
+        assert "τ = 0.5 or nearest" in figure.texts[1].get_text()
+    assert middle_temperature(run[run["temperature"].isna() | (run["temperature"] > 0.2)]) == 0.5
+    assert math.isnan(middle_temperature(run[run["temperature"].isna()]))
+
+
+def test_pictures_are_opaque_and_say_their_resolution(tmp_path: Path) -> None:
+    """A PNG has three channels and as many pixels as inches times dots."""
+    drawn = Image.open(draw(results(), tmp_path, ["overview"])[0])
+    assert drawn.mode == "RGB"
+    assert drawn.info["dpi"] == pytest.approx((RC["savefig.dpi"],) * 2, rel=1e-3)
+    assert drawn.getpixel((0, 0)) == (255, 255, 255)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from estbench.errors import UsageError
 from estbench.plots.cosine import cosine
@@ -30,7 +34,7 @@ __all__ = ["KINDS", "cosine", "draw", "overview", "samples", "temperature"]
 KINDS = {"overview": overview, "temperature": temperature, "samples": samples, "cosine": cosine}
 LONGEST = 80  # characters of a problem in a file name
 NO_DATES = {  # so that equal frames give equal bytes
-    "png": {"Software": None},
+    "png": {},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
@@ -56,7 +60,7 @@ def draw(
     rows = finished(readable(frame))
     files = slugs(rows["problem"].unique())
     written = []
-    with mpl.rc_context(), warnings.catch_warnings():
+    with mpl.rc_context(), warnings.catch_warnings(), _old_objects_left_alone():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
         mpl.rcdefaults()  # whatever the user's own settings are
         mpl.rcParams.update(RC)
@@ -79,6 +83,16 @@ def slugs(problems: Iterable[str]) -> dict[str, str]:
     }
 
 
+@contextmanager
+def _old_objects_left_alone() -> Iterator[None]:
+    """Figures are cyclic garbage: collecting them looks at them alone, and not at all that pandas made on import."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def _slug(problem: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", problem).encode("ascii", "ignore").decode()
     open_list = re.sub(r"=[\[(]+", "=", ascii_only)
@@ -92,9 +106,20 @@ def _hash(problem: str) -> str:
 def _write(figure: Figure, path: Path) -> Path:
     picture = io.BytesIO()
     kind = path.suffix.removeprefix(".")
-    compress: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}  # twice as fast
-    figure.savefig(picture, format=kind, metadata=NO_DATES[kind], **compress)
+    if kind == "png":
+        _write_png(figure, picture)
+    else:
+        figure.savefig(picture, format=kind, metadata=NO_DATES[kind])
     with explained(path, "write this figure"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture.getvalue())
     return path
+
+
+def _write_png(figure: Figure, picture: io.BytesIO) -> None:
+    """Without the fourth channel of `savefig`, which is opaque everywhere: a quarter faster and smaller."""
+    figure.set_dpi(mpl.rcParams["savefig.dpi"])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call] # of matplotlib
+    colours = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call] # [height, width, 3]
+    Image.fromarray(colours).save(picture, "png", compress_level=3, dpi=(figure.dpi, figure.dpi))

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from estbench.plots.sheet import Panel, sheet
-from estbench.views import at_middle_temperature, at_smallest_samples
+from estbench.views import at_middle_temperature, at_smallest_samples, middle_temperature
 
 
 def cosine(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
     """How well single estimates point along the true gradient. None if neither temperature nor N has two values."""
     rows = rows[rows["cosine"].notna()]
     hot, many = at_smallest_samples(rows), at_middle_temperature(rows)
-    panels, remarks = [], []
+    middle, panels, remarks = middle_temperature(rows), [], []
     if hot["temperature"].nunique() > 1:
         panels.append(Panel(hot, "temperature", "cosine"))
-        remarks.append("against τ at the smallest N")
+        remarks.append(f"against τ at N = {rows['samples'].min():.0f}")
     if many["samples"].nunique() > 1:
         panels.append(Panel(many, "samples", "cosine"))
-        heated = many["temperature"].notna().any()
-        remarks.append("against N at the temperature nearest the middle" if heated else "against N")
+        remarks.append("against N" + ("" if math.isnan(middle) else f" at τ = {middle:g} or nearest"))
     if not panels:
         return None
     remark = ", ".join(remarks)
     if (rows["dimensions"] == 1).all() and (rows["distribution"] == "bernoulli").all():
-        remark += " · one parameter: the agreement of signs"
+        remark += " · one parameter: sign agreement"
     return sheet(panels, rows, remark, {str(name): str(name) for name in rows["name"].unique()}, level)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from estbench.plots.marks import Booleans, Cells, Floats, points
+from estbench.plots.marks import Booleans, Cells, Floats, points, strokes
 from estbench.plots.scale import Scale, scale
 from estbench.plots.style import FAINT, GREY, Look
 from estbench.tables.numbers import as_given
@@ -48,18 +49,16 @@ def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str
     others = [name for name in dict.fromkeys(cells.name) if name not in looks]
     context = [line for name in others for line in lines(best & (cells.name == name))]
     ax.add_collection(LineCollection(context, colors=FAINT, linewidths=0.9, zorder=1), autolim=False)
-    for i, (name, look) in enumerate(looks.items()):
-        own = cells.name == name
-        exact, sampled = own & cells.exact, own & ~cells.exact
-        style: dict[str, Any] = {"colors": look.colour, "linestyles": [look.line]}
-        ax.add_collection(LineCollection(lines(exact), linewidths=1.8, zorder=3, **style), autolim=False)
-        if (best & sampled).any():
-            joined = LineCollection(lines(best & own), linewidths=0.8, alpha=0.6, zorder=2, **style)
-            ax.add_collection(joined, autolim=False)
-        shift = (i + 0.5) / len(looks) - 0.5
-        free = np.isnan(at[sampled])
-        place = np.where(free, (aside or 1.0) * step ** (1.6 * shift), at[sampled] * step ** (0.15 * shift))
-        points(ax, cells, sampled, place, look, along="y", reaches=found is not None)
+    own = {name: cells.name == name for name in looks}
+    exact = [(line, look) for name, look in looks.items() for line in lines(own[name] & cells.exact)]
+    partly = {name: look for name, look in looks.items() if (best & own[name] & ~cells.exact).any()}
+    joined = [(line, look) for name, look in partly.items() for line in lines(best & own[name])]
+    strokes(ax, exact, dashed=True, linewidths=1.8, zorder=3)
+    strokes(ax, joined, dashed=True, linewidths=0.8, zorder=2, alpha=0.6)
+    shifts = dict(zip(looks, (np.arange(len(looks)) + 0.5) / len(looks) - 0.5, strict=True))
+    shift = np.array([shifts.get(name, 0.0) for name in cells.name])
+    place = np.where(np.isnan(at), (aside or 1.0) * step ** (1.6 * shift), at * step ** (0.15 * shift))
+    points(ax, cells, place, [looks.get(name) for name in cells.name], along="y", reaches=found is not None)
     _across(ax, x, sorted(values), aside, limits)
     if x == "samples" and found is not None:
         _slopes(ax, found, limits)
@@ -75,7 +74,10 @@ def value_axis(ax: Axes, rows: pd.DataFrame, metric: str, axis: Literal["x", "y"
         lowest = min(0.0, float(rows[["cosine", "cosine_low"]].min().min()))
         margin = 0.04 * (1 - lowest)
         set_limits(lowest - margin, 1 + margin)
-        which.set_major_locator(MaxNLocator(5 if axis == "x" else 6))
+        step = 0.25 if lowest > -0.3 else 0.5
+        ticks = [i * step for i in range(math.ceil((lowest - margin) / step), round(1 / step) + 1)]
+        which.set_major_locator(FixedLocator(ticks))
+        which.set_major_formatter(FixedFormatter([f"{tick:g}".replace("-", "−") for tick in ticks]))
         line(0.0, color=GREY, linewidth=0.8, zorder=1.5)
         line(1.0, color=GREY, linewidth=0.8, zorder=1.5)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,21 +51,33 @@ class Cells:
 
 
 def points(
-    ax: Axes, cells: Cells, chosen: Booleans, at: Floats, look: Look, along: Literal["x", "y"], reaches: bool
+    ax: Axes, cells: Cells, at: Floats, looks: Sequence[Look | None], along: Literal["x", "y"], reaches: bool
 ) -> None:
-    """Draw the chosen cells as points, their intervals along an axis, at these places on the other.
+    """Draw the Monte Carlo cells that have a look: their intervals along an axis, at these places on the other.
 
     Hollow where the interval reaches 0, if a value that does so is worth a remark.
     """
-    value, low, high = cells.drawn[chosen].T
+    value, low, high = cells.drawn.T
     turn = slice(None) if along == "y" else slice(None, None, -1)
     bars = np.stack([np.column_stack([at, end][turn]) for end in (low, high)], axis=1)
-    ax.add_collection(LineCollection(list(bars), colors=look.colour, linewidths=1.1, zorder=4), autolim=False)
-    hollow = reaches & (cells.given[chosen, 1] <= 0)
-    for which, face in ((~hollow, look.colour), (hollow, "white")):
-        if which.any():
-            xy = [at[which], value[which]][turn]
-            add_marks(ax, xy, marker=look.marker, color=look.colour, markerfacecolor=face, markersize=5.0, zorder=5)
+    hollow = reaches & (cells.given[:, 1] <= 0)
+    drawn: dict[tuple[Look, bool], list[int]] = {}
+    for i, look in enumerate(looks):
+        if look is not None and not cells.exact[i]:
+            drawn.setdefault((look, bool(hollow[i])), []).append(i)
+    strokes(ax, [(bars[i], look) for (look, _), own in drawn.items() for i in own], linewidths=1.1, zorder=4)
+    for (look, empty), own in drawn.items():
+        face = "white" if empty else look.colour
+        xy = [at[own], value[own]][turn]
+        add_marks(ax, xy, marker=look.marker, color=look.colour, markerfacecolor=face, markersize=5.0, zorder=5)
+
+
+def strokes(ax: Axes, lines: Sequence[tuple[Floats, Look]], *, dashed: bool = False, **style: Any) -> None:
+    """Lines [points, 2] in the colours of their looks, all in one artist; the limits of the axes stay as they are."""
+    if lines:
+        colours, dashes = [look.colour for _, look in lines], [look.line if dashed else "-" for _, look in lines]
+        made = LineCollection([line for line, _ in lines], colors=colours, linestyles=dashes, **style)
+        ax.add_collection(made, autolim=False)
 
 
 def add_marks(ax: Axes, xy: list[Floats], **style: Any) -> None:

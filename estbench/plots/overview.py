@@ -46,18 +46,26 @@ def overview(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
         panel=(2.15, heights.sum()),
         left=0.3 + max(width(line, 8.5) for label in labels for line in label.split("\n")),
         across=0.3,
+        bottom=0.35,
     )
     for ax, metric in zip(axes, metrics, strict=True):
-        lines(ax, rows, metric, dict(zip(order, heights, strict=True)), looks)
-    axes[0].yaxis.set_major_formatter(FixedFormatter(labels))
-    beside(axes[-1], keys, texts)
+        lines(ax, rows, metric, dict(zip(order, heights, strict=True)), looks, labels if ax is axes[0] else ())
+    beside(figure, axes[-1], keys, texts)
     return figure
 
 
 def lines(
-    ax: Axes, rows: pd.DataFrame, metric: str, heights: Mapping[str, float], looks: Mapping[float | None, Look]
+    ax: Axes,
+    rows: pd.DataFrame,
+    metric: str,
+    heights: Mapping[str, float],
+    looks: Mapping[float | None, Look],
+    labels: Sequence[str] = (),
 ) -> Axes:
-    """Draw one metric: a line of the given height per name, from the top down, and a place on it per temperature."""
+    """Draw one metric: a line of the given height per name, from the top down, and a place on it per temperature.
+
+    `labels` are written at the left of the lines.
+    """
     found = value_axis(ax, rows, metric, "x")
     bottom = np.cumsum(list(heights.values()))
     middle = dict(zip(heights, bottom - np.array(list(heights.values())) / 2, strict=True))
@@ -67,18 +75,18 @@ def lines(
     at = (rows["name"].map(middle) + EACH * (rank - (count + 1) / 2))[known].to_numpy()
     heat, cells = rows.loc[known, "temperature"].to_numpy(), Cells.of(rows[known], metric, found)
     for tau, look in looks.items():
-        here = np.isnan(heat) if tau is None else heat == tau
-        exact, sampled = here & cells.exact, here & ~cells.exact
+        exact = (np.isnan(heat) if tau is None else heat == tau) & cells.exact
         tick = {"marker": "|", "markersize": 10, "markeredgewidth": 1.8, "color": look.colour, "zorder": 4}
         add_marks(ax, [cells.drawn[exact, 0], at[exact]], **tick)
-        points(ax, cells, sampled, at[sampled], look, along="x", reaches=found is not None)
+    heated = [looks[None if np.isnan(tau) else tau] for tau in heat]
+    points(ax, cells, at, heated, along="x", reaches=found is not None)
     for i in range(1, len(heights), 2):
         ax.axhspan(bottom[i - 1], bottom[i], color="#f6f6f6", zorder=0, linewidth=0)
     ax.set_ylim(bottom[-1], 0)
-    ax.yaxis.set_major_locator(FixedLocator(list(middle.values())))
-    ax.yaxis.set_major_formatter(FixedFormatter([""] * len(middle)))
-    ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    ax.yaxis.set_major_locator(FixedLocator(list(middle.values()) if labels else []))
+    ax.yaxis.set_major_formatter(FixedFormatter(labels))
     entitle(ax, metric)
     return ax
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from estbench.plots.sheet import Panel, sheet
-from estbench.views import at_middle_temperature
+from estbench.views import at_middle_temperature, middle_temperature
 
 
 def samples(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
     """How variance falls with N, and MSE only down to bias², of one problem. None if there are not two N."""
-    rows = at_middle_temperature(rows)
+    middle, rows = middle_temperature(rows), at_middle_temperature(rows)
     panels = [Panel(rows, "samples", metric) for metric in ("variance", "mse") if rows[metric].notna().any()]
     if rows["samples"].nunique() < 2 or not panels:
         return None
@@ -19,5 +21,4 @@ def samples(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
         str(name): f"{name}" if pd.isna(tau) else f"{name}, τ = {tau:g}"
         for name, tau in rows.groupby("name", sort=False)["temperature"].min().items()
     }
-    remark = "temperature nearest the middle" if rows["temperature"].notna().any() else "no temperature"
-    return sheet(panels, rows, remark, labels, level)
+    return sheet(panels, rows, "no temperature" if math.isnan(middle) else f"τ = {middle:g} or nearest", labels, level)

@@ -98,7 +98,7 @@ def _break(ax: Axes, axis: str, at: float) -> None:
         strokes = [(y, x) for x, y in strokes]
     path = Path(strokes, [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO])
     for marker, colour, size in (("s", "white", 4.5), (path, "#666666", 7.0)):
-        ax.add_line(
+        ax.add_artist(
             Line2D([point[0]], [point[1]], transform=transform, clip_on=False, zorder=5, linestyle="none",
                    marker=marker, color=colour, markersize=size, markeredgewidth=0.8)
         )  # fmt: skip

@@ -28,16 +28,19 @@ class Panel:
 
 
 def sheet(panels: Sequence[Panel], rows: pd.DataFrame, remark: str, labels: Mapping[str, str], level: float) -> Figure:
-    """The panels side by side for the rows of one problem; `labels` says what names are called in the legend."""
-    groups = looks([name for name in rows["name"].unique() if name in labels])
+    """The panels side by side for the rows of one problem; `labels` says which names have a look, and what text.
+
+    All other names are faint lines.
+    """
+    groups = looks(list(labels))
     texts = [[broken(labels[name], 30) for name in group] for group in groups]
-    keys, meanings = _marks(panels, len(groups) > 1, level)
+    keys, meanings = _marks(panels, rows["name"].nunique() > len(groups[0]), level)
     texts[0] += meanings
     figure, axes = page(str(rows["problem"].iloc[0]), f"{describe(rows)} · {remark}", len(panels), texts)
     for group, text, line in zip(groups, texts, axes, strict=True):
         for panel, ax in zip(panels, line, strict=True):
             curves(ax, panel.rows, panel.x, panel.metric, group)
-        beside(line[-1], _samples(group, panels) + (keys if group is groups[0] else []), text)
+        beside(figure, line[-1], _samples(group, panels) + (keys if group is groups[0] else []), text)
     return figure
 
 
@@ -55,7 +58,7 @@ def _samples(group: Mapping[str, Look], panels: Sequence[Panel]) -> list[Line2D]
     ]
 
 
-def _marks(panels: Sequence[Panel], grouped: bool, level: float) -> tuple[list[Line2D], list[str]]:
+def _marks(panels: Sequence[Panel], others: bool, level: float) -> tuple[list[Line2D], list[str]]:
     """Keys for what the marks mean, of those that occur."""
     rows = pd.concat([panel.rows for panel in panels])
     exact, sampled = rows["method"] == "exact", rows["method"] == "monte_carlo"
@@ -70,6 +73,6 @@ def _marks(panels: Sequence[Panel], grouped: bool, level: float) -> tuple[list[L
         (lonely, key(linestyle="-", linewidth=0.8), "joins the points"),
         (sampled.any() and reaches, key(marker="o", markerfacecolor="white"), "interval reaches 0"),
         (sloped, key(linestyle=":", linewidth=0.9), "slope of 1/N"),
-        (grouped, key(FAINT, linestyle="-", linewidth=1.2), "the others"),
+        (others, key(FAINT, linestyle="-", linewidth=1.2), "the others"),
     ]
     return [line for wanted, line, _ in made if wanted], [text for wanted, _, text in made if wanted]

@@ -33,6 +33,7 @@ RC: dict[Any, Any] = {
     "ytick.labelsize": 8.5,
     "legend.fontsize": 8.5,
     "legend.frameon": False,
+    "text.hinting": "none",  # a tenth faster, and as clear at this resolution
     "text.parse_math": False,  # a label with $ in it is shown as it is
     "savefig.dpi": 160.0,
     "svg.hashsalt": "estbench",
