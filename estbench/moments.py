@@ -8,6 +8,7 @@ Torch is imported only where estimates are made into moments, on whatever device
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
     shards, size, parameters = x.shape
     w = None if weights is None else weights.double().expand(shards, size)
     non_finite = x.new_zeros(shards)
-    if x.device.type != "cpu" or not bool(x.sum().isfinite()):  # elsewhere, asking would wait for the device
+    if x.device.type != "cpu" or not math.isfinite(x.sum().item()):  # elsewhere, asking would wait for the device
         finite = x.isfinite().all(-1)  # [S, n]
         x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
         w = finite.double() if w is None else w * finite
@@ -98,9 +99,11 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
     n = x.new_full((shards,), float(size)) if w is None else w.sum(1)
     if parameters == 1:
         x = x.squeeze(-1)  # [S, n]: a short last axis is slow
-    direction = x.new_full((parameters,), float("nan")) if true is None else true / true.norm()
-    tiny = x.new_zeros(()) if true is None else ROUNDING * true.norm()
-    delta = x.clone() if true is None else x - true
+    if true is None:
+        direction, tiny, delta = x.new_full((parameters,), float("nan")), x.new_zeros(()), x.clone()
+    else:
+        length = true.norm()
+        direction, tiny, delta = true / length, ROUNDING * length, x - true
     squared = delta * delta
     s1, s2 = total(delta), total(squared)
     if parameters == 1:

@@ -74,7 +74,7 @@ def hard(x: Tensor) -> Tensor:
 
 
 def repeat(t: Tensor, K: int) -> Tensor:
-    """Numbers [..., 1] once for each of K classes, [..., K]; a copy, as arithmetic along a short broadcast axis is slow."""
+    """Numbers [..., 1] K times, [..., K]: a copy, as arithmetic along a short broadcast axis is slow."""
     return t.expand(*t.shape[:-1], K).contiguous()
 
 
@@ -252,8 +252,8 @@ class Categorical:
         powers = torch.tensor([K**d for d in reversed(range(D))], device=device).double()
         digits = (index.unsqueeze(-1) / powers).floor_()  # [M, D], modulo K:
         digits -= (index.unsqueeze(-1) / (K * powers)).floor_().mul_(K)
-        z = (digits.unsqueeze(-1) - torch.arange(K, device=device)).to(self.logits.dtype)
-        return torch.eq(z, 0, out=z)
+        z = repeat(digits.to(self.logits.dtype).unsqueeze(-1), K)
+        return torch.eq(z, torch.arange(K).to(z), out=z)
 
     def lift(self, s: Tensor) -> Tensor:
         """Shape numbers per sample [...] to multiply samples [..., D, K]."""
