@@ -446,3 +446,36 @@ def test_tables_and_plots_work_without_torch() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+
+
+def test_intervals_of_rounding_are_none() -> None:
+    """An interval narrower than 1e-12 of its value says nothing: 17 digits of it would fill the table."""
+    value = 0.022788084162376737
+    ends = math.nextafter(value, 0.0), math.nextafter(value, 1.0)
+    assert write.measured(value, *ends) == ("0.02279", "")
+    assert write.concise(value, *ends) == "0.02279"
+    assert write.concise(value, value * (1 - 2e-12), value) != "0.02279"
+
+
+def test_reasons_hang_beside_their_status() -> None:
+    """A long reason goes on beneath itself, not beneath the word `skipped`."""
+    reason = "noise is integrated for one variable only " * 4
+    run = pd.concat([results(), frame([row(label="gone", status="skipped", reason=reason)])])
+    text = shown(status(run, {"quadratic logits=1": 3}), 60)
+    first, *rest = [line for line in text.splitlines() if "gone" in line or "one variable" in line]
+    assert first.startswith("skipped  gone: noise")
+    assert len(rest) > 1
+    assert all(line.startswith(" " * 9) for line in rest)
+
+
+def test_ranking_keeps_temperatures_longer_than_intervals() -> None:
+    """Rows that differ in nothing but τ can be told apart at any width."""
+    rows = [compared(rank=i, temperature=tau, flags="unpaired few_events") for i, tau in enumerate((0.5, 1.0), 1)]
+    heads = shown(ranking(pd.DataFrame(rows), "reinforce"), 62).splitlines()[1]
+    assert "τ" in heads
+    assert "interval" not in heads
+
+
+def test_names_break_at_underscores_before_letters() -> None:
+    """A name too long for its line breaks after an underscore."""
+    assert broken("noise_multiplicative", 18) == "noise_\n multiplicative"

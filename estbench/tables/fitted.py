@@ -39,13 +39,29 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """A line of words below a section, wrapped beneath themselves beside the head."""
+
+    head: str
+    text: str
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The head in its style, the text to its right."""
+        line = Table.grid(padding=(0, 2, 0, 0))
+        line.add_row(Text(self.head, self.style), Text(self.text))
+        line.columns[0].no_wrap = True
+        yield line
+
+
+@dataclass(frozen=True)
 class Section:
     """A run of rows with a title (and details beside it) above and remarks below."""
 
     title: str
     details: str
     rows: range
-    remarks: Sequence[Text] = ()
+    remarks: Sequence[Remark] = ()
 
 
 @dataclass(frozen=True)
@@ -101,10 +117,11 @@ def interval(head: str, ends: Sequence[tuple[float, float, float]], rank: int = 
 
 
 def broken(label: str, width: int) -> str:
-    """A long label on lines of at most `width`, broken at a comma, bracket or space, else after =, else anywhere."""
+    """A long label on lines of at most `width`: broken at comma, bracket, space, else after = or _, else anywhere."""
     lines = [""]
     for piece in label.replace(",", ",\0").replace("[", "\0[").replace(" ", "\0 ").split("\0"):
-        for part in [piece] if cell_len(piece) < width else piece.replace("=", "=\0").split("\0"):
+        whole = cell_len(piece) < width
+        for part in [piece] if whole else piece.replace("=", "=\0").replace("_", "_\0").split("\0"):
             if cell_len(lines[-1] + part) <= width:
                 lines[-1] += part
             else:

@@ -65,7 +65,7 @@ def status(frame: pd.DataFrame, planned: Mapping[str, int]) -> Fitted:
     if len(rows) > 1:
         rows.append([sum(column) for column in zip(*rows, strict=True)])
         names.append("all")
-    columns = [Column("problem", [broken(name, 40) for name in names], right=False)]
+    columns = [Column("problem", names, right=False, short=[broken(name, 40) for name in names])]
     for i, head in enumerate(("done", "skipped", "failed", "to come", "cells")):
         columns.append(Column(head, [str(row[i]) for row in rows]))
     return Fitted(columns, [Section("", "", range(len(names)), left_out(shown))])

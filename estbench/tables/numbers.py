@@ -18,9 +18,14 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def reach(value: float, low: float, high: float) -> float:
-    """The ± of a value: its distance to the farther end of its interval; NaN if an end is unknown or infinite."""
+    """The ± of a value: its distance to the farther end of its interval; NaN if an end is unknown or infinite.
+
+    0 if it is below 1e-12 of the value: that is rounding.
+    """
     far = max(high - value, value - low)
-    return far if math.isfinite(far) else float("nan")
+    if not math.isfinite(far):
+        return math.nan
+    return far if far > 1e-12 * abs(value) else 0.0
 
 
 def measured(value: float, low: float, high: float) -> tuple[str, str]:

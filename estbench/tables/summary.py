@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import pandas as pd
-from rich.text import Text
 
 from estbench.tables import flags
-from estbench.tables.fitted import SHORT, Column, Fitted, Section, broken, interval
+from estbench.tables.fitted import SHORT, Column, Fitted, Remark, Section, broken, interval
 from estbench.tables.numbers import UNKNOWN, aligned, as_given, number, percent, seconds
 from estbench.views import (
     at_middle_temperature,
@@ -25,7 +24,7 @@ from estbench.views import (
 COLOURS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow", "failed": "bold red", "skipped": "dim"}
 
 MORE = "more R: about so many more replicates would tell biased from unbiased."
-Part = tuple[pd.DataFrame, pd.DataFrame, list[Text]]  # the rows of a problem, those shown, remarks
+Part = tuple[pd.DataFrame, pd.DataFrame, list[Remark]]  # the rows of a problem, those shown, remarks
 
 
 def summary(frame: pd.DataFrame, level: float = 0.95) -> Fitted:
@@ -51,7 +50,7 @@ def digest(frame: pd.DataFrame, limit: int | None = None, level: float = 0.95) -
     for _, part in shown.groupby("problem", sort=False):
         every = best_known(at_middle_temperature(at_smallest_samples(finished(part))))
         best = every.sort_values(["mse", "variance"], kind="stable").head(limit)
-        more = [Text(f"… and {len(every) - limit} more further down", "dim")] if len(every) > limit else []
+        more = [Remark(f"… and {len(every) - limit} more further down", "", "dim")] if len(every) > limit else []
         parts.append((part, best, more))
     hidden = len(finished(frame)) - sum(len(best) for _, best, _ in parts)
     least = "MSE" if shown["mse"].notna().any() else "variance"
@@ -60,7 +59,7 @@ def digest(frame: pd.DataFrame, limit: int | None = None, level: float = 0.95) -
     return _sections(parts, notes, level, repeat=True, last=left_out(shown))
 
 
-def left_out(rows: pd.DataFrame) -> list[Text]:
+def left_out(rows: pd.DataFrame) -> list[Remark]:
     """Which cells were skipped or failed, and why: a line for all estimators with the same reasons, failures first."""
     lines = []
     for status in ("failed", "skipped"):
@@ -69,8 +68,8 @@ def left_out(rows: pd.DataFrame) -> list[Text]:
         why = reasons.groupby(cells["name"], sort=False).agg(_joined)
         for reason, same in why.groupby(why, sort=False):
             count = int(cells["name"].isin(same.index).sum())
-            text = f"  {', '.join(same.index)}: {reason} ({count} cell{'s' * (count > 1)})"
-            lines.append(Text.assemble((f"{status:<7}", COLOURS[status]), text))
+            text = f"{', '.join(same.index)}: {reason} ({count} cell{'s' * (count > 1)})"
+            lines.append(Remark(f"{status:<7}", text, COLOURS[status]))
     return lines
 
 
@@ -80,7 +79,7 @@ def _joined(reasons: pd.Series[str]) -> str:
 
 
 def _sections(
-    parts: Sequence[Part], notes: Sequence[str], level: float, repeat: bool, last: Sequence[Text] = ()
+    parts: Sequence[Part], notes: Sequence[str], level: float, repeat: bool, last: Sequence[Remark] = ()
 ) -> Fitted:
     sections, start = [], 0
     for part, shown, remarks in parts:
