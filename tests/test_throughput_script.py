@@ -84,7 +84,7 @@ def test_scripts_and_ours_have_the_same_mean(rival: Rival) -> None:
 def test_the_page_names_what_is_missed() -> None:
     """Small parts make a page: the count of bars, and every missed bar in a list at the end."""
     measured: dict[str, Section] = {
-        "replicates": growth.replicates(0, BRIEF, (2000, 4000)),
+        "replicates": growth.replicates(0, BRIEF, (2000, 4000, 8000)),
         "samples": growth.samples(0, BRIEF, largest=4, replicates=64),
         "peers": peers.section(0, BRIEF, batches=(4,), rivals=RIVALS[:1]),
     }
