@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,6 +80,7 @@ def comparison(
     at: Sequence[At] = ("samples",),
     correction: str = "holm",
     margin: float = 0.05,
+    samples: int | None = None,
 ) -> pd.DataFrame:
     """Every cell against the reference's: one row each, ranked by the metric within problem, N and basis, `COLUMNS`.
 
@@ -87,23 +88,41 @@ def comparison(
     problem and N, and at the same temperature where it has that one, else at its middle one. At equal evaluations (or
     seconds) a variance is multiplied by the cost of an estimate: an average over the same budget has that variance, up
     to a factor common to all. `work` is the variance at equal evaluations. An MSE does not average away, so it is
-    compared where two cells cost the same.
-    p-values are adjusted over all rows, those of bias over all cells.
+    compared where two cells cost the same. With `samples`, the N of the reference, others are shown against it alone.
+    Where samples and evaluations are equal at once there is one ranking, not two. p-values are adjusted over all rows,
+    those of bias over all cells shown.
     """
     if not pool:
         raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
     chosen = pool[0].name if reference is None else selected(pool, [reference], "--reference")[0].name
-    bias = dict(zip(pool, adjust([bias_p_value(entry.shards) for entry in pool], correction), strict=True))
     bases: Sequence[At] = ("evaluations",) if metric == "work" else at
-    rows = [row for basis in bases for row in _rows(pool, chosen, metric, basis, bias)]
+    rows = _once([row for basis in bases for row in _rows(pool, chosen, metric, basis, samples)])
     adjusted = adjust([row["p_value"] for row in rows], correction)
+    shown = list(dict.fromkeys(row["entry"] for row in rows))
+    bias = dict(zip(shown, adjust([bias_p_value(entry.shards) for entry in shown], correction), strict=True))
     for row, p in zip(rows, adjusted, strict=True):
+        entry = row["entry"]
         row["p_adjusted"] = p
-        row["verdict"] = "" if row["is_reference"] else compare(row["paired"], float(p), margin)
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "is_reference"])
+        row["verdict"] = "" if entry.name == chosen else compare(row["paired"], float(p), margin)
+        row["bias_verdict"] = verdict(entry.shards, float(bias[entry]), entry.run.plan.config.delta)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     frame = frame.sort_values(["problem", "basis", "value"], kind="stable", key=_in_order)
     frame["rank"] = frame.groupby(["problem", "basis"], sort=False)["value"].rank(method="min").astype("Int64")
-    return frame.drop(columns="is_reference").reset_index(drop=True)
+    return frame.reset_index(drop=True)
+
+
+def _once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without those of a basis that repeats another's, which is named after both."""
+    grounds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        grounds.setdefault((row["problem"], row["basis"]), []).append(row)
+    kept: dict[tuple[str, frozenset[tuple[Any, ...]]], list[dict[str, Any]]] = {}
+    for (problem, basis), own in grounds.items():
+        same = frozenset((row["name"], row["samples"], row["value"], row["ratio"]) for row in own)
+        for row in kept.setdefault((problem, same), own):
+            if row["basis"] != basis:
+                row["basis"] += f", and {basis.removeprefix('equal ')}"
+    return [row for own in kept.values() for row in own]
 
 
 def _in_order(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -112,10 +131,14 @@ def _in_order(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _rows(
-    pool: Sequence[Entry], reference: str, metric: Metric, at: At, bias: Mapping[Entry, float]
+    pool: Sequence[Entry], reference: str, metric: Metric, at: At, samples: int | None
 ) -> Iterator[dict[str, Any]]:
     for entry in pool:
-        rivals = [e for e in pool if e.name == reference and _same_ground(e, entry, metric, at)]
+        rivals = [
+            e
+            for e in pool
+            if e.name == reference and samples in (None, e.cell.samples) and _same_ground(e, entry, metric, at)
+        ]
         if not rivals:
             continue
         rival = entry if entry.name == reference else _at_temperature(rivals, entry.cell.temperature)
@@ -143,11 +166,10 @@ def _rows(
             "ratio_low": paired.low,
             "ratio_high": paired.high,
             "p_value": np.nan if entry.name == reference else paired.p,
-            "bias_verdict": verdict(entry.shards, float(bias[entry]), entry.run.plan.config.delta),
             "flags": " ".join(flag for flag in paired.flags if not (flag == "identical" and entry is rival)),
             "run": str(entry.run.folder),
             "paired": paired,
-            "is_reference": entry.name == reference,
+            "entry": entry,
         }
 
 

@@ -10,10 +10,13 @@ from estbench.compare import Entry, entries
 from estbench.engine.benchmark import Benchmark
 from estbench.summary import read_results
 
+N = 4
+"""Samples of the reference: estimators that cost two or four evaluations a sample have as many with fewer."""
+
 SUITE = {
     "name": "suite",
     "replicates": 8192,
-    "samples": [4],
+    "samples": [1, 2, N],
     "methods": ["monte_carlo"],
     "problems": [
         {"objective": {"name": "quadratic", "target": 0.45}, "distribution": "bernoulli", "logits": 1.0},

@@ -16,6 +16,7 @@ from estbench.cli.app import app
 from estbench.compare import COLUMNS, Entry, comparison, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
+from estbench.suite import N, run_suite
 from estbench.summary import read_results
 
 CONFIG: dict[str, Any] = {
@@ -143,6 +144,16 @@ def test_unknown_names_are_refused(pool: list[Entry]) -> None:
         comparison([])
 
 
+def test_one_ranking_where_all_is_equal(pool: list[Entry]) -> None:
+    """Where equal samples are equal evaluations too there is one ranking, not counted twice when p is adjusted."""
+    alike = [entry for entry in selected(pool, ["reinforce", "ste", "gumbel"]) if entry.cell.samples == 2]
+    both = comparison(alike, at=("samples", "evaluations"))
+    assert set(both["basis"]) == {"equal samples, N = 2, and evaluations, 2 each"}
+    pd.testing.assert_frame_equal(both.drop(columns="basis"), comparison(alike).drop(columns="basis"))
+    dearer = comparison([*alike, *selected(pool, ["arm"])], at=("samples", "evaluations"))
+    assert dearer["basis"].nunique() > 1
+
+
 def test_bias_verdicts_are_adjusted(pool: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     """The verdicts on bias rest on p-values adjusted over all cells, as those of a run do; `none` takes them raw."""
     frame = comparison(pool, reference="reinforce", metric="variance")
@@ -190,3 +201,14 @@ def test_fail_on(pool: list[Entry]) -> None:
     frame = pd.read_csv(StringIO(said.stdout))
     assert set(frame["metric"]) == {"variance"}
     assert set(frame["name"]) == {"darn", "gumbel", "ste"}
+
+
+def test_the_suite_ranks_at_equal_evaluations() -> None:
+    """An estimator that costs more a sample is met, at equal evaluations, with fewer samples: rebar takes four."""
+    pool = run_suite(["reinforce", "rebar", "arm"])
+    frame = comparison(pool, at=("samples", "evaluations"), samples=N)
+    at_samples = frame["basis"].str.startswith("equal samples")
+    assert set(frame.loc[at_samples, "samples"]) == {N}
+    equal = frame[~at_samples]
+    assert set(equal["f_evaluations"] + equal["grad_evaluations"]) == {N}
+    assert set(zip(equal["name"], equal["samples"], strict=True)) == {("reinforce", 4), ("arm", 2), ("rebar", 1)}

@@ -48,6 +48,7 @@ def compare(
     metric, limit = _limit(fail_on, metric)
     from estbench.compare import comparison, selected, sentence
     from estbench.config import split
+    from estbench.suite import N
     from estbench.tables import ranking, render
 
     names = None if estimators is None else [name.strip() for name in split(estimators)]
@@ -57,7 +58,15 @@ def compare(
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
     if reference is not None:
         reference = selected(pool, [reference], "--reference")[0].name
-    frame = comparison(pool, reference=reference, metric=metric, at=bases, correction=correction, margin=margin)
+    frame = comparison(
+        pool,
+        reference=reference,
+        metric=metric,
+        at=bases,
+        correction=correction,
+        margin=margin,
+        samples=None if results else N,
+    )
     if file_format == "table":
         out().print(ranking(frame, reference or pool[0].name, pool[0].shards.level))
         out().print(sentence(frame), markup=False)
