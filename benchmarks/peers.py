@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from benchmarks.cells import Bench
 from benchmarks.scripts import PACKAGES, RIVALS, Rival
@@ -20,52 +21,55 @@ SHARED = ("z", "fz", "dfz", "score", "straight_through")
 RATIOS = ["float32/alone", "float64/alone", "float32/shared", "float64/shared"]
 
 
-def fastest(rival: Rival, logits: Tensor, watch: Stopwatch, batches: Sequence[int]) -> tuple[float, int]:
-    """Seconds for one gradient, with the mean and the variance taken, at the best batch size; and that size."""
+class Times(NamedTuple):
+    """Seconds for one gradient: theirs at the best batch size, ours alone, and ours on a draw that a sweep has used."""
 
-    def seconds(batch: int) -> float:
-        def act() -> None:
-            g = rival.script(logits, batch)
-            g.mean(0), g.var(0)
-
-        return watch.time(act) / batch
-
-    return min((seconds(batch), batch) for batch in (batches[:1] if rival.loop else batches))
+    batch: int
+    theirs: float
+    alone: float
+    shared: float
 
 
-def ours(bench: Bench, name: str) -> tuple[float, float]:
-    """Seconds for one estimate of ours, moments included: alone, and on a draw whose z, f, ∇f and scores are there."""
-    estimator, found = catalog.build(catalog.ESTIMATORS[name], {}), []
-    alone = bench.watch.time(lambda: bench.cell(estimator, bench.draw()))
-    for _ in range(bench.watch.turns * 5):
+def times(rival: Rival, bench: Bench, dtype: torch.dtype, batches: Sequence[int]) -> Times:
+    """By turns, theirs with the mean and the variance taken, ours with all moments."""
+    logits, estimator = bench.problem.distribution.logits.to(dtype), catalog.build(catalog.ESTIMATORS[rival.name], {})
+
+    def script(batch: int) -> None:
+        g = rival.script(logits, batch)
+        g.mean(0), g.var(0)
+
+    sizes = batches[:1] if rival.loop else batches
+    _, batch = min((bench.watch.time(partial(script, size)) / size, size) for size in sizes)
+    turns = []
+    for _ in range(bench.watch.turns * 3):
         draw = bench.draw()
         for derived in SHARED:
             getattr(draw, derived)
-        found.append(once(lambda: bench.cell(estimator, draw)))  # noqa: B023 - called here and now
-    return alone / bench.rows, spread(found).median / bench.rows
+        alone, shared = (partial(bench.cell, estimator, d) for d in (bench.draw(), draw))
+        turns.append([once(act) for act in (partial(script, batch), alone, shared)])
+    theirs, alone, shared = (spread(column).median for column in zip(*turns, strict=True))
+    return Times(batch, theirs / batch, alone / bench.rows, shared / bench.rows)
 
 
 def section(seed: int, watch: Stopwatch, batches: Sequence[int] = BATCHES, rivals: Sequence[Rival] = RIVALS) -> Section:
     """A table of nanoseconds for one gradient, theirs and ours, and how many times as long theirs takes."""
     benches = {shape: Bench(shape, seed, watch) for shape in ((8,), (8, 4), (8, 16))}
-    wanted = {(rival.name, rival.shape) for rival in rivals} | {("reinmax", (8, 4)), ("reinmax", (8, 16))}
-    own = {(name, shape): ours(benches[shape], name) for name, shape in sorted(wanted)}  # before packages change torch
     bars: list[Bar] = []
     rows: list[list[str]] = []
 
     def measure(rival: Rival) -> None:
-        at, logits, theirs = "×".join(map(str, rival.shape)), benches[rival.shape].problem.distribution.logits, []
+        at, found = "×".join(map(str, rival.shape)), []
         for dtype in (torch.float32, torch.float64):
             torch.set_default_dtype(dtype)
-            theirs.append(fastest(rival, logits.to(dtype), watch, batches))
+            found.append(times(rival, benches[rival.shape], dtype, batches))
         torch.set_default_dtype(torch.float32)
-        mine = own[rival.name, rival.shape]
-        ratios = [f"{seconds / of_ours:.1f}" for of_ours in mine for seconds, _ in theirs]
-        bars.append(Bar(f"{rival.label} over {rival.name}, {at}", theirs[0][0] / mine[0], GOAL, least=True))
+        ratios = [f"{t.theirs / t.alone:.1f}" for t in found] + [f"{t.theirs / t.shared:.1f}" for t in found]
+        bars.append(Bar(f"{rival.label} over {rival.name}, {at}", found[0].theirs / found[0].alone, GOAL, least=True))
         if not bars[-1].met:
             ratios[0] = f"**{ratios[0]}**"
-        times = [f"{seconds * 1e9:.0f} ({batch})" for seconds, batch in theirs]
-        rows.append([rival.label, rival.name, at, *times, *(f"{seconds * 1e9:.0f}" for seconds in mine), *ratios])
+        theirs = [f"{t.theirs * 1e9:.0f} ({t.batch})" for t in found]
+        ours = [f"{min(seconds) * 1e9:.0f}" for seconds in zip(*((t.alone, t.shared) for t in found), strict=True)]
+        rows.append([rival.label, rival.name, at, *theirs, *ours, *ratios])
 
     for rival in rivals:
         measure(rival)

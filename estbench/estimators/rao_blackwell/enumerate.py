@@ -26,7 +26,9 @@ class Enumerate:
     def joint(self, draw: Draw, samples: int) -> Tensor:
         """Σ_z P(z) f(z) s(z), the same for every replicate."""
         del samples
-        d, total = draw.distribution, torch.zeros_like(draw.distribution.logits).flatten()
-        for z, P in draw.problem.enumerate():
-            total += (P * draw.problem.f(z)) @ d.score(z).flatten(1)
+        d, M, total = draw.distribution, draw.problem.n_states, torch.zeros_like(draw.distribution.logits).flatten()
+        chunk = max(1, 2**18 // len(total))  # states at once: more leave the cache
+        for start in range(0, M, chunk):
+            z = d.states(start, min(start + chunk, M))
+            total += (d.log_prob(z).exp() * draw.problem.f(z)) @ d.score(z).flatten(1)
         return total.view(d.event).expand(draw.R, *d.event)
