@@ -8,6 +8,7 @@ stands here: what an estimator needs is read from its facts.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,14 +18,16 @@ from torch import Tensor
 from estbench.draws import Draw
 from estbench.engine.estimate import truth, weighted_moments
 from estbench.engine.integrand import Integrand
+from estbench.engine.quadrature import TooMany
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.moments import SCALARS, Floats, first, record, second
 from estbench.problem import Problem
 
 MAX_TUPLES = 2**16
 _CHUNK = 2**16
-_LEVELS = {0: (1,), 1: (16, 32), 2: (32, 64, 128, 256, 512), 3: (24, 48, 96), 4: (12, 24, 48)}
-_GOAL = 1e-10  # of the change at the last doubling; what is left is less by as much again
+_DOUBLINGS = 7
+_GOAL = 1e-9  # of the change at the last doubling; what is left is less by as much again
+_LUCK = 32  # a change is not believed to be smaller than the last one by more
 
 
 class Unavailable(Exception):  # noqa: N818 - it is an answer, not a failure
@@ -85,29 +88,30 @@ def _of_mean(packed: Floats, N: int) -> Floats:
 def _integrated(problem: Problem, estimator: Estimator, true: Tensor) -> Exact:
     """Quadrature over the noise given each class of the one variable; nodes are doubled until nothing moves.
 
-    A single uniform is cut into pieces until nothing moves within any, so that kinks of f′ cost no digits.
+    One axis is cut into pieces until nothing moves within any, so that kinks of f′ cost no digits; so are two where
+    doubling all nodes is of no help.
     """
     if problem.D > 1:
         raise Unavailable("noise is integrated for one variable only")
     if problem.distribution.classes > 4:
         raise Unavailable("noise is integrated for at most 4 classes")
-    integrand = Integrand(problem, estimator, true)
-    facts = integrand.facts
-    parts: list[tuple[str, ...]] = [(s,) for s in facts.noise] if facts.additive else [facts.noise]
-    axes = max(sum(integrand.axes(stream) for stream in part) for part in parts)
-    if axes not in _LEVELS:
-        raise Unavailable(f"{axes} uniforms are too many to integrate over")
-    if axes == 1:
-        integrand.refine(parts)
-    before, packed, error = None, np.empty(0), math.inf
-    for n in _LEVELS[axes]:
-        packed = integrand.moments(parts, n)
-        if before is not None:
-            error = _change(before, packed, float(true.norm()))
-            if error < _GOAL:
+    integrand, size = Integrand(problem, estimator, true), float(true.norm())
+    found, error, change = None, math.inf, 0.0
+    with suppress(TooMany):
+        for level in range(1, _DOUBLINGS + 1):
+            before, found = integrand.pair(level)
+            last, change = change, _change(before, found, size)
+            error = max(change, last / _LUCK)
+            if error < _GOAL or integrand.axes <= 1:
                 break
-        before = packed
-    return Exact(packed, "quadrature", 0.0 if axes == 0 else error)
+    if error >= _GOAL:
+        with suppress(TooMany):
+            before, after = integrand.nested()
+            if (change := _change(before, after, size)) < error:
+                found, error = after, change
+    if found is None:
+        raise Unavailable(f"{integrand.axes} uniforms are too many to integrate over")
+    return Exact(found, "quadrature", error if integrand.axes else 0.0)
 
 
 def _change(before: Floats, after: Floats, size: float) -> float:

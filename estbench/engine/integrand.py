@@ -1,145 +1,183 @@
-"""What an estimator's moments are an integral of: the noise of one variable, as axes of uniforms, given its class."""
+"""What an estimator's moments are an integral of: the noise of one variable, given its class, as one or more axes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from estbench.distributions import Bernoulli
-from estbench.draws import MAIN, Draw
+from estbench.draws import Draw
 from estbench.engine.estimate import weighted_moments
-from estbench.engine.quadrature import Nodes, lomax, nodes, product
+from estbench.engine.noise import Rule, edges, given_class, noise, of_variable, others, still, uniforms
+from estbench.engine.quadrature import NODES, TooMany, adaptive, gamma, lattice, lobatto, nested, panels
 from estbench.estimators.base import Broken, Estimator
 from estbench.moments import SCALARS, Floats, first, record, second
 from estbench.problem import Problem
 
-_CHUNK = 2**16
-_BISECTIONS, _MOVED = 40, 1e-13
+_CHUNK, _LARGEST, _NESTED = 2**15, 2**21, 2**23  # rows at once, for one class, and for one class by panels in panels
+_STEP, _PER_PIECE = 0.5, 6  # of lattices, and nodes on pieces of a uniform, before any doubling
 
 
 class Integrand:
-    """The noise of one variable as axes of uniforms, given its class."""
+    """The moments of an estimator of one variable as integrals over the noise that it reads, given the class.
+
+    Noise of which the estimate is a sum (`additive`) or a mean (`inner`) is integrated part by part.
+    """
 
     def __init__(self, problem: Problem, estimator: Estimator, true: Tensor) -> None:
-        inner = estimator.facts.inner
-        self.problem, self.true, self.inner = problem, true, inner
-        self.estimator = replace(estimator, inner=1) if inner > 1 else estimator  # type: ignore[type-var] # pydantic's
+        facts = estimator.facts
+        self.problem, self.true, self.inner = problem, true, facts.inner
+        self.estimator = replace(estimator, inner=1) if facts.inner > 1 else estimator  # type: ignore[type-var] # pydantic's
         self.breaks = estimator.breaks(problem) if isinstance(estimator, Broken) else {}
-        self.facts = self.estimator.facts
-        self.edges: dict[tuple[int, str], Tensor] = {}
+        self.classes = range(problem.distribution.classes)
+        self.scale = facts.scale and not isinstance(problem.distribution, Bernoulli)
+        self.streams = self.estimator.facts.noise
+        self.uniforms = {s: len(self.breaks.get(s, [])) for s in self.streams}
+        self.parts: list[tuple[str, ...]] = [(s,) for s in self.streams] if facts.additive else [self.streams]
+        self.axes = max(map(self._axes, self.parts))
+        self._found: dict[tuple[tuple[str, ...], int], Floats] = {}
 
-    def refine(self, parts: list[tuple[str, ...]]) -> None:
-        """Cut the one axis of each part, given each class, where 16 and 32 nodes on a piece differ."""
-        for k in range(self.problem.distribution.classes):
-            for part in parts:
-                for stream in part:
-                    self._refine(k, part, stream)
+    def pair(self, level: int) -> tuple[Floats, Floats]:
+        """The packed record from some nodes, and from twice as many: those of the start doubled `level` times.
 
-    def _refine(self, k: int, part: tuple[str, ...], stream: str) -> None:
-        low, high = self._range(stream, k)
-        edges = {low, high, *(float(b) for b in self._breaks(stream) if low < float(b) < high)}
-        for _ in range(_BISECTIONS):
-            ordered = sorted(edges)
-            self.edges[k, stream] = torch.tensor(ordered[1:-1], dtype=torch.float64)
-            coarse, fine = (self._given(k, part, n, pieces=len(ordered) - 1) for n in (16, 32))
-            scale = fine[:, SCALARS.index("y1")].sum()
-            moved = np.abs(first(fine) - first(coarse)).max(1) > _MOVED * math.sqrt(scale)
-            moved |= np.abs(second(fine) - second(coarse)).max(1) > _MOVED * scale
-            if not moved.any():
-                return
-            edges |= {(a + b) / 2 for (a, b), more in zip(pairwise(ordered), moved, strict=True) if more}
-
-    def axes(self, stream: str) -> int:
-        """The number of uniforms that the stream amounts to."""
-        if stream == MAIN or stream.startswith("redraw/"):
-            d = self.problem.distribution
-            return 1 if isinstance(d, Bernoulli) else d.classes - 1 + (self.facts.scale and stream == MAIN)
-        return len(self.breaks[stream])
-
-    def moments(self, parts: list[tuple[str, ...]], n: int) -> Floats:
-        """The packed record over all classes, with n nodes on every smooth piece."""
-        P = self.problem.distribution.marginals[0]
-        total = np.zeros((1, len(SCALARS) + 3 * self.problem.parameters))
-        means, variances = [], []  # given each class
-        for k in range(len(P)):
-            records = [self._given(k, part, n) for part in parts]
-            if len(parts) == 1 and self.inner == 1:
-                total += float(P[k]) * records[0]
-                continue
-            still = first(self._given(k, (), n)) if len(parts) > 1 else 0.0
-            means.append(sum(first(r) for r in records) - (len(parts) - 1) * still)
-            variances.append(sum(second(r) - first(r) ** 2 for r in records) / self.inner)
-        if not means:
-            return total
-        weight, given, within = P.numpy()[:, None], np.concatenate(means), np.concatenate(variances)
-        mean = (weight * given).sum(0, keepdims=True)
-        return record(mean, (weight * (within + (given - mean) ** 2)).sum(0, keepdims=True))
-
-    def _given(self, k: int, part: tuple[str, ...], n: int, pieces: int = 1) -> Floats:
-        """The record given class k, over the streams of `part`; all other streams stand still at one node.
-
-        With `pieces` there is one record for each piece of the one axis.
+        Raises TooMany where nobody can wait for so many.
         """
-        d = self.problem.distribution
-        z = d.replace(torch.zeros(1, *d.event, dtype=torch.float64), 0, k)
-        streams = self.estimator.facts.noise
-        axes = [self._axes(stream, k, n) if stream in part else self._still(stream, k) for stream in streams]
+        before, after = zip(*(self._pair(part, level) for part in self.parts), strict=True)
+        return self._together(before), self._together(after)
+
+    def nested(self) -> tuple[Floats, Floats]:
+        """The same from panels within panels, halved about kinks; raises TooMany unless each part has two axes."""
+        before, after = zip(*(self._within(part) for part in self.parts), strict=True)
+        return self._together(before), self._together(after)
+
+    def _pair(self, part: tuple[str, ...], level: int) -> tuple[Floats, Floats]:
+        if self._axes(part) == 1:
+            return self._adaptive(part[0])
+        return self._product(part, level - 1), self._product(part, level)
+
+    def _axes(self, part: tuple[str, ...]) -> int:
+        """The number of uniforms that the streams of a part amount to."""
+        return sum(len(self.classes) - 1 + self.scale if of_variable(s) else self.uniforms[s] for s in part)
+
+    def _together(self, records: tuple[Floats, ...]) -> Floats:
+        """The packed record over all classes from those given each class, [classes, …], of each part."""
+        P = self.problem.distribution.marginals[0].numpy()[:, None]
+        if len(records) == 1 and self.inner == 1:
+            total: Floats = (P * records[0]).sum(0, keepdims=True)
+            return total
+        alone = first(self._product((), 0)) if len(records) > 1 else 0.0
+        given = sum(first(r) for r in records) - (len(records) - 1) * alone
+        within = sum(second(r) - first(r) ** 2 for r in records) / self.inner
+        mean = (P * given).sum(0, keepdims=True)
+        return record(mean, (P * (within + (given - mean) ** 2)).sum(0, keepdims=True))
+
+    def _adaptive(self, stream: str) -> tuple[Floats, Floats]:
+        """The records given each class over the one axis of a stream, from panels and from their halves."""
+
+        def evaluate(parts: Floats) -> Floats:
+            draw = _on_panels(self.problem, tuple(self.uniforms.items()), stream, parts.tobytes())
+            return weighted_moments(self.estimator, draw, self.true, len(parts))
+
+        breaks = self.breaks.get(stream, [])
+        parts = [panels(k, edges(self.problem, stream, k, breaks)) for k in self.classes]
+        return adaptive(evaluate, np.concatenate(parts))
+
+    def _within(self, part: tuple[str, ...]) -> tuple[Floats, Floats]:
+        """The records given each class over the two ratios of a stream, from panels within panels and their halves."""
+        if self._axes(part) != 2 or len(part) > 1 or len(self.classes) != 3:
+            raise TooMany
+        (stream,), found = part, []
+        for k in self.classes:
+            rows = 0
+
+            def evaluate(r: Floats, weight: Floats, pieces: int, k: int = k) -> Floats:
+                nonlocal rows
+                rows += len(r)
+                if rows > _NESTED:
+                    raise TooMany
+                rule = noise(self.problem, stream, k, torch.from_numpy(r)), torch.from_numpy(weight)
+                return self._sums(k, self._rules(k, {stream: rule}), pieces)
+
+            found.append(nested(evaluate, *(edges(self.problem, stream, k, [], i) for i in others(3, k))))
+        before, after = zip(*found, strict=True)
+        return np.concatenate(before), np.concatenate(after)
+
+    def _product(self, part: tuple[str, ...], level: int) -> Floats:
+        """The records given each class, over the product of rules for the streams of `part`; the others stand still."""
+        if (part, level) not in self._found:
+            fineness = 2 ** (level / max(self._axes(part), 1))
+            given = ({s: self._rule(s, k, fineness) for s in part} for k in self.classes)
+            records = [self._sums(k, self._rules(k, own)) for k, own in enumerate(given)]
+            self._found[part, level] = np.concatenate(records)
+        return self._found[part, level]
+
+    def _rules(self, k: int, own: dict[str, Rule]) -> dict[str, Rule]:
+        """A rule for every stream: those given, and one point for each of the others."""
+        return {s: own[s] if s in own else still(self.problem, s, k, self.uniforms[s]) for s in self.streams}
+
+    def _sums(self, k: int, rules: dict[str, Rule], pieces: int = 1) -> Floats:
+        """The records [pieces, …] given class k over the product of the rules, or over equal parts of it."""
+        sizes = [len(weight) for _, weight in rules.values()] or [1]
+        if math.prod(sizes) > _LARGEST:
+            raise TooMany
+        chunk = _CHUNK if pieces == 1 else math.prod(sizes)
         total = np.zeros((pieces, len(SCALARS) + 3 * self.problem.parameters))
-        for points in product([axis for own in axes for axis in own], _CHUNK):
-            left = iter(points)
-            noise = {
-                stream: self._noise(stream, k, [next(left) for _ in own])
-                for stream, own in zip(streams, axes, strict=True)
-            }
-            weight = torch.stack([axis.weight for axis in points]).prod(0) if points else torch.ones(1).double()
-            M = len(weight)
-            draw = Draw(self.problem, M, 1, z=z.expand(M, 1, *d.event).contiguous(), noise=noise, weights=weight)
+        for start in range(0, math.prod(sizes), chunk):
+            rows = np.arange(start, min(start + chunk, math.prod(sizes)))
+            index = [torch.from_numpy(i) for i in np.unravel_index(rows, sizes)]
+            picked = {s: (noise[i], weight[i]) for (s, (noise, weight)), i in zip(rules.items(), index, strict=False)}
+            weight = math.prod((w for _, w in picked.values()), start=torch.ones(len(rows), dtype=torch.float64))
+            z, points = given_class(self.problem, k, len(rows)), {s: noise for s, (noise, _) in picked.items()}
+            draw = Draw(self.problem, len(rows), 1, z=z, noise=points, weights=weight)
             total += weighted_moments(self.estimator, draw, self.true, pieces)
         return total
 
-    def _still(self, stream: str, k: int) -> list[Nodes]:
-        axes = self._axes(stream, k, 1)
-        return [Nodes(axis.u[:1], axis.complement[:1], torch.ones_like(axis.u[:1])) for axis in axes]
+    def _rule(self, stream: str, k: int, fineness: float) -> Rule:
+        """The noise of a stream given class k, with nodes as fine as that on each of its axes."""
+        problem, K, n = self.problem, len(self.classes), round(_PER_PIECE * fineness)
+        if not of_variable(stream):
+            return uniforms(self.breaks[stream], n)
+        if isinstance(problem.distribution, Bernoulli):
+            r, weight = on_panels(panels(k, edges(problem, stream, k, self.breaks.get(stream, []))), n)
+            return noise(problem, stream, k, r), weight
+        h = _STEP / fineness
+        r, weight = lattice(tuple(problem.distribution.log_mean[0, others(K, k)].tolist()), h)
+        if not self.scale:
+            return noise(problem, stream, k, r), weight
+        G, more = gamma(K, h)
+        if len(r) * len(G) > 8 * _LARGEST:
+            raise TooMany
+        every = weight.unsqueeze(1) * more
+        i, j = torch.nonzero(every > weight.min() * more.max(), as_tuple=True)
+        weight = every[i, j]
+        T = G[j] / (1 + r.sum(1)[i])  # the least of all e_i/π_i; given the ratios its law is gamma
+        return noise(problem, stream, k, r[i]) * T.view(-1, 1, 1, 1), weight / weight.sum()
 
-    def _axes(self, stream: str, k: int, n: int) -> list[Nodes]:
-        """The axes of a stream given class k, with weights summing to 1 each."""
-        low, high = self._range(stream, k)
-        every = [self.edges[k, stream]] if (k, stream) in self.edges else None
-        breaks = every or [self._breaks(stream, a) for a in range(self.axes(stream))]
-        axes = [nodes(low, high, points, n) for points in breaks]
-        return [replace(axis, weight=axis.weight / (high - low)) for axis in axes]
 
-    def _range(self, stream: str, k: int) -> tuple[float, float]:
-        """The uniforms that a stream has given class k: for one Bernoulli variable, (0, p) or (p, 1)."""
-        d = self.problem.distribution
-        if stream != MAIN or not isinstance(d, Bernoulli):
-            return 0.0, 1.0
-        return (0.0, float(d.mean)) if k == 1 else (float(d.mean), 1.0)
+def on_panels(parts: Floats, n: int = NODES) -> tuple[Tensor, Tensor]:
+    """Ratios r [M, 1] at n nodes on each panel in log r, one after the other, and their weights, of law 1/(1 + r)²."""
+    x, w = lobatto(parts[:, 1], parts[:, 2], n)
+    r = np.exp(x)
+    return torch.from_numpy(r.reshape(-1, 1)), torch.from_numpy((w * r / (1 + r) ** 2).ravel())
 
-    def _breaks(self, stream: str, axis: int = 0) -> Tensor:
-        """Where an axis of a stream is to be cut: at p and q of a Bernoulli variable, and where the estimator says."""
-        d, own = self.problem.distribution, self.breaks.get(stream, [])
-        points = own[axis].flatten() if axis < len(own) else torch.empty(0, dtype=torch.float64)
-        if stream == MAIN and isinstance(d, Bernoulli):
-            points = torch.cat((points, d.mean, d.q))
-        return points
 
-    def _noise(self, stream: str, k: int, axes: list[Nodes]) -> Tensor:
-        """The noise [M, 1, …] that the estimator reads, from the uniforms of its axes."""
-        d = self.problem.distribution
-        u = torch.stack([a.u for a in axes], -1).unsqueeze(1)  # [M, 1, axes]
-        if isinstance(d, Bernoulli) or not (stream == MAIN or stream.startswith("redraw/")):
-            return u
-        e = torch.zeros(len(u), 1, 1, d.classes, dtype=torch.float64)
-        others = [i for i in range(d.classes) if i != k]
-        if stream == MAIN and self.facts.scale:
-            e[:, 0, 0, others] = torch.stack([axis.exponential for axis in axes[:-1]], -1)
-            return e + d.mean * axes[-1].exponential.view(-1, 1, 1, 1)
-        e[:, 0, 0, others] = lomax(axes)
-        # The winner's e_k/π_k is the least of all e_i/π_i, and what the others exceed it by is exponential again.
-        return e + (d.mean if stream == MAIN else d.replace(torch.zeros_like(d.logits), 0, k))
+@lru_cache(maxsize=16)
+def _on_panels(problem: Problem, uniforms: tuple[tuple[str, int], ...], stream: str, parts: bytes) -> Draw:
+    """The draw at the nodes on panels (class, from, to) of one stream; kept, as estimators share what it knows."""
+    every = np.frombuffer(parts).reshape(-1, 3)
+    r, weight = on_panels(every)
+    own, z = r.view(len(every), -1, 1), []
+    points: dict[str, list[Tensor]] = {s: [] for s, _ in uniforms}
+    for k in np.unique(every[:, 0]).astype(int).tolist():
+        r = own[torch.from_numpy(every[:, 0] == k)].view(-1, 1)
+        z.append(given_class(problem, k, len(r)))
+        for s, n in uniforms:
+            one = noise(problem, s, k, r) if s == stream else still(problem, s, k, n)[0]
+            points[s].append(one.expand(len(r), *one.shape[1:]))
+    joined = {s: torch.cat(pieces) for s, pieces in points.items()}
+    return Draw(problem, len(weight), 1, z=torch.cat(z), noise=joined, weights=weight)

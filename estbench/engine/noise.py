@@ -1,0 +1,99 @@
+"""The noise of one variable given its class, made of ratios of exponentials that know nothing of class or logits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estbench.distributions import Bernoulli
+from estbench.draws import MAIN
+from estbench.engine.quadrature import lobatto
+from estbench.moments import Floats
+from estbench.problem import Problem
+
+Rule = tuple[Tensor, Tensor]
+"""Noise at M points, [M, 1, …], and the weights of the points, [M], summing to 1."""
+
+
+def of_variable(stream: str) -> bool:
+    """Whether a stream is noise of the variable itself, not uniforms of the estimator's own."""
+    return stream == MAIN or stream.startswith("redraw/")
+
+
+def given_class(problem: Problem, k: int, rows: int) -> Tensor:
+    """z of class k, [rows, 1, …]."""
+    d = problem.distribution
+    z = d.replace(torch.zeros(1, 1, *d.event, dtype=torch.float64), 0, k)
+    return z.expand(rows, 1, *d.event).contiguous()
+
+
+def noise(problem: Problem, stream: str, k: int, r: Tensor) -> Tensor:
+    """The noise [M, 1, …] of a stream given class k, from ratios r [M, axes] with P(all r_i > a_i) = 1/(1 + Σ a).
+
+    A uniform is r/(1 + r), or 1/(1 + r), so that r = 0 is where the class changes: u = 0 … p for class 1 of a Bernoulli
+    variable, p … 1 for class 0. A categorical has e_i/e_k = (r_i + π_i)/π_k: the winner's e_k/π_k is the least of all,
+    and what the others exceed it by is exponential again; redraws read e_k and these excesses.
+    """
+    d, r = problem.distribution, r.unsqueeze(1)  # [M, 1, axes]
+    if not of_variable(stream):
+        u = r / (1 + r)
+    elif not isinstance(d, Bernoulli):
+        e = torch.zeros(len(r), 1, 1, d.classes, dtype=torch.float64)
+        e[..., others(d.classes, k)] = r.unsqueeze(1)
+        return e + (d.mean if stream == MAIN else d.replace(torch.zeros_like(d.logits), 0, k))
+    elif stream == MAIN:
+        u = (d.mean if k == 1 else d.mean + r) / (1 + r)
+    else:
+        u = (1 if k == 1 else r) / (1 + r)
+    return u.clamp(max=1 - 2.0**-53)
+
+
+def others(classes: int, k: int) -> list[int]:
+    """All classes but k, to which the ratios belong in turn."""
+    return [i for i in range(classes) if i != k]
+
+
+def still(problem: Problem, stream: str, k: int, uniforms: int) -> Rule:
+    """One point for a stream that is not integrated over: of the variable, or of so many uniforms."""
+    axes = problem.distribution.classes - 1 if of_variable(stream) else uniforms
+    return noise(problem, stream, k, torch.ones(1, axes, dtype=torch.float64)), torch.ones(1, dtype=torch.float64)
+
+
+def edges(problem: Problem, stream: str, k: int, breaks: list[Tensor], i: int | None = None) -> Floats:
+    """Edges of panels in log r, all other classes against k, or class i alone; also where a uniform reaches its breaks.
+
+    Relaxations happen at r = P(z ≠ k) τ, or π_i τ; where noise is smooth, nothing is nearer to the real axis than π/2.
+    """
+    d, low = problem.distribution, 0.0
+    if of_variable(stream):
+        low = float(d.log_others[0, k] if i is None else d.marginals[0, i].log())
+    found = [low - 36, low - 20, low - 12, *np.arange(low - 8, 8, 2), 8, 12, 20, 50]
+    points = [b for axis in breaks for b in axis.flatten().tolist()]
+    if stream == MAIN and isinstance(d, Bernoulli):
+        points += [float(d.mean), float(d.q)]
+    broken = [math.log(r) for r in _ratios(problem, stream, k, points) if r > 0]
+    return np.unique([*found, *(t for t in broken if found[0] < t < found[-1])])
+
+
+def _ratios(problem: Problem, stream: str, k: int, points: list[float]) -> list[float]:
+    """The ratios that belong to uniforms u in (0, 1) of a stream given class k; 0 or less: no such u has that class."""
+    inside = [u for u in points if 0 < u < 1]
+    if not isinstance(problem.distribution, Bernoulli) or not of_variable(stream):
+        return [u / (1 - u) for u in inside]
+    if stream != MAIN:
+        return [(1 - u) / u if k == 1 else u / (1 - u) for u in inside]
+    p = float(problem.distribution.mean)
+    return [(p - u) / u if k == 1 else (u - p) / (1 - u) for u in inside]
+
+
+def uniforms(breaks: list[Tensor], n: int) -> Rule:
+    """Uniforms [M, 1, axes] at n nodes on every piece of each axis between its breaks."""
+    axes = []
+    for points in breaks:
+        ends = np.unique([0.0, *(b for b in points.flatten().tolist() if 0 < b < 1), 1.0])
+        axes.append([a.ravel() for a in lobatto(ends[:-1], ends[1:], n)])
+    u, w = (np.stack([a.ravel() for a in np.meshgrid(*of, indexing="ij")], -1) for of in zip(*axes, strict=True))
+    return torch.from_numpy(u).unsqueeze(1), torch.from_numpy(w.prod(-1))
