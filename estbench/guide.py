@@ -78,7 +78,7 @@ METRICS = {
     "snr": "‖E ĝ‖ over the root of the variance",
     "scaled_bias_squared": "bias² after rescaling ĝ by ‖g‖/‖E ĝ‖: the error of direction alone",
     "scaled_variance": "variance after the same rescaling",
-    "zero_fraction": "share of estimates that are 0 (to 1e-12 of ‖g‖: rounding)",
+    "zero_fraction": "share of estimates that are exactly 0",
     "non_finite": "number of estimates that are NaN or infinite",
     "f_evaluations": "evaluations of f for one estimate, counted",
     "grad_evaluations": "evaluations of ∇f for one estimate, counted",

@@ -23,9 +23,6 @@ Floats = NDArray[np.float64]
 SCALARS = ("n", "non_finite", "zeros", "y1", "y2", "c1", "c2", "c3", "d4", "umax")
 _UMAX = SCALARS.index("umax")
 
-ROUNDING = 1e-12
-"""Of ‖g‖: an estimate no longer than this is zero, as differences of f that vanish leave some 1e-16."""
-
 
 @dataclass(frozen=True)
 class Moments:
@@ -35,7 +32,7 @@ class Moments:
     known                whether c is the true gradient (else bias, MSE and cosine are unknown)
     n            [S]     number of finite estimates (for a weighted draw: their total weight)
     non_finite   [S]     number of estimates with a NaN or an infinity: counted here, left out everywhere else
-    zeros        [S]     number of estimates that are zero, ‖ĝ‖ ≤ 1e-12 ‖c‖ (their cosine counts as 0)
+    zeros        [S]     number of estimates that are exactly zero (their cosine counts as 0)
     y1, y2       [S]     ΣY, ΣY²
     c1, c2, c3   [S]     Σcos, Σcos², Σcos³; NaN where the true gradient is unknown or zero
     d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags only)
@@ -100,17 +97,16 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
     if parameters == 1:
         x = x.squeeze(-1)  # [S, n]: a short last axis is slow
     if true is None:
-        direction, tiny, delta = x.new_full((parameters,), float("nan")), x.new_zeros(()), x.clone()
+        direction, delta = x.new_full((parameters,), float("nan")), x.clone()
     else:
-        length = true.norm()
-        direction, tiny, delta = true / length, ROUNDING * length, x - true
+        direction, delta = true / true.norm(), x - true
     squared = delta * delta
     s1, s2 = total(delta), total(squared)
     if parameters == 1:
         y = squared
         s3 = total(y * delta)
         u = delta.sub_((s1 / n).unsqueeze(1)).square_()
-        sign = torch.gt(x, tiny, out=torch.empty_like(x)).sub_(torch.lt(x, -tiny, out=torch.empty_like(x)))
+        sign = x.sign()
         c1 = c3 = total(sign) * direction
         zeros = total(1 - sign.abs_())
         c2 = (n - zeros) * direction.abs()
@@ -121,7 +117,7 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
         mean = (s1 / n.unsqueeze(1)).unsqueeze(1)  # [S, 1, P]
         u = (delta.mul_(mean) @ one).mul_(-2).add_(y).add_((mean * mean) @ one).clamp_(min=0)
         norm = torch.mul(x, x, out=squared) @ one
-        zero = torch.le(norm, tiny * tiny, out=torch.empty_like(norm))
+        zero = torch.eq(norm, 0, out=torch.empty_like(norm))
         zeros = total(zero)
         cosine = norm.add_(zero).rsqrt_().mul_(x @ direction)
         squares = cosine * cosine

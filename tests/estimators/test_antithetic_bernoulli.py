@@ -311,7 +311,7 @@ class Half:
 
     def rows(self, draw: Draw) -> Tensor:
         """½ (f(z₁) − f(z₂)) (z₁ − z₂)."""
-        return draw.lift(draw.f_antithetic - draw.fz) * (draw.antithetic - draw.z) / 2
+        return draw.lift(draw.antithetic_difference) * (draw.antithetic - draw.z) / 2
 
 
 @dataclass(frozen=True)

@@ -28,4 +28,4 @@ class Arm:
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z₁) − f(z₂)) (u − ½); z₁ is z of the mirrored 1 − u."""
-        return draw.lift(draw.f_antithetic - draw.fz) * (draw.noise() - 0.5)
+        return draw.lift(draw.antithetic_difference) * (draw.noise() - 0.5)

@@ -37,4 +37,4 @@ class Disarm:
     def rows(self, draw: Draw) -> Tensor:
         """½ (f(z₁) − f(z₂)) (z₁ − z₂) σ(|φ|)."""
         half = torch.sigmoid(draw.distribution.logits.abs()) / 2
-        return draw.lift(draw.f_antithetic - draw.fz) * (draw.antithetic - draw.z) * half
+        return draw.lift(draw.antithetic_difference) * (draw.antithetic - draw.z) * half
