@@ -88,6 +88,7 @@ def test_the_page_names_what_is_missed() -> None:
         "samples": growth.samples(0, BRIEF, largest=4, replicates=64),
         "peers": peers.section(0, BRIEF, batches=(4,), rivals=RIVALS[:1]),
     }
+    assert [(bar.least, bar.limit) for bar in measured["peers"][1]][:1] == [(True, 10.0)]
     measured["memory"] = (["a line"], [Bar("too much", 2.0, 1.0)])
     text = throughput.page(measured, 7, BRIEF, 0.0)
     bars = [bar for _, found in measured.values() for bar in found]
