@@ -313,6 +313,14 @@ def test_tuples_of_states(N: int) -> None:
     assert many[1] == pytest.approx(one[1] / N, rel=1e-12)
 
 
+def test_means_of_integrated_rows() -> None:
+    """A mean of N rows whose noise is integrated has the mean of one and 1/N of its variance."""
+    of = problem([0.4], "sine")
+    one, five = (mean_and_variance(exact(of, build("gumbel", temperature=0.5), N), of) for N in (1, 5))
+    np.testing.assert_allclose(five[0], one[0], rtol=1e-14)
+    assert five[1] == pytest.approx(one[1] / 5, rel=1e-12)
+
+
 def test_cosines_are_known_for_tuples_alone() -> None:
     """Where only the moments of a row are known, the cosine of a mean of rows is not, and is NaN."""
     of = problem([0.4, -1.0, 0.3, 0.9, 0.2], "mlp")
