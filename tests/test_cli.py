@@ -318,7 +318,7 @@ def test_progress_without_a_terminal_is_lines(cli: Cli, monkeypatch: pytest.Monk
     monkeypatch.setattr(display, "LINE_EVERY", 0.0)
     lines = cli("run", "tiny.yaml", "-j1").err.splitlines()
     counts = [line.split(" tasks")[0] for line in lines if " tasks" in line]
-    assert counts[-1] == "10/10"  # for each problem: costs, exact moments of two estimators, two jobs
+    assert counts[-1] == "9/9"  # for each problem: costs, exact moments (of two classes: one task), two jobs
     assert any("replicates/s, about" in line for line in lines)
     assert not any("\x1b" in line or "\r" in line for line in lines)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from estbench.engine.stages import WHOLE, Items, Part, stages, without
-from estbench.engine.tasks import CostTask, Group, Record, ShardTask, Task
+from estbench.engine.tasks import CostTask, FitTask, Group, Record, ShardTask, Task
 from estbench.errors import EstbenchError
 from estbench.plan import Cell, Plan, ProblemSpec, fit_key
 from estbench.store import Store
@@ -77,11 +77,11 @@ def _ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Ta
     for task in tasks:
         if isinstance(task, CostTask):
             yield task
-        elif isinstance(task, ShardTask):
-            if groups := without(task.groups, failed.__contains__):
-                yield replace(task, groups=tuple(_fitted(task.spec, group, items) for group in groups))
-        elif left := without([task.group], failed.__contains__):
-            yield replace(task, group=_fitted(task.spec, left[0], items))
+        elif isinstance(task, FitTask):
+            if left := without([task.group], failed.__contains__):
+                yield replace(task, group=left[0])
+        elif groups := without(task.groups, failed.__contains__):
+            yield replace(task, groups=tuple(_fitted(task.spec, group, items) for group in groups))
 
 
 def _fitted(spec: ProblemSpec, group: Group, items: Items) -> Group:

@@ -20,6 +20,9 @@ Items = Mapping[Item, Any]
 COSTS = 64
 """Cells, about, whose costs one task finds: the first results are not long in coming."""
 
+EXACTS = 16
+"""The same for the exact moments of one variable with two classes, which take milliseconds; others may take seconds."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -81,7 +84,7 @@ def _costs(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
     """Costs that are not there yet, and what is known of each problem."""
     seed, N = plan.config.seed, max(plan.config.samples)
     sampled = "monte_carlo" in plan.config.methods
-    bundles = ((i, bundle) for i, cells in _of_problem(plan) for bundle in _bundles(groups_of(cells)))
+    bundles = ((i, bundle) for i, cells in _of_problem(plan) for bundle in _bundles(groups_of(cells), COSTS))
     for index, (i, bundle) in enumerate(bundles):
         spec, layout = plan.problems[i], plan.layouts[i]
         groups = without(bundle, lambda key: ("cost", key, "") in items)
@@ -89,12 +92,12 @@ def _costs(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
             yield CostTask(spec, groups, seed, layout.shards_per_job * layout.block_rows * N if sampled else 0, device)
 
 
-def _bundles(groups: Iterable[Group]) -> Iterator[list[Group]]:
-    """The groups in order, some `COSTS` cells at a time."""
+def _bundles(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
+    """The groups in order, about so many cells at a time."""
     bundle: list[Group] = []
     for group in groups:
         bundle.append(group)
-        if sum(len(each.cells) for each in bundle) >= COSTS:
+        if sum(len(each.cells) for each in bundle) >= size:
             yield bundle
             bundle = []
     if bundle:
@@ -116,10 +119,12 @@ def _exacts(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]
     del device
     index = itertools.count()
     for i, cells in _of_problem(plan, "exact"):
-        for group in groups_of(cells):
-            left = without([group], lambda key: ("exact", key, "") in items)
+        spec = plan.problems[i]
+        size = EXACTS if spec.dimensions == 1 and (spec.categories or 2) == 2 else 1
+        for bundle in _bundles(groups_of(cells), size):
+            left = without(bundle, lambda key: ("exact", key, "") in items)
             if part.has(next(index)) and left:
-                yield ExactTask(plan.problems[i], left[0])
+                yield ExactTask(spec, left)
 
 
 def _jobs(plan: Plan, i: int, part: Part) -> Iterator[tuple[int, int]]:

@@ -14,34 +14,33 @@ from estbench.store import encode
 
 @dataclass(frozen=True)
 class ExactTask:
-    """Exact moments of one group of cells."""
+    """Exact moments of groups of cells of one problem."""
 
     spec: ProblemSpec
-    group: Group
+    groups: tuple[Group, ...]
     timeout: float | None = None
 
     def pieces(self) -> list[ExactTask]:
         """The same for each cell on its own; none if there is but one."""
-        cells = self.group.cells
-        return [replace(self, group=replace(self.group, cells=(c,))) for c in cells] if len(cells) > 1 else []
+        each = [replace(group, cells=(cell,)) for group in self.groups for cell in group.cells]
+        return [replace(self, groups=(one,)) for one in each] if len(each) > 1 else []
 
     def cells(self) -> list[str]:
         """The keys of its cells."""
-        return [key for _, key in self.group.cells]
+        return [key for group in self.groups for _, key in group.cells]
 
     def perform(self) -> list[Record]:
         """An `exact` record for each cell: its moments, or the reason why there are none."""
-        records = []
-        for N, key in self.group.cells:
-            try:
-                problem, estimator = problem_of(self.spec, "cpu"), self.group.estimator()
-                with limited(self.timeout):
-                    x = exact(problem, estimator, N)
-                found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
-            except Unavailable as why:
-                found = {"reason": str(why)}
-            except FAULTS as error:
-                records += failures([key], reason(error))
-                continue
-            records.append({"kind": "exact", "key": key, **found})
-        return records
+        return [record for group in self.groups for N, key in group.cells for record in self._cell(group, N, key)]
+
+    def _cell(self, group: Group, N: int, key: str) -> list[Record]:
+        try:
+            problem, estimator = problem_of(self.spec, "cpu"), group.estimator()
+            with limited(self.timeout):
+                x = exact(problem, estimator, N)
+            found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
+        except Unavailable as why:
+            found = {"reason": str(why)}
+        except FAULTS as error:
+            return failures([key], reason(error))
+        return [{"kind": "exact", "key": key, **found}]
