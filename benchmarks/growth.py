@@ -137,7 +137,7 @@ def begin(turns: int = 7) -> Section:
     return [line], [Bar("estbench --help over import typer, rich", ratio, 4)]
 
 
-def workers(seed: int, replicates: int = 3 * 10**7, turns: int = 3) -> Section:
+def workers(seed: int, replicates: int = 8 * 10**7, turns: int = 3) -> Section:
     """A run by one worker and by two, in turns, until two have been as fast as they should be or the turns are over."""
     names = ["reinforce", "ste", "reinmax", "gumbel", "gumbel_st", "disarm", "rebar", "leg"]
     ratios, lines = [], []
