@@ -154,6 +154,18 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(tmp_path: Path) 
         draw(results(), tmp_path / "file", ["overview"])
 
 
+def test_two_processes_draw_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared by processes, the figures come in the same order with the same bytes; so does an error of one of them."""
+    monkeypatch.setattr("estbench.plots.EACH", 2)
+    frame_of_two, kinds = results(("a", "b")), ["overview", "samples"]
+    one, two = (draw(frame_of_two, tmp_path / str(n), kinds, processes=n) for n in (1, 2))
+    assert [path.name for path in one] == [path.name for path in two]
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match=r"file.*cannot write this figure"):
+        draw(frame_of_two, tmp_path / "file", kinds, processes=2)
+
+
 @given(st.lists(st.text(max_size=100), unique=True, max_size=8))
 def test_file_names_cannot_leave_the_folder_or_collide(problems: list[str]) -> None:
     """Whatever problems are called, their names are plain, of bearable length, and no two alike in any case."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import gc
 import hashlib
 import io
+import os
 import re
+import signal
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib as mpl
@@ -33,6 +38,7 @@ __all__ = ["KINDS", "cosine", "draw", "overview", "samples", "temperature"]
 
 KINDS = {"overview": overview, "temperature": temperature, "samples": samples, "cosine": cosine}
 LONGEST = 80  # characters of a problem in a file name
+EACH = 24  # figures that are worth a process of their own, which takes a second to begin
 NO_DATES = {  # so that equal frames give equal bytes
     "png": {},
     "svg": {"Date": None, "Creator": None},
@@ -46,11 +52,13 @@ def draw(
     kinds: Iterable[str] | None = None,
     format: str = "png",  # noqa: A002 - the option is called so everywhere
     level: float = 0.95,
+    processes: int | None = None,
 ) -> list[Path]:
     """Draw every kind of figure (or these) of every problem into a folder; return the files written.
 
     A kind that has nothing to show for a problem (no finished cell, one temperature only) is left out. `level` is that
-    of the intervals in the frame. UsageError for an unknown kind or format, ResultsError if a file cannot be written.
+    of the intervals in the frame. Up to so many `processes` (default: one for each core) share the work where there is
+    enough of it. UsageError for an unknown kind or format, ResultsError if a file cannot be written.
     """
     chosen = list(KINDS) if kinds is None else list(dict.fromkeys(kinds))
     for given, known, what in ((chosen, KINDS, "kind"), ([format], NO_DATES, "format")):
@@ -59,17 +67,33 @@ def draw(
                 raise UsageError(f"--{what} {word}: no such {what} of figure; choose from {', '.join(known)}")
     rows = finished(readable(frame))
     files = slugs(rows["problem"].unique())
+    problems = [own for _, own in rows.groupby("problem", sort=False)]
+    stems = [folder / file for file in files.values()]
+    draw_all = partial(_of_problem, kinds=chosen, format=format, level=level)
+    workers = min(processes or os.cpu_count() or 1, len(problems) * len(chosen) // EACH)
+    if workers <= 1:
+        return [path for own, stem in zip(problems, stems, strict=True) for path in draw_all(own, stem)]
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        return [path for drawn in pool.map(draw_all, problems, stems) for path in drawn]
+
+
+def _of_problem(
+    own: pd.DataFrame,
+    stem: Path,
+    kinds: Sequence[str],
+    format: str,  # noqa: A002 - as above
+    level: float,
+) -> list[Path]:
+    """The figures of one problem."""
     written = []
     with mpl.rc_context(), warnings.catch_warnings(), _old_objects_left_alone():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
         mpl.rcdefaults()  # whatever the user's own settings are
         mpl.rcParams.update(RC)
-        for problem in files:
-            own = rows[rows["problem"] == problem]
-            for kind in chosen:
-                figure = KINDS[kind](own, level)
-                if figure is not None:
-                    written.append(_write(figure, folder / f"{files[problem]}-{kind}.{format}"))
+        for kind in kinds:
+            figure = KINDS[kind](own, level)
+            if figure is not None:
+                written.append(_write(figure, stem.with_name(f"{stem.name}-{kind}.{format}")))
     return written
 
 
