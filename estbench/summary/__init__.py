@@ -1,0 +1,21 @@
+"""From the journal of a run to its results."""
+
+from estbench.summary.cells import grouped, packed_shards, prepared, truth
+from estbench.summary.details import details, fits, precision_reached
+from estbench.summary.reading import Results, layouts, read_results
+from estbench.summary.rows import COLUMNS, results
+
+__all__ = [
+    "COLUMNS",
+    "Results",
+    "details",
+    "fits",
+    "grouped",
+    "layouts",
+    "packed_shards",
+    "precision_reached",
+    "prepared",
+    "read_results",
+    "results",
+    "truth",
+]

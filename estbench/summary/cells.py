@@ -1,0 +1,55 @@
+"""What a journal holds of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from estbench.moments import SCALARS, Floats, merge
+from estbench.plan import Cell, Plan
+from estbench.store import Item, decode
+
+Items = Mapping[Item, Any]
+
+
+def truth(plan: Plan, cell: Cell, items: Items) -> Floats | None:
+    """The gradient that a cell is measured against, [P]; None where it is not known."""
+    own = items.get(("cost", cell.key, ""), {}).get("reference")
+    text = own or items[("problem", plan.problems[cell.problem].id, "")]["true"]
+    return None if text is None else decode(text, (-1,))
+
+
+def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:
+    """The packed records of a Monte Carlo cell, shard by shard from the first: [S, 10 + 3P]; None if there are none."""
+    spec, layout = plan.problems[cell.problem], plan.layouts[cell.problem]
+    P = (spec.categories or 1) * (1 if spec.tie else spec.dimensions)
+    found = []
+    for first, shards in layout.jobs():
+        item = items.get(("job", f"{spec.id}/{first}", cell.key))
+        if item is None:
+            break
+        found.append(decode(item["moments"], (shards, len(SCALARS) + 3 * P)))
+    return np.concatenate(found) if found else None
+
+
+def grouped(packed: Floats) -> Floats:
+    """Records of many shards as those of 64 to 127 larger ones, equal where their number allows it.
+
+    The intervals were measured with some 64 shards; more cost S² and gain nothing.
+    """
+    S = len(packed)
+    if S < 128:
+        return packed
+    equal = [groups for groups in range(64, 128) if S % groups == 0]
+    if not equal and S < 1024:
+        return packed
+    pieces = np.array_split(packed, equal[0] if equal else 64)
+    return np.stack([reduce(merge, piece) for piece in pieces])
+
+
+def prepared(plan: Plan, cell: Cell, items: Items) -> bool:
+    """Whether it is known what a cell is measured against and what it costs; in one part of a run it may not be."""
+    return ("cost", cell.key, "") in items and ("problem", plan.problems[cell.problem].id, "") in items

@@ -1,0 +1,40 @@
+"""A run folder as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from estbench.config import load
+from estbench.plan import Layout, Plan, expand
+from estbench.store import read
+from estbench.summary.cells import Items
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run as it stands: its folder, what it says of itself, its plan, and what is done."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    plan: Plan
+    items: Items
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return str(self.plan.config.name)
+
+
+def read_results(folder: Path) -> Results:
+    """Read a run folder; ResultsError if it is none or is damaged."""
+    found = read(folder)
+    config = load(found.manifest["config"])
+    return Results(folder, found.manifest, expand(config, layouts(found.manifest)), found.items)
+
+
+def layouts(manifest: Mapping[str, Any]) -> dict[str, Layout]:
+    """The recorded layouts of a run's problems, by problem id."""
+    return {key: Layout.of_record(record) for key, record in manifest["layout"].items()}

@@ -1,0 +1,113 @@
+"""From the journal of a run to its results: one tidy row per cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from estbench.config.selector import format_value
+from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, verdict
+from estbench.moments import SCALARS, Moments
+from estbench.plan import Cell, Plan
+from estbench.store import decode
+from estbench.summary.cells import Items, grouped, packed_shards, prepared, truth
+
+COLUMNS = """
+problem distribution objective dimensions categories logits estimator options label temperature samples method
+replicates status reason true_norm bias_squared bias_squared_low bias_squared_high bias_norm bias_norm_low
+bias_norm_high relative_bias relative_bias_low relative_bias_high bias_p_value bias_verdict variance variance_low
+variance_high mse mse_low mse_high cosine cosine_low cosine_high cosine_of_mean snr scaled_bias_squared
+scaled_variance zero_fraction non_finite flags f_evaluations grad_evaluations seconds_per_estimate
+work_normalised_variance
+""".split()
+
+
+def results(plan: Plan, items: Items, correction: str = "holm") -> pd.DataFrame:
+    """The results of all cells that are done, failed or skipped, in the order of the plan, with the columns `COLUMNS`.
+
+    Bias verdicts rest on p-values adjusted over all Monte Carlo cells of the run.
+    """
+    rows, shards = [], []
+    for cell in plan.cells:
+        found = measured(plan, cell, items)
+        if found is not None:
+            rows.append(_identity(plan, cell) | found[0])
+            shards.append(found[1])
+    adjusted = adjust([row.get("bias_p_value", np.nan) for row in rows], correction)
+    for row, s, p in zip(rows, shards, adjusted, strict=True):
+        if s is not None:
+            row["bias_verdict"] = verdict(s, float(p), plan.config.delta)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.astype(dict.fromkeys(("replicates", "non_finite", "f_evaluations", "grad_evaluations"), "Int64"))
+
+
+def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
+    spec, estimator = plan.problems[cell.problem], cell.estimator
+    return {
+        "problem": spec.label,
+        "distribution": spec.distribution,
+        "objective": _selector(spec.objective, spec.objective_options),
+        "dimensions": spec.dimensions,
+        "categories": spec.categories or 2,
+        "logits": spec.logits_text,
+        "estimator": estimator.name,
+        "options": ",".join(f"{name}={format_value(value)}" for name, value in estimator.changed),
+        "label": estimator.label,
+        "temperature": np.nan if cell.temperature is None else cell.temperature,
+        "samples": cell.samples,
+        "method": cell.method,
+    }
+
+
+def _selector(name: str, options: tuple[tuple[str, Any], ...]) -> str:
+    inside = ",".join(f"{option}={format_value(value)}" for option, value in options if value is not None)
+    return f"{name}[{inside}]" if inside else name
+
+
+def measured(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any], Shards | None] | None:
+    """The rest of a row, and the shards that its verdict needs; None for a cell that is not done."""
+    if cell.reason is not None:
+        return {"status": "skipped", "reason": cell.reason}, None
+    found, shards = None, None
+    if prepared(plan, cell, items):
+        found, shards = (_exact(plan, cell, items), None) if cell.method == "exact" else _sampled(plan, cell, items)
+    if found is None:
+        failure = items.get(("failed", cell.key, ""))
+        return None if failure is None else ({"status": "failed", "reason": failure["reason"]}, None)
+    cost = items[("cost", cell.key, "")]
+    if found["status"] == "ok":
+        work = found["variance"] * (cost["f"] + cost["df"])
+        found |= {"f_evaluations": cost["f"], "grad_evaluations": cost["df"], "work_normalised_variance": work}
+        found["seconds_per_estimate"] = np.nan if cost["seconds"] is None else cost["seconds"]
+    return found, shards
+
+
+def _exact(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
+    item = items.get(("exact", cell.key, ""))
+    if item is None:
+        return None
+    if "reason" in item:
+        return {"status": "skipped", "reason": item["reason"]}
+    true = truth(plan, cell, items)
+    assert true is not None
+    moments = Moments.unpack(decode(item["moments"], (1, len(SCALARS) + 3 * len(true))), true)
+    error = float(decode(item["error"], ()))
+    note = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
+    attained = {"status": "ok", "reason": note, "bias_verdict": exact_verdict(moments, max(1e-9, error))}
+    return attained | exact_metrics(moments)
+
+
+def _sampled(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any] | None, Shards | None]:
+    packed = packed_shards(plan, cell, items)
+    layout = plan.layouts[cell.problem]
+    if packed is None or len(packed) < layout.shards:
+        return None, None
+    moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
+    replicates = int(len(packed) * layout.shard_size)
+    if not moments.n.sum():
+        return {"status": "failed", "reason": "every estimate is NaN or infinite", "replicates": replicates}, None
+    level = plan.config.level
+    found = {"status": "ok", "reason": "", "replicates": replicates} | metrics(moments, level)
+    return found, Shards.of(moments, level)
