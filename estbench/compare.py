@@ -46,6 +46,8 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
 
     Runs of other versions or devices are refused unless `mixed`: their times are not comparable, nor their last bits.
     """
+    if runs and not any("monte_carlo" in run.plan.config.methods for run in runs):
+        raise ResultsError("comparing takes draws, and there are none: add monte_carlo to the methods of the config")
     for run in runs[1:]:
         for what in ("versions", "device", "dtype"):
             if run.manifest[what] != runs[0].manifest[what] and not mixed:
@@ -92,6 +94,11 @@ def comparison(
     Where samples and evaluations are equal at once there is one ranking, not two. p-values are adjusted over all rows,
     those of bias over all cells shown.
     """
+    if metric == "mse" and "seconds" in at:
+        raise UsageError(
+            "--at seconds: an MSE does not average away, and no two estimators take the same time; "
+            "compare the variance (--metric variance --at seconds), or --at evaluations"
+        )
     if not pool:
         raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
     chosen = pool[0].name if reference is None else selected(pool, [reference], "--reference")[0].name
@@ -190,14 +197,30 @@ def _at_temperature(rivals: Sequence[Entry], temperature: float | None) -> Entry
 
 
 def sentence(frame: pd.DataFrame) -> str:
-    """The comparison in one sentence: which estimator ranks first on how many grounds, and whether it is biased."""
-    first = frame[frame["rank"] == 1]
+    """The comparison in one sentence: which estimator ranks first on how many grounds, and whether it is biased.
+
+    A ground on which an estimator stands alone says nothing.
+    """
+    first = frame[(frame["rank"] == 1) & (frame.groupby(["problem", "basis"])["name"].transform("size") > 1)]
+    if first.empty:
+        return "No two estimators stand on equal ground."
     parts = []
     for name, count in first["name"].value_counts().items():
         biased = first.loc[first["name"] == name, "bias_verdict"].eq("biased").any()
         parts.append(f"{name} in {count} of {len(first)} rankings{' (biased)' if biased else ''}")
     metric = {"mse": "MSE"}.get(frame["metric"].iloc[0], frame["metric"].iloc[0])
     return f"Smallest {metric}: {', '.join(parts)}."
+
+
+def left_out(pool: Sequence[Entry], frame: pd.DataFrame, at: At) -> str:
+    """Which estimators have no row where that is held equal, with what their estimates cost; empty if all have."""
+    shown = set(frame.loc[frame["basis"].str.contains(at, regex=False), "name"])
+    costs: dict[str, set[float]] = {}
+    for entry in pool:
+        if entry.name not in shown:
+            costs.setdefault(entry.name, set()).add(entry.cost(at))
+    named = [f"{name} ({', '.join(f'{cost:g}' for cost in sorted(own))})" for name, own in costs.items()]
+    return f"At equal {at}, no estimate of the reference costs what theirs do: {', '.join(named)}." if named else ""
 
 
 def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estimators") -> list[Entry]:

@@ -69,8 +69,10 @@ def best_known(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_smallest_samples(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each name at its smallest number of samples N."""
-    return rows[rows["samples"] == rows.groupby("name")["samples"].transform("min")]
+    """The rows at the smallest number of samples N that every name has; where there is none, of each at its own."""
+    by_name = rows.groupby("name")["samples"]
+    common = set(rows["samples"]).intersection(*by_name.unique())
+    return rows[rows["samples"] == (min(common) if common else by_name.transform("min"))]
 
 
 def middle_temperature(rows: pd.DataFrame) -> float:

@@ -13,7 +13,7 @@ from scipy.stats import binom
 from typer.testing import CliRunner
 
 from estbench.cli.app import app
-from estbench.compare import COLUMNS, Entry, comparison, entries, selected, sentence
+from estbench.compare import COLUMNS, Entry, comparison, entries, left_out, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
 from estbench.suite import N, run_suite
@@ -166,6 +166,28 @@ def test_bias_verdicts_are_adjusted(pool: list[Entry], monkeypatch: pytest.Monke
     for correction, biased in (("holm", 0), ("none", len(noisy))):
         found = comparison(noisy, metric="variance", correction=correction)["bias_verdict"]
         assert found.eq("biased").sum() == biased
+
+
+def test_who_is_left_out_is_named(pool: list[Entry]) -> None:
+    """At equal evaluations, estimators that never cost what the reference does are named with their costs."""
+    two = [entry for entry in selected(pool, ["ste", "arm"]) if entry.cell.samples in (1, 4)]
+    frame = comparison(two, at=("samples", "evaluations"))
+    assert left_out(two, frame, "samples") == ""
+    alone = [entry for entry in two if (entry.name, entry.cell.samples) in (("ste", 1), ("arm", 4))]
+    missing = left_out(alone, comparison(alone, at=("evaluations",)), "evaluations")
+    assert missing == "At equal evaluations, no estimate of the reference costs what theirs do: arm (8)."
+    assert sentence(comparison(alone, at=("evaluations",))) == "No two estimators stand on equal ground."
+    with pytest.raises(UsageError, match="--at seconds: an MSE does not average away"):
+        comparison(two, at=("seconds",))
+
+
+def test_exact_moments_alone_are_not_compared(tmp_path: Path) -> None:
+    """A run without draws says so, and what to add."""
+    benchmark = Benchmark.of({**CONFIG, "methods": ["exact"], "estimators": ["ste"]}, tmp_path / "run")
+    for _ in benchmark.run():
+        pass
+    with pytest.raises(ResultsError, match="add monte_carlo to the methods"):
+        entries([read_results(benchmark.folder)])
 
 
 def test_a_reference_by_its_label(pool: list[Entry], tmp_path: Path) -> None:

@@ -163,11 +163,12 @@ class Broken:
     """An estimator that is wrong in the way its option names."""
 
     how: Literal["shape", "dtype", "nan", "list", "raise"] = "raise"
+    exact: Literal["z", "none"] = "none"
 
     @property
     def facts(self) -> Facts:
         """Nothing that is true."""
-        return Facts("score function", exact="none")
+        return Facts("score function", exact=self.exact)
 
     def rows(self, draw: Draw) -> Any:
         """Whatever is wrong."""
@@ -196,6 +197,16 @@ def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -
     assert broken["reason"].str.contains(reason, regex=False).all()
     assert (frame[frame["estimator"] == "reinforce"]["status"] != "failed").all()
     assert bool(failures) == (how != "nan")
+
+
+def test_exact_moments_of_nothing_but_nan_fail_alone(tmp_path: Path) -> None:
+    """An estimator that is NaN for every state fails by either method, and the run can still be read."""
+    plugin = {"name": "tests.test_engine:Broken", "how": "nan", "exact": "z"}
+    frame = done(Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run"))
+    broken = frame[frame["estimator"] != "reinforce"]
+    assert set(broken["method"]) == {"exact", "monte_carlo"}
+    assert set(broken.loc[broken["status"] == "failed", "reason"]) == {"every estimate is NaN or infinite"}
+    assert not (broken["status"] == "ok").any()
 
 
 def test_stop_on_error(tmp_path: Path) -> None:

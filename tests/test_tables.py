@@ -311,7 +311,7 @@ def test_exact_values_are_preferred() -> None:
 
 
 def test_slices_take_the_nearest_temperature_and_the_smallest_n_of_each() -> None:
-    """An estimator with temperatures or N of its own is shown at its own nearest ones."""
+    """One N for all where there is one; an estimator with temperatures or N of its own is shown at its nearest ones."""
     rows = [row(label="a", temperature=t, samples=n) for t in (0.1, 0.5, 2.0) for n in (1, 2)]
     rows += [row(label="b", temperature=t, samples=n) for t in (1.0, 4.0) for n in (2, 4)] + [row(label="c", samples=3)]
     run = readable(frame(rows))
@@ -321,6 +321,9 @@ def test_slices_take_the_nearest_temperature_and_the_smallest_n_of_each() -> Non
     assert "c" in set(middle["name"])
     fewest = at_smallest_samples(run).groupby("name")["samples"].unique().map(list).to_dict()
     assert fewest == {"a": [1], "b": [2], "c": [3]}
+    two = run[run["name"] != "c"]
+    assert set(at_smallest_samples(two)["samples"]) == {2}  # which both have
+    assert len(at_smallest_samples(two)["name"].unique()) == 2
 
 
 def test_names_fall_back_and_are_told_apart() -> None:
@@ -336,8 +339,9 @@ def test_names_fall_back_and_are_told_apart() -> None:
 def compared(**values: object) -> dict[str, object]:
     """One row of a comparison."""
     usual: dict[str, object] = {"problem": "p", "basis": "equal samples, N = 4", "rank": 1, "name": "gumbel"}
-    usual |= {"temperature": 0.5, "samples": 4, "f_evaluations": 4, "metric": "mse", "value": 0.031}
-    usual |= {"value_low": 0.03, "value_high": 0.032, "ratio": 0.19, "ratio_low": 0.18, "ratio_high": 0.2}
+    usual |= {"temperature": 0.5, "samples": 4, "f_evaluations": 4, "grad_evaluations": 0, "metric": "mse"}
+    usual |= {"value": 0.031, "value_low": 0.03, "value_high": 0.032}
+    usual |= {"ratio": 0.19, "ratio_low": 0.18, "ratio_high": 0.2}
     return usual | {"verdict": "better", "flags": "unpaired", "bias_verdict": "biased"} | values
 
 
@@ -348,7 +352,7 @@ def test_ranking_shows_ratios_with_intervals_and_a_verdict() -> None:
     text = shown(ranking(pd.DataFrame(rows), "reinforce"), 120)
     lines = text.splitlines()
     assert lines[0] == "p  equal samples, N = 4"
-    assert words(lines[2]) == "1 gumbel 0.5 4 4 0.0310 ± 0.0010 0.190 [0.180, 0.200] better biased unpaired"
+    assert words(lines[2]) == "1 gumbel 0.5 4 4 0 0.0310 ± 0.0010 0.190 [0.180, 0.200] better biased unpaired"
     assert "∞" in lines[3]
     assert "equal evaluations" in text
     assert "inconclusive" in text

@@ -46,7 +46,7 @@ def compare(
 ) -> None:
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
     metric, limit = _limit(fail_on, metric)
-    from estbench.compare import comparison, selected, sentence
+    from estbench.compare import comparison, left_out, selected, sentence
     from estbench.config import split
     from estbench.suite import N
     from estbench.tables import ranking, render
@@ -69,6 +69,9 @@ def compare(
     )
     if file_format == "table":
         out().print(ranking(frame, reference or pool[0].name, pool[0].shards.level))
+        for basis in bases:
+            if text := left_out(pool, frame, basis):
+                out().print(text, markup=False)
         out().print(sentence(frame), markup=False)
     else:
         write(render(frame, file_format))
@@ -95,7 +98,8 @@ def _runs(results: list[Path], names: list[str] | None, mixed: bool) -> list[Ent
     from estbench.store import find_runs
     from estbench.summary import read_results
 
-    runs = [read_results(folder) for path in results for folder in find_runs(path)]
+    folders = {folder.resolve(): folder for path in results for folder in find_runs(path)}
+    runs = [read_results(folder) for folder in folders.values()]
     pool = entries(runs, mixed)
     return pool if names is None else selected(pool, names)
 

@@ -23,6 +23,8 @@ scaled_variance zero_fraction non_finite flags f_evaluations grad_evaluations se
 work_normalised_variance
 """.split()
 
+NOTHING = {"status": "failed", "reason": "every estimate is NaN or infinite"}
+
 
 def results(plan: Plan, items: Items, correction: str = "holm") -> pd.DataFrame:
     """The results of all cells that are done, failed or skipped, in the order of the plan, with the columns `COLUMNS`.
@@ -93,6 +95,8 @@ def _exact(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
     true = truth(plan, cell, items)
     assert true is not None
     moments = Moments.unpack(decode(item["moments"], (1, len(SCALARS) + 3 * len(true))), true)
+    if not moments.n.sum():
+        return NOTHING
     error = float(decode(item["error"], ()))
     note = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
     attained = {"status": "ok", "reason": note, "bias_verdict": exact_verdict(moments, max(1e-9, error))}
@@ -107,7 +111,7 @@ def _sampled(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any] | Non
     moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
     replicates = int(len(packed) * layout.shard_size)
     if not moments.n.sum():
-        return {"status": "failed", "reason": "every estimate is NaN or infinite", "replicates": replicates}, None
+        return NOTHING | {"replicates": replicates}, None
     level = plan.config.level
     found = {"status": "ok", "reason": "", "replicates": replicates} | metrics(moments, level)
     return found, Shards.of(moments, level)

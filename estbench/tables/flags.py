@@ -9,7 +9,7 @@ from estbench.views import plain
 
 SHORT = {"constant": "const", "few_events": "few", "heavy_tail": "tail", "skewed_mean": "skew", "non_finite": "nan"}
 PAIRED = {
-    "unpaired": "the draws of the two are not, or hardly, shared: compared as if independent",
+    "unpaired": "shared draws do not tell these two apart (not shared, or proportional): compared as if independent",
     "identical": "the two agree draw by draw",
 }
 

@@ -18,8 +18,9 @@ def ranking(frame: pd.DataFrame, reference: str, level: float = 0.95) -> Fitted:
     """A comparison: one section per problem and basis, rows in the order given.
 
     The frame has the columns problem, basis (what is held equal), rank, name, temperature, samples, f_evaluations,
-    metric, value, value_low, value_high, ratio, ratio_low, ratio_high (of the value to that of the reference), verdict
-    (better, worse, equivalent, identical, inconclusive; "" for the reference itself), flags, and maybe bias_verdict.
+    grad_evaluations, metric, value, value_low, value_high, ratio, ratio_low, ratio_high (of the value to that of the
+    reference), verdict (better, worse, equivalent, identical, inconclusive; "" for the reference itself), flags, and
+    maybe bias_verdict and run.
     """
     sections, parts, start = [], [frame.iloc[:0]], 0
     for (problem, basis), part in frame.groupby(["problem", "basis"], sort=False):
@@ -28,8 +29,9 @@ def ranking(frame: pd.DataFrame, reference: str, level: float = 0.95) -> Fitted:
         start += len(part)
     rows = pd.concat(parts)
     metric = METRICS.get(key := " ".join(plain(name) for name in rows["metric"].unique()), key)
+    same = " on the same draws" if rows.get("run", rows["problem"].iloc[:1]).nunique() <= 1 else ""
     notes = [
-        f"ratio: {metric} over that of {plain(reference)} on the same draws; below 1 is smaller.",
+        f"ratio: {metric} over that of {plain(reference)}{same}; below 1 is smaller.",
         f"± reaches to the farther end of the {100 * level:g} % interval; without it a value is exact or did not vary.",
         *flags.meanings(rows["flags"]),
     ]
@@ -48,6 +50,7 @@ def _columns(rows: pd.DataFrame, metric: str, level: float) -> list[Column]:
         Column("τ", aligned([as_given(tau) for tau in rows["temperature"]]), rank=1),
         Column("N", [as_given(n) for n in rows["samples"]], rank=3),
         Column("f", [as_given(f) for f in rows["f_evaluations"]], rank=5),
+        Column("∇f", [as_given(df) for df in rows["grad_evaluations"]], rank=6),
         interval(metric, ends(rows, "value")),
         Column("ratio", aligned([number(ratio) for ratio, _, _ in ratios])),
         Column(f"{100 * level:g} % interval", [between(low, high) for _, low, high in ratios], right=False, rank=2),

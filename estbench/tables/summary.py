@@ -39,7 +39,8 @@ def summary(frame: pd.DataFrame, level: float = 0.95) -> Fitted:
 
 
 def digest(frame: pd.DataFrame, limit: int | None = None, level: float = 0.95) -> Fitted:
-    """One line per problem and estimator, smallest MSE first: at its smallest N and its temperature nearest the middle.
+    """One line per problem and estimator, smallest MSE first: at the smallest N that all have (else its own), and at
+    its temperature nearest the middle.
 
     Exact values are shown where there are any; at most `limit` lines per problem (default: 12, or fewer for a run of
     many problems). Notes say what is left out.
@@ -54,7 +55,10 @@ def digest(frame: pd.DataFrame, limit: int | None = None, level: float = 0.95) -
         parts.append((part, best, more))
     hidden = len(finished(frame)) - sum(len(best) for _, best, _ in parts)
     least = "MSE" if shown["mse"].notna().any() else "variance"
-    notes = [f"Smallest {least} first; every estimator at its smallest N and its temperature nearest the middle one."]
+    notes = [f"Smallest {least} first; every estimator at the smallest N that all have (else its own)."]
+    notes += (
+        ["Temperatures: of each, that nearest the middle one of all."] if shown["temperature"].notna().any() else []
+    )
     notes += [f"Not shown: {hidden} more results (other N, temperatures, methods)."] if hidden else []
     return _sections(parts, notes, level, repeat=True, last=left_out(shown))
 
