@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from hashlib import sha256
 from importlib import import_module
+from inspect import getmodule, getsource
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
@@ -162,6 +164,16 @@ def estimator_class(name: str) -> type[Estimator]:
 def objective_class(name: str) -> type[Objective]:
     """The class of a canonical objective name, or of a plug-in `package.module:Class`; UsageError otherwise."""
     return _find("objective", name, OBJECTIVES)
+
+
+def plugin_hash(name: str, kind: type[Any]) -> str:
+    """SHA-256 of the source of the module that a plug-in's class is written in; where there is none, of its name."""
+    module = getmodule(kind)
+    try:
+        text = getsource(module) if module else name
+    except (OSError, TypeError):
+        text = name
+    return sha256(text.encode()).hexdigest()
 
 
 def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pty
@@ -562,6 +563,53 @@ def test_check(cli: Cli) -> None:
     assert "16 cells, about" in said.err
 
 
+MINE = """
+from pydantic.dataclasses import dataclass
+from estbench.draws import Draw
+from estbench.estimators.base import BERNOULLI, Facts
+
+@dataclass(frozen=True)
+class Mine:
+    \"\"\"ĝ = f(z) s(z).\"\"\"
+
+    scale: float = 1.0
+
+    @property
+    def facts(self) -> Facts:
+        return Facts("score function", BERNOULLI, f=1)
+
+    def rows(self, draw: Draw):
+        return draw.lift(draw.fz) * draw.score
+"""
+
+
+def plugin(text: str) -> None:
+    """my_plugin.py in the working directory, as a new process would find it."""
+    Path("my_plugin.py").write_text(text)
+    sys.modules.pop("my_plugin", None)
+    importlib.invalidate_caches()
+
+
+def test_a_plugin_that_was_edited_starts_no_mixture(cli: Cli) -> None:
+    """A run goes on with the plug-in it began with, and is refused with another, for an estimator or an objective."""
+    plugin(MINE)
+    config(Path.cwd(), estimators=["my_plugin:Mine"], problems=CONFIG["problems"][:1])
+    assert cli("run", "tiny.yaml", "-qj1", "-o", "run").code == 0
+    assert list(read(Path("run")).manifest["plugins"]) == ["my_plugin:Mine"]
+    plugin(MINE)
+    assert "All is done already" in cli("run", "tiny.yaml", "-j1", "-o", "run").err
+    before = tree(Path("run"))
+    plugin(MINE.replace("* draw.score", "* draw.score * 2"))
+    said = clean(cli("run", "tiny.yaml", "-qj1", "-o", "run", "--set", "replicates=1024"), 2)
+    assert "my_plugin:Mine has changed since" in said
+    assert "--fresh" in said
+    assert tree(Path("run")) == before
+    assert cli("run", "tiny.yaml", "-qj1", "-o", "run", "--fresh").code == 0
+    other = {**CONFIG["problems"][0], "objective": f"{PLUGINS}:Sum"}
+    config(Path.cwd(), problems=[other])
+    assert list(Benchmark.of("tiny.yaml").manifest()["plugins"]) == [f"{PLUGINS}:Sum"]
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 
@@ -626,6 +674,15 @@ class Nan:
     def value(self, v: Any) -> Any:
         """NaN."""
         return v.sum(-1) * float("nan")
+
+
+@dataclass(frozen=True)
+class Sum(Nan):
+    """An objective of one's own: f(v) = Σ v."""
+
+    def value(self, v: Any) -> Any:
+        """f(v)."""
+        return v.sum(-1)
 
 
 @dataclass(frozen=True)

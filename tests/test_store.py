@@ -556,6 +556,36 @@ def test_other_changes_are_refused(reason: str, new: Json) -> None:
     assert len(reasons) == 1
 
 
+PLUGIN = "my.module:Mine"
+
+
+def with_plugins(**hashes: str) -> Json:
+    """The manifest with plug-ins of these sources: `Mine`, `Other`."""
+    return MANIFEST | {"plugins": {f"my.module:{name}": text for name, text in hashes.items()}}
+
+
+def test_a_changed_plugin_is_refused(tmp_path: Path) -> None:
+    """A plug-in whose source has changed cannot go on, by any version; one that is new, or was not recorded, can."""
+    folder = written(tmp_path / "run", job(0, "a"), manifest=with_plugins(Mine="1"))
+    before = snapshot(folder)
+    for again in (with_plugins(Mine="1"), with_plugins(Mine="1", Other="5"), MANIFEST):
+        assert compatible(read(folder).manifest, again) == []
+    assert compatible(MANIFEST, with_plugins(Mine="1")) == []
+    with pytest.raises(UsageError, match=rf"\n  {PLUGIN} has changed since.*\n.*--fresh .* -o") as caught:
+        Store(folder, with_plugins(Mine="2", Other="5"), any_version=True)
+    assert "Other" not in str(caught.value)
+    assert snapshot(folder) == before
+
+
+def test_plugins_are_recorded_from_when_they_are_known(tmp_path: Path) -> None:
+    """A run begun without their hashes is read, goes on, and notices a change from then on."""
+    folder = written(tmp_path / "run", job(0, "a"))
+    written(folder, manifest=with_plugins(Mine="1"))
+    assert read(folder).manifest["plugins"] == {PLUGIN: "1"}
+    with pytest.raises(UsageError, match=f"{PLUGIN} has changed"):
+        Store(folder, with_plugins(Mine="2"))
+
+
 def test_versions_may_differ_when_told(tmp_path: Path) -> None:
     """`any_version` goes on with another torch and estbench, and the manifest names the new ones."""
     folder = written(tmp_path / "run", job(0, "a"))
@@ -789,6 +819,19 @@ def test_runs_that_do_not_fit_are_not_merged(tmp_path: Path, reason: str) -> Non
         with pytest.raises(UsageError, match=f"does not fit .*\n  {reason}"):
             merge(runs, tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_merged_runs_have_the_plugins_of_both_and_one_source_of_each(tmp_path: Path) -> None:
+    """Plug-ins of either run are recorded; runs by two sources of one plug-in are not merged."""
+    manifests = with_plugins(Mine="1"), with_plugins(Other="5", Mine="1"), MANIFEST, with_plugins(Mine="2")
+    a, b, c, d = (written(tmp_path / name, manifest=m) for name, m in zip("abcd", manifests, strict=True))
+    for i, runs in enumerate(([a, b, c], [c, b, a])):
+        merge(runs, tmp_path / f"merged-{i}")
+        assert read(tmp_path / f"merged-{i}").manifest["plugins"] == manifests[1]["plugins"]
+    for runs in ([a, d], [d, a], [c, a, d], [b, c, d]):
+        with pytest.raises(UsageError, match=f"does not fit .*\n  {PLUGIN} has changed"):
+            merge(runs, tmp_path / "e")
+    assert not (tmp_path / "e").exists()
 
 
 def test_merged_runs_have_the_layouts_of_both(tmp_path: Path) -> None:

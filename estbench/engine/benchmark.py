@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from estbench import catalog
 from estbench.config import load, resolve
 from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
@@ -92,6 +93,7 @@ class Benchmark:
             "seed": self.plan.config.seed,
             "layout": {spec.id: layout.record() for spec, layout in problems},
             "versions": versions(),
+            "plugins": self._plugins(),
             "device": torch.cuda.get_device_name() if self.device == "cuda" else "cpu",
             "dtype": "float64",
             "threads": 1,
@@ -99,6 +101,14 @@ class Benchmark:
             "git_commit": _git_commit(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+    def _plugins(self) -> dict[str, str]:
+        """The hash of the source of each class that is not of the catalogue, by its name `module:Class`."""
+        config = self.plan.config
+        estimators, objectives = {c.name for c in config.estimators}, {p.objective.name for p in config.problems}
+        kinds: dict[str, type[Any]] = {name: catalog.estimator_class(name) for name in estimators}
+        kinds |= {name: catalog.objective_class(name) for name in objectives}
+        return {name: catalog.plugin_hash(name, kind) for name, kind in sorted(kinds.items()) if ":" in name}
 
 
 def executor(where: Where, device: str, timeout: float | None = None) -> AbstractContextManager[Execute]:

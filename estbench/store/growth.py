@@ -1,5 +1,7 @@
 """What may be added to a run: cells, replicates, precision. All else decides the draws, and makes it another run.
 
+So does the source of a plug-in: what it gave before and what it gives now are not to be mixed.
+
 A resolved config is JSON: name, seed, replicates, precision, level, delta, and the lists samples, temperatures,
 methods, problems, estimators, whose order means nothing. An estimator is known by its name and options; its label may
 change at will, as the level and δ of the report may.
@@ -38,6 +40,9 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
         for package in ("estbench", "torch"):
             was, now = (manifest.get("versions", {}).get(package) for manifest in (old, new))
             reasons.append(_change(f"version of {package}", was, now, "the last bits may differ"))
+    known, found = (manifest.get("plugins", {}) for manifest in (old, new))
+    differ = sorted(name for name in known.keys() & found.keys() if known[name] != found[name])
+    reasons += [f"{name} has changed since: the source of its module is another" for name in differ]
     for key in sorted((a.keys() | b.keys()) - _LISTS - _REPORTED - {"replicates", "precision"}):
         reasons.append(_change(key, a.get(key), b.get(key)))
     for key in sorted(_LISTS - {"estimators"}):
@@ -64,7 +69,9 @@ def union(a: Json, b: Json) -> Json:
     """The manifest with the cells and replicates of both; all else as in `a`."""
     mine = a["layout"]
     more = {p: cut for p, cut in b["layout"].items() if p not in mine or len(cut["stages"]) > len(mine[p]["stages"])}
-    return a | {"config": _union(a["config"], b["config"]), "layout": mine | more}
+    both = a | {"config": _union(a["config"], b["config"]), "layout": mine | more}
+    plugins = b.get("plugins", {}) | a.get("plugins", {})
+    return both | ({"plugins": plugins} if plugins else {})
 
 
 def _union(a: Json, b: Json) -> Json:

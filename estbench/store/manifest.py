@@ -61,7 +61,7 @@ def settle(folder: Path, manifest: Json, *, fresh: bool, any_version: bool) -> J
                     f"{folder}: holds another run; only cells and replicates can be added.", reasons, changes, advice
                 )
             )
-        if all(frozen(old.get(key)) == frozen(manifest.get(key)) for key in ("config", "versions")):
+        if all(frozen(old.get(key)) == frozen(manifest.get(key)) for key in ("config", "versions", "plugins")):
             return old
         manifest |= {"created": old.get("created")}
     write_atomically(path, json.dumps(manifest | {"crc32": checksum(canonical(manifest))}, indent=1) + "\n")
