@@ -81,9 +81,17 @@ def _enumerated(problem: Problem, estimator: Estimator, N: int, true: Tensor) ->
 
 
 def _of_mean(packed: Floats, N: int) -> Floats:
-    """The record of a mean of N independent rows from that of one row: the same mean, variance/N, the rest unknown."""
-    s1, s2 = first(packed), second(packed)
-    return record(s1, (s2 - s1**2) / N)
+    """The record of a mean of N independent rows from that of one row: the same mean, variance/N, the rest unknown.
+
+    Estimates that are not finite stay left out, and so does what they weigh.
+    """
+    n, non_finite = (packed[:, [SCALARS.index(name)]] for name in ("n", "non_finite"))
+    if not n.any():
+        return packed
+    s1, s2 = first(packed) / n, second(packed) / n
+    of_mean = n * record(s1, (s2 - s1**2) / N)
+    of_mean[:, [SCALARS.index("non_finite")]] = non_finite
+    return of_mean
 
 
 @lru_cache(maxsize=8)
