@@ -108,7 +108,10 @@ class Draw:
         if name not in self._noise:
             if self._streams is None:
                 have = ", ".join(self._noise) or "none"
-                raise LookupError(f"this draw holds no noise named '{name}' (it holds: {have})")
+                raise LookupError(
+                    f"this draw holds no noise named '{name}' (it holds: {have}); declare it in facts.noise, with "
+                    "exact='smooth' (and in `breaks`, if the uniforms are the estimator's own), or say exact='none'"
+                )
             rows = self.shard if self.R % self.shard == 0 else self.R
             tail = shape if per_replicate else (self.N, *shape)
             dtype = self.distribution.logits.dtype

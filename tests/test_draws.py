@@ -170,7 +170,8 @@ def test_missing_noise_is_named() -> None:
     """A weighted draw that lacks a stream says which, and which it has."""
     problem = make(catalog.build(catalog.objective_class("quadratic"), {}), PHI)
     given = Draw(problem, 4, 1, z=torch.zeros(4, 1, 2, dtype=torch.float64), noise={"main": torch.rand(4, 1, 2)})
-    with pytest.raises(LookupError, match=r"'redraw/0' \(it holds: main\)"):
+    said = r"'redraw/0' \(it holds: main\); declare it in facts\.noise, .*exact='smooth' .*or say exact='none'"
+    with pytest.raises(LookupError, match=said):
         given.redraw(0)
 
 

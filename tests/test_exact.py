@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -393,6 +394,40 @@ def test_undeclared_noise_is_an_error() -> None:
     """An estimator that reads noise without saying so gets no exact moments that are wrong, but an error."""
     with pytest.raises(LookupError, match="no noise named 'main'"):
         exact(problem([0.1]), Wrong(), 1)
+
+
+@dataclass(frozen=True)
+class Own:
+    """ĝ = 2 u f(z) s(z) with a uniform of its own: unbiased, whatever its facts say of the noise."""
+
+    facts: Facts
+
+    def rows(self, draw: Draw) -> Tensor:
+        """2 u f(z) s(z)."""
+        return 2 * draw.uniform("mine", draw.problem.D) * draw.lift(draw.fz) * draw.score
+
+
+@dataclass(frozen=True)
+class OwnDeclared(Own):
+    """The same, with the place where its uniform breaks: nowhere."""
+
+    def breaks(self, of: Problem) -> dict[str, list[Tensor]]:
+        """No points on one axis."""
+        return {"mine": [torch.empty(0, dtype=of.distribution.logits.dtype)]}
+
+
+def test_what_is_said_of_undeclared_noise_helps() -> None:
+    """Noise that is declared as the error says it should be is integrated; with exact='none' there is no error."""
+    of, facts = problem([0.1]), Facts("score function", f=1, exact="smooth")
+    with pytest.raises(LookupError, match=r"declare it in facts\.noise, with exact='smooth'"):
+        exact(of, Own(facts), 1)
+    assert of.true is not None
+    mean, variance = mean_and_variance(exact(of, OwnDeclared(replace(facts, noise=("mine",))), 1), of)
+    np.testing.assert_allclose(mean, of.true.numpy(), rtol=1e-10)
+    _, without = mean_and_variance(exact(of, build("reinforce"), 1), of)
+    np.testing.assert_allclose(variance + mean**2, 4 / 3 * (without + mean**2), rtol=1e-10)  # E (2u)² = 4/3
+    with pytest.raises(Unavailable, match="not a function of z alone"):
+        exact(of, Own(replace(facts, exact="none")), 1)
 
 
 def record_of(values: Any, weights: Any, pieces: int) -> Any:
