@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 from estbench.tables import Listing, digest, ranking, render, status, summary
 from estbench.tables import numbers as write
 from estbench.tables.fitted import Column, broken, fit
-from estbench.views import at_middle_temperature, at_smallest_samples, best_known, names, plain, readable
+from estbench.views import at_middle_temperature, at_smallest_samples, best_known, ends, names, plain, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
 
 NASTY = "[bold red]x[/bold red] \x1b[31mred\x07\u202egnp\r\n[/]"
@@ -308,6 +308,18 @@ def test_exact_values_are_preferred() -> None:
     assert kept["ste"] == "monte_carlo"
     assert set(kept.drop("ste")) == {"exact"}
     assert list(kept.index) == list(ESTIMATORS)
+
+
+def test_a_cosine_that_is_not_known_exactly_is_the_sampled_one() -> None:
+    """An exact row without a cosine shows that of the draws, with its interval; one that has it keeps it."""
+    sampled = {"method": "monte_carlo", "cosine": 0.5, "cosine_low": 0.4, "cosine_high": 0.6}
+    known = {"method": "exact", "cosine": 0.45, "cosine_low": 0.45, "cosine_high": 0.45}
+    rows = [row(label="a", **sampled), row(label="a", method="exact"), row(label="b", **sampled)]
+    rows += [row(label="b", **known), row(label="c", method="exact")]
+    kept = best_known(readable(frame(rows))).set_index("name")
+    assert set(kept["method"]) == {"exact"}
+    assert ends(kept.loc[["a", "b"]], "cosine") == [(0.5, 0.4, 0.6), (0.45, 0.45, 0.45)]
+    assert kept["cosine"].isna().tolist() == [False, False, True]
 
 
 def test_slices_take_the_nearest_temperature_and_the_smallest_n_of_each() -> None:
