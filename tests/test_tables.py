@@ -495,3 +495,10 @@ def test_ranking_keeps_temperatures_longer_than_intervals() -> None:
 def test_names_break_at_underscores_before_letters() -> None:
     """A name too long for its line breaks after an underscore."""
     assert broken("noise_multiplicative", 18) == "noise_\n multiplicative"
+
+
+def test_names_of_plugins_break_at_the_colon_and_at_dots_but_numbers_do_not() -> None:
+    """A long `package.module:Class` breaks after its colon or a dot; a number does not break at its own."""
+    assert broken("my.module:MyEstimator", 20) == "my.module:\n MyEstimator"
+    assert broken("my_package.estimators:Mine", 18) == "my_package.\n estimators:Mine"
+    assert broken("an_option_so_long=10.123", 20) == "an_option_so_long=\n 10.123"

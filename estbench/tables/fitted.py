@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -117,11 +118,14 @@ def interval(head: str, ends: Sequence[tuple[float, float, float]], rank: int = 
 
 
 def broken(label: str, width: int) -> str:
-    """A long label on lines of at most `width`: broken at comma, bracket, space, else after = or _, else anywhere."""
+    """A long label on lines of at most `width`: broken at comma, bracket, space, else after = _ : or a dot in a name.
+
+    What is longer still is broken anywhere.
+    """
     lines = [""]
     for piece in label.replace(",", ",\0").replace("[", "\0[").replace(" ", "\0 ").split("\0"):
         whole = cell_len(piece) < width
-        for part in [piece] if whole else piece.replace("=", "=\0").replace("_", "_\0").split("\0"):
+        for part in [piece] if whole else re.split(r"(?<=[=_:])|(?<=\.)(?=[^\W\d])", piece):
             if cell_len(lines[-1] + part) <= width:
                 lines[-1] += part
             else:
