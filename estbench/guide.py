@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from difflib import get_close_matches
 from typing import Any
 
 from estbench import catalog
@@ -110,8 +111,10 @@ def first_line(thing: Any) -> str:
 
 
 def options(kind: type[Any]) -> str:
-    """The options with their defaults."""
-    return ", ".join(f"{name}={default(kind, name)}" for name in catalog.option_names(kind)) or "none"
+    """The options with their defaults, or (in a class of one's own) as needed."""
+    needed = {name for name, info in kind.__pydantic_fields__.items() if info.is_required()}
+    words = [f"{o} (needed)" if o in needed else f"{o}={default(kind, o)}" for o in catalog.option_names(kind)]
+    return ", ".join(words) or "none"
 
 
 def default(kind: type[Any], name: str) -> str:
@@ -120,20 +123,34 @@ def default(kind: type[Any], name: str) -> str:
 
 
 def page(name: str) -> str:
-    """All there is to say of one estimator or objective, in plain text; UsageError for an unknown name."""
-    if name in catalog.OBJECTIVES:
-        kind = catalog.OBJECTIVES[name]
-        return f"{name}\n\n{inspect.getdoc(kind)}\n\nOptions   {options(kind)}\n"
-    canonical = catalog.ALIASES.get(name, name).partition("[")[0]
+    """All there is to say of an estimator or objective, in plain text; UsageError for an unknown name.
+
+    A class of one's own, `package.module:Class`, has a page like those of the catalogue.
+    """
+    canonical = (catalog.ALIASES | catalog.OBJECTIVE_ALIASES).get(name, name).partition("[")[0]
+    if canonical in catalog.OBJECTIVES:
+        return _objective(canonical, catalog.OBJECTIVES[canonical])
     if canonical in catalog.ESTIMATORS:
-        return _estimator(canonical)
-    catalog.estimator_class(name)  # says that it is unknown, and what is near
-    return ""
+        return _estimator(canonical, catalog.ESTIMATORS[canonical])
+    if ":" not in name:
+        known = [*catalog.ESTIMATORS, *catalog.ALIASES, *catalog.OBJECTIVES, *catalog.OBJECTIVE_ALIASES]
+        close = get_close_matches(name, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise UsageError(
+            f"there is no estimator or objective '{name}'.{hint} (estbench list estimators, estbench list objectives)"
+        )
+    kind: Any = catalog.estimator_class(name)
+    if not hasattr(kind, "__pydantic_fields__"):
+        raise UsageError(f"'{name}' is not a pydantic dataclass, as every estimator and objective must be")
+    if hasattr(kind, "facts"):
+        return _estimator(name, kind)
+    if hasattr(kind, "value"):
+        return _objective(name, kind)
+    raise UsageError(f"'{name}' is no estimator, as it has no `facts`, and no objective, as it has no `value`")
 
 
-def _lines(name: str) -> dict[str, str]:
-    """The facts of an estimator in words."""
-    kind = catalog.ESTIMATORS[name]
+def _lines(name: str, kind: type[Any]) -> dict[str, str]:
+    """The facts of an estimator at its default options in words."""
     estimator: Estimator = kind()
     facts = estimator.facts
     unbiased = "yes" if facts.unbiased else "no"
@@ -153,13 +170,23 @@ def _lines(name: str) -> dict[str, str]:
     }
 
 
-def _estimator(name: str) -> str:
-    kind = catalog.ESTIMATORS[name]
-    head = "\n".join(f"{key:<13}{text}" for key, text in _lines(name).items() if text)
-    sources = {key: REFERENCES[key] for key in kind().facts.sources}
-    cited = "\n".join(map(_cited, sources.values()))
-    bibtex = "\n".join(source.bibtex(key) for key, source in sources.items())
-    return "\n\n".join(filter(None, [name, inspect.getdoc(kind), head, cited, bibtex])) + "\n"
+def _estimator(name: str, kind: type[Any]) -> str:
+    try:
+        lines, keys = _lines(name, kind), kind().facts.sources
+    except Exception as error:  # a plug-in may raise anything, and may need options
+        lines, keys = {"Facts": f"none at its defaults ({type(error).__name__})", "Options": options(kind)}, ()
+    head = "\n".join(f"{key:<13}{text}" for key, text in lines.items() if text)
+    cited = "\n".join(_cited(REFERENCES[key]) if key in REFERENCES else key for key in keys)
+    bibtex = "\n".join(REFERENCES[key].bibtex(key) for key in keys if key in REFERENCES)
+    return _page(name, inspect.getdoc(kind), head, cited, bibtex)
+
+
+def _objective(name: str, kind: type[Any]) -> str:
+    return _page(name, inspect.getdoc(kind), f"Options   {options(kind)}")
+
+
+def _page(*paragraphs: str | None) -> str:
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
 def _per_estimate(facts: Facts) -> bool:
@@ -187,7 +214,7 @@ def _section(name: str) -> str:
     kind = catalog.ESTIMATORS[name]
     facts = kind().facts
     doc = (inspect.getdoc(kind) or "").split("\n\n", 1)
-    rows = [f"| {key} | {text} |" for key, text in _lines(name).items() if text]
+    rows = [f"| {key} | {text} |" for key, text in _lines(name, kind).items() if text]
     sources = [f"- {_cited(REFERENCES[key])}" for key in facts.sources]
     options_text = f"```text\n{doc[1]}\n```" if len(doc) > 1 else ""
     table = "\n".join(["| | |", "|---|---|", *rows])

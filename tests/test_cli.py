@@ -552,7 +552,41 @@ def test_list_and_show(cli: Cli) -> None:
     assert json.loads(cli("list", "objectives", "--format", "json").out)
     assert "variance" in cli("list", "metrics").out
     assert "Options" in cli("show", "gumbel").out
-    assert "Did you mean 'gumbel'" in clean(cli("show", "gumble"), 2)
+    said = clean(cli("show", "gumble"), 2)
+    assert "there is no estimator or objective 'gumble'. Did you mean 'gumbel'?" in said
+    assert "(estbench list estimators, estbench list objectives)" in said
+    assert "Did you mean 'quadratic'" in clean(cli("show", "quadratc"), 2)
+    assert cli("show", "parity").out == cli("show", "product").out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needy(Faulty):
+    """ĝ = c f(z) s(z)."""
+
+    c: float
+
+
+def test_plugins_are_shown(cli: Cli) -> None:
+    """A class of one's own has a page like those of the catalogue; what is no estimator or objective is told so."""
+    plugin(MINE)
+    said = cli("show", "my_plugin:Mine")
+    assert said.code == 0
+    assert said.out.startswith("my_plugin:Mine\n\nĝ = f(z) s(z).\n\n")
+    for line in ("Family       score function", "Serves       bernoulli", "Cost         1 f per sample", "scale=1"):
+        assert line in said.out
+    needy = cli("show", f"{PLUGINS}:Needy").out
+    assert "ĝ = c f(z) s(z)." in needy
+    assert "Options      text=no, c (needed)" in needy
+    page = [f"{PLUGINS}:Sum", "", "An objective of one's own: f(v) = Σ v.", "", "Options   none"]
+    assert cli("show", f"{PLUGINS}:Sum").out.splitlines()[:5] == page
+    assert "is no estimator, as it has no `facts`, and no objective" in clean(cli("show", "tests.test_cli:Other"), 2)
+    assert "is not a pydantic dataclass" in clean(cli("show", "os:getpid"), 2)
+    assert "cannot be imported: No module named 'nosuch'" in clean(cli("show", "nosuch:Thing"), 2)
+
+
+@dataclass(frozen=True)
+class Other:
+    """Neither an estimator nor an objective."""
 
 
 def test_check(cli: Cli) -> None:
