@@ -1,7 +1,11 @@
-"""Who takes the contract tests: every estimator of the catalogue, with its options at two values and more."""
+"""Who takes the contract tests: every estimator of the catalogue, with its options at two values and more.
+
+So do plug-ins that the environment names: ESTBENCH_CONTRACT="my.module:MyEstimator", or several with commas between.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
@@ -22,7 +26,7 @@ CATEGORICAL = ((0.3, -0.9, 0.5), (-0.2, 0.7, 0.1))
 
 def variants(name: str) -> Iterator[dict[str, Any]]:
     """The default options, and each option at another value (all others of a choice)."""
-    kind: Any = catalog.ESTIMATORS[name]
+    kind: Any = catalog.estimator_class(name)
     yield {}
     for option in catalog.option_names(kind):
         field = kind.__pydantic_fields__[option]
@@ -46,9 +50,11 @@ def _others(annotation: Any, default: Any) -> list[Any]:
     return [1.7 * default if default and not isinstance(default, str) else 0.3] if annotation is float else []
 
 
+PLUGINS = [name.strip() for name in os.environ.get("ESTBENCH_CONTRACT", "").split(",") if name.strip()]
+
 ALL = [
     pytest.param(name, options, id=name + "".join(f"[{o}={v}]" for o, v in options.items()))
-    for name in catalog.ESTIMATORS
+    for name in (*catalog.ESTIMATORS, *PLUGINS)
     for options in variants(name)
 ]
 
@@ -61,6 +67,18 @@ def build(name: str, options: dict[str, Any]) -> Estimator:
 def objective(name: str, **options: Any) -> Objective:
     """An objective of the catalogue."""
     return catalog.build(catalog.objective_class(name), options)
+
+
+def coupled_over_replicates(estimator: Estimator) -> bool:
+    """The moving average of other replicates is the one baseline that looks across them, within a shard."""
+    return getattr(estimator, "baseline", None) == "moving_average"
+
+
+def sizes(estimator: Estimator) -> range:
+    """The N at which to look: the smallest, and two more where N is more than a number of independent rows."""
+    N = estimator.facts.min_samples
+    rows = isinstance(estimator, RowEstimator) and not coupled_over_replicates(estimator)
+    return range(N, N + 1 if rows else N + 3)
 
 
 def problems(estimator: Estimator, dtype: torch.dtype = torch.float64) -> list[Problem]:
