@@ -21,7 +21,7 @@ from estbench import catalog
 from estbench.draws import Draw
 from estbench.engine.estimate import truth
 from estbench.engine.exact import Unavailable, exact
-from estbench.estimators.base import Estimator, Fitted, Referenced, evaluations
+from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
 from estbench.moments import SCALARS
 from estbench.problem import Evaluations, Problem, make
 from tests.estimators.members import (
@@ -36,7 +36,7 @@ from tests.estimators.members import (
     problems,
     sizes,
 )
-from tests.estimators.wrong_on_purpose import WRONG, OverHalfN
+from tests.estimators.wrong_on_purpose import WRONG, EarlierBaseline, OverHalfN
 
 every = pytest.mark.parametrize(("name", "options"), ALL)
 
@@ -93,6 +93,20 @@ def test_replicates_and_samples_are_apart(name: str, options: dict[str, Any]) ->
         }
         part = Draw(problem, 4, n, streams=whole._streams, noise=noise)
         torch.testing.assert_close(gradients(estimator, part, n), g[5:9], rtol=1e-12, atol=1e-13)
+
+
+@every
+def test_rows_are_apart(name: str, options: dict[str, Any]) -> None:
+    """A row hangs on its own sample's noise alone, so that the variance of a mean of N rows is that of one over N."""
+    estimator = build(name, options)
+    if not isinstance(estimator, RowEstimator) or coupled_over_replicates(estimator):
+        pytest.skip("its samples are coupled, or it looks at other replicates")
+    for problem in problems(estimator):
+        whole = draw(problem, 20, 3)
+        g = estimator.rows(whole)
+        noise = {key: u[:, 1:].contiguous() if u.ndim > 2 or u.shape[1] == 3 else u for key, u in whole._noise.items()}
+        part = Draw(problem, 20, 2, streams=whole._streams, noise=noise)
+        torch.testing.assert_close(estimator.rows(part), g[:, 1:], rtol=1e-12, atol=1e-13)
 
 
 @every
@@ -291,6 +305,15 @@ def test_joint_estimators_right_at_one_size_are_caught(wrong: Any) -> None:
     refuses = test_unbiased_means_exact if estimator.facts.exact == "z" else test_monte_carlo_agrees_with_the_claim
     with pytest.raises(AssertionError, match="N = "):
         refuses(name, {})
+
+
+def test_rows_that_look_at_earlier_ones_are_caught() -> None:
+    """A baseline from the earlier samples of a replicate keeps the mean right; that rows are apart is refused."""
+    name = f"{EarlierBaseline.__module__}:{EarlierBaseline.__name__}"
+    test_unbiased_means_exact(name, {})
+    test_replicates_and_samples_are_apart(name, {})
+    with pytest.raises(AssertionError, match="not close"):
+        test_rows_are_apart(name, {})
 
 
 def test_a_plug_in_takes_the_contract() -> None:

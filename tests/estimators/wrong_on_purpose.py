@@ -1,4 +1,4 @@
-"""Joint estimators, wrong on purpose: each is unbiased at one number of samples and at no other.
+"""Wrong on purpose: joint estimators unbiased at one number of samples and at no other, and rows that are coupled.
 
 They are plug-ins, as anybody's are, so that what takes up a plug-in takes up these.
 """
@@ -127,6 +127,19 @@ class CarmsOverHalfN(Carms):
     def joint(self, draw: Draw, samples: int) -> Tensor:
         """In mean 2 − 2/N gradients."""
         return Carms().joint(draw, samples) * (samples - 1) * 2 / samples
+
+
+@dataclass(frozen=True)
+class EarlierBaseline:
+    """(f(z_n) − f(z_{n−1})) s(z_n), and f(z_1) s(z_1): unbiased at every N, but its rows are no independent ones."""
+
+    facts: ClassVar[Facts] = Facts("score function", f=1)
+
+    def rows(self, draw: Draw) -> Tensor:
+        """Every row but the first hangs on the one before it."""
+        f = draw.fz.clone()
+        f[:, 1:] -= draw.fz[:, :-1]
+        return draw.lift(f) * draw.score
 
 
 WRONG = (
