@@ -138,9 +138,10 @@ def _list_cells(plan: Plan) -> None:
     from estbench.engine.forecast import forecast
     from estbench.tables import Listing
 
-    for problem, rows in forecast(plan).items():
+    problems = forecast(plan)
+    for problem, rows in problems.items():
         out().print(plain(problem), markup=False, style="bold", soft_wrap=True)
         out().print(Listing(rows, prose="note"))
-    skipped = sum(cell.reason is not None for cell in plan.cells)
-    done = len(plan.cells) - skipped
-    err().print(f"{len(plan.cells)} cells: {done} to run, {skipped} skipped. Nothing was run.", markup=False)
+    to_run = sum(row["note"] == "to run" for rows in problems.values() for row in rows)
+    skipped = len(plan.cells) - to_run
+    err().print(f"{len(plan.cells)} cells: {to_run} to run, {skipped} skipped. Nothing was run.", markup=False)

@@ -14,13 +14,14 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from estbench.distributions import Bernoulli
 from estbench.draws import Draw
-from estbench.engine.estimate import truth, weighted_moments
+from estbench.engine.estimate import weighted_moments
 from estbench.engine.integrand import Integrand
+from estbench.engine.noise import of_variable
 from estbench.engine.quadrature import TooMany
-from estbench.estimators.base import Estimator, RowEstimator
+from estbench.estimators.base import Estimator, Referenced, RowEstimator
 from estbench.moments import SCALARS, Floats, first, record, second
 from estbench.problem import Problem
 
@@ -39,37 +40,58 @@ class Unavailable(Exception):  # noqa: N818 - it is an answer, not a failure
 class Exact:
     """Exact moments of an estimator at N samples: one packed record of total weight 1, how, and how exactly.
 
-    `error` is the larger relative change of bias and variance when the nodes were last doubled; 0 for enumeration.
+    `error` is the larger relative change of bias and variance when the nodes were last doubled, `mean_error` the change
+    of the mean, ‖·‖; both are 0 for enumeration.
     What the record cannot say (cosines of a mean of rows known only by their moments) is NaN.
     """
 
     packed: Floats
     route: str
     error: float
+    mean_error: float = 0.0
 
 
 def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
     """Exact moments of one cell; `Unavailable` with the reason where there are none."""
-    facts, true = estimator.facts, truth(problem, estimator)
-    if true is None:
-        raise Unavailable(f"the exact gradient is not known: {problem.n_states} joint states")
-    if facts.exact == "none":
-        raise Unavailable("no exact moments: not a function of z alone, nor smooth in few uniforms")
-    N = samples
-    if not (facts.noise or facts.exact == "smooth") and problem.n_states**N <= MAX_TUPLES:
-        return Exact(_enumerated(problem, estimator, N, true), "enumeration", 0.0)
-    if N > 1:
-        if not isinstance(estimator, RowEstimator):
-            raise Unavailable(f"{problem.n_states}^{N} tuples of joint states are more than {MAX_TUPLES}")
+    if (reason := why_not(problem, estimator, samples)) is not None:
+        raise Unavailable(reason)
+    if enumerable(problem, estimator, samples):
+        return Exact(_enumerated(problem, estimator, samples), "enumeration", 0.0)
+    if samples > 1:
         one = exact(problem, estimator, 1)
-        return replace(one, packed=_of_mean(one.packed, N))
-    if facts.exact == "z":
-        raise Unavailable(f"{problem.n_states} joint states are more than {MAX_TUPLES}")
+        return replace(one, packed=_of_mean(one.packed, samples))
     return _integrated(problem, estimator)  # type: ignore[arg-type] # hashable, as frozen dataclasses are
 
 
-def _enumerated(problem: Problem, estimator: Estimator, N: int, true: Tensor) -> Floats:
+def why_not(problem: Problem, estimator: Estimator, samples: int) -> str | None:
+    """Why a cell has no exact moments, as far as facts, D, K and N tell without computing anything; None: it may."""
+    facts, D, K = estimator.facts, problem.D, problem.distribution.classes
+    if problem.route == "none" and not isinstance(estimator, Referenced):
+        return f"the exact gradient is not known: {K}^{D} joint states"
+    if facts.exact == "none":
+        return "no exact moments: not a function of z alone, nor smooth in few uniforms"
+    if enumerable(problem, estimator, samples):
+        return None
+    if samples > 1:
+        if isinstance(estimator, RowEstimator):
+            return why_not(problem, estimator, 1)
+        return f"{K}^{D * samples} tuples of joint states are more than {MAX_TUPLES}"
+    if facts.exact == "z":
+        return f"{K}^{D} joint states are more than {MAX_TUPLES}"
+    if D > 1:
+        return "noise is integrated for one variable only"
+    return "noise is integrated for at most 4 classes" if K > 4 else None
+
+
+def enumerable(problem: Problem, estimator: Estimator, N: int) -> bool:
+    """Whether the estimate hangs on z alone and the N-tuples of joint states are few enough to go through."""
+    facts = estimator.facts
+    return not (facts.noise or facts.exact == "smooth") and problem.n_states**N <= MAX_TUPLES
+
+
+def _enumerated(problem: Problem, estimator: Estimator, N: int) -> Floats:
     """All N-tuples of joint states with their probabilities."""
+    true = _truth(problem, estimator)
     d, M = problem.distribution, problem.n_states
     states, log_prob = d.states(), d.log_prob(d.states())
     total = np.zeros((1, len(SCALARS) + 3 * problem.parameters))
@@ -101,34 +123,43 @@ def _integrated(problem: Problem, estimator: Estimator) -> Exact:
     One axis is cut into pieces until nothing moves within any, so that kinks of f′ cost no digits; so are two where
     doubling all nodes is of no help. What is found is kept: it serves every N.
     """
-    true = truth(problem, estimator)
-    assert true is not None
-    if problem.D > 1:
-        raise Unavailable("noise is integrated for one variable only")
-    if problem.distribution.classes > 4:
-        raise Unavailable("noise is integrated for at most 4 classes")
+    true = _truth(problem, estimator)
     integrand, size = Integrand(problem, estimator, true), float(true.norm())
-    found, error, change = None, math.inf, 0.0
+    found, error, change = None, np.full(2, math.inf), np.zeros(2)  # as `_change` gives them
     with suppress(TooMany):
         for level in range(1, _DOUBLINGS + 1):
             before, found = integrand.pair(level)
             last, change = change, _change(before, found, size)
-            error = max(change, last / _LUCK)
-            if error < _GOAL or integrand.axes <= 1:
+            error = np.maximum(change, last / _LUCK)
+            if error[0] < _GOAL or integrand.axes <= 1:
                 break
-    if error >= _GOAL:
+    if error[0] >= _GOAL:
         with suppress(TooMany):
             before, after = integrand.nested()
-            if (change := _change(before, after, size)) < error:
+            if (change := _change(before, after, size))[0] < error[0]:
                 found, error = after, change
     if found is None:
         raise Unavailable(f"{integrand.axes} uniforms are too many to integrate over")
-    return Exact(found, "quadrature", error if integrand.axes else 0.0)
+    blur = _resolution(problem, estimator)
+    error = np.maximum(error, (blur, blur * size)) if integrand.axes else np.zeros(2)
+    return Exact(found, "quadrature", *map(float, error))
 
 
-def _change(before: Floats, after: Floats, size: float) -> float:
-    """The larger relative change of the bias (against ‖g‖ where it is next to nothing) and of the variance."""
-    bias = float(np.linalg.norm(first(after)))
-    moved = float(np.linalg.norm(first(after) - first(before))) / max(bias if bias > 1e-6 * size else size, 1e-300)
+def _change(before: Floats, after: Floats, size: float) -> Floats:
+    """What moved: [the larger relative change of bias and variance, the change of the mean].
+
+    That of the bias is taken against ‖g‖ where it is next to nothing.
+    """
+    bias, moved = (float(np.linalg.norm(x)) for x in (first(after), first(after) - first(before)))
+    relative = moved / max(bias if bias > 1e-6 * size else size, 1e-300)
     old, new = (float((second(p) - first(p) ** 2).sum()) for p in (before, after))
-    return max(moved, abs(new - old) / max(abs(new), 1e-300)) if abs(new) > 1e-20 * size**2 else moved
+    of_variance = abs(new - old) / max(abs(new), 1e-300) if abs(new) > 1e-20 * size**2 else 0.0
+    return np.array([max(relative, of_variance), moved])
+
+
+def _resolution(problem: Problem, estimator: Estimator) -> float:
+    """The relative error of p or q as uniforms next to 1 tell them, 2^-53/min(p, q): doubling nodes does not show it."""
+    d = problem.distribution
+    if not isinstance(d, Bernoulli) or not any(map(of_variable, estimator.facts.noise)):
+        return 0.0
+    return 2.0**-53 / float(torch.minimum(d.mean, d.q).min())
