@@ -14,10 +14,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw
-from estbench.engine.estimate import weighted_moments
+from estbench.engine.estimate import truth, weighted_moments
 from estbench.engine.integrand import Integrand
 from estbench.engine.noise import of_variable
 from estbench.engine.quadrature import TooMany
@@ -158,8 +159,14 @@ def _change(before: Floats, after: Floats, size: float) -> Floats:
 
 
 def _resolution(problem: Problem, estimator: Estimator) -> float:
-    """The relative error of p or q as uniforms next to 1 tell them, 2^-53/min(p, q): doubling nodes does not show it."""
+    """The relative error of p or q as uniforms next to 1 tell them, 2^-53/min(p, q): it is the same with more nodes."""
     d = problem.distribution
     if not isinstance(d, Bernoulli) or not any(map(of_variable, estimator.facts.noise)):
         return 0.0
     return 2.0**-53 / float(torch.minimum(d.mean, d.q).min())
+
+
+def _truth(problem: Problem, estimator: Estimator) -> Tensor:
+    true = truth(problem, estimator)
+    assert true is not None  # else there is a reason why not
+    return true
