@@ -75,17 +75,21 @@ def exact_metrics(moments: Moments, samples: int = 1) -> Columns:
     )
 
 
-def exact_verdict(moments: Moments, error: float = 1e-9) -> str:
-    """*unbiased* if the exact ‖E ĝ − g‖ ≤ error·‖g‖ + 1e-12·√E‖ĝ − g‖², else *biased*; empty where g is unknown.
+def exact_verdict(moments: Moments, error: float = 0.0, delta: float = 0.01) -> str:
+    """*biased* if the exact ‖E ĝ − g‖ > a, else *unbiased* if a ≤ δ‖g‖, else *inconclusive*; empty where g is unknown.
 
-    No bias of interest is as small as 1e-9 (finite differences, the smallest, have 1e-6), and no sum over states is
-    as wrong; quadrature can be, so give the error that it attained. The second term is rounding.
+    a = max(1e-9 ‖g‖, 3·error) + 1e-12·√E‖ĝ − g‖², error being what E ĝ moved when nodes were last doubled. No bias of
+    interest is as small as 1e-9 (finite differences, the smallest, have 1e-6), and no sum over states is as wrong.
+    The last term is rounding. Without a gradient to compare with, at g = 0, all is measured against √E‖ĝ‖².
     """
     if not moments.known:
         return ""
-    delta, second = _exact_mean(moments)
-    allowed = error * _norm(moments.shift) + 1e-12 * sqrt(float(second.sum()))
-    return "unbiased" if _norm(delta) <= allowed else "biased"
+    delta_mean, second = _exact_mean(moments)
+    size, spread = _norm(moments.shift), sqrt(float(second.sum()))
+    allowed = max(1e-9 * size, 3 * error) + 1e-12 * spread
+    if _norm(delta_mean) > allowed:
+        return "biased"
+    return "unbiased" if allowed <= delta * (size or spread) else "inconclusive"
 
 
 def _exact_mean(moments: Moments) -> tuple[np.ndarray, np.ndarray]:

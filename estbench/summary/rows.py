@@ -97,9 +97,9 @@ def _exact(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
     moments = Moments.unpack(decode(item["moments"], (1, len(SCALARS) + 3 * len(true))), true)
     if not moments.n.sum():
         return NOTHING
-    error = float(decode(item["error"], ()))
+    error, mean_error = (float(decode(item[name], ())) for name in ("error", "mean_error"))
     note = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
-    attained = {"status": "ok", "reason": note, "bias_verdict": exact_verdict(moments, max(1e-9, error))}
+    attained = {"status": "ok", "reason": note, "bias_verdict": exact_verdict(moments, mean_error, plan.config.delta)}
     return attained | exact_metrics(moments)
 
 

@@ -39,6 +39,7 @@ class ExactTask:
             with limited(self.timeout):
                 x = exact(problem, estimator, N)
             found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
+            found["mean_error"] = encode(x.mean_error)
         except Unavailable as why:
             found = {"reason": str(why)}
         except FAULTS as error:
