@@ -110,7 +110,11 @@ def comparison(
     for row, p in zip(rows, adjusted, strict=True):
         entry = row["entry"]
         row["p_adjusted"] = p
-        row["verdict"] = "" if entry.name == chosen else compare(row["paired"], float(p), margin)
+        timed = (
+            "seconds" in row["basis"] and "identical" in row["flags"]
+        )  # a time alone, measured once, decides nothing
+        verdict_of = "identical" if timed else compare(row["paired"], float(p), margin)
+        row["verdict"] = "" if entry.name == chosen else verdict_of
         row["bias_verdict"] = verdict(entry.shards, float(bias[entry]), entry.run.plan.config.delta)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame = frame.sort_values(["problem", "basis", "value"], kind="stable", key=_in_order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,17 @@ def test_bias_verdicts_are_adjusted(pool: list[Entry], monkeypatch: pytest.Monke
     for correction, biased in (("holm", 0), ("none", len(noisy))):
         found = comparison(noisy, metric="variance", correction=correction)["bias_verdict"]
         assert found.eq("biased").sum() == biased
+
+
+def test_a_time_alone_decides_nothing(pool: list[Entry]) -> None:
+    """Estimators that agree draw by draw are identical at equal seconds too, whatever the clock said."""
+    twins = selected(pool, ["darn", "zgr"])
+    frame = comparison([*twins, *selected(pool, ["ste"])], reference="darn", metric="variance", at=("seconds",))
+    same = frame[frame["flags"].str.contains("identical") & (frame["name"] != "darn")]
+    assert set(same["verdict"]) <= {"identical"}
+    one = replace(twins[0], name="twin", seconds=2 * twins[0].seconds)
+    frame = comparison([twins[0], one], metric="variance", at=("seconds",))
+    assert frame.set_index("name").loc["twin", "verdict"] == "identical"
 
 
 def test_who_is_left_out_is_named(pool: list[Entry]) -> None:

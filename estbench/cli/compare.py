@@ -31,7 +31,10 @@ def compare(
     ] = None,
     at: Annotated[
         Literal["samples", "evaluations", "seconds"] | None,
-        typer.Option(help="What is held equal; by default samples, and in the suite evaluations too."),
+        typer.Option(
+            help="What is held equal: samples (the default), evaluations (in the suite too), or seconds, whose own "
+            "error the intervals leave out. An MSE is compared where estimates cost the same."
+        ),
     ] = None,
     correction: Annotated[Literal["holm", "bh", "none"], typer.Option(help="Adjustment of the p-values.")] = "holm",
     margin: Annotated[float, typer.Option(min=1e-6, max=10, help="Ratios this near to 1 are equivalent.")] = 0.05,
