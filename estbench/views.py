@@ -38,6 +38,8 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
         largest = frame[[metric, f"{metric}_high"]].max(axis=1)
         nothing = largest.notna() & (largest <= (ROUNDING * frame["true_norm"]) ** 2)
         frame.loc[nothing, [name + end for name in same for end in ("", "_low", "_high")]] = 0.0
+    cosines = ["cosine", "cosine_low", "cosine_high"]
+    frame[cosines] = frame[cosines].mask(frame[cosines].abs() <= ROUNDING, 0.0)
     return frame.copy()  # in one piece again: selecting rows of it is then several times as fast
 
 

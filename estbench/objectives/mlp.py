@@ -16,7 +16,7 @@ from estbench.objectives.base import BOTH
 
 @dataclass(frozen=True)
 class Mlp:
-    """f(v) = aᵀ tanh(W v + c) with standard normal W/√D · 2, c and a/√hidden, drawn from `seed`."""
+    """f(v) = aᵀ tanh(W v + c): W_hd = 2 ε_hd/√D, c_h = ε_h, a_h = ε_h/√hidden, all ε standard normal from `seed`."""
 
     hidden: Annotated[int, Field(ge=1, le=4096)] = 16
     seed: Annotated[int, Field(ge=0)] = 0
