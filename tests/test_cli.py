@@ -590,11 +590,21 @@ class Other:
 
 
 def test_check(cli: Cli) -> None:
-    """`check` says by which roads the gradient was found, and what the run will take."""
+    """`check` says by which roads the gradient was found, which claims are false, and what the run will take."""
     said = cli("check", "tiny.yaml")
     assert said.code == 0
     assert "closed form" in said.out
     assert "16 cells, about" in said.err
+    plugin(MINE.replace("f=1", "f=2"))
+    config(Path.cwd(), estimators=["my_plugin:Mine"])
+    said = cli("check", "tiny.yaml")
+    assert said.code == 3
+    assert "my_plugin:Mine: its facts declare 2 f and 0 ∇f an estimate at N = 1, but 1 f" in said.out
+    config(Path.cwd(), estimators=[FAULTY])
+    said = cli("check", "tiny.yaml")
+    assert said.code == 3
+    assert "8 cells will fail" not in said.out
+    assert "4 cells will fail: ArithmeticError: no" in said.out
 
 
 MINE = """

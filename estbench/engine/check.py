@@ -1,12 +1,14 @@
-"""A look at a plan before a long run: do all roads lead to the same gradient, and how long will it take?"""
+"""A look at a plan before a long run: do all roads lead to the same gradient, do claims hold, how long will it take?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from estbench.engine.claims import contradictions
 from estbench.engine.executors import settle
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import CostTask, problem_of
@@ -14,53 +16,86 @@ from estbench.plan import Plan
 from estbench.problem import Problem, make
 
 MAX_FOR_DIFFERENCES = 2**12
+STEP = 1e-4
 _REPLICATES = 4096
+OK, UNKNOWN = "ok", "no exact gradient, so no bias"
 
 
-def checked(plan: Plan) -> tuple[list[dict[str, Any]], float]:
-    """One row per problem, and the seconds that the Monte Carlo part of the run will take on one core, about.
+@dataclass(frozen=True)
+class Check:
+    """What was found: one row per problem, a line for each claim of an estimator that is false, and the time.
 
     A row says by which road the exact gradient is found, and how far, relative to ‖g‖, enumeration and central
-    differences are from it; – where a road is closed. The time is that of every cell
-    on its own on a small draw, scaled up: a run shares its draws and is faster.
+    differences are from it; – where a road is closed. The seconds are those that the Monte Carlo part of the run will
+    take on one core, about: of every cell on its own on a small draw, scaled up; a run shares its draws and is faster.
     """
+
+    rows: list[dict[str, Any]]
+    false_claims: list[str]
+    seconds: float
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.false_claims and all(row["verdict"] in (OK, UNKNOWN) for row in self.rows)
+
+
+def checked(plan: Plan) -> Check:
+    """Look at each problem of a plan, and at the cells that are not skipped."""
     settle()
     rows, seconds = [], 0.0
+    false: dict[tuple[str, str], list[str]] = {}
     for i, spec in enumerate(plan.problems):
         problem, layout = problem_of(spec, "cpu"), plan.layouts[i]
         cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None]
         sampled = {cell.key for cell in cells if cell.method == "monte_carlo"}
-        records = CostTask(spec, groups_of(cells), plan.config.seed, _REPLICATES).perform()
+        groups, labels = groups_of(cells), {cell.variant: cell.estimator.label for cell in cells}
+        records = CostTask(spec, groups, plan.config.seed, _REPLICATES).perform()
         spent = sum(r["seconds"] for r in records if r["kind"] == "cost" and r["key"] in sampled)
         failures = [r["reason"] for r in records if r["kind"] == "failed"]
         seconds += spent * layout.replicates
         found = roads(problem)
-        verdict = f"{len(failures)} cells will fail: {failures[0]}" if failures else found.pop("verdict")
-        rows.append({"problem": spec.label, "s": f"{spent * layout.replicates:.2g}", "verdict": verdict, **found})
-    return rows, seconds
+        sound = found["verdict"] in (OK, UNKNOWN)
+        claims = list(contradictions(problem, groups, records)) if sound else []
+        for variant, kind, text in claims:
+            label = labels[variant]
+            false.setdefault((label, kind), []).append(f"{label}: {text} ({spec.label})")
+        if failures:
+            found["verdict"] = f"{len(failures)} cells will fail: {failures[0]}"
+        elif claims:
+            found["verdict"] = "claims are false"
+        rows.append({"problem": spec.label, "s": f"{spent * layout.replicates:.2g}", "verdict": "", **found})
+    lines = [one if not more else f"{one}, and {len(more)} times more" for one, *more in false.values()]
+    return Check(rows, lines, seconds)
 
 
 def roads(problem: Problem) -> dict[str, Any]:
     """How the exact gradient is found, and by how much the roads to it differ."""
     true = problem.true
-    apart: dict[str, float | None] = {"enumeration": None, "differences": None}
+    found: dict[str, Any] = {"gradient": problem.route, "enumeration": None, "differences": None}
     if true is None or not bool(true.isfinite().all()):
-        verdict = "no exact gradient, so no bias" if true is None else "the gradient is not finite"
-        return {"gradient": problem.route, **apart, "verdict": verdict}
+        return found | {"verdict": UNKNOWN if true is None else "the gradient is not finite"}
+    others: dict[str, tuple[Tensor, float, float]] = {}  # the gradient, how far it may be off, and its rounding by f
     if problem.route == "closed form" and problem.enumerable:
-        apart["enumeration"] = _apart(problem.by_enumeration(), true)
+        others["enumeration"] = problem.by_enumeration(), 1e-9, 1.0
     if problem.n_states <= MAX_FOR_DIFFERENCES:
-        apart["differences"] = _apart(differences(problem), true)
-    wrong = any(value is not None and value > limit for value, limit in zip(apart.values(), (1e-9, 1e-5), strict=True))
-    shown = {road: None if value is None else f"{value:.0e}" for road, value in apart.items()}
-    return {
-        "gradient": problem.route,
-        **shown,
-        "verdict": "the roads disagree: the objective is wrong" if wrong else "ok",
-    }
+        others["differences"] = differences(problem), 1e-5, 1 / STEP
+    rounding = 16 * torch.finfo(torch.float64).eps * _size(problem) if others else 0.0
+    wrong = False
+    for road, (other, relative, scale) in others.items():
+        apart, norm = float((other - true).norm()), float(true.norm())
+        found[road] = f"{apart / max(norm, 1e-12):.0e}"
+        wrong = wrong or apart > relative * norm + scale * rounding
+    return found | {"verdict": "the roads disagree: the objective is wrong" if wrong else OK}
 
 
-def differences(problem: Problem, step: float = 1e-4) -> Tensor:
+def _size(problem: Problem) -> float:
+    """E |f(z)|: what rounding is relative to."""
+    o = problem.oracle
+    return float(sum(P @ o.f(z).abs() for z, P in o.enumerate()))
+
+
+def differences(problem: Problem, step: float = STEP) -> Tensor:
     """∇ E f by central differences of E f enumerated: (E f(θ + h e) − E f(θ − h e))/2h, [P]."""
     logits = problem.oracle.distribution.logits
     rows = []
@@ -73,7 +108,3 @@ def differences(problem: Problem, step: float = 1e-4) -> Tensor:
 def _expected(problem: Problem, logits: Tensor) -> Tensor:
     moved = make(problem.objective, logits)
     return sum((P @ moved.f(z) for z, P in moved.enumerate()), torch.zeros((), dtype=torch.float64))
-
-
-def _apart(a: Tensor, b: Tensor) -> float:
-    return float((a - b).norm() / b.norm().clamp(min=1e-12))

@@ -1,0 +1,178 @@
+"""`estbench check`: what estimators claim, held against what they do."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench import catalog
+from estbench.config import load
+from estbench.distributions import Distribution
+from estbench.draws import Draw
+from estbench.engine.check import Check, checked
+from estbench.estimators.base import Facts
+from estbench.objectives.linear import Linear
+from estbench.plan import expand
+
+PROBLEMS: list[dict[str, Any]] = [
+    {"objective": "sine", "distribution": "bernoulli", "logits": [0.6]},
+    {"objective": {"name": "mlp", "seed": 1}, "distribution": "bernoulli", "logits": [0.5, -1.0]},
+    {"objective": "quadratic", "distribution": "categorical", "logits": [[0.2, -0.5, 0.4]]},
+]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """ĝ = c f(z) s(z), f evaluated `times` times, and the claims that are made of it."""
+
+    scale: float = 1.0
+    times: int = 1
+    f: int = 1
+    df: int = 0
+    unbiased: bool = True
+    exact: Literal["z", "smooth", "none"] = "z"
+    noisy: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        """What the options say."""
+        return Facts("score function", f=self.f, df=self.df, unbiased=self.unbiased, exact=self.exact)
+
+    def _each(self, draw: Draw) -> Tensor:
+        for _ in range(self.times - 1):
+            draw.problem.f(draw.z)
+        if self.noisy:
+            draw.uniform("mine", draw.problem.D)
+        return self.scale * draw.lift(draw.fz) * draw.score
+
+
+@dataclass(frozen=True)
+class Claiming(Claims):
+    """Row by row."""
+
+    def rows(self, draw: Draw) -> Tensor:
+        """c f(z) s(z)."""
+        return self._each(draw)
+
+
+@dataclass(frozen=True)
+class Coupled(Claims):
+    """All samples at once."""
+
+    def joint(self, draw: Draw, samples: int) -> Tensor:
+        """c mean f(z) s(z)."""
+        return self._each(draw)[:, :samples].mean(1)
+
+
+@dataclass(frozen=True)
+class Skewed(Linear):
+    """A linear objective whose closed form of E f is off by a part in 10⁴."""
+
+    def expectation(self, distribution: Distribution) -> Tensor:
+        """1.0001 Σ_d w_d E v_d."""
+        return 1.0001 * super().expectation(distribution)
+
+
+def check(*estimators: Any, **changes: Any) -> Check:
+    """What is found of these estimators on the three problems."""
+    config = {"name": "c", "replicates": 512, "samples": [1, 2], "temperatures": [0.5], "problems": PROBLEMS}
+    return checked(expand(load({**config, "estimators": list(estimators), **changes})))
+
+
+def claiming(**options: Any) -> dict[str, Any]:
+    """The plug-in with these options, labelled `mine`."""
+    return {"name": "tests.test_claims:Claiming", "label": "mine", **options}
+
+
+def test_the_catalogue_keeps_its_claims() -> None:
+    """Every estimator at its defaults: nothing is wrong, at moderate logits, at 0, and where nearly all is decided."""
+    more = [
+        {
+            "objective": "sine",
+            "distribution": "bernoulli",
+            "logits": {"normal": {"scale": 6.0, "seed": 1}},
+            "dimensions": 2,
+        },
+        *({"objective": "quadratic", "distribution": "bernoulli", "logits": [phi]} for phi in (0.0, 9.0, -30.0)),
+        {"objective": "power", "distribution": "categorical", "logits": [[12.0, 0.0, -3.0]]},
+    ]
+    found = check(*catalog.ESTIMATORS, problems=PROBLEMS + more)
+    assert found.false_claims == []
+    assert found.well
+    assert [row["verdict"] for row in found.rows] == ["ok"] * len(found.rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"times": 2}, "declare 1 f and 0 ∇f an estimate at N = 1, but 2 f and 0 ∇f were counted"),
+        ({"f": 3}, "declare 3 f and 0 ∇f an estimate at N = 1, but 1 f and 0 ∇f were counted"),
+        ({"df": 1}, "declare 1 f and 1 ∇f an estimate at N = 1, but 1 f and 0 ∇f were counted"),
+        ({"scale": 1.000001}, "say that it is unbiased, but ‖E ĝ − g‖ = "),
+        ({"scale": -1.0}, "say that it is unbiased, but ‖E ĝ − g‖ = "),
+        ({"noisy": True}, "say exact = 'z', but LookupError: this draw holds no noise named 'mine'"),
+    ],
+)
+def test_false_claims_are_found_and_nothing_else(options: dict[str, Any], said: str) -> None:
+    """Each false claim is one line that names the estimator, the claim and the first problem; true ones are none."""
+    found = check("reinforce", claiming(**options))
+    (line,) = found.false_claims
+    assert line.startswith(f"mine: its facts {said}")
+    assert line.endswith("(sine bernoulli D=1 logits=[0.6]), and 2 times more")
+    assert not found.well
+    assert {row["verdict"] for row in found.rows} == {"claims are false"}
+
+
+def test_the_size_of_a_bias_is_told() -> None:
+    """ĝ = 1.5 f(z) s(z) is off by half of g, in the mean of coupled samples too; both its lines are shown."""
+    found = check(
+        {"name": "tests.test_claims:Coupled", "label": "mine", "scale": 1.5, "f": 2}, problems=PROBLEMS[:1], samples=[2]
+    )
+    cost, mean = found.false_claims
+    assert "declare 4 f and 0 ∇f an estimate at N = 2, but 2 f" in cost
+    bias, size = (float(mean.split(f"{name} = ")[1].split(" ")[0].rstrip(",")) for name in ("‖E ĝ − g‖", "‖g‖"))
+    assert bias == pytest.approx(size / 2, rel=0.01)  # of three digits each
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"scale": 2.0, "unbiased": False}, {"scale": 2.0, "exact": "none"}, {"noisy": True, "exact": "none"}],
+)
+def test_what_is_not_claimed_is_not_false(options: dict[str, Any]) -> None:
+    """An estimator that says it is biased, or has no exact moments, is believed."""
+    assert check(claiming(**options)).well
+
+
+def test_large_problems_are_left_out() -> None:
+    """Where all states are too many to go through at once, nothing is said of means."""
+    found = check(
+        claiming(scale=2.0),
+        problems=[{"objective": "linear", "distribution": "bernoulli", "logits": 0.3, "dimensions": 13}],
+    )
+    assert found.well
+
+
+def test_an_objective_that_is_wrong_is_blamed_and_not_its_estimators() -> None:
+    """A closed form that is not the expectation of f is found; what is measured against it is no one's fault."""
+    found = check("reinforce", problems=[PROBLEMS[0] | {"objective": "tests.test_claims:Skewed"}])
+    assert found.rows[0]["verdict"] == "the roads disagree: the objective is wrong"
+    assert found.false_claims == []
+    assert not found.well
+
+
+@pytest.mark.parametrize("phi", [0.0, -20.0, 30.0])
+@pytest.mark.parametrize("target", [0.45, 0.5])
+def test_rounding_is_no_disagreement(phi: float, target: float) -> None:
+    """Where the gradient is 0, or next to nothing beside f, rounding of f is told from an error."""
+    objective = {"name": "quadratic", "target": target}
+    assert check("reinforce", problems=[{"objective": objective, "distribution": "bernoulli", "logits": [phi]}]).well
+
+
+def test_cells_that_will_fail_are_told() -> None:
+    """What raises when it is counted is a verdict of its problem."""
+    found = check("ste", {"name": "tests.test_cli:Faulty", "label": "faulty"}, problems=PROBLEMS[:1], methods=["exact"])
+    assert not found.well
+    assert found.rows[0]["verdict"] == "2 cells will fail: ArithmeticError: no"
