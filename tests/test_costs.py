@@ -1,0 +1,141 @@
+"""What is found before anything is sampled: times, exact gradients and where noise breaks; and true differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from estbench import catalog
+from estbench.config import load
+from estbench.draws import MAIN, Draw, Streams
+from estbench.engine.estimate import estimates
+from estbench.engine.noise import edges, noise
+from estbench.engine.tasks import CostTask, Group
+from estbench.objectives.base import BOTH
+from estbench.plan import expand
+from estbench.problem import Problem, make
+
+
+def task(replicates: int, samples: tuple[int, ...]) -> CostTask:
+    """The cost task of REINFORCE on two Bernoulli variables."""
+    problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": [0.5, -1.0]}
+    config = {"name": "made", "problems": [problem], "estimators": ["reinforce"], "samples": list(samples)}
+    plan = expand(load({**config, "methods": ["monte_carlo"]}))
+    cells = tuple((cell.samples, cell.key) for cell in plan.cells)
+    spec = plan.cells[0].estimator
+    return CostTask(plan.problems[0], (Group(plan.cells[0].variant, spec.name, spec.options, cells),), 0, replicates)
+
+
+def test_the_seconds_of_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the median of three timings over the rows of a draw: ⌊replicates/N⌋ of N samples each, at least one."""
+    clock = [0.0]
+    lasts = iter([9.0, 1.0, 4.0] * 3)  # seconds of each timing: median 4, mean 4.67, sum 14
+    drawn: list[tuple[int, int]] = []
+    ticks = [0]
+
+    def counted(estimator: Any, draw: Draw, samples: list[int]) -> Tensor:
+        drawn.append((draw.R, draw.N))
+        return estimates(estimator, draw, samples)
+
+    def perf_counter() -> float:
+        ticks[0] += 1
+        if ticks[0] % 2 == 0:  # every other look is at the end of a timing
+            clock[0] += next(lasts)
+        return clock[0]
+
+    monkeypatch.setattr("estbench.engine.tasks.cost.estimates", counted)
+    monkeypatch.setattr("estbench.engine.tasks.cost.time", SimpleNamespace(perf_counter=perf_counter))
+    records = [record for record in task(50, (1, 4, 64)).perform() if record["kind"] == "cost"]
+    assert [record["seconds"] for record in records] == [4.0 / 50, 4.0 / 12, 4.0 / 1]
+    assert [record["f"] for record in records] == [1, 4, 64]
+    timed = [(50, 1)] * 4 + [(12, 4)] * 4 + [(1, 64)] * 4  # the first of each warms up
+    counting = [(1, 1), (1, 4), (1, 64)]
+    assert sorted(drawn) == sorted(timed + counting)
+    assert next(lasts, None) is None
+
+
+def test_where_nothing_is_timed() -> None:
+    """Without replicates there are no seconds, but evaluations are counted."""
+    records = [record for record in task(0, (1, 4)).perform() if record["kind"] == "cost"]
+    assert [(record["f"], record["df"], record["seconds"]) for record in records] == [(1, 0, None), (4, 0, None)]
+
+
+def quadratic(logits: list[float]) -> Problem:
+    """Bernoulli variables."""
+    objective = catalog.build(catalog.objective_class("quadratic"), {})
+    return make(objective, torch.tensor(logits, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("phi", [-1.3, 0.4, 2.0])
+@pytest.mark.parametrize("k", [0, 1])
+@pytest.mark.parametrize("stream", [MAIN, "redraw/0", "own"])
+def test_panels_end_where_a_uniform_breaks(phi: float, k: int, stream: str) -> None:
+    """Among the edges in log r there is, for each break that the class allows, the one where the uniform is there.
+
+    Of class 1 the uniforms of the sample are below p, of class 0 above it; those of redraws and of one's own are free.
+    """
+    problem = quadratic([phi])
+    p = float(problem.distribution.mean)
+    breaks = [0.07, 0.31, 0.62, 0.93]
+    plain = edges(problem, stream, k, [])
+    found = edges(problem, stream, k, [torch.tensor(breaks, dtype=torch.float64)])
+    added = np.setdiff1d(found, plain)
+    u = noise(problem, stream, k, torch.from_numpy(np.exp(added)).unsqueeze(1)).flatten().sort().values.tolist()
+    possible = [b for b in breaks if stream != MAIN or (b < p if k == 1 else b > p)]
+    assert u == pytest.approx(possible, rel=1e-12)
+
+
+@pytest.mark.parametrize("phi", [-1.3, 0.4, 2.0])
+def test_panels_end_at_the_mirrored_sample(phi: float) -> None:
+    """Without breaks there is an edge where u = 1 − p: there the mirrored uniform changes class. It is of one class."""
+    problem = quadratic([phi])
+    q = float(problem.distribution.q)
+    for k in (0, 1):
+        r = torch.from_numpy(np.exp(edges(problem, MAIN, k, []))).unsqueeze(1)
+        away = (noise(problem, MAIN, k, r) - q).abs().min().item()
+        assert (away < 1e-15) is ((q < 1 - q) is (k == 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_small_true_differences_stay(dtype: torch.dtype) -> None:
+    """Of three variables what is within 4·3·eps·(|a| + |b|) is rounding, and 0; what exceeds it, and of two all, stays.
+
+    In float64 the largest of these differences is 9e-10 of f.
+    """
+    eps = torch.finfo(dtype).eps
+    one = torch.ones(1, 1, dtype=dtype)
+    for logits, rounding in (([0.5, -1.0, 0.2], 24), ([0.5, -1.0], 0)):
+        draw = Draw(quadratic(logits), 1, 1, streams=Streams(0, "p", range(1)))
+        for step in (1, 23, 25, 2**22):
+            a, expected = one + step * eps, step * eps if step > rounding else 0.0
+            assert draw.difference(a, one).item() == expected
+            assert draw.difference(one, a).item() == -expected
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Σ_i c_i v_i v_{i+1} + offset with dyadic c: sums of these numbers are exact, also beside 2³⁰."""
+
+    offset: float
+    on: Literal["flat"] = "flat"
+    distributions: frozenset[str] = BOTH
+
+    def value(self, v: Tensor) -> Tensor:
+        """f(v)."""
+        c = torch.arange(1, v.shape[-1], dtype=v.dtype) / 8
+        return (v[..., :-1] * v[..., 1:]) @ c + self.offset
+
+
+@pytest.mark.parametrize("logits", [[0.3, -0.9, 0.5], [[0.3, -0.9, 0.5], [-0.2, 0.7, 1.1]]], ids=["D=3", "D=2 K=3"])
+def test_an_offset_of_f_costs_no_digits(logits: Any) -> None:
+    """By enumeration the gradient of f + 2³⁰ is bitwise that of f, as f is centred before it is summed: E s = 0."""
+    phi = torch.tensor(logits, dtype=torch.float64)
+    plain, high = (make(Offset(offset), phi).by_enumeration() for offset in (0.0, 2.0**30))
+    assert float(plain.norm()) > 0.01
+    assert torch.equal(plain, high)
