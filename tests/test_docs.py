@@ -6,13 +6,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
+import numpy as np
 import pytest
+import torch
+import yaml
 from typer.main import get_command
 
 from estbench import catalog, guide
 from estbench.cli.app import app
 from estbench.config import load
+from estbench.engine.exact import exact
+from estbench.engine.tasks import problem_of
+from estbench.moments import first
+from estbench.plan import expand
 from estbench.references import REFERENCES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +60,23 @@ def test_the_configs_of_the_readme_load(tmp_path: Path) -> None:
     path = tmp_path / "readme.yaml"
     path.write_text(block)
     assert len(load(path).problems) == 3
+
+
+def test_the_objective_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The objective in the README works as written, with the name it has there, and its gradient is right."""
+    (block,) = re.findall(r"  ```python\n(.*?)  ```", README, re.DOTALL)
+    (entry,) = re.findall(r"`objective: (\{.*?\})`", README)
+    (tmp_path / "my_module.py").write_text(dedent(block))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    problem = {"objective": yaml.safe_load(entry), "distribution": "bernoulli", "logits": [0.5, -1.0, 2.0]}
+    plan = expand(load({"name": "mine", "problems": [problem], "estimators": ["ste", "reinforce"]}))
+    of = problem_of(plan.problems[0], "cpu")
+    p, q = of.distribution.mean, 1 - of.distribution.mean
+    neighbours = torch.stack([p[1], p[0] + p[2], p[1]])  # ∂/∂φ_d of 0.5 (p_0 p_1 + p_1 p_2) is 0.5 p_d q_d times these
+    assert of.true is not None
+    torch.testing.assert_close(of.true, 0.5 * p * q * neighbours)
+    bias = first(exact(of, plan.cells[0].estimator.build(None), 1).packed)  # of ste: none, as f is multilinear
+    np.testing.assert_allclose(bias, 0.0, atol=1e-15)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
