@@ -1,0 +1,173 @@
+"""From packed records to rows: thresholds, denominators, and which records are merged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from estbench.config import load
+from estbench.intervals import Shards, flags, precision
+from estbench.moments import SCALARS, Moments, moments, record
+from estbench.plan import Cell, Plan, expand
+from estbench.store import Item, encode
+from estbench.summary import details, grouped, precision_reached, results
+
+Floats = NDArray[np.float64]
+RNG = np.random.default_rng
+UMAX = SCALARS.index("umax")
+G = np.array([0.6, -0.8])
+
+
+def plan_of(**changes: Any) -> Plan:
+    """The plan of two Bernoulli variables and one estimator."""
+    problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": [0.5, -1.0]}
+    data = {"name": "made", "problems": [problem], "estimators": ["reinforce"], "samples": [1]}
+    return expand(load({**data, **changes}))
+
+
+def known(plan: Plan) -> dict[Item, Any]:
+    """The gradient G, and what each cell costs."""
+    items: dict[Item, Any] = {("problem", spec.id, ""): {"true": encode(G)} for spec in plan.problems}
+    cost = {"f": 1, "df": 0, "seconds": None}
+    return items | {("cost", cell.key, ""): cost for cell in plan.cells}
+
+
+def job(plan: Plan, cell: Cell, packed: Floats) -> dict[Item, Any]:
+    """The items of a cell whose shards are these."""
+    spec, layout = plan.problems[cell.problem], plan.layouts[cell.problem]
+    made: dict[Item, Any] = {}
+    for first, shards in layout.jobs():
+        if first + shards <= len(packed):
+            made["job", f"{spec.id}/{first}", cell.key] = {"moments": encode(packed[first : first + shards])}
+    return made
+
+
+def packed_of(raw: Floats) -> Floats:
+    """Packed records [S, 10 + 3P] of raw estimates [S, n, P] about G."""
+    records: Floats = moments(torch.from_numpy(raw), torch.from_numpy(G)).numpy()
+    return records
+
+
+@pytest.mark.parametrize(
+    ("size", "mean_error", "delta", "said"),
+    [
+        (0.9e-9, 0.0, 0.01, "unbiased"),
+        (1.1e-9, 0.0, 0.01, "biased"),
+        (0.9e-9, 1e-13, 0.01, "unbiased"),  # an error that happens to be small proves nothing
+        (2.9e-6, 1e-6, 0.01, "unbiased"),
+        (3.1e-6, 1e-6, 0.01, "biased"),
+        (0.0, 1e-3, 0.0031, "unbiased"),
+        (0.0, 1e-3, 0.0029, "inconclusive"),
+    ],
+)
+def test_an_exact_bias_of_rounding_or_error_is_none(size: float, mean_error: float, delta: float, said: str) -> None:
+    """‖E ĝ − g‖ = size·‖g‖ is a bias above 1e-9 and thrice the error of the mean, which is to be less than δ.
+
+    The error of bias and variance, which is given as the reason, has no part in it.
+    """
+    plan = plan_of(methods=["exact"], delta=delta)
+    moment = record(size * G[None], np.full((1, 2), 1e-4))  # rounding adds 1e-12·√2e-4: nothing
+    found = {"moments": encode(moment), "error": encode(0.3), "mean_error": encode(mean_error), "route": "quadrature"}
+    frame = results(plan, known(plan) | {("exact", plan.cells[0].key, ""): found})
+    assert frame["bias_verdict"].tolist() == [said]
+    assert frame["reason"].item() == "quadrature, relative error 3e-01"
+    assert frame["relative_bias"].item() == pytest.approx(size, rel=1e-12)
+
+
+def test_the_variance_of_a_coordinate_has_n_minus_one() -> None:
+    """From R estimates it is Σ(ĝ − m)²/(R − 1) of each coordinate, over all shards; exact moments are left alone."""
+    plan = plan_of(replicates=32)
+    layout = plan.layouts[0]
+    assert layout.replicates == 32  # so few that a missing factor R/(R − 1) changes it by 3 %
+    raw = RNG(0).exponential(size=(layout.shards, layout.shard_size, 2)) @ np.array([[1.0, 0.4], [0.0, 2.0]])
+    exact, sampled = (next(c for c in plan.cells if c.method == m) for m in ("exact", "monte_carlo"))
+    moment = record(np.array([[0.1, 0.2]]), np.array([[3.0, 5.0]]))
+    items = known(plan) | job(plan, sampled, packed_of(raw))
+    found = {"moments": encode(moment), "error": encode(0.0), "mean_error": encode(0.0), "route": "enumeration"}
+    items["exact", exact.key, ""] = found
+    rows = dict(zip([c.method for c in plan.cells], details(plan, items).to_dict("records"), strict=True))
+    flat = raw.reshape(-1, 2)
+    np.testing.assert_allclose(rows["monte_carlo"]["coordinate_variance"], flat.var(0, ddof=1), rtol=1e-12)
+    np.testing.assert_allclose(rows["monte_carlo"]["mean_gradient"], flat.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(rows["exact"]["coordinate_variance"], [3.0, 5.0], rtol=1e-12)
+    np.testing.assert_allclose(rows["exact"]["mean_gradient"], G + np.array([0.1, 0.2]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("S", "pieces"),
+    [
+        (1, 1),
+        (127, 127),
+        (128, 64),  # the first that are merged
+        (129, 129),  # 3 · 43: no number of 64 to 127 divides it
+        (189, 189),  # 3 · 63
+        (254, 127),
+        (256, 64),
+        (325, 65),
+        (1021, 1021),  # a prime
+        (1023, 93),
+        (1024, 64),
+        (1025, 64),  # 5² · 41: from here in unequal ones
+        (1031, 64),  # a prime
+    ],
+)
+def test_many_shards_are_merged(S: int, pieces: int) -> None:
+    """Shards become the fewest equal ones of 64 to 127; where there are none, 64 unequal ones from 1024 shards on.
+
+    Neighbours are merged, in order: their sums add, and the largest deviation is the largest of theirs.
+    """
+    packed = RNG(S).integers(0, 1000, (S, len(SCALARS) + 6)).astype(float)  # sums of integers are exact
+    found = grouped(packed)
+    assert len(found) == pieces
+    sizes = [S // pieces + (i < S % pieces) for i in range(pieces)]
+    ends = np.cumsum(sizes)
+    for row, end, size in zip(found, ends, sizes, strict=True):
+        part = packed[end - size : end]
+        expected = part.sum(0)
+        expected[UMAX] = part[:, UMAX].max()
+        np.testing.assert_array_equal(row, expected)
+
+
+def test_a_cell_just_above_the_precision_is_not_counted() -> None:
+    """A cell counts if its relative standard error is at most the one asked for, to the last digit."""
+
+    def asking(relative: float) -> Plan:
+        precision = {"relative": relative, "max_replicates": 4096}
+        return plan_of(methods=["monte_carlo"], samples=[1, 2], precision=precision)
+
+    plan = asking(0.5)
+    layout = plan.layouts[0]
+    wide, narrow = (packed_of(G + RNG(seed).normal(size=(32, layout.shard_size, 2))) for seed in (1, 2))
+    errors = {precision(Shards.of(Moments.unpack(packed, G))): packed for packed in (wide, narrow)}
+    least, most = sorted(errors)
+    assert 0 < least < most < 1
+    items = known(plan) | job(plan, plan.cells[0], errors[most]) | job(plan, plan.cells[1], errors[least])
+
+    for relative, count in (
+        (most, 2),
+        (math.nextafter(most, 0), 1),
+        (least, 1),
+        (math.nextafter(least, 0), 0),
+    ):
+        assert precision_reached(asking(relative), items) == (
+            f"precision: {count} of 2 cells have a relative standard error of variance of at most {relative:g}; "
+            f"the worst has {most:.2g}"
+        )
+    assert precision_reached(plan_of(), items) is None
+
+
+@pytest.mark.parametrize(("slope", "heavy"), [(0.44, False), (0.46, True), (0.89, True)])
+def test_the_threshold_of_heavy_tails(slope: float, heavy: bool) -> None:
+    """The largest quarter of the shard maxima exceeds the next by a mean log ratio: a tail is heavy above .45."""
+    m = Moments.unpack(packed_of(RNG(3).normal(size=(32, 100, 2))), G)
+    logs = np.zeros(32)
+    logs[5:13] = slope * np.linspace(0.5, 1.5, 8)  # of mean slope; what follows is e⁰
+    made = replace(m, umax=np.exp(logs))
+    assert ("heavy_tail" in flags(Shards.of(made))) is heavy
+    assert "heavy_tail" not in flags(Shards.of(replace(made, umax=np.ones(32))))
