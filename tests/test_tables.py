@@ -512,4 +512,4 @@ def test_names_of_plugins_break_at_the_colon_and_at_dots_but_numbers_do_not() ->
     """A long `package.module:Class` breaks after its colon or a dot; a number does not break at its own."""
     assert broken("my.module:MyEstimator", 20) == "my.module:\n MyEstimator"
     assert broken("my_package.estimators:Mine", 18) == "my_package.\n estimators:Mine"
-    assert broken("an_option_so_long=10.123", 20) == "an_option_so_long=\n 10.123"
+    assert broken("an_option_so_long=10.123", 22) == "an_option_so_long=\n 10.123"

@@ -10,7 +10,7 @@ import numpy as np
 from estbench.engine.exact import Exact, Unavailable, exact
 from estbench.engine.tasks import Group, Record, reason
 from estbench.engine.tasks.failure import FAULTS
-from estbench.estimators.base import Estimator, Referenced, RowEstimator, evaluations
+from estbench.estimators.base import Estimator, RowEstimator, evaluations
 from estbench.intervals import exact_verdict
 from estbench.moments import Moments, first
 from estbench.problem import Problem
@@ -55,7 +55,7 @@ def _mean(problem: Problem, estimator: Estimator, samples: int) -> str:
     N = facts.min_samples if isinstance(estimator, RowEstimator) else samples
     integrated = facts.exact == "smooth" or bool(facts.noise)
     affordable = problem.n_states == 2 if integrated else problem.n_states**N <= MAX_TUPLES
-    if facts.exact == "none" or not affordable:
+    if not affordable:
         return ""
     try:
         found = exact(problem, estimator, N)
@@ -63,9 +63,7 @@ def _mean(problem: Problem, estimator: Estimator, samples: int) -> str:
         return ""
     except FAULTS as error:
         return f"its facts say exact = '{facts.exact}', but {reason(error)}"
-    if facts.unbiased and not isinstance(estimator, Referenced):
-        return _bias(problem, found, N)
-    return ""
+    return _bias(problem, found, N) if facts.unbiased else ""
 
 
 def _bias(problem: Problem, found: Exact, N: int) -> str:
