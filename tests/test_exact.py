@@ -423,6 +423,12 @@ def test_undeclared_noise_is_an_error() -> None:
         exact(problem([0.1]), Wrong(), 1)
 
 
+def test_noise_that_is_not_integrated_is_pointed_out() -> None:
+    """Facts that name noise but claim a function of z alone contradict each other, and the reason says so."""
+    with pytest.raises(Unavailable, match="say exact='smooth'"):
+        exact(problem([0.1]), Own(Facts("relaxation", exact="z", noise=("mine",))), 1)
+
+
 @dataclass(frozen=True)
 class Own:
     """ĝ = 2 u f(z) s(z) with a uniform of its own: unbiased, whatever its facts say of the noise."""

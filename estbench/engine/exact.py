@@ -78,7 +78,8 @@ def why_not(problem: Problem, estimator: Estimator, samples: int) -> str | None:
             return why_not(problem, estimator, 1)
         return f"{K}^{D * samples} tuples of joint states are more than {MAX_TUPLES}"
     if facts.exact == "z":
-        return f"{K}^{D} joint states are more than {MAX_TUPLES}"
+        too_many = f"{K}^{D} joint states are more than {MAX_TUPLES}"
+        return "exact='z' is for estimators that read no noise but z; say exact='smooth'" if facts.noise else too_many
     if D > 1:
         return "noise is integrated for one variable only"
     return "noise is integrated for at most 4 classes" if K > 4 else None
