@@ -272,6 +272,19 @@ def test_quick_then_full_goes_on(cli: Cli) -> None:
     assert "contradict each other" in clean(cli("run", path, "--quick", "--rigorous"), 2)
 
 
+@pytest.mark.parametrize("option", ["--quick", "--rigorous"])
+def test_a_number_of_replicates_and_a_precision(cli: Cli, option: str) -> None:
+    """`--quick` and `--rigorous` are refused by name where the config, or --set, asks for a precision."""
+    fixed = {key: value for key, value in CONFIG.items() if key != "replicates"}
+    Path("tiny.yaml").write_text(yaml.safe_dump({**fixed, "precision": {"relative": 0.1}}))
+    said = clean(cli("run", "tiny.yaml", option, "-q"), 2)
+    assert f"{option} sets the replicates, and does not go with the precision that tiny.yaml asks for" in said
+    assert "--set replicates" not in said
+    Path("tiny.yaml").write_text(yaml.safe_dump(fixed))
+    assert cli("run", "tiny.yaml", option, "--dry-run").code == 0
+    assert not Path("results").exists()
+
+
 def test_another_config_is_refused_until_fresh(cli: Cli) -> None:
     """A changed config is refused with a diff, and nothing is lost; `--fresh` starts over."""
     assert cli("run", "tiny.yaml", "-qj1").code == 0
@@ -525,13 +538,32 @@ def test_a_folder_of_runs_is_read_as_one(cli: Cli) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (("compare", "--metric", "cosine"), "'variance', 'mse', 'work'"),
+        (("run", "x", "--device", "tpu"), "'cpu', 'cuda'"),
+    ],
+)
+def test_a_choice_that_is_none(cli: Cli, arguments: tuple[str, ...], choices: str) -> None:
+    """A word that is none of an option's choices is refused with all of them, in words of our own."""
+    said = cli(*arguments)
+    assert said.code == 2
+    text = " ".join(said.err.replace("│", " ").split())
+    assert f"Invalid value for '{arguments[-2]}': '{arguments[-1]}' is not one of {choices}." in text
+
+
 def test_plot_and_report(cli: Cli, run_folder: Path) -> None:
-    """`plot` prints the files it draws, where it is told to; `report` writes one page into the run folder."""
+    """`plot` prints the files it draws, where and of the kinds it is told; `report` writes a page into the folder."""
     said = cli("plot", run_folder, "-o", "drawn", "--kind", "samples", "--format", "svg")
     assert said.code == 0
     assert sorted(said.out.split()) == sorted(map(str, Path("drawn").iterdir()))
     assert {path.suffix for path in Path("drawn").iterdir()} == {".svg"}
-    assert "no such kind of figure" in clean(cli("plot", run_folder, "-o", "drawn", "--kind", "pie"), 2)
+    few = [["--kind", "samples,cosine"], ["--kind", "samples", "--kind", " cosine"]]
+    drawn = [cli("plot", run_folder, "-o", f"drawn{i}", *kinds).out.splitlines() for i, kinds in enumerate(few)]
+    assert [Path(path).name for path in drawn[0]] == [Path(path).name for path in drawn[1]]
+    assert {Path(path).stem.split("-")[-1] for path in drawn[0]} == {"samples", "cosine"}
+    assert "--kind pie: no such kind of figure" in clean(cli("plot", run_folder, "--kind", "samples,pie"), 2)
     said = cli("report", run_folder)
     assert Path(said.out.strip()).read_text().startswith("<!doctype html>")
 

@@ -26,6 +26,9 @@ class _Commands(TyperGroup):
         """Run a command; what a user can cause or do is one message and its exit code, and no traceback."""
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # that is how pydantic talks
+            raise
         except EstbenchError as error:
             typer.echo(f"estbench: {plain(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from None

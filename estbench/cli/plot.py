@@ -18,7 +18,7 @@ def plot(
     ] = None,
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", help="Draw this kind only: temperature, samples, cosine, overview. May be repeated."),
+        typer.Option("--kind", help="Draw these kinds only, of temperature,samples,cosine,overview."),
     ] = None,
     file_format: Annotated[
         Literal["png", "svg", "pdf"], typer.Option("--format", help="The file format of the figures.")
@@ -29,12 +29,13 @@ def plot(
     from estbench.plots import draw
     from estbench.store import find_runs, read_manifest
 
+    wanted = [kind.strip() for text in kinds or [] for kind in text.split(",")]
     runs = find_runs(results)
     drawn: list[Path] = []
     for run in runs:
         folder = run / "figures" if output is None else output / run.name if len(runs) > 1 else output
         level = read_manifest(run)["config"]["level"]
-        drawn += draw(read_frame(run), folder, kinds or None, file_format, level)
+        drawn += draw(read_frame(run), folder, wanted or None, file_format, level)
     if not drawn:
         raise ResultsError(f"{results}: there is nothing to draw: no cell is finished (estbench status says more)")
     for path in drawn:

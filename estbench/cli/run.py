@@ -60,6 +60,8 @@ def run(
     if quick and rigorous:
         raise UsageError("--quick and --rigorous contradict each other; give one of them")
     wanted = list(settings or [])
+    if quick or rigorous:
+        _refuse_precision(config, wanted, "--quick" if quick else "--rigorous")
     wanted += [f"replicates={QUICK}"] if quick else [f"replicates={RIGOROUS}"] if rigorous else []
     wanted += [] if seed is None else [f"seed={seed}"]
 
@@ -106,6 +108,16 @@ def run(
     if failed:
         err().print(f"{failed} of {len(frame)} cells failed; the others are saved.", markup=False)
         raise typer.Exit(3)
+
+
+def _refuse_precision(config: Path, settings: list[str], option: str) -> None:
+    from estbench.config import load
+
+    if (precision := load(config, settings).precision) is not None:
+        raise UsageError(
+            f"{option} sets the replicates, and does not go with the precision that {config} asks for; "
+            f"to change that: --set precision.relative={precision.relative:g}"
+        )
 
 
 def _part(text: str | None) -> Part:
