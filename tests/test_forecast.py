@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from estbench.config import load
+from estbench.engine.benchmark import Benchmark
+from estbench.engine.check import checked
+from estbench.engine.duration import START, durations
 from estbench.engine.exact import Unavailable, exact
 from estbench.engine.forecast import forecast, skipped
 from estbench.engine.tasks import problem_of
 from estbench.plan import Plan, expand
 
+ROOT = Path(__file__).resolve().parent.parent
 MANY = [0.1] * 20
 CONFIG: dict[str, Any] = {
     "name": "forecast",
@@ -81,3 +86,57 @@ def test_an_unknown_gradient_is_foreseen() -> None:
     assert time.process_time() - before < 5
     with pytest.raises(Unavailable, match=r"2\^20000"):
         exact(problem_of(plan.problems[0], "cpu"), cell.estimator.build(None), 1)
+
+
+def duration(**changes: Any) -> float:
+    """The forecast for a plan of the first problem where every estimate takes a millisecond."""
+    plan = plan_of(**{"problems": CONFIG["problems"][:1], "estimators": ["ste"], "samples": [1], **changes})
+    (found,) = durations(plan, {cell.key: 1e-3 for cell in plan.cells})
+    return found
+
+
+def test_time_grows_with_what_there_is_to_do() -> None:
+    """Ten times the replicates take ten times as long; all N share the rows of the largest, but no joint estimates."""
+    few, many = (duration(methods=["monte_carlo"], replicates=R) for R in (10**6, 10**7))
+    assert (many - few) == pytest.approx(9 * 10**3, rel=0.05)
+    rows = duration(methods=["monte_carlo"], replicates=10**7, samples=[2, 4])
+    joint = duration(methods=["monte_carlo"], replicates=10**7, samples=[2, 4], estimators=["rloo"])
+    assert rows == pytest.approx(10**4, rel=0.05)
+    assert joint == pytest.approx(2 * 10**4, rel=0.05)
+
+
+def test_exact_moments_take_time_too() -> None:
+    """They take a millisecond for each of the states, or of the nodes, which are the more the more axes there are."""
+    assert duration(methods=["exact"]) == pytest.approx(4e-3, rel=0.01)  # two states, and what every cell costs
+    assert duration(methods=["exact"], samples=[13]) == pytest.approx(2**13 * 1e-3, rel=0.01)
+    line = duration(methods=["exact"], estimators=["gumbel"])
+    plane = duration(methods=["exact"], estimators=["gumbel"], problems=CONFIG["problems"][3:4])
+    assert line == pytest.approx(2, rel=0.1)
+    assert plane == pytest.approx(50, rel=0.1)
+    again = duration(methods=["exact"], estimators=["gumbel"], samples=[1, 2, 4])
+    assert again == pytest.approx(line / 4, rel=0.02)  # integrated once for all N, by rows of a quarter of N = 4
+    assert duration(methods=["exact"], estimators=["spsa"]) < 0.01
+    assert duration(methods=["exact"], estimators=["gumbel"], problems=CONFIG["problems"][1:2]) < 0.01
+
+
+def test_fits_take_time_too() -> None:
+    """A fit is counted for each temperature, and timed but once: fifty of them are said without doing them."""
+    fitted = ["relax[steps=200]"]
+    one = duration(methods=["exact"], estimators=fitted, problems=CONFIG["problems"][1:2])
+    assert one > 0.01  # on two variables there are no exact moments: what is left are the fits
+    start = time.perf_counter()
+    temperatures = [0.1 + 0.01 * i for i in range(50)]
+    many = duration(methods=["exact"], estimators=fitted, problems=CONFIG["problems"][1:2], temperatures=temperatures)
+    assert many > 3 * (time.perf_counter() - start) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bernoulli", "temperature_exact", "control_variate"])
+def test_forecast_against_the_run(name: str, tmp_path: Path) -> None:
+    """The seconds that `check` says are those of the run, start apart, within a factor of 4 (2 on an idle machine)."""
+    benchmark = Benchmark.of(ROOT / "configs" / f"{name}.yaml", tmp_path / "run")
+    said = checked(benchmark.plan).seconds - START
+    start = time.process_time()
+    for _ in benchmark.run():
+        pass
+    assert 1 / 4 < said / (time.process_time() - start) < 4

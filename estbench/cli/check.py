@@ -28,6 +28,7 @@ def check(
     out().print(Listing(found.rows, prose="problem"))
     for line in found.false_claims:
         out().print(plain(line), markup=False, soft_wrap=True)
-    err().print(f"{len(plan.cells)} cells, about {found.seconds:.0f} s on one core.", markup=False)
+    least = "at least " if plan.config.precision else "about "
+    err().print(f"{len(plan.cells)} cells, {least}{found.seconds:.0f} s on one core.", markup=False)
     if not found.well:
         raise typer.Exit(3)

@@ -1,0 +1,89 @@
+"""How long a run will take, before it is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from estbench.engine.exact import enumerable
+from estbench.engine.forecast import skipped
+from estbench.engine.integrand import Integrand
+from estbench.engine.stages import groups_of
+from estbench.engine.tasks import FitTask, Group, problem_of
+from estbench.estimators.base import Estimator, Fitted, RowEstimator
+from estbench.plan import Cell, EstimatorSpec, Plan
+from estbench.problem import Problem
+
+START = 2.0
+"""Seconds of processor time until the first task begins, torch mostly. The constants were measured on one machine."""
+
+_CELL, _JOB = 1e-3, 1.5e-4  # seconds for a row of the results, and for a cell in a job
+_TIMED = 4  # draws of the size of a job on which the cost of a cell is found
+_EXACT, _NODE = 1e-3, 3e-7  # seconds for exact moments, and for a node beside the estimate itself
+_LONG = 0.1  # seconds of a fit that does something
+_NODES, _MORE = 2000, 25  # nodes of one axis, and how many times more each further axis takes
+
+
+def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
+    """The seconds that each problem of a plan takes on one core, about; a run takes START more.
+
+    `seconds` are those of one estimate, by cell key. Counted are R estimates of each cell (of rows those of the largest
+    N alone, which all N share), the draws on which costs are found, K^{DN} states or some 2000 · 25^{axes − 1} nodes
+    for exact moments, and the fits: each estimator is fitted here once, for all its temperatures and problems. A run
+    shares draws between estimators too, and may well be faster. With a precision only the pilot is counted.
+    """
+    fits: dict[EstimatorSpec, float] = {}
+    return [_duration(plan, i, seconds, fits) for i in range(len(plan.problems))]
+
+
+def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[EstimatorSpec, float]) -> float:
+    spec, layout, most = plan.problems[i], plan.layouts[i], max(plan.config.samples)
+    problem, jobs = problem_of(spec, "cpu"), len(list(layout.jobs()))
+    cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None and cell.key in seconds]
+    total = _CELL * len(cells)
+    if "monte_carlo" in plan.config.methods:
+        rows = layout.shards_per_job * layout.block_rows * most
+        total += sum(_TIMED * seconds[cell.key] * (rows // cell.samples) for cell in cells)
+    for group in groups_of(cell for cell in cells if cell.method == "monte_carlo"):
+        each = [seconds[key] for _, key in group.cells]
+        shared = max(each) if isinstance(group.estimator(), RowEstimator) else sum(each)
+        total += layout.replicates * shared + _JOB * jobs * len(each)
+    for group in groups_of(cell for cell in cells if cell.method == "exact" and skipped(plan, cell) is None):
+        total += _exact(problem, group, seconds)
+    return total + sum(_fit(plan, cell, fits) for cell in {cell.variant: cell for cell in cells}.values())
+
+
+def _exact(problem: Problem, group: Group, seconds: Mapping[str, float]) -> float:
+    """Exact moments of a group: states for each N that they are few enough for, nodes once."""
+    estimator, total, nodes = group.estimator(), _EXACT * len(group.cells), 0.0
+    for N, key in group.cells:
+        if enumerable(problem, estimator, N):
+            total += problem.n_states**N * (seconds[key] + _NODE)
+        else:
+            nodes = _nodes(problem, estimator) * (seconds[key] / N / estimator.facts.inner + _NODE)
+    return total + nodes
+
+
+def _nodes(problem: Problem, estimator: Estimator) -> float:
+    if enumerable(problem, estimator, 1):
+        return problem.n_states
+    assert problem.true is not None
+    return _NODES * float(_MORE) ** (Integrand(problem, estimator, problem.true).axes - 1)
+
+
+def _fit(plan: Plan, cell: Cell, fits: dict[EstimatorSpec, float]) -> float:
+    """The seconds that fitting the estimator of a cell took, now or before; 0 where there is nothing to fit."""
+    if cell.estimator not in fits:
+        (group,) = groups_of([cell])
+        task = FitTask(plan.problems[cell.problem], group, plan.config.seed)
+        fitted = isinstance(group.estimator(), Fitted)
+        fits[cell.estimator] = _seconds(task) if fitted else 0.0
+        if fitted and sum(seconds > _LONG for seconds in fits.values()) == 1:
+            fits[cell.estimator] = min(fits[cell.estimator], _seconds(task))  # the first one loads half of torch
+    return fits[cell.estimator]
+
+
+def _seconds(task: FitTask) -> float:
+    start = time.perf_counter()
+    task.perform()
+    return time.perf_counter() - start
