@@ -110,6 +110,8 @@ def test_the_variance_of_a_coordinate_has_n_minus_one() -> None:
         (254, 127),
         (256, 64),
         (325, 65),
+        (384, 64),  # not 96
+        (387, 387),  # 3 · 129
         (1021, 1021),  # a prime
         (1023, 93),
         (1024, 64),
