@@ -87,7 +87,7 @@ def precision_reached(plan: Plan, items: Items) -> str | None:
             r = precision(Shards.of(Moments.unpack(grouped(packed), truth(plan, cell, items))), wanted.metric)
             cells += 1
             reached += bool(r <= wanted.relative)
-            worst = max(worst, r)
+            worst = max(worst, np.inf if np.isnan(r) else r)  # too few finite estimates to say
     return (
         f"precision: {reached} of {cells} cells have a relative standard error of {wanted.metric} of at most "
         f"{wanted.relative:g}; the worst has {worst:.2g}"
