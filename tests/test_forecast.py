@@ -67,6 +67,14 @@ def test_what_will_be_skipped_is_known_before() -> None:
     }
 
 
+def test_four_classes_are_promised_and_delivered() -> None:
+    """Noise of four classes is integrated, of as many as are promised."""
+    problems = [{"objective": "quadratic", "distribution": "categorical", "logits": [[0.2, -0.5, 0.4, 0.0]]}]
+    (cell,) = plan_of(methods=["exact"], problems=problems, samples=[1], estimators=["gumbel"]).cells
+    assert skipped(plan := plan_of(methods=["exact"], problems=problems), cell) is None
+    assert exact(problem_of(plan.problems[0], "cpu"), cell.estimator.build(cell.temperature), 1).route == "quadrature"
+
+
 def test_rows_say_what_will_be_skipped() -> None:
     """The rows of a forecast are to run or skipped with the reason, and Monte Carlo cells are not asked for moments."""
     plan = plan_of(methods=["exact", "monte_carlo"])
