@@ -23,6 +23,9 @@ scaled_variance zero_fraction non_finite flags f_evaluations grad_evaluations se
 work_normalised_variance
 """.split()
 
+WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
+"""Why exact moments may be known to less than 1e-8."""
+
 NOTHING = {"status": "failed", "reason": "every estimate is NaN or infinite"}
 
 
@@ -99,6 +102,7 @@ def _exact(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
         return NOTHING
     error, mean_error = (float(decode(item[name], ())) for name in ("error", "mean_error"))
     note = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
+    note += WORSE if error > 1e-8 else ""
     attained = {"status": "ok", "reason": note, "bias_verdict": exact_verdict(moments, mean_error, plan.config.delta)}
     return attained | exact_metrics(moments)
 
