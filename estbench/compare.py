@@ -110,10 +110,9 @@ def comparison(
     for row, p in zip(rows, adjusted, strict=True):
         entry = row["entry"]
         row["p_adjusted"] = p
-        timed = (
-            "seconds" in row["basis"] and "identical" in row["flags"]
-        )  # a time alone, measured once, decides nothing
-        verdict_of = "identical" if timed else compare(row["paired"], float(p), margin)
+        timed = "seconds" in row["basis"]  # a time alone, measured once, decides nothing
+        same = timed and "identical" in row["flags"]
+        verdict_of = "identical" if same else compare(row["paired"], float(p), margin)
         row["verdict"] = "" if entry.name == chosen else verdict_of
         row["bias_verdict"] = verdict(entry.shards, float(bias[entry]), entry.run.plan.config.delta)
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -216,15 +215,18 @@ def sentence(frame: pd.DataFrame) -> str:
     return f"Smallest {metric}: {', '.join(parts)}."
 
 
-def left_out(pool: Sequence[Entry], frame: pd.DataFrame, at: At) -> str:
-    """Which estimators have no row where that is held equal, with what their estimates cost; empty if all have."""
+def left_out(pool: Sequence[Entry], frame: pd.DataFrame, metric: Metric, at: At) -> str:
+    """Which estimators stand on no ground with the reference where that is held equal, and why; empty if all do."""
+    at = "evaluations" if metric == "work" else at
+    by_cost = metric == "mse" and at != "samples"
     shown = set(frame.loc[frame["basis"].str.contains(at, regex=False), "name"])
-    costs: dict[str, set[float]] = {}
+    theirs: dict[str, set[float]] = {}
     for entry in pool:
         if entry.name not in shown:
-            costs.setdefault(entry.name, set()).add(entry.cost(at))
-    named = [f"{name} ({', '.join(f'{cost:g}' for cost in sorted(own))})" for name, own in costs.items()]
-    return f"At equal {at}, no estimate of the reference costs what theirs do: {', '.join(named)}." if named else ""
+            theirs.setdefault(entry.name, set()).add(entry.cost(at) if by_cost else entry.cell.samples)
+    named = [f"{name} ({', '.join(f'{x:g}' for x in sorted(own))})" for name, own in theirs.items()]
+    what = "cost" if by_cost else "N"
+    return f"At equal {at}, the reference has no estimate of their {what}: {', '.join(named)}." if named else ""
 
 
 def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estimators") -> list[Entry]:

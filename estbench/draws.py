@@ -170,15 +170,7 @@ class Draw:
     @cached_property
     def antithetic_difference(self) -> Tensor:
         """f of the mirrored samples less f(z), [R, N]."""
-        return self.difference(self.problem.f(self.antithetic), self.fz)
-
-    def difference(self, a: Tensor, b: Tensor) -> Tensor:
-        """a − b of values of f, [R, N]: 0 where only the order of three summands or more, one a variable, differs."""
-        found = a - b
-        if self.problem.D > 2:
-            rounding = 4 * self.problem.D * torch.finfo(found.dtype).eps
-            found.masked_fill_(found.abs() <= rounding * a.abs().add_(b.abs()), 0.0)
-        return found
+        return self.problem.difference(self.problem.f(self.antithetic), self.fz)
 
     def lift(self, numbers: Tensor) -> Tensor:
         """Shape numbers [R, N] to multiply samples."""

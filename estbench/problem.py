@@ -60,6 +60,14 @@ class Problem:
         self.evaluations.f += z.numel() // self._numbers
         return self.objective.value(self._inputs(z))
 
+    def difference(self, a: Tensor, b: Tensor) -> Tensor:
+        """a − b of values of f: 0 where only the order of three summands or more, one a variable, differs."""
+        found = a - b
+        if self.D > 2:
+            rounding = 4 * self.D * torch.finfo(found.dtype).eps
+            found.masked_fill_(found.abs() <= rounding * a.abs().add_(b.abs()), 0.0)
+        return found
+
     def df(self, z: Tensor) -> Tensor:
         """∇f with respect to the sample, of the shape of z."""
         g = self.df_inputs(z)

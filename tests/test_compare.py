@@ -184,10 +184,14 @@ def test_who_is_left_out_is_named(pool: list[Entry]) -> None:
     """At equal evaluations, estimators that never cost what the reference does are named with their costs."""
     two = [entry for entry in selected(pool, ["ste", "arm"]) if entry.cell.samples in (1, 4)]
     frame = comparison(two, at=("samples", "evaluations"))
-    assert left_out(two, frame, "samples") == ""
+    assert left_out(two, frame, "mse", "samples") == ""
     alone = [entry for entry in two if (entry.name, entry.cell.samples) in (("ste", 1), ("arm", 4))]
-    missing = left_out(alone, comparison(alone, at=("evaluations",)), "evaluations")
-    assert missing == "At equal evaluations, no estimate of the reference costs what theirs do: arm (8)."
+    missing = left_out(alone, comparison(alone, at=("evaluations",)), "mse", "evaluations")
+    assert missing == "At equal evaluations, the reference has no estimate of their cost: arm (8)."
+    assert left_out(alone, comparison(alone), "mse", "samples") == (
+        "At equal samples, the reference has no estimate of their N: arm (4)."
+    )
+    assert left_out(two, comparison(two, metric="work"), "work", "samples") == ""  # which is at equal evaluations
     assert sentence(comparison(alone, at=("evaluations",))) == "No two estimators stand on equal ground."
     with pytest.raises(UsageError, match="--at seconds: an MSE does not average away"):
         comparison(two, at=("seconds",))

@@ -114,8 +114,8 @@ def test_small_true_differences_stay(dtype: torch.dtype) -> None:
         draw = Draw(quadratic(logits), 1, 1, streams=Streams(0, "p", range(1)))
         for step in (1, 23, 25, 2**22):
             a, expected = one + step * eps, step * eps if step > rounding else 0.0
-            assert draw.difference(a, one).item() == expected
-            assert draw.difference(one, a).item() == -expected
+            assert draw.problem.difference(a, one).item() == expected
+            assert draw.problem.difference(one, a).item() == -expected
 
 
 @dataclass(frozen=True)

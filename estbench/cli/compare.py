@@ -49,7 +49,7 @@ def compare(
 ) -> None:
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
     metric, limit = _limit(fail_on, metric)
-    from estbench.compare import comparison, left_out, selected, sentence
+    from estbench.compare import comparison, left_out, sentence
     from estbench.config import split
     from estbench.suite import N
     from estbench.tables import ranking, render
@@ -59,8 +59,6 @@ def compare(
         names.append(reference)
     pool = _suite(names, seed) if not results else _runs(results, names, mixed)
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
-    if reference is not None:
-        reference = selected(pool, [reference], "--reference")[0].name
     frame = comparison(
         pool,
         reference=reference,
@@ -71,9 +69,10 @@ def compare(
         samples=None if results else N,
     )
     if file_format == "table":
-        out().print(ranking(frame, reference or pool[0].name, pool[0].shards.level))
+        (against,) = frame.loc[frame["verdict"] == "", "name"].unique()
+        out().print(ranking(frame, against, pool[0].shards.level))
         for basis in bases:
-            if text := left_out(pool, frame, basis):
+            if text := left_out(pool, frame, metric, basis):
                 out().print(text, markup=False)
         out().print(sentence(frame), markup=False)
     else:

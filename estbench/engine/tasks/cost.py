@@ -14,7 +14,7 @@ from estbench.draws import Draw, Streams
 from estbench.engine.estimate import estimates
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
-from estbench.engine.tasks.group import Group, problem_of, truth_of
+from estbench.engine.tasks.group import Group, apart, keys, problem_of, truth_of
 from estbench.estimators.base import Estimator, Referenced
 from estbench.plan import ProblemSpec
 from estbench.problem import Evaluations, Problem
@@ -42,11 +42,11 @@ class CostTask:
 
     def pieces(self) -> list[CostTask]:
         """The same for each group on its own; none if there is but one."""
-        return [replace(self, groups=(group,)) for group in self.groups] if len(self.groups) > 1 else []
+        return [replace(self, groups=each) for each in apart(self.groups)]
 
     def cells(self) -> list[str]:
         """The keys of its cells."""
-        return [key for group in self.groups for _, key in group.cells]
+        return keys(self.groups)
 
     def perform(self) -> list[Record]:
         """One `problem` record, and a `cost` or a `failed` record for each cell."""
@@ -73,14 +73,14 @@ class CostTask:
         records = []
         own = isinstance(group.estimator(), Referenced)
         reference = truth_of(self.spec, group, self.device) if own else None
-        for N, keys in itertools.groupby(group.cells, key=lambda cell: cell[0]):
+        for N, same in itertools.groupby(group.cells, key=lambda cell: cell[0]):
             f, df = self._evaluations(group.estimator(), problem, N)
             cost = {"kind": "cost", "f": f, "df": df, "seconds": None}
             if self.replicates:
                 cost["seconds"] = self._seconds(group.estimator(), problem, N)
             if reference is not None:
                 cost["reference"] = encode(reference.cpu().numpy())
-            records += [cost | {"key": key} for _, key in keys]
+            records += [cost | {"key": key} for _, key in same]
         return records
 
     def _evaluations(self, estimator: Estimator, problem: Problem, N: int) -> tuple[int, int]:

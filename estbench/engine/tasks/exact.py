@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from estbench.engine.exact import Unavailable, exact
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
-from estbench.engine.tasks.group import Group, problem_of
+from estbench.engine.tasks.group import Group, apart, keys, problem_of
 from estbench.plan import ProblemSpec
 from estbench.store import encode
 
@@ -22,12 +22,12 @@ class ExactTask:
 
     def pieces(self) -> list[ExactTask]:
         """The same for each cell on its own; none if there is but one."""
-        each = [replace(group, cells=(cell,)) for group in self.groups for cell in group.cells]
-        return [replace(self, groups=(one,)) for one in each] if len(each) > 1 else []
+        single = [replace(group, cells=(cell,)) for group in self.groups for cell in group.cells]
+        return [replace(self, groups=each) for each in apart(single)]
 
     def cells(self) -> list[str]:
         """The keys of its cells."""
-        return [key for group in self.groups for _, key in group.cells]
+        return keys(self.groups)
 
     def perform(self) -> list[Record]:
         """An `exact` record for each cell: its moments, or the reason why there are none."""

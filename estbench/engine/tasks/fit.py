@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from estbench.draws import Draw, Streams
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
-from estbench.engine.tasks.group import Group, problem_of
+from estbench.engine.tasks.group import Group, keys, problem_of
 from estbench.estimators.base import Fitted
 from estbench.plan import ProblemSpec, fit_key
 from estbench.problem import Evaluations
@@ -31,7 +31,7 @@ class FitTask:
 
     def cells(self) -> list[str]:
         """The keys of its cells."""
-        return [key for _, key in self.group.cells]
+        return keys([self.group])
 
     def perform(self) -> list[Record]:
         """A `fit` record: the fitted fields, and the evaluations and seconds it cost; `failed` records otherwise."""

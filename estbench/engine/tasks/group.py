@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -51,3 +52,14 @@ def problem_of(spec: ProblemSpec, device: str) -> Problem:
 def truth_of(spec: ProblemSpec, group: Group, device: str) -> torch.Tensor | None:
     """The truth of a group, kept: one of its own may take a quadrature."""
     return truth(problem_of(spec, device), group.estimator())
+
+
+def keys(groups: Iterable[Group]) -> list[str]:
+    """The keys of the cells of some groups."""
+    return [key for group in groups for _, key in group.cells]
+
+
+def apart(groups: Iterable[Group]) -> list[tuple[Group, ...]]:
+    """Each group on its own; none if there is but one: nothing is left to part."""
+    each: list[tuple[Group, ...]] = [(group,) for group in groups]
+    return each if len(each) > 1 else []

@@ -11,7 +11,7 @@ from estbench.draws import Draw, Streams
 from estbench.engine.estimate import estimates
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
-from estbench.engine.tasks.group import Group, problem_of, truth_of
+from estbench.engine.tasks.group import Group, apart, keys, problem_of, truth_of
 from estbench.moments import merge, moments
 from estbench.plan import Layout, ProblemSpec
 from estbench.store import encode
@@ -36,11 +36,11 @@ class ShardTask:
 
     def pieces(self) -> list[ShardTask]:
         """The same for each group on its own; none if there is but one."""
-        return [replace(self, groups=(group,)) for group in self.groups] if len(self.groups) > 1 else []
+        return [replace(self, groups=each) for each in apart(self.groups)]
 
     def cells(self) -> list[str]:
         """The keys of its cells."""
-        return [key for group in self.groups for _, key in group.cells]
+        return keys(self.groups)
 
     def perform(self) -> list[Record]:
         """A `job` record of all cells, and a `failed` record for each cell that failed."""

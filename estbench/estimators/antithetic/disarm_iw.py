@@ -46,5 +46,5 @@ class DisarmIw:
         omega = torch.sigmoid(alpha.abs())
         omega[:, 1:] *= passed[:, :-1].cumprod(-1)
         weight = torch.einsum("rndi,di->rnd", tree.parting(z, z_twin).abs_(), omega).unsqueeze(-1)
-        difference = draw.difference(draw.problem.f(z), draw.problem.f(z_twin))
+        difference = draw.problem.difference(draw.problem.f(z), draw.problem.f(z_twin))
         return draw.lift(difference / 2) * weight * (z - z_twin)

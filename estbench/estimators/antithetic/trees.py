@@ -84,7 +84,7 @@ def disarm(draw: Draw, tree: Tree) -> Tensor:
     sum is ½ (z − z̃) less ½ (b_n − b̃_n) min(s_n, 1 − s_n) ∂α_n/∂θ of the one node n where the ways part.
     """
     z, z_twin = tree.coupled(draw)
-    difference = draw.difference(draw.problem.f(z), draw.problem.f(z_twin))
+    difference = draw.problem.difference(draw.problem.f(z), draw.problem.f(z_twin))
     common = torch.sigmoid(-tree.alpha.abs()).unsqueeze(-1) * tree.d_alpha  # min(s, 1 − s) ∂α/∂θ: [D, K − 1, K]
     less = torch.einsum("rndi,dik->rndk", tree.parting(z, z_twin), common)
     return draw.lift(difference / 2) * (z - z_twin - less)
