@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from estbench.catalog import ALIASES
 from estbench.errors import ResultsError, UsageError
 from estbench.intervals import Shards, adjust, bias_p_value, compare, mse, ratio, variance, verdict
 from estbench.moments import Moments
@@ -230,11 +231,12 @@ def left_out(pool: Sequence[Entry], frame: pd.DataFrame, metric: Metric, at: At)
 
 
 def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estimators") -> list[Entry]:
-    """The entries of these labels or estimator names, in this order; UsageError for one that no entry has."""
+    """The entries of these labels or estimator names (or aliases), in this order; UsageError for one no entry has."""
     chosen = []
     for name in names:
         found = [entry for entry in pool if name in (entry.name, entry.cell.estimator.label)]
-        found = found or [entry for entry in pool if entry.cell.estimator.name == name]
+        meant = ALIASES.get(name, name)
+        found = found or [entry for entry in pool if meant in (entry.cell.estimator.label, entry.cell.estimator.name)]
         if not found:
             known = ", ".join(dict.fromkeys(entry.name for entry in pool))
             raise UsageError(f"{option}: no finished cell is of '{name}'; there are {known}")

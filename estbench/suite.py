@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from estbench.compare import Entry, entries
+from estbench.config import CONFIG, Document, Place
 from estbench.engine.benchmark import Benchmark
 from estbench.summary import read_results
 
@@ -32,10 +33,15 @@ SUITE = {
 problems of either distribution."""
 
 
-def run_suite(estimators: Sequence[str], seed: int = 0) -> list[Entry]:
-    """Run the suite for some estimators, each at one temperature, and return its cells."""
+def run_suite(estimators: Sequence[str], seed: int = 0, places: Sequence[Place] = ()) -> list[Entry]:
+    """Run the suite for some estimators, each at one temperature, and return its cells.
+
+    `places`: where the estimators are written, for what there is to complain of.
+    """
+    data = {**SUITE, "seed": seed, "estimators": list(estimators)}
+    config = Document(data, CONFIG, {("estimators", i): place for i, place in enumerate(places)})
     with TemporaryDirectory() as folder:
-        benchmark = Benchmark.of({**SUITE, "seed": seed, "estimators": list(estimators)}, Path(folder) / "suite")
+        benchmark = Benchmark.of(config, Path(folder) / "suite")
         for _ in benchmark.run():
             pass
         return entries([read_results(benchmark.folder)])

@@ -577,6 +577,43 @@ def test_compare_speaks_json_and_nothing_else_on_stdout(cli: Cli, run_folder: Pa
     assert said.err == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said", "caret"),
+    [
+        (["--estimators", "ste, gumbl,arm"], "unknown estimator 'gumbl'. Did you mean 'gumbel'?", "gumbl"),
+        (["--estimators", "ste,gumbel[temperature=-1]"], "temperature: expected a number > 0, got -1", "gumbel"),
+        (["--estimators", "ste,straight_through"], "is the same as estimators[0]", "straight_through"),
+        (["--estimators", "ste", "--reference", "gumbl"], "unknown estimator 'gumbl'.", "gumbl"),
+    ],
+)
+def test_what_the_suite_complains_of_names_the_option(cli: Cli, arguments: list[str], said: str, caret: str) -> None:
+    """A wrong name or option is told at the option it was typed in, as it was typed, with a caret under it."""
+    option = " ".join(arguments[-2:])
+    head, text, mark = clean(cli("compare", *arguments), 2).splitlines()
+    assert head.startswith(f"estbench: {option}: {said}")
+    assert text.endswith(f" | {option}")
+    assert text[mark.index("^") :].startswith(caret)
+
+
+@pytest.mark.parametrize("command", ["run tiny.yaml --dry-run", "compare --estimators ste"])
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_is_none(cli: Cli, command: str, seed: int) -> None:
+    """A seed below 0 or beyond 63 bits is told at --seed; the largest is taken."""
+    said = cli(*command.split(), "--seed", seed)
+    assert said.code == 2
+    assert "Invalid value for '--seed'" in said.err
+    assert "Traceback" not in said.err
+    assert cli("run", "tiny.yaml", "--dry-run", "--seed", 2**63 - 1).code == 0
+
+
+def test_a_reference_by_another_name(cli: Cli) -> None:
+    """--reference takes aliases, and one that is compared already is not added a second time."""
+    said = cli("compare", "--estimators", "reinforce,ste", "--reference", "straight_through", "--format", "json")
+    rows = json.loads(said.out)
+    assert {row["name"] for row in rows} == {"reinforce", "ste"}
+    assert {row["name"] for row in rows if row["verdict"] == ""} == {"ste"}
+
+
 def test_list_and_show(cli: Cli) -> None:
     """The catalogue is listed and shown; names that are not in it are refused with a suggestion."""
     names = {row["name"] for row in json.loads(cli("list", "--format", "json").out)}

@@ -13,6 +13,7 @@ from estbench.errors import UsageError
 
 if TYPE_CHECKING:
     from estbench.compare import At, Entry, Metric
+    from estbench.config import Place
 
 
 def compare(
@@ -38,7 +39,7 @@ def compare(
     ] = None,
     correction: Annotated[Literal["holm", "bh", "none"], typer.Option(help="Adjustment of the p-values.")] = "holm",
     margin: Annotated[float, typer.Option(min=1e-6, max=10, help="Ratios this near to 1 are equivalent.")] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the suite.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The seed of the suite.")] = 0,
     mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs of other versions or devices too.")] = False,
     fail_on: Annotated[
         str | None, typer.Option(metavar="METRIC>RATIO", help="Exit 4 if a ratio is surely above: 'variance>1.05'.")
@@ -49,15 +50,16 @@ def compare(
 ) -> None:
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
     metric, limit = _limit(fail_on, metric)
+    from estbench.catalog import ALIASES
     from estbench.compare import comparison, left_out, sentence
-    from estbench.config import split
+    from estbench.config import selectors
     from estbench.suite import N
     from estbench.tables import ranking, render
 
-    names = None if estimators is None else [name.strip() for name in split(estimators)]
-    if names is not None and reference is not None and reference not in names:
-        names.append(reference)
-    pool = _suite(names, seed) if not results else _runs(results, names, mixed)
+    named = dict(selectors("--estimators", estimators or ""))
+    if named and reference is not None and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in named}:
+        named |= selectors("--reference", reference)
+    pool = _suite(named, seed) if not results else _runs(results, named, mixed)
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
     frame = comparison(
         pool,
@@ -95,7 +97,7 @@ def _limit(fail_on: str | None, metric: Metric | None) -> tuple[Metric, float | 
     return found, float(match[2])
 
 
-def _runs(results: list[Path], names: list[str] | None, mixed: bool) -> list[Entry]:
+def _runs(results: list[Path], named: dict[str, Place], mixed: bool) -> list[Entry]:
     from estbench.compare import entries, selected
     from estbench.store import find_runs
     from estbench.summary import read_results
@@ -103,12 +105,12 @@ def _runs(results: list[Path], names: list[str] | None, mixed: bool) -> list[Ent
     folders = {folder.resolve(): folder for path in results for folder in find_runs(path)}
     runs = [read_results(folder) for folder in folders.values()]
     pool = entries(runs, mixed)
-    return pool if names is None else selected(pool, names)
+    return selected(pool, list(named)) if named else pool
 
 
-def _suite(names: list[str] | None, seed: int) -> list[Entry]:
+def _suite(named: dict[str, Place], seed: int) -> list[Entry]:
     from estbench.suite import run_suite
 
-    if not names:
+    if not named:
         raise UsageError("give --estimators a,b,c for the built-in suite, or the run folders to compare")
-    return run_suite(names, seed)
+    return run_suite(list(named), seed, list(named.values()))

@@ -26,7 +26,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder; by default results/<name of the config>.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The seed, in place of the config's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="The seed, in place of the config's.")] = None,
     workers: Annotated[int, typer.Option("-j", "--workers", min=0, help="Processes; 0 is one for each core.")] = 0,
     executor: Annotated[Literal["local", "dask"], typer.Option(help="Where the work is done.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="The address of a running Dask scheduler to join.")] = None,

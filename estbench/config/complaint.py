@@ -16,12 +16,16 @@ _WIDTH = 120
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is written: line and column from 1 and that line's text; line 0 for what is not in a file."""
+    """Where something is written: line and column from 1 and that line's text; line 0 for what is not in a file.
+
+    `own`: in an option of the command line of its own, which says what the path in the config would.
+    """
 
     source: str
     line: int
     column: int
     text: str
+    own: bool = False
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
@@ -36,7 +40,7 @@ class Complaint:
     message: str
 
     def __str__(self) -> str:
-        path = _printable(dotted(self.path))
+        path = "" if self.place.own else _printable(dotted(self.path))
         return f"{self.place}{' ' + path if path else ''}: {self.message}{_excerpt(self.place)}"
 
 

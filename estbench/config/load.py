@@ -21,16 +21,22 @@ from estbench.config.schema import KEYS, Config, Precision, ProblemConfig
 from estbench.config.sweep import unfold
 from estbench.errors import UsageError
 
+CONFIG = Place("config", 0, 0, "")
+"""Where plain data is written."""
+
 _CONFIG = TypeAdapter(Config)
 
 
-def load(source: File | str | Mapping[str, Any], settings: Sequence[str] = ()) -> Config:
-    """The config in a YAML file or in plain data, with `key=value` settings on top.
+def load(source: File | str | Mapping[str, Any] | Document, settings: Sequence[str] = ()) -> Config:
+    """The config in a YAML file or in plain data (with its places, or without), with `key=value` settings on top.
 
     Raises one UsageError that holds all that is wrong, each with its place, path, line and remedy.
     """
-    if isinstance(source, Mapping):
-        document, name = Document(dict(source), Place("config", 0, 0, "")), {}
+    name: dict[str, Any] = {}
+    if isinstance(source, Document):
+        document = source
+    elif isinstance(source, Mapping):
+        document = Document(dict(source), CONFIG)
     else:
         document, name = read(File(source)), {"name": File(source).stem}
     document = override(document, settings)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from estbench.config.complaint import refusal
+from estbench.config.complaint import Place, refusal
 from estbench.config.document import parse
 from estbench.config.scalar import scalar
 from estbench.errors import UsageError
@@ -62,6 +62,14 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0").replace("inf", ".inf").replace("nan", ".nan")
     return str(value)
+
+
+def selectors(option: str, text: str) -> Iterator[tuple[str, Place]]:
+    """The selectors between the commas of a command-line option such as `--estimators a,b[c=1]`, and their places."""
+    shown, column = f"{option} {text}", len(option) + 2
+    for part in split(text):
+        yield part.strip(), Place(shown, 0, column + len(part) - len(part.lstrip()), shown, own=True)
+        column += len(part) + 1
 
 
 def split(text: str) -> Iterator[str]:

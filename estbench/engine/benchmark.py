@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from estbench import catalog
-from estbench.config import load, resolve
+from estbench.config import Document, load, resolve
 from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.run import Execute, Failure, Progress, run
@@ -39,7 +39,7 @@ class Benchmark:
     @classmethod
     def of(
         cls,
-        config: Path | str | Mapping[str, Any],
+        config: Path | str | Mapping[str, Any] | Document,
         folder: Path | None = None,
         *,
         settings: Sequence[str] = (),
