@@ -99,6 +99,24 @@ def test_the_variance_of_a_coordinate_has_n_minus_one() -> None:
     np.testing.assert_allclose(rows["exact"]["mean_gradient"], G + np.array([0.1, 0.2]), rtol=1e-12)
 
 
+def test_vectors_stand_beside_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one entry of `details` for each row, with vectors where it is ok, and no metric is computed for it."""
+    plan = plan_of(estimators=["rloo"], samples=[1, 2, 3, 4, 5], replicates=512, methods=["monte_carlo"])
+    skipped, fine, failed, unknown, undone = plan.cells
+    layout = plan.layouts[0]
+    raw = RNG(0).normal(size=(layout.shards, layout.shard_size, 2))
+    items = known(plan) | job(plan, fine, packed_of(raw)) | job(plan, unknown, packed_of(np.full_like(raw, np.nan)))
+    items["failed", failed.key, ""] = {"reason": "it failed"}
+    frame = results(plan, items)
+    assert frame["status"].tolist() == ["skipped", "ok", "failed", "failed"]
+    assert undone.samples not in set(frame["samples"])
+    assert skipped.samples == frame["samples"][0]
+    monkeypatch.setattr("estbench.summary.rows.metrics", None)
+    found = details(plan, items)
+    assert found["mean_gradient"].notna().tolist() == [False, True, False, False]
+    np.testing.assert_allclose(found["mean_gradient"][1], raw.mean((0, 1)), rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("S", "pieces"),
     [

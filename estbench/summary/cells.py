@@ -22,16 +22,38 @@ def truth(plan: Plan, cell: Cell, items: Items) -> Floats | None:
     return None if text is None else decode(text, (-1,))
 
 
+def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, str] | None:
+    """The packed records of a cell, [S, 10 + 3P]; `status` and `reason` where it has none; None if it is not done."""
+    if cell.reason is not None:
+        return {"status": "skipped", "reason": cell.reason}
+    if prepared(plan, cell, items):
+        if cell.method == "monte_carlo":
+            packed = packed_shards(plan, cell, items)
+            if packed is not None and len(packed) >= plan.layouts[cell.problem].shards:
+                return packed
+        elif (item := items.get(("exact", cell.key, ""))) is not None:
+            if "reason" in item:
+                return {"status": "skipped", "reason": item["reason"]}
+            return decode(item["moments"], (1, _width(plan, cell)))
+    failure = items.get(("failed", cell.key, ""))
+    return None if failure is None else {"status": "failed", "reason": failure["reason"]}
+
+
+def _width(plan: Plan, cell: Cell) -> int:
+    """Numbers in one packed record of a cell: 10 + 3P."""
+    spec = plan.problems[cell.problem]
+    return len(SCALARS) + 3 * (spec.categories or 1) * (1 if spec.tie else spec.dimensions)
+
+
 def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:
     """The packed records of a Monte Carlo cell, shard by shard from the first: [S, 10 + 3P]; None if there are none."""
     spec, layout = plan.problems[cell.problem], plan.layouts[cell.problem]
-    P = (spec.categories or 1) * (1 if spec.tie else spec.dimensions)
     found = []
     for first, shards in layout.jobs():
         item = items.get(("job", f"{spec.id}/{first}", cell.key))
         if item is None:
             break
-        found.append(decode(item["moments"], (shards, len(SCALARS) + 3 * P)))
+        found.append(decode(item["moments"], (shards, _width(plan, cell))))
     return np.concatenate(found) if found else None
 
 

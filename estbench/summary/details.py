@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 
 from estbench.intervals import Shards, precision
-from estbench.moments import SCALARS, Floats, Moments
+from estbench.moments import Floats, Moments
 from estbench.plan import Cell, Plan, fit_key
-from estbench.store import decode
-from estbench.summary.cells import Items, grouped, packed_shards, prepared, truth
-from estbench.summary.rows import measured
+from estbench.summary.cells import Items, grouped, outcome, packed_shards, prepared, truth
 
 DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
 
@@ -25,14 +23,15 @@ def details(plan: Plan, items: Items) -> pd.DataFrame:
     """
     rows = []
     for cell in plan.cells:
-        found = measured(plan, cell, items)
-        if found is None:
+        packed = outcome(plan, cell, items)
+        if packed is None:
             continue
-        row: dict[str, Any] = dict.fromkeys(DETAILS)
-        if found[0]["status"] == "ok":
+        row: dict[str, Any] = {}
+        if not isinstance(packed, dict):
             true = truth(plan, cell, items)
-            row = _vectors(_moments(plan, cell, items, true), true) | {"fit": fit(plan, cell, items)}
-        rows.append(row)
+            moments = Moments.unpack(packed, true)
+            row = _vectors(moments, true) | {"fit": fit(plan, cell, items)} if moments.n.sum() else {}
+        rows.append(dict.fromkeys(DETAILS) | row)
     return pd.DataFrame(rows, columns=DETAILS, dtype=object)
 
 
@@ -51,16 +50,6 @@ def fits(plan: Plan, items: Items) -> pd.DataFrame:
     rows = [{"label": cell.estimator.label, "fits": 1, **cost} for cell, cost in found.values() if cost is not None]
     columns = ["label", "fits", "f_evaluations", "grad_evaluations", "seconds"]
     return pd.DataFrame(rows, columns=columns).groupby("label", sort=False, as_index=False).sum()
-
-
-def _moments(plan: Plan, cell: Cell, items: Items, true: Floats | None) -> Moments:
-    if cell.method == "exact":
-        assert true is not None
-        item = items[("exact", cell.key, "")]
-        return Moments.unpack(decode(item["moments"], (1, len(SCALARS) + 3 * len(true))), true)
-    packed = packed_shards(plan, cell, items)
-    assert packed is not None
-    return Moments.unpack(packed, true)
 
 
 def _vectors(m: Moments, true: Floats | None) -> dict[str, list[float] | None]:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from estbench.config.selector import format_value
 from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, verdict
-from estbench.moments import SCALARS, Moments
+from estbench.moments import Moments
 from estbench.plan import Cell, Plan
 from estbench.store import decode
-from estbench.summary.cells import Items, grouped, packed_shards, prepared, truth
+from estbench.summary.cells import Items, grouped, outcome, truth
 
 COLUMNS = """
 problem distribution objective dimensions categories logits estimator options label temperature samples method
@@ -73,49 +73,26 @@ def _selector(name: str, options: tuple[tuple[str, Any], ...]) -> str:
 
 def measured(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any], Shards | None] | None:
     """The rest of a row, and the shards that its verdict needs; None for a cell that is not done."""
-    if cell.reason is not None:
-        return {"status": "skipped", "reason": cell.reason}, None
-    found, shards = None, None
-    if prepared(plan, cell, items):
-        found, shards = (_exact(plan, cell, items), None) if cell.method == "exact" else _sampled(plan, cell, items)
-    if found is None:
-        failure = items.get(("failed", cell.key, ""))
-        return None if failure is None else ({"status": "failed", "reason": failure["reason"]}, None)
-    cost = items[("cost", cell.key, "")]
-    if found["status"] == "ok":
-        work = found["variance"] * (cost["f"] + cost["df"])
-        found |= {"f_evaluations": cost["f"], "grad_evaluations": cost["df"], "work_normalised_variance": work}
-        found["seconds_per_estimate"] = np.nan if cost["seconds"] is None else cost["seconds"]
-    return found, shards
-
-
-def _exact(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
-    item = items.get(("exact", cell.key, ""))
-    if item is None:
-        return None
-    if "reason" in item:
-        return {"status": "skipped", "reason": item["reason"]}
-    true = truth(plan, cell, items)
-    assert true is not None
-    moments = Moments.unpack(decode(item["moments"], (1, len(SCALARS) + 3 * len(true))), true)
+    packed = outcome(plan, cell, items)
+    if packed is None or isinstance(packed, dict):
+        return None if packed is None else (packed, None)
+    sampled, level = cell.method == "monte_carlo", plan.config.level
+    replicates = {"replicates": len(packed) * plan.layouts[cell.problem].shard_size} if sampled else {}
+    moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
     if not moments.n.sum():
-        return NOTHING
+        return NOTHING | replicates, None
+    found = {"status": "ok", "reason": "", **replicates}
+    found |= metrics(moments, level) if sampled else _exact(plan, moments, items[("exact", cell.key, "")])
+    cost = items[("cost", cell.key, "")]
+    work = found["variance"] * (cost["f"] + cost["df"])
+    found |= {"f_evaluations": cost["f"], "grad_evaluations": cost["df"], "work_normalised_variance": work}
+    found["seconds_per_estimate"] = np.nan if cost["seconds"] is None else cost["seconds"]
+    return found, Shards.of(moments, level) if sampled else None
+
+
+def _exact(plan: Plan, moments: Moments, item: dict[str, Any]) -> dict[str, Any]:
     error, mean_error = (float(decode(item[name], ())) for name in ("error", "mean_error"))
     note = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
     note += WORSE if error > 1e-8 else ""
-    attained = {"status": "ok", "reason": note, "bias_verdict": exact_verdict(moments, mean_error, plan.config.delta)}
-    return attained | exact_metrics(moments)
-
-
-def _sampled(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any] | None, Shards | None]:
-    packed = packed_shards(plan, cell, items)
-    layout = plan.layouts[cell.problem]
-    if packed is None or len(packed) < layout.shards:
-        return None, None
-    moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
-    replicates = int(len(packed) * layout.shard_size)
-    if not moments.n.sum():
-        return NOTHING | {"replicates": replicates}, None
-    level = plan.config.level
-    found = {"status": "ok", "reason": "", "replicates": replicates} | metrics(moments, level)
-    return found, Shards.of(moments, level)
+    said = {"reason": note, "bias_verdict": exact_verdict(moments, mean_error, plan.config.delta)}
+    return said | exact_metrics(moments)
