@@ -19,6 +19,8 @@ from estbench.summary import Results, grouped, packed_shards, truth
 Metric = Literal["variance", "mse", "work"]
 At = Literal["samples", "evaluations", "seconds"]
 
+NO_INTERVAL = " (timed once: no interval, no p-value and no verdict knows the error of the seconds)"
+
 COLUMNS = """
 problem basis rank name temperature samples f_evaluations grad_evaluations metric value value_low value_high ratio
 ratio_low ratio_high p_value p_adjusted verdict bias_verdict flags run
@@ -161,6 +163,8 @@ def _rows(
         basis = f"equal samples, N = {entry.cell.samples}"
         if at != "samples":
             basis = f"equal {at}, N = {entry.cell.samples}" if costs else f"equal {at}, {rival.cost(at):g} each"
+        if at == "seconds":
+            basis += NO_INTERVAL
         yield {
             "problem": entry.run.plan.problems[entry.cell.problem].label,
             "basis": basis,

@@ -14,7 +14,7 @@ from scipy.stats import binom
 from typer.testing import CliRunner
 
 from estbench.cli.app import app
-from estbench.compare import COLUMNS, Entry, comparison, entries, left_out, selected, sentence
+from estbench.compare import COLUMNS, NO_INTERVAL, Entry, comparison, entries, left_out, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
 from estbench.suite import N, run_suite
@@ -170,11 +170,16 @@ def test_bias_verdicts_are_adjusted(pool: list[Entry], monkeypatch: pytest.Monke
 
 
 def test_a_time_alone_decides_nothing(pool: list[Entry]) -> None:
-    """Estimators that agree draw by draw are identical at equal seconds too, whatever the clock said."""
+    """Estimators that agree draw by draw are identical at equal seconds too, whatever the clock said; that no interval is given is said.
+
+    In the section of a table, and in the basis of every other format.
+    """
     twins = selected(pool, ["darn", "zgr"])
     frame = comparison([*twins, *selected(pool, ["ste"])], reference="darn", metric="variance", at=("seconds",))
     same = frame[frame["flags"].str.contains("identical") & (frame["name"] != "darn")]
     assert set(same["verdict"]) <= {"identical"}
+    assert set(frame["metric"]) == {"variance × seconds"}
+    assert frame["basis"].str.endswith(NO_INTERVAL).all()
     one = replace(twins[0], name="twin", seconds=2 * twins[0].seconds)
     frame = comparison([twins[0], one], metric="variance", at=("seconds",))
     assert frame.set_index("name").loc["twin", "verdict"] == "identical"

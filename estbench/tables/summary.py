@@ -24,6 +24,7 @@ from estbench.views import (
 COLOURS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow", "failed": "bold red", "skipped": "dim"}
 
 MORE = "more R: about so many more replicates would tell biased from unbiased."
+TIME = "time: the median of three timings in a row; it carries no interval."
 Part = tuple[pd.DataFrame, pd.DataFrame, list[Remark]]  # the rows of a problem, those shown, remarks
 
 
@@ -128,7 +129,7 @@ def _columns(rows: pd.DataFrame, repeat: bool) -> list[Column]:
         interval("cosine", ends(rows, "cosine"), rank=2),
         Column("f", column("f_evaluations"), rank=6),
         Column("∇f", column("grad_evaluations"), rank=7),
-        Column("time", aligned(column("seconds_per_estimate", seconds)), rank=8),
+        Column("time", aligned(column("seconds_per_estimate", seconds)), rank=8, note=TIME),
         Column("flags", marks, right=False, styles=["yellow"] * len(marks)),
     ]
     silent = {"τ": {UNKNOWN}, "more R": {""}, "time": {UNKNOWN}, "flags": {""}}
