@@ -83,7 +83,7 @@ METRICS = {
     "non_finite": "number of estimates that are NaN or infinite",
     "f_evaluations": "evaluations of f for one estimate, counted",
     "grad_evaluations": "evaluations of ∇f for one estimate, counted",
-    "seconds_per_estimate": "wall time of the estimator on its own, one thread: the median of three timings, without an interval",
+    "seconds_per_estimate": "wall time of the estimator on its own, one thread: median of three timings, no interval",
     "work_normalised_variance": "variance × evaluations (of f and ∇f): what it costs at equal work",
 }
 
