@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import itertools
 import math
 import os
@@ -23,10 +25,12 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from estbench.cores import cores
 from estbench.errors import ResultsError, UsageError
 from estbench.plots import KINDS, draw, slugs
 from estbench.plots.curves import curves
 from estbench.plots.overview import lines, overview, shades
+from estbench.plots.png import png
 from estbench.plots.scale import Scale, decades, scale, tick_labels
 from estbench.plots.style import LOOKS, RC, Look, looks
 from estbench.views import ends, finished, middle_temperature, readable
@@ -161,9 +165,42 @@ def test_two_processes_draw_as_one_does(tmp_path: Path, monkeypatch: pytest.Monk
     one, two = (draw(frame_of_two, tmp_path / str(n), kinds, processes=n) for n in (1, 2))
     assert [path.name for path in one] == [path.name for path in two]
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ResultsError, match=r"file.*cannot write this figure"):
-        draw(frame_of_two, tmp_path / "file", kinds, processes=2)
+    for first in one[0], one[-1]:  # the other process begins at the front, this one at the end
+        folder = tmp_path / first.stem
+        (folder / first.name).mkdir(parents=True)
+        with pytest.raises(ResultsError, match=rf"{first.name}.*cannot write this figure"):
+            draw(frame_of_two, folder, kinds, processes=2)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be kept to some cores here")
+def test_one_core_is_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept to one core of many, a process draws alone."""
+    monkeypatch.setattr("estbench.plots.EACH", 1)
+    monkeypatch.setattr("estbench.plots.workers.ProcessPoolExecutor", None)
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cores() == 1
+        assert len(draw(results(("a", "b")), tmp_path, ["overview"])) == 2
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cores() == len(allowed)
+
+
+def test_figures_leave_nothing_behind(tmp_path: Path) -> None:
+    """However many are drawn, none of them stays in memory, whether or not the garbage of all else is collected."""
+
+    def alive() -> int:
+        return sum(isinstance(thing, Figure) for thing in gc.get_objects())
+
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        assert len(draw(results(("a", "b")), tmp_path, ["overview", "samples"])) == 4
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 @given(st.lists(st.text(max_size=100), unique=True, max_size=8))
@@ -492,3 +529,12 @@ def test_pictures_are_opaque_and_say_their_resolution(tmp_path: Path) -> None:
     assert drawn.mode == "RGB"
     assert drawn.info["dpi"] == pytest.approx((RC["savefig.dpi"],) * 2, rel=1e-3)
     assert drawn.getpixel((0, 0)) == (255, 255, 255)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_png_holds_every_pixel(height: int, width: int, seed: int) -> None:
+    """Any picture of any size is read again as it was."""
+    colours = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    read = Image.open(io.BytesIO(png(colours, 160.0)))
+    assert read.mode == "RGB"
+    assert np.array_equal(np.asarray(read), colours)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ import torch
 
 from estbench import catalog
 from estbench.config import Document, load, resolve
+from estbench.cores import cores
 from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.run import Execute, Failure, Progress, run
@@ -116,8 +116,7 @@ def executor(where: Where, device: str, timeout: float | None = None) -> Abstrac
 
     This process does the work of one worker itself, unless there is a time limit, which may have to end a process.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = where.workers or cores
+    count = where.workers or cores()
     if where.executor == "dask" or where.scheduler is not None:
         try:
             from estbench.engine.cluster import cluster  # noqa: PLC0415 - Dask is an optional dependency

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from matplotlib.font_manager import FontProperties
@@ -79,6 +80,7 @@ def looks(names: Sequence[str]) -> list[dict[str, Look]]:
     return [dict(zip(names[a:b], LOOKS, strict=False)) for a, b in itertools.pairwise(ends)]
 
 
+@cache
 def width(text: str, size: float) -> float:
     """Width of a line of text in inches."""
     font = FontProperties(family="DejaVu Sans", size=size)
