@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from estbench.errors import ResultsError
+from estbench.store import COLUMNS
 
 TEXT = """
 problem distribution objective logits estimator options label method status reason bias_verdict flags
@@ -23,6 +24,6 @@ def read_frame(run: Path) -> pd.DataFrame:
         raise ResultsError(f"{path}: there is no such file; {again}") from None
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: cannot be read ({error}); {again}") from error
-    if missing := [column for column in (*TEXT, "samples", "variance") if column not in frame.columns]:
+    if missing := [column for column in COLUMNS if column not in frame.columns]:
         raise ResultsError(f"{path}: has no column {missing[0]}, so it is no results.csv of estbench; {again}")
     return frame

@@ -30,8 +30,11 @@ from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.run import Progress
 from estbench.estimators.base import Facts
-from estbench.store import read
-from estbench.summary import COLUMNS
+from estbench.store import COLUMNS, read
+from estbench.store.manifest import CONFIG as CONFIG_KEYS
+from estbench.store.manifest import CUT, KEYS
+from estbench.store.records import canonical, checksum
+from estbench.store.records import line as journal_line
 from tests.forked import PATIENCE, Forks, Said, environment, forking, until
 
 CONFIG: dict[str, Any] = {
@@ -895,6 +898,94 @@ def test_results_that_are_missing_or_something_else(cli: Cli, command: str, run_
     assert "no results.csv of estbench" in clean(cli(command, "results"), 2)
     assert cli("run", "tiny.yaml", "-qj1").code == 0
     assert (folder / "results.csv").read_bytes() == (run_folder / "results.csv").read_bytes()
+
+
+def remade(folder: Path, records: list[Any], manifest: Any) -> None:
+    """A run folder with these records and this manifest, whose checksums are right, as another version may leave it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "journal.jsonl").write_bytes(b"".join(journal_line(canonical(record)) for record in records))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"crc32": checksum(canonical(manifest))}))
+
+
+READING = ("status", "export", "compare", "merge -o joined", "run tiny.yaml -qj1 -o")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], Any]:
+    """The records, one of each kind among them, and the manifest of a run."""
+    folder = tmp_path_factory.mktemp("written")
+    estimators = [*CONFIG["estimators"], "rebar", FAULTY]
+    benchmark = Benchmark.of({**CONFIG, "estimators": estimators}, folder / "run")
+    for _ in benchmark.run():
+        pass
+    lines = (folder / "run" / "journal.jsonl").read_text().splitlines()
+    manifest = json.loads((folder / "run" / "manifest.json").read_text())
+    return [json.loads(line)["record"] for line in lines], {k: v for k, v in manifest.items() if k != "crc32"}
+
+
+@pytest.mark.parametrize("kind", ["problem", "cost", "fit", "exact", "job", "failed"])
+def test_records_that_lack_a_field(cli: Cli, kind: str, written: tuple[list[Any], Any]) -> None:
+    """A record without one of the fields that this version writes is refused by every reader: line, field, remedy."""
+    records, manifest = written
+    number = next(i for i, record in enumerate(records) if record["kind"] == kind)
+    cells = records[number].get("cells", {})
+    result = next(iter(cells.values()), records[number])
+    for field in result.keys() - {"kind", "key"}:
+        less = {name: value for name, value in result.items() if name != field}
+        record = records[number] | {"cells": dict.fromkeys(cells, less)} if cells else less
+        remade(Path("old"), [*records[:number], record, *records[number + 1 :]], manifest)
+        before = tree(Path("old"))
+        for command in READING:
+            said = clean(cli(*command.split(), "old"), 2)
+            assert f"old/journal.jsonl, line {number + 1}: " in said
+            assert f" lacks {field}: it was written by another version of estbench" in said
+            assert "run again into a new folder" in said
+        assert tree(Path("old")) == before
+        assert not Path("joined").exists()
+
+
+def paths(data: Any, *above: Any) -> Iterator[tuple[Any, ...]]:
+    """Where each key of nested mappings is, and of the first of each list."""
+    inner = data.items() if isinstance(data, dict) else list(enumerate(data))[:1] if isinstance(data, list) else ()
+    for key, value in inner:
+        if isinstance(data, dict):
+            yield (*above, key)
+        yield from paths(value, *above, key)
+
+
+def test_manifests_that_lack_a_key(cli: Cli, written: tuple[list[Any], Any]) -> None:
+    """Without any one key of the manifest, however deep, no command ends in a traceback; what is needed is named."""
+    records, manifest = written
+    named = set()
+    for *above, key in paths(manifest):
+        less = json.loads(json.dumps(manifest))
+        inner = less
+        for part in above:
+            inner = inner[part]
+        del inner[key]
+        remade(Path("old"), records, less)
+        for command in ("status", "merge -o joined", "run tiny.yaml -qj1 -o", "report"):
+            said = cli(*command.split(), "old")
+            assert said.code in (0, 2, 3), (above, key, command, said.err)
+            assert "Traceback" not in said.err
+            named |= {key} if f"{key}: it was written by another version" in said.err else set()
+            remade(Path("old"), records, less)
+    assert named == {*KEYS, *CONFIG_KEYS, *CUT, "name", "options"}
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_results_that_lack_a_column(cli: Cli, command: str, run_folder: Path) -> None:
+    """results.csv without one of its columns is told with the way out, whichever it is."""
+    remade(
+        Path("old"),
+        [],
+        {k: v for k, v in json.loads((run_folder / "manifest.json").read_text()).items() if k != "crc32"},
+    )
+    for column in COLUMNS:
+        pd.read_csv(run_folder / "results.csv").drop(columns=column).to_csv("old/results.csv", index=False)
+        said = clean(cli(command, "old"), 2)
+        assert f"old/results.csv: has no column {column}" in said
+        assert "`estbench run` with the same config writes it again" in said
 
 
 def test_dask_that_is_not_installed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

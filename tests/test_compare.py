@@ -170,7 +170,7 @@ def test_bias_verdicts_are_adjusted(pool: list[Entry], monkeypatch: pytest.Monke
 
 
 def test_a_time_alone_decides_nothing(pool: list[Entry]) -> None:
-    """Estimators that agree draw by draw are identical at equal seconds too, and it is said that no interval knows their error."""
+    """Estimators that agree draw by draw are identical at equal seconds too; the basis tells of times."""
     twins = selected(pool, ["darn", "zgr"])
     frame = comparison([*twins, *selected(pool, ["ste"])], reference="darn", metric="variance", at=("seconds",))
     same = frame[frame["flags"].str.contains("identical") & (frame["name"] != "darn")]

@@ -18,8 +18,7 @@ from estbench.engine.executors import Where
 from estbench.engine.run import Failure, Progress
 from estbench.errors import EstbenchError
 from estbench.estimators.base import Facts
-from estbench.store import read
-from estbench.summary import COLUMNS
+from estbench.store import COLUMNS, read
 
 CONFIG: dict[str, Any] = {
     "name": "small",

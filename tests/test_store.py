@@ -62,6 +62,9 @@ MANIFEST: Json = {
     "versions": {"estbench": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "numpy": "2.1.0"},
     "device": "cpu",
     "dtype": "float64",
+    "threads": 1,
+    "cpu": "x86_64",
+    "git_commit": None,
     "created": "2026-01-01T00:00:00Z",
 }
 
@@ -73,6 +76,11 @@ def job(shard: int, *cells: str, value: float = 0.0, seconds: float = 0.0) -> Js
         for index, cell in enumerate(cells)
     }
     return {"kind": "job", "key": f"toy/{shard}", "cells": results}
+
+
+def fit(key: str, **fields: Any) -> Json:
+    """A fit record with these fields found."""
+    return {"kind": "fit", "key": key, "fields": fields, "f": 8, "df": 0, "seconds": 0.5}
 
 
 def changed(**config: Any) -> Json:
@@ -148,7 +156,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         job(0, "a", "b", value=0.1, seconds=0.25),
         job(0, "c"),
         {"kind": "exact", "key": "a", "moments": encode([1.0]), "error": 1e-13, "reason": "enumeration"},
-        {"kind": "fit", "key": "b", "eta": 0.1 + 0.2, "names": ("x", "ü")},
+        fit("b", eta=0.1 + 0.2, names=("x", "ü")),
         {"kind": "failed", "key": "c", "reason": "\x1b[31mno"},
     ]
     with Store(tmp_path / "run", MANIFEST) as store:
@@ -163,7 +171,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("failed", "c", ""),
     }
     assert items["job", "toy/0", "b"] == {"moments": encode([[0, 1, 0.1, float("nan")]]), "seconds": 0.25}
-    assert items["fit", "b", ""] == {"eta": 0.1 + 0.2, "names": ["x", "ü"]}
+    assert items["fit", "b", ""]["fields"] == {"eta": 0.1 + 0.2, "names": ["x", "ü"]}
     assert (tmp_path / "run" / "journal.jsonl").read_bytes().isascii()
 
 
@@ -177,7 +185,7 @@ def test_every_line_is_json_of_its_own(tmp_path: Path) -> None:
 
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     """A bit flipped anywhere before the last line is refused, naming its line: none changes a result in silence."""
-    records = {"kind": "job", "key": "p", "cells": {"a": {}}}, {"kind": "fit", "key": "p", "f": -1.5e-7}
+    records = {"kind": "job", "key": "p", "cells": {"a": {"moments": ""}}}, {"kind": "exact", "key": "p", "reason": "x"}
     folder = written(tmp_path / "run", *records, job(0, "a"))
     journal = folder / "journal.jsonl"
     good = journal.read_bytes()
@@ -219,7 +227,7 @@ def test_every_edit_is_found(four_jobs: tuple[Path, bytes], data: st.DataObject)
 
 def test_a_torn_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
     """A journal cut at any byte gives the whole lines before the cut; appended to, it is as if never cut."""
-    records = [{"kind": "fit", "key": f"{number}"} for number in range(3)]
+    records = [fit(f"{number}") for number in range(3)]
     folder = written(tmp_path / "run", *records)
     journal = folder / "journal.jsonl"
     good = journal.read_bytes()
@@ -791,7 +799,7 @@ def test_merged_shards_are_those_of_one_run(tmp_path: Path) -> None:
 
 def test_merged_cells_make_the_union_of_configs(tmp_path: Path) -> None:
     """Machines with other estimators, temperatures and replicates give a run that has all, and goes on."""
-    records = job(0, "a"), job(0, "b"), {"kind": "exact", "key": "a", "error": 0.0}
+    records = job(0, "a"), job(0, "b"), {"kind": "exact", "key": "a", "reason": "none"}
     a = written(
         tmp_path / "a",
         records[0],

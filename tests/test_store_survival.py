@@ -28,10 +28,18 @@ MANIFEST = {
         "methods": ["monte_carlo"],
         "problems": [],
         "estimators": [],
+        "level": 0.95,
+        "delta": 0.01,
     },
     "seed": 0,
     "layout": {},
     "versions": {},
+    "device": "cpu",
+    "dtype": "float64",
+    "threads": 1,
+    "cpu": "x86_64",
+    "git_commit": None,
+    "created": "2026-01-01T00:00:00Z",
 }
 
 BEGIN = f"""

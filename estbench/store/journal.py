@@ -16,7 +16,7 @@ from typing import Any
 
 from estbench.errors import ResultsError
 from estbench.store.files import check_regular, explained, open_alone
-from estbench.store.records import Item, Json, canonical, contradicts, is_new, items_of, line, named, parse
+from estbench.store.records import Item, Json, canonical, contradicts, is_new, items_of, lacking, line, named, parse
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ class Contents:
 
 
 def read_journal(path: Path) -> Contents:
-    """Read a journal, none being an empty one. ResultsError, with the line, if it is damaged or contradicts itself."""
+    """Read a journal, none being an empty one.
+
+    ResultsError, with the line, if it is damaged, lacks a field that results have, or contradicts itself.
+    """
     items: dict[Item, Any] = {}
     lines: dict[Item, int] = {}
     size = torn = 0
@@ -50,6 +53,11 @@ def read_journal(path: Path) -> Contents:
                     torn = len(raw)
                     break
                 for item, result in parse(raw, f"{path}, line {number}").items():
+                    if missing := lacking(item, result):
+                        raise ResultsError(
+                            f"{path}, line {number}: {named(item)} lacks {', '.join(missing)}: it was written by "
+                            "another version of estbench. Use that one, or run again into a new folder (-o)."
+                        )
                     if contradicts(items, item, result):
                         raise ResultsError(
                             f"{path}: lines {lines[item]} and {number} give different results for {named(item)}. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from estbench.errors import ResultsError, UsageError
@@ -13,6 +14,11 @@ from estbench.store.records import Json, canonical, checksum
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
+KEYS = "config seed layout versions device dtype threads cpu git_commit created".split()
+CONFIG = "name seed samples temperatures methods level delta problems estimators".split()
+CUT = "shard_size shards_per_job block_rows stages".split()
+"""What a manifest, its config and each of its layouts have."""
+
 
 def is_run(folder: Path) -> bool:
     """Whether the folder has a manifest of this program, be it damaged."""
@@ -22,7 +28,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Json:
-    """The manifest of a run folder; ResultsError if there is none, or not just as it was written."""
+    """The manifest of a run folder; ResultsError if there is none, or not just as it was written, or not all of it."""
     path = folder / MANIFEST
     with explained(path, "read the manifest"):
         if not path.exists():
@@ -41,7 +47,24 @@ def read_manifest(folder: Path) -> Json:
             f"{path}: of schema version {shown(manifest.get('schema_version'))}, this estbench reads {SCHEMA_VERSION}. "
             "Use the version of estbench that wrote it."
         )
+    if missing := list(_lacking(manifest)):
+        raise ResultsError(
+            f"{path}: lacks {', '.join(missing)}: it was written by another version of estbench. Use that one, or run "
+            "again into a new folder (-o)."
+        )
     return manifest
+
+
+def _lacking(manifest: Json) -> Iterator[str]:
+    """The keys that a manifest should have, and has not, such as `config.samples`."""
+    config = manifest.get("config", dict.fromkeys(CONFIG, ()))
+    parts = [("", manifest, KEYS), ("config.", config, CONFIG)]
+    parts += [(f"layout.{problem}.", cut, CUT) for problem, cut in manifest.get("layout", {}).items()]
+    entries = enumerate(config.get("estimators", ()))
+    parts += [(f"config.estimators[{i}].", entry, ["name", "options"]) for i, entry in entries]
+    parts += [("config.precision.", p, ["relative", "max_replicates"]) for p in [config.get("precision")] if p]
+    for where, part, keys in parts:
+        yield from (where + key for key in keys if key not in part)
 
 
 def settle(folder: Path, manifest: Json, *, fresh: bool, any_version: bool) -> Json:

@@ -5,8 +5,10 @@ A line is `{"crc32":"89abcdef","record":{…}}`, the checksum being that of the 
 an *item*, found under (kind, key, cell); the cell is "" where a record has none:
 
     kind     key                        the rest
-    job      problem id/first shard     cells: {cell key: {moments: encoded [G, 10 + 3P], seconds: …}}
-    exact    cell key                   moments: encoded [1, 10 + 3P], error, mean_error, or reason: …
+    problem  problem id                 route, true: encoded [P], or null where the gradient is not known
+    cost     cell key                   f, df, seconds (null: not timed), maybe reference: encoded [P]
+    job      problem id/first shard     cells: {cell key: {moments: encoded [G, 10 + 3P]}}
+    exact    cell key                   moments: encoded [1, 10 + 3P], route, error, mean_error, or reason: …
     fit      problem id/estimator       fields: the numbers found; f, df, seconds: what finding them cost
     failed   cell key                   reason: …
 
@@ -33,6 +35,17 @@ from estbench.errors import ResultsError
 
 Json = dict[str, Any]
 Item = tuple[str, str, str]  # kind, key, cell
+
+
+FIELDS = {
+    "problem": ("route", "true"),
+    "cost": ("f", "df", "seconds"),
+    "job": ("moments",),
+    "exact": ("moments", "route", "error", "mean_error"),
+    "fit": ("fields", "f", "df", "seconds"),
+    "failed": ("reason",),
+}
+"""What a result of each kind has; an `exact` one without moments has a reason instead."""
 
 
 def encode(array: ArrayLike) -> str:
@@ -88,6 +101,15 @@ def items_of(record: Any) -> dict[Item, Any]:
         case {"kind": str(kind), "key": str(key), **fields} if "cells" not in fields:
             return {(kind, key, ""): fields}
     raise ValueError("a record is {kind, key, …}, or {kind, key, cells: {cell: …}} and nothing else")
+
+
+def lacking(item: Item, result: Any) -> list[str]:
+    """The fields that a result of this kind should have, and has not."""
+    kind = item[0]
+    if not isinstance(result, dict):
+        return list(FIELDS.get(kind, ()))
+    reasoned = kind == "exact" and "reason" in result
+    return [field for field in FIELDS.get(kind, ()) if field not in result and not reasoned]
 
 
 def is_new(items: Mapping[Item, Any], item: Item, result: Any) -> bool:

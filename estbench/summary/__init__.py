@@ -3,10 +3,9 @@
 from estbench.summary.cells import grouped, packed_shards, prepared, truth
 from estbench.summary.details import details, fits, precision_reached
 from estbench.summary.reading import Results, layouts, read_results
-from estbench.summary.rows import COLUMNS, results
+from estbench.summary.rows import results
 
 __all__ = [
-    "COLUMNS",
     "Results",
     "details",
     "fits",

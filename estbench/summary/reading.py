@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from estbench.config import load
+from estbench.config import Document, Place, load
 from estbench.plan import Layout, Plan, expand
-from estbench.store import read
+from estbench.store import MANIFEST, read
 from estbench.summary.cells import Items
 
 
@@ -31,7 +31,7 @@ class Results:
 def read_results(folder: Path) -> Results:
     """Read a run folder; ResultsError if it is none or is damaged."""
     found = read(folder)
-    config = load(found.manifest["config"])
+    config = load(Document(found.manifest["config"], Place(str(folder / MANIFEST), 0, 0, "")))
     return Results(folder, found.manifest, expand(config, layouts(found.manifest)), found.items)
 
 

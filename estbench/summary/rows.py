@@ -11,17 +11,8 @@ from estbench.config.selector import format_value
 from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, verdict
 from estbench.moments import Moments
 from estbench.plan import Cell, Plan
-from estbench.store import decode
+from estbench.store import COLUMNS, decode
 from estbench.summary.cells import Items, grouped, outcome, truth
-
-COLUMNS = """
-problem distribution objective dimensions categories logits estimator options label temperature samples method
-replicates status reason true_norm bias_squared bias_squared_low bias_squared_high bias_norm bias_norm_low
-bias_norm_high relative_bias relative_bias_low relative_bias_high bias_p_value bias_verdict variance variance_low
-variance_high mse mse_low mse_high cosine cosine_low cosine_high cosine_of_mean snr scaled_bias_squared
-scaled_variance zero_fraction non_finite flags f_evaluations grad_evaluations seconds_per_estimate
-work_normalised_variance
-""".split()
 
 WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
 """Why exact moments may be known to less than 1e-8."""
