@@ -76,17 +76,24 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
 
     With weights [n] (summing to 1 over a whole draw) every sum is weighted, and n is the total weight.
     """
+    x = estimates.double()
+    w = None if weights is None else weights.double().expand(x.shape[:2])
+    if x.device.type == "cpu":  # elsewhere, asking would wait for the device
+        packed = _of_finite(x, true, w)
+        s1 = packed[:, len(SCALARS) : len(SCALARS) + x.shape[-1]]
+        if math.isfinite(s1.sum().item()):
+            return packed
+    finite = x.isfinite().all(-1)  # [S, n]
+    x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
+    packed = _of_finite(x, true, finite.double() if w is None else w * finite)
+    packed[:, SCALARS.index("non_finite")] = (~finite).sum(1)
+    return packed
+
+
+def _of_finite(x: Tensor, true: Tensor | None, w: Tensor | None) -> Tensor:
     import torch  # noqa: PLC0415 - whoever reads results needs none
 
-    x = estimates.double()
     shards, size, parameters = x.shape
-    w = None if weights is None else weights.double().expand(shards, size)
-    non_finite = x.new_zeros(shards)
-    if x.device.type != "cpu" or not math.isfinite(x.sum().item()):  # elsewhere, asking would wait for the device
-        finite = x.isfinite().all(-1)  # [S, n]
-        x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
-        w = finite.double() if w is None else w * finite
-        non_finite = (~finite).sum(1).double()
 
     def total(v: Tensor) -> Tensor:  # over the estimates: [S, n] -> [S], [S, n, P] -> [S, P]
         if w is not None:
@@ -115,7 +122,7 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
         y = squared @ one  # [S, n]
         s3 = total(squared.mul_(delta))
         mean = (s1 / n.unsqueeze(1)).unsqueeze(1)  # [S, 1, P]
-        u = (delta.mul_(mean) @ one).mul_(-2).add_(y).add_((mean * mean) @ one).clamp_(min=0)
+        u = torch.baddbmm(y.unsqueeze(-1), delta, mean.mT, alpha=-2).squeeze(-1).add_((mean * mean) @ one).clamp_(min=0)
         norm = torch.mul(x, x, out=squared) @ one
         zero = torch.eq(norm, 0, out=torch.empty_like(norm))
         zeros = total(zero)
@@ -124,7 +131,7 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
         c1, c2, c3 = total(cosine), total(squares), total(squares.mul_(cosine))
     umax = (u if w is None else u * (w > 0)).amax(1)
     y1, y2, d4 = total(y), total(y.square_()), total(u.square_())
-    scalars = torch.stack((n, non_finite, zeros, y1, y2, c1, c2, c3, d4, umax), 1)
+    scalars = torch.stack((n, torch.zeros_like(n), zeros, y1, y2, c1, c2, c3, d4, umax), 1)
     return torch.cat((scalars, *(s.view(shards, parameters) for s in (s1, s2, s3))), 1)
 
 

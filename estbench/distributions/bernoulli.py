@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from estbench.distributions.logarithm import log
+
 
 @dataclass(frozen=True, eq=False)
 class Sigmoid:
@@ -144,7 +146,8 @@ class Bernoulli:
 
     def noisy(self, u: Tensor) -> Sigmoid:
         """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
-        return Sigmoid(torch.logit(u).neg_().add_(self.logits))
+        odds = (1 - u).div_(u)
+        return Sigmoid(log(odds, out=odds).add_(self.logits))
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dφ) g = g."""
@@ -167,7 +170,7 @@ class Bernoulli:
         log (1 + w)/v where z = 1, −log (1 + w)/(1 − v) where z = 0, w = e^φ (1 − v) or e^{−φ} v.
         """
         ratio = self._far(z, v).add_(1).div_((1 - z).sub_(v).abs_())
-        return Sigmoid(ratio.log_().mul_((2 * z).sub_(1)))
+        return Sigmoid(log(ratio, out=ratio).mul_((2 * z).sub_(1)))
 
     def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor) -> Tensor:
         """(dx̃/dφ) h = w/(1 + w) h."""

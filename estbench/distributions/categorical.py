@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d
 
+from estbench.distributions.logarithm import log
+
 
 @dataclass(frozen=True, eq=False)
 class Softmax:
@@ -33,11 +35,11 @@ class Softmax:
     @property
     def x(self) -> Tensor:
         """x = log ω + max x."""
-        return (self._log2 * math.log(2)).add_(torch.log(self.greatest))
+        return self._log + log(self.greatest)
 
     @cached_property
-    def _log2(self) -> Tensor:
-        return torch.log2(self.odds)
+    def _log(self) -> Tensor:
+        return log(self.odds)
 
     def relax(self, tau: float) -> Tensor:
         """y = ω^{1/τ}/Σ ω^{1/τ}; exp2 takes a third of the time of exp, and squares hardly any."""
@@ -45,7 +47,7 @@ class Softmax:
         if tau in (1, 0.5, 0.25):
             power = omega if tau == 1 else omega * omega if tau == 0.5 else (omega * omega).square_()
         else:
-            power = (self._log2 / tau).exp2_()
+            power = (self._log * (math.log2(math.e) / tau)).exp2_()
         return power / repeat((power @ power.new_ones(power.shape[-1])).unsqueeze(-1), power.shape[-1])
 
     def pull(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
@@ -143,7 +145,11 @@ class Categorical:
 
     def values_pull(self, g: Tensor) -> Tensor:
         """(dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
-        return repeat(g.unsqueeze(-1), self.classes).mul_(self.levels)
+        return repeat(g.unsqueeze(-1), self.classes).mul_(self._all_levels)
+
+    @cached_property
+    def _all_levels(self) -> Tensor:
+        return self.levels.repeat(len(self.logits), 1)  # a row of [D, K] is longer, hence quicker, than one of [K]
 
     def sample(self, e: Tensor) -> Tensor:
         """One-hot of argmin e/π, which is argmax of x = θ − log e (Gumbel-max), the shape of e."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from estbench.config import Config
 
-BLOCK = 2**16
+BLOCK = 2**17
 """Random numbers in a block: what is computed at once, sized to stay in the cache of one core."""
 
 DEVICE_BLOCK = 2**24
