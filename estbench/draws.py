@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from estbench.distributions import Bernoulli, Sigmoid, Softmax
-from estbench.distributions.logarithm import log
+from estbench.distributions.logarithm import log_
 from estbench.problem import Problem
 
 MAIN = "main"
@@ -124,7 +124,7 @@ class Draw:
         made = name not in self._noise
         noise = self.uniform(name, *self.distribution.event)
         if made and not isinstance(self.distribution, Bernoulli):
-            log(noise, out=noise).neg_()  # e = −log u, in place; what is given is exponential as it is
+            log_(noise).neg_()  # e = −log u, in place; what is given is exponential as it is
         return noise
 
     @cached_property

@@ -60,12 +60,18 @@ class Problem:
         self.evaluations.f += z.numel() // self._numbers
         return self.objective.value(self._inputs(z))
 
+    def f_of_classes(self, c: Tensor) -> Tensor:
+        """f at samples of which only the classes 0 … K − 1 are given, as numbers [..., D]: [...]."""
+        self.evaluations.f += c.numel() // self.D
+        d = self.distribution
+        return self.objective.value(c / (d.classes - 1) if self.ordinal else self._inputs(d.one_hot(c)))
+
     def difference(self, a: Tensor, b: Tensor) -> Tensor:
         """a − b of values of f: 0 where only the order of three summands or more, one a variable, differs."""
         found = a - b
         if self.D > 2:
             rounding = 4 * self.D * torch.finfo(found.dtype).eps
-            found.masked_fill_(found.abs() <= rounding * a.abs().add_(b.abs()), 0.0)
+            found.mul_(torch.gt(found.abs(), a.abs().add_(b.abs()).mul_(rounding), out=torch.empty_like(found)))
         return found
 
     def df(self, z: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from estbench.distributions.logarithm import log
+from estbench.distributions.logarithm import log_
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +146,7 @@ class Bernoulli:
 
     def noisy(self, u: Tensor) -> Sigmoid:
         """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
-        odds = (1 - u).div_(u)
-        return Sigmoid(log(odds, out=odds).add_(self.logits))
+        return Sigmoid(log_((1 - u).div_(u)).add_(self.logits))
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dφ) g = g."""
@@ -170,7 +169,7 @@ class Bernoulli:
         log (1 + w)/v where z = 1, −log (1 + w)/(1 − v) where z = 0, w = e^φ (1 − v) or e^{−φ} v.
         """
         ratio = self._far(z, v).add_(1).div_((1 - z).sub_(v).abs_())
-        return Sigmoid(log(ratio, out=ratio).mul_((2 * z).sub_(1)))
+        return Sigmoid(log_(ratio).mul_((2 * z).sub_(1)))
 
     def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor) -> Tensor:
         """(dx̃/dφ) h = w/(1 + w) h."""
@@ -189,6 +188,10 @@ class Bernoulli:
         index = torch.arange(start, 2**D if stop is None else stop, device=self.logits.device)
         shifts = torch.arange(D - 1, -1, -1, device=self.logits.device)
         return ((index.unsqueeze(-1) >> shifts) & 1).to(self.logits.dtype)
+
+    def one_hot(self, c: Tensor) -> Tensor:
+        """The samples of classes 0 and 1, given as numbers [..., D]: these themselves."""
+        return c
 
     def lift(self, s: Tensor) -> Tensor:
         """Shape numbers per sample [...] to multiply samples [..., D]."""

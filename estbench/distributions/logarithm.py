@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
-def log(t: Tensor, out: Tensor | None = None) -> Tensor:
-    """log t, of any shape, into `out` where given: −∞ at 0. On the CPU by numpy, in a third of torch's time."""
+def log_(t: Tensor) -> Tensor:
+    """log t in place, −∞ at 0: on the CPU by numpy, in a third of torch's time, unless a derivative is wanted."""
     if t.device.type != "cpu" or t.requires_grad:
-        return torch.log(t, out=out)
-    made = torch.empty_like(t) if out is None else out
+        return t.log_()
+    numbers = t.numpy()
     with np.errstate(divide="ignore"):
-        np.log(t.numpy(), out=made.numpy())
-    return made
+        np.log(numbers, out=numbers)
+    return t

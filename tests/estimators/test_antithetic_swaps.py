@@ -17,10 +17,12 @@ from estbench.estimators.antithetic.ar import Ar
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.antithetic.ars import Ars
 from estbench.estimators.antithetic.arsm import Arsm
-from estbench.estimators.antithetic.swaps import f_swapped
+from estbench.estimators.antithetic.swaps import f_all_swapped, f_swapped
 from estbench.estimators.base import Estimator, Facts, RowEstimator, evaluations
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.moments import SCALARS
+from estbench.objectives.base import Objective
+from estbench.objectives.mlp import Mlp
 from estbench.objectives.product import Product
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem, make
@@ -180,13 +182,24 @@ def test_two_classes_are_arm() -> None:
 
 
 def test_swapping_a_class_with_itself_changes_nothing() -> None:
-    """f^{j⇌j} is f(z) to the bit, and f^{m⇌j} is asked for the first M classes only."""
+    """f^{j⇌j} is f(z) to the bit."""
     p = problem([[0.3, -1.0, 0.6, 0.1], [-0.2, 0.9, -0.6, 0.2]])
     draw = Draw(p, 100, 2, streams=Streams(0, "itself", range(1)))
     for j, one_hot in enumerate(torch.eye(4, dtype=torch.float64)):
-        values = f_swapped(p, draw.noise(), one_hot, 4)
-        assert torch.equal(values[..., j], draw.fz)
-        assert torch.equal(f_swapped(p, draw.noise(), one_hot, j + 1), values[..., : j + 1])
+        assert torch.equal(f_swapped(p, draw.noise(), one_hot.expand(100, 2, 4))[..., j], draw.fz)
+
+
+@pytest.mark.parametrize("objective", [Sine(), Mlp()])
+@pytest.mark.parametrize("K", [2, 3, 4, 7])
+def test_all_swaps_at_once_are_the_swaps_one_by_one(K: int, objective: Objective) -> None:
+    """The best of three against two scores gives the same f^{m⇌j} as the argmax over all classes."""
+    p = make(objective, torch.linspace(-1, 1, 3 * K, dtype=torch.float64).reshape(3, K))
+    draw = Draw(p, 400, 2, streams=Streams(0, "all", range(1)))
+    found = f_all_swapped(p, draw.noise(), draw.fz)
+    for j, one_hot in enumerate(torch.eye(K, dtype=torch.float64)):
+        f = f_swapped(p, draw.noise(), one_hot.expand(400, 2, K)) - draw.fz.unsqueeze(-1)
+        torch.testing.assert_close(found[:, j].permute(1, 2, 0), f, rtol=0, atol=1e-13)
+        assert f.count_nonzero() > f.numel() / 4
 
 
 @pytest.mark.parametrize("K", [2, 3, 5])
@@ -242,7 +255,7 @@ class Unswapped:
     def rows(self, draw: Draw) -> Tensor:
         """Component m: (f^{m⇌0} − mean_m′ f^{m′⇌0}) (1 − K w_m)."""
         e, K = draw.noise(), draw.distribution.classes
-        values = f_swapped(draw.problem, e, torch.eye(K).to(e)[0], K)
+        values = f_swapped(draw.problem, e, torch.eye(K).to(e)[0].expand(draw.R, draw.N, K))
         return (values - values.mean(-1, keepdim=True)).unsqueeze(-2) * (1 - K * e / e.sum(-1, keepdim=True))
 
 

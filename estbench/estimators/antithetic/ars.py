@@ -36,7 +36,7 @@ class Ars:
         """(f^{m⇌j} − mean_m′ f^{m′⇌j}) (1 − K w_j)."""
         e, K = draw.noise(), draw.distribution.classes
         j = one_hot((draw.uniform("ars/reference") * K).long(), K).to(e)  # [R, N, K]
-        f = f_swapped(draw.problem, e, j, K)  # [R, N, K]
+        f = f_swapped(draw.problem, e, j)  # [R, N, K]
         f = f - f[..., :1]  # so that equal values cancel exactly
         w_j = (e @ j.unsqueeze(-1)) / e.sum(-1, keepdim=True)  # [R, N, D, 1]
         return (f - f.mean(-1, keepdim=True)).unsqueeze(-2) * (1 - K * w_j)

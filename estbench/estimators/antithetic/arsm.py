@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.antithetic.swaps import f_swapped
+from estbench.estimators.antithetic.swaps import f_all_swapped
 from estbench.estimators.base import CATEGORICAL, Count, Facts
 
 
@@ -34,9 +33,5 @@ class Arsm:
     def rows(self, draw: Draw) -> Tensor:
         """Σ_j (f^{m⇌j} − mean_m′ f^{m′⇌j}) (1/K − w_j)."""
         e, K = draw.noise(), draw.distribution.classes
-        f = draw.fz.new_zeros(draw.R, draw.N, K, K)  # f^{m⇌j} − f(z), symmetric: equal values cancel exactly
-        one_hot = torch.eye(K).to(e)
-        for j in range(1, K):  # a class at a time keeps the swapped samples in cache
-            f[..., j, :j] = f_swapped(draw.problem, e, one_hot[j], j) - draw.fz.unsqueeze(-1)
-            f[..., :j, j] = f[..., j, :j]
-        return (1 / K - e / e.sum(-1, keepdim=True)) @ (f - f.mean(-1, keepdim=True))
+        f = f_all_swapped(draw.problem, e, draw.fz)  # [j, m, R, N]
+        return (1 / K - e / e.sum(-1, keepdim=True)) @ (f - f.mean(1, keepdim=True)).permute(2, 3, 0, 1).contiguous()
