@@ -140,7 +140,8 @@ def begin(turns: int = 7) -> Section:
 def workers(seed: int, replicates: int = 8 * 10**7, turns: int = 3) -> Section:
     """A run by one worker and by two, in turns, until two have been as fast as they should be or the turns are over."""
     names = ["reinforce", "ste", "reinmax", "gumbel", "gumbel_st", "disarm", "rebar", "leg"]
-    ratios, lines = [], []
+    ratios: list[float] = []
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         path = written(Path(folder), config(seed, replicates=replicates, estimators=names, problems=[EIGHT]))
         while len(ratios) < turns and max(ratios, default=0.0) < 1.8:

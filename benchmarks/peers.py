@@ -60,7 +60,8 @@ def times(rival: Rival, bench: Bench, dtype: torch.dtype, batches: Sequence[int]
 
 def section(seed: int, watch: Stopwatch, batches: Sequence[int] = BATCHES, rivals: Sequence[Rival] = RIVALS) -> Section:
     """A table of nanoseconds for one gradient, theirs and ours, and how many times as long theirs takes."""
-    benches = {shape: Bench(shape, seed, watch) for shape in ((8,), (8, 4), (8, 16))}
+    shapes: Sequence[tuple[int, ...]] = ((8,), (8, 4), (8, 16))
+    benches = {shape: Bench(shape, seed, watch) for shape in shapes}
     bars: list[Bar] = []
     rows: list[list[str]] = []
 

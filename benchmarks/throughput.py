@@ -17,6 +17,7 @@ import torch
 from benchmarks import cells, growth, peers
 from benchmarks.stopwatch import Section, Stopwatch
 from estbench.engine.executors import settle
+from estbench.plan import BLOCK
 
 HEAD = """# Throughput
 
@@ -27,13 +28,13 @@ minutes. `make bench` writes this page anew.
 """
 
 TITLES = {
-    "cells": """## A cell over its random numbers
+    "cells": f"""## A cell over its random numbers
 
 Processor time of a cell, over that of `torch.rand` for the uniforms of its samples z, float64: the median (quartiles)
-of at least {turns} turns, cell and yardstick by turns in one process. A cell is one estimate (N = 1, or the least the
-estimator allows, defaults for all options) and its moments, draw included, in blocks of 2^16 uniforms, on f = Σ_d (v_d
-− .45)² at standard normal logits; D Bernoulli variables, or D×K categorical ones. *reads*: how many uniforms the cell
-reads for each uniform of z.
+of at least {{turns}} turns, cell and yardstick by turns in one process. A cell is one estimate (N = 1, or the least the
+estimator allows, defaults for all options) and its moments, draw included, in blocks of 2^{BLOCK.bit_length() - 1}
+uniforms, on f = Σ_d (v_d − .45)² at standard normal logits; D Bernoulli variables, or D×K categorical ones. *reads*:
+how many uniforms the cell reads for each uniform of z.
 
 Bars: moments 1; reinforce, ste 2.5; reinmax, gumbel, gumbel_st, arm, disarm 4 (5 at D=1); rebar 12; all others 25
 for each uniform they read; a cell of a sweep that shares its draw 4 (Bernoulli), 6 (categorical).
@@ -92,7 +93,7 @@ def page(measured: Mapping[str, Section], seed: int, watch: Stopwatch, minutes: 
             lines, found = measured[name]
             verdicts = [] if name in ("cells", "peers") else ["", *(f"- {bar}" for bar in found)]
             parts.append("\n".join([title.replace("{turns}", str(watch.turns)), *lines, *verdicts, ""]))
-    parts.append("\n".join(["## Bars missed", "", *(f"- {bar}" for bar in missed or ["none"]), ""]))
+    parts.append("\n".join(["## Bars missed", "", *([f"- {bar}" for bar in missed] or ["- none"]), ""]))
     return "\n".join(parts)
 
 
