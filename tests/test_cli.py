@@ -384,7 +384,7 @@ def terminal() -> Iterator[tuple[str, Callable[[], str]]]:
 def test_parts_merge_to_the_whole(cli: Cli) -> None:
     """The parts of a run, made apart and in any order, merge to the bytes of one run, with nothing left to do."""
     estimators = [*CONFIG["estimators"], "rebar", "rloo"]  # one is fitted, one joint
-    path = config(Path(), replicates=40_000, estimators=estimators)
+    path = config(Path(), replicates=80_000, estimators=estimators)
     assert cli("run", path, "-qj1", "-o", "whole").code == 0
     for k in (3, 1, 2):
         assert cli("run", path, "-qj1", "-o", f"part{k}", "--part", f"{k}/3").code == 0

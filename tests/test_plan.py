@@ -301,9 +301,9 @@ def test_each_problem_has_a_layout_of_its_own() -> None:
     """Shards are the same for all problems; blocks hang on N D K."""
     got = plan(problems=[PROBLEM, PROBLEM | {"dimensions": 64}], samples=[1, 16], replicates=20_000)
     assert [layout.shard_size for layout in got.layouts] == [250, 250]
-    assert [layout.shards_per_job for layout in got.layouts] == [16, 1]
-    assert [layout.block_rows for layout in got.layouts] == [250, 63]  # 64 rows of 1024 numbers would leave 58 over
-    assert list(got.layouts[0].jobs()) == [(first, 16) for first in range(0, 80, 16)]
+    assert [layout.shards_per_job for layout in got.layouts] == [32, 1]
+    assert [layout.block_rows for layout in got.layouts] == [250, 125]  # 128 rows of 1024 numbers would leave 122
+    assert list(got.layouts[0].jobs()) == [(0, 32), (32, 32), (64, 16)]
 
 
 def test_an_extended_run_keeps_its_shards() -> None:

@@ -191,7 +191,7 @@ def test_figures_leave_nothing_behind(tmp_path: Path) -> None:
     """However many are drawn, none of them stays in memory, whether or not the garbage of all else is collected."""
 
     def alive() -> int:
-        return sum(isinstance(thing, Figure) for thing in gc.get_objects())
+        return sum(type(thing) is Figure for thing in gc.get_objects())
 
     gc.collect()
     before = alive()
