@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from estbench.plots.marks import Booleans, Cells, Floats, points, strokes
 from estbench.plots.scale import Scale, scale
 from estbench.plots.style import FAINT, GREY, Look
+from estbench.plots.ticks import add_ticks
 from estbench.tables.numbers import as_given
 from estbench.views import ends
 
@@ -69,15 +69,13 @@ def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str
 def value_axis(ax: Axes, rows: pd.DataFrame, metric: str, axis: Literal["x", "y"]) -> Scale | None:
     """The axis of a metric for all rows: linear for the cosine (None), else logarithmic; with lines at 0 and at 1."""
     line, set_limits = (ax.axvline, ax.set_xlim) if axis == "x" else (ax.axhline, ax.set_ylim)
-    which = ax.xaxis if axis == "x" else ax.yaxis
     if metric == "cosine":
         lowest = min(0.0, float(rows[["cosine", "cosine_low"]].min().min()))
         margin = 0.04 * (1 - lowest)
         set_limits(lowest - margin, 1 + margin)
         step = 0.25 if lowest > -0.3 else 0.5
         ticks = [i * step for i in range(math.ceil((lowest - margin) / step), round(1 / step) + 1)]
-        which.set_major_locator(FixedLocator(ticks))
-        which.set_major_formatter(FixedFormatter([f"{tick:g}".replace("-", "−") for tick in ticks]))
+        add_ticks(ax, axis, ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
         line(0.0, color=GREY, linewidth=0.8, zorder=1.5)
         line(1.0, color=GREY, linewidth=0.8, zorder=1.5)
         return None
@@ -100,9 +98,7 @@ def _across(ax: Axes, x: str, values: list[float], aside: float | None, limits: 
     shown = values[:: -(-len(values) // 8)]
     ax.set_xscale("log")
     ax.set_xlim(limits)
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_locator(FixedLocator(shown + ([aside] if aside else [])))
-    ax.xaxis.set_major_formatter(FixedFormatter([as_given(v) for v in shown] + (["none"] if aside else [])))
+    add_ticks(ax, "x", shown + ([aside] if aside else []), [as_given(v) for v in shown] + (["none"] if aside else []))
     ax.set_xlabel(LABELS[x])
     if aside:
         ax.axvspan(aside**2 / limits[1], limits[1], color="#f4f4f4", zorder=0, linewidth=0)

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from estbench.plots.curves import TITLES, entitle, value_axis
 from estbench.plots.marks import Cells, add_marks, points
 from estbench.plots.page import beside, page
 from estbench.plots.style import LOOKS, Look, key, width
+from estbench.plots.ticks import add_ticks
 from estbench.tables.fitted import broken
 from estbench.views import at_middle_temperature, at_smallest_samples, best_known, describe
 
@@ -83,10 +83,7 @@ def lines(
     for i in range(1, len(heights), 2):
         ax.axhspan(bottom[i - 1], bottom[i], color="#f6f6f6", zorder=0, linewidth=0)
     ax.set_ylim(bottom[-1], 0)
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
-    ax.yaxis.set_major_locator(FixedLocator(list(middle.values()) if labels else []))
-    ax.yaxis.set_major_formatter(FixedFormatter(labels))
+    add_ticks(ax, "y", list(middle.values()) if labels else [], labels, lines=False)
     entitle(ax, metric)
     return ax
 

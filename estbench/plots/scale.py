@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+
+from estbench.plots.ticks import add_ticks
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -29,18 +32,17 @@ class Scale:
         given = np.asarray(values, dtype=np.float64)
         return np.where(given <= 0, self.low if self.zero is None else self.zero, np.maximum(given, self.low))
 
-    def apply(self, ax: Axes, axis: str = "y") -> None:
+    def apply(self, ax: Axes, axis: Literal["x", "y"] = "y") -> None:
         """Give the axis this scale: limits, ticks in decades (or 1, 2, 5), and 0 with a break above it."""
         ticks = decades(self.low, self.high, 8 if axis == "y" else 4)
-        which = ax.yaxis if axis == "y" else ax.xaxis
+        labels = tick_labels(ticks)
         (ax.set_yscale if axis == "y" else ax.set_xscale)("log")
         margin = (self.high / (self.zero or self.low)) ** 0.02
         (ax.set_ylim if axis == "y" else ax.set_xlim)((self.zero or self.low) / margin, self.high)
-        labels = tick_labels(ticks)
-        which.set_minor_locator(NullLocator())
-        which.set_major_locator(FixedLocator(([] if self.zero is None else [self.zero]) + ticks))
-        which.set_major_formatter(FixedFormatter(([] if self.zero is None else ["0"]) + labels))
-        if self.zero is not None:
+        if self.zero is None:
+            add_ticks(ax, axis, ticks, labels)
+        else:
+            add_ticks(ax, axis, [self.zero, *ticks], ["0", *labels])
             _break(ax, axis, math.sqrt(self.zero * self.low))
 
 

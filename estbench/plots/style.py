@@ -24,16 +24,6 @@ RC: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.edgecolor": "#666666",
     "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e8e8e8",
-    "grid.linewidth": 0.7,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
     "text.hinting": "none",  # a tenth faster, and as clear at this resolution
     "text.parse_math": False,  # a label with $ in it is shown as it is
     "savefig.dpi": 160.0,
