@@ -55,8 +55,8 @@ def names(frame: pd.DataFrame) -> pd.Series[str]:
 
 def ends(rows: pd.DataFrame, metric: str) -> list[tuple[float, float, float]]:
     """(value, low, high) of a metric, row by row."""
-    triples = rows[[metric, f"{metric}_low", f"{metric}_high"]].astype(float)
-    return [(value, low, high) for value, low, high in triples.itertuples(index=False)]
+    triples = rows[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(dtype=float).tolist()
+    return [(value, low, high) for value, low, high in triples]
 
 
 def finished(rows: pd.DataFrame) -> pd.DataFrame:

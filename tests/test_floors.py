@@ -14,7 +14,7 @@ import estbench
 ROOT = Path(estbench.__file__).parent
 FLOORS = (
     "errors",
-    "cores",
+    "processes",
     "references",
     "distributions",
     "objectives",
@@ -43,7 +43,7 @@ FLOORS = (
 """From the ground up. The store lies below the engine, which appends to it and reads a pilot back from it."""
 
 SHOW = ("views", "frames", "tables", "plots", "report")
-WITHOUT_TORCH = ("errors", "cores", "references", "moments", "intervals", "store", *SHOW)
+WITHOUT_TORCH = ("errors", "processes", "references", "moments", "intervals", "store", *SHOW)
 
 
 def imports(path: Path) -> set[str]:
@@ -86,7 +86,7 @@ def test_imports_only_go_down(room: str) -> None:
 @pytest.mark.parametrize("room", SHOW)
 def test_what_shows_computes_nothing(room: str) -> None:
     """Tables, plots and the report import neither engine nor estimators nor anything else that computes results."""
-    allowed = {"errors", "cores", "intervals", "moments", "store", *SHOW}
+    allowed = {"errors", "processes", "intervals", "moments", "store", *SHOW}
     assert rooms()[room] <= allowed
 
 

@@ -27,7 +27,6 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from estbench.cores import cores
 from estbench.errors import ResultsError, UsageError
 from estbench.plots import KINDS, draw, slugs
 from estbench.plots.curves import curves
@@ -36,6 +35,7 @@ from estbench.plots.png import png
 from estbench.plots.scale import Scale, decades, scale, tick_labels
 from estbench.plots.style import LOOKS, RC, Look, looks
 from estbench.plots.ticks import add_ticks
+from estbench.processes import cores
 from estbench.views import ends, finished, middle_temperature, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
 

@@ -65,6 +65,9 @@ def run(
     wanted += [f"replicates={QUICK}"] if quick else [f"replicates={RIGOROUS}"] if rigorous else []
     wanted += [] if seed is None else [f"seed={seed}"]
 
+    if executor == "local" and scheduler is None and device == "cpu" and not dry_run:
+        _prepare(workers)
+
     from estbench.cli.display import display
     from estbench.engine.benchmark import Benchmark
     from estbench.engine.executors import Where
@@ -108,6 +111,14 @@ def run(
     if failed:
         err().print(f"{failed} of {len(frame)} cells failed; the others are saved.", markup=False)
         raise typer.Exit(3)
+
+
+def _prepare(workers: int) -> None:
+    """Where there are to be workers, what they need is imported while this process imports what it needs."""
+    from estbench.processes import cores, prepare
+
+    if (workers or cores()) > 1:
+        prepare("estbench.engine.pool")
 
 
 def _refuse_precision(config: Path, settings: list[str], option: str) -> None:

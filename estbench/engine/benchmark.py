@@ -16,13 +16,13 @@ import torch
 
 from estbench import catalog
 from estbench.config import Document, load, resolve
-from estbench.cores import cores
 from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.run import Execute, Failure, Progress, run
 from estbench.engine.stages import WHOLE, Part
 from estbench.errors import ResultsError, UsageError
 from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, expand
+from estbench.processes import cores
 from estbench.store import Store, merge, read, run_folder, write_atomically
 from estbench.summary import Results, layouts, read_results, results
 

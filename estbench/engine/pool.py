@@ -8,13 +8,13 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from estbench.engine.executors import LIVES, Done, casualties, settle
 from estbench.engine.tasks import Record, Task
+from estbench.processes import start_worker
 
 
 class Pool:
@@ -88,13 +88,7 @@ class _Worker:
     """A process that does one task after the other, and this end of the pipe to it."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        resource_tracker.ensure_running()  # it would let interrupts through again
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
-        with _no_interrupts():
-            self._process.start()
-        theirs.close()
+        self._process, self.connection = start_worker(_work)
 
     def send(self, task: Task) -> None:
         with suppress(BrokenPipeError):  # it died; `answer` says so
@@ -124,16 +118,6 @@ def _death(exitcode: int | None) -> str:
         return f"with exit code {exitcode}"
     by = signal.Signals(-exitcode).name
     return f"of {by}" + (" (out of memory?)" if by == "SIGKILL" else "")
-
-
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """A process that is started in here hears of no Ctrl-C: what it means is for its parent to decide."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(connection: Connection) -> None:

@@ -21,7 +21,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from estbench.cores import cores
 from estbench.errors import UsageError
 from estbench.plots.cosine import cosine
 from estbench.plots.overview import overview
@@ -30,6 +29,7 @@ from estbench.plots.samples import samples
 from estbench.plots.style import RC
 from estbench.plots.temperature import temperature
 from estbench.plots.workers import share
+from estbench.processes import cores
 from estbench.store.files import explained
 from estbench.views import finished, readable
 
