@@ -83,6 +83,10 @@ class Bench:
         """The yardstick: the uniforms of a block, by torch."""
         return torch.rand(self.block, dtype=torch.float64)
 
+    def numbers(self) -> object:
+        """The uniforms of a block, as draws get them."""
+        return self.streams.uniform("numbers", self.block)
+
     def draw(self, N: int = 1, streams: Streams | None = None) -> Draw:
         """A fresh draw."""
         return Draw(self.problem, self.rows // N, N, streams=streams or self.streams)

@@ -44,7 +44,8 @@ for each uniform they read; a cell of a sweep that shares its draw 4 (Bernoulli)
 Nanoseconds of processor time for one gradient, one thread. Theirs: vectorised PyTorch, or a package as its
 documentation calls it, at its best batch size (in brackets), means and variances taken; *one by one*: one gradient at a
 time. Ours, in float64: with all its moments, alone with its draw, and on a draw whose z, f, ∇f and scores are there, as
-in a sweep. Ratios: theirs over ours, by turns; the bar is 10, on float32 over alone. The scripts:
+in a sweep; *numbers*: of that, what it takes to make the uniforms of z, so that the last ratio is the most that float64
+could come to. Ratios: theirs over ours, by turns; the bar is 10, on float32 over alone. The scripts:
 `benchmarks/scripts.py`.
 """,
     "replicates": "## Growth\n",
