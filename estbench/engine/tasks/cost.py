@@ -97,9 +97,14 @@ class CostTask:
         seconds = []
         for _ in range(_TIMINGS):
             alone = draw.again()
+            self._wait()
             start = time.perf_counter()
             estimates(estimator, alone, [N])
-            if self.device != "cpu":
-                torch.cuda.synchronize()
+            self._wait()
             seconds.append((time.perf_counter() - start) / rows)
         return median(seconds)
+
+    def _wait(self) -> None:
+        """Until all that was asked of an accelerator is done."""
+        if self.device != "cpu":
+            torch.cuda.synchronize()

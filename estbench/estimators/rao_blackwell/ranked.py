@@ -50,7 +50,7 @@ class Ranked:
         powers = K ** torch.arange(digits.shape[-1] - 1, -1, -1)
         return self.rank[(digits @ powers.to(c)).long()]
 
-    def put(self, draw: Draw, i: Tensor) -> Tensor:
+    def put(self, draw: Draw, i: Tensor | int) -> Tensor:
         """The samples with the variables `at` in state i ([R, N], or one for all): [R, N, D(, K)]."""
         c, shape = self.states[i], (draw.R, draw.N, *draw.distribution.event)
         if self.states.shape[1:] == shape[2:]:

@@ -53,9 +53,10 @@ class SumAndSample:
         f, g = draw.problem.f, draw.distribution.logits.new_empty(draw.R, draw.N, *draw.distribution.event)
         tables = ranked(draw.distribution, self.space)
         for d, c in enumerate(tables):
-            S = torch.arange(max(0, c.M - self.top), c.M, device=g.device)
-            terms = [(c.log_P[i].exp(), i) for i in S]
-            if len(S) < c.M:
+            top = range(max(0, c.M - self.top), c.M)
+            terms: list[tuple[Tensor, Tensor | int]] = [(c.log_P[i].exp(), i) for i in top]
+            if len(top) < c.M:
+                S = torch.arange(top.start, top.stop, device=g.device).view(1, 1, -1)
                 v = draw.uniform(REST, len(tables))[..., d].double()
                 terms.append((c.outside(S), c.next(S, v)))
             g[:, :, c.at] = sum(draw.lift(P * f(c.put(draw, i))) * c.score[i] for P, i in terms)

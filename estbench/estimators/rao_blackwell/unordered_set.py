@@ -78,7 +78,7 @@ class UnorderedSet:
                 v = draw.uniform(NEXT, len(tables) * more) if more else draw.fz.new_empty(draw.R, draw.N, 0)
                 S = c.without_replacement(c.of(draw.z), v[..., d * more : (d + 1) * more])
             else:
-                S = torch.arange(c.M, device=g.device)
+                S = torch.arange(c.M, device=g.device).view(1, 1, -1)
             g[:, :, c.at] = self._estimate(draw, c, S)
         return g
 

@@ -1,0 +1,133 @@
+"""Estimators and moments away from the processor: on torch's meta device, whose tensors have a shape and no numbers.
+
+There, as on an accelerator, tensors of two devices do not mix; and who asks for a number, for which an accelerator
+would have to be waited for, gets an error.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from estbench import catalog
+from estbench.distributions import Distribution
+from estbench.draws import Draw, Streams
+from estbench.engine.estimate import estimates
+from estbench.estimators.base import Estimator, Facts
+from estbench.estimators.rao_blackwell import ranked, sum_and_sample, unordered_set
+from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.moments import SCALARS, moments
+from estbench.objectives.base import Objective
+from estbench.objectives.mlp import Mlp
+from estbench.objectives.product import Product
+from estbench.objectives.quadratic import Quadratic
+from estbench.objectives.sine import Sine
+from estbench.problem import Problem, make
+
+Logits = list[float] | list[list[float]]
+LOGITS: dict[str, Logits] = {"D=1": [0.3], "D=3": [0.3, -1.0, 0.6], "2×3": [[0.3, -1.0, 0.6], [-0.2, 0.9, -0.6]]}
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "reinforce": [{"baseline": "moving_average"}, {"baseline": "mean"}],
+    "gumbel": [{"temperature": 0.3}],
+    "rebar": [{"temperature": 0.3}],
+}
+"""Options other than the defaults, where they compute something else."""
+
+
+class Shapes(Streams):
+    """Streams of uniforms without numbers."""
+
+    def uniform(self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+        """[shards · rows, *shape]."""
+        del name
+        return torch.empty(len(self._shards) * rows, *shape, dtype=dtype, device="meta")
+
+
+def away(objective: Objective, logits: Logits) -> Problem:
+    """A problem of which only the shape is known."""
+    return make(objective, torch.tensor(logits, dtype=torch.float64).to("meta"))
+
+
+def packed(estimator: Estimator, problem: Problem) -> Tensor:
+    """The moments of 64 replicates in two shards."""
+    N = max(2, estimator.facts.min_samples)
+    x = estimates(estimator, Draw(problem, 64, N, streams=Shapes(0, "shapes", range(2)), shard=32), [N])
+    true = x.new_empty(problem.parameters)
+    return moments(x.view(2, 32, -1), true)
+
+
+@pytest.fixture
+def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of states are made by the processor, once for a problem, and moved; here from other logits."""
+
+    def moved(distribution: Distribution, space: ranked.Space) -> tuple[ranked.Ranked, ...]:
+        twin = type(distribution)(torch.randn(distribution.event).double())
+        return tuple(
+            replace(t, **{name: getattr(t, name).to("meta") for name in ("states", "score", "rank", "log_P", "below")})
+            for t in ranked.ranked(twin, space)
+        )
+
+    for module in (sum_and_sample, unordered_set):
+        monkeypatch.setattr(module, "ranked", moved)
+
+
+@pytest.mark.usefixtures("_tables")
+@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+def test_estimators_neither_wait_for_a_device_nor_leave_it(name: str) -> None:
+    """Every estimator, and its moments, on every kind of problem that it serves."""
+    built = [catalog.build(catalog.ESTIMATORS[name], options) for options in [{}, *OPTIONS.get(name, [])]]
+    served = 0
+    for estimator in built:
+        facts = estimator.facts
+        for objective in (Quadratic(), Sine(), Mlp(), Product()):
+            for logits in LOGITS.values():
+                problem = away(objective, logits)
+                states, variables = facts.max_states or math.inf, facts.max_variables or math.inf
+                few = problem.n_states <= states and variables >= problem.D
+                if few and problem.distribution.name in facts.distributions:
+                    found = packed(estimator, problem)
+                    assert found.device.type == "meta"
+                    assert found.shape == (2, len(SCALARS) + 3 * problem.parameters)
+                    served += 1
+    assert served
+
+
+@dataclass(frozen=True)
+class Asks:
+    """It looks at a number to decide how to go on."""
+
+    @property
+    def facts(self) -> Facts:
+        """As of REINFORCE."""
+        return Reinforce().facts
+
+    def rows(self, draw: Draw) -> Tensor:
+        """f(z) s(z), or 0."""
+        return draw.lift(draw.fz) * draw.score if draw.fz.max() > 0 else torch.zeros_like(draw.z)
+
+
+@dataclass(frozen=True)
+class Mixes:
+    """It multiplies by numbers that the processor has."""
+
+    @property
+    def facts(self) -> Facts:
+        """As of REINFORCE."""
+        return Reinforce().facts
+
+    def rows(self, draw: Draw) -> Tensor:
+        """Σ …"""
+        return draw.lift(draw.fz) * draw.score * torch.ones(draw.distribution.event)
+
+
+@pytest.mark.parametrize(("estimator", "said"), [(Asks(), "on meta tensors"), (Mixes(), "device")])
+def test_wrong_on_purpose(estimator: Estimator, said: str) -> None:
+    """Estimators that would wait, or would fail, on an accelerator are seen."""
+    with pytest.raises((RuntimeError, NotImplementedError), match=said):
+        packed(estimator, away(Quadratic(), LOGITS["D=3"]))
