@@ -13,16 +13,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import torch
 import yaml
 
 from benchmarks.stopwatch import Bar, Section, Stopwatch
 from estbench.config import load
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import ShardTask
-from estbench.plan import expand
+from estbench.plan import BLOCK, DEVICE_BLOCK, expand
 
 ROWS = ("reinforce", "ste", "reinmax", "gumbel", "arm")
 """Means of independent rows."""
+
+EVERY = ["reinforce", "ste", "reinmax", "gumbel", "gumbel_st", "disarm", "rebar", "leg"]
+"""One of every kind, and the commonest."""
 
 ONE = {"objective": "quadratic", "distribution": "bernoulli", "logits": [0.5]}
 EIGHT = {"objective": "quadratic", "distribution": "bernoulli", "logits": [0.5, -1.0, 2.0, 0.0, 1.0, -2.0, 0.3, -0.3]}
@@ -36,15 +40,21 @@ def config(seed: int, **settings: Any) -> dict[str, Any]:
 
 def seconds(watch: Stopwatch, settings: Mapping[str, Any], most: int | None = None) -> float:
     """Processor seconds of the jobs of a config (of the first so many), as workers do them."""
-    plan = expand(load(dict(settings)))
+    of = jobs(settings)[:most]
+    return watch.time(lambda: [job.perform() for job in of])
+
+
+def jobs(settings: Mapping[str, Any], device: str = "cpu") -> list[ShardTask]:
+    """The jobs of a config of one problem; the first has been done once."""
+    plan = expand(load(dict(settings)), block=BLOCK if device == "cpu" else DEVICE_BLOCK)
     spec, layout = plan.problems[0], plan.layouts[0]
     groups, samples = groups_of(plan.cells), max(plan.config.samples)
-    jobs = [
-        ShardTask(spec, groups, plan.config.seed, samples, layout, first, shards)
-        for first, shards in list(layout.jobs())[:most]
+    found = [
+        ShardTask(spec, groups, plan.config.seed, samples, layout, first, shards, device)
+        for first, shards in layout.jobs()
     ]
-    assert all(record["kind"] == "job" for record in jobs[0].perform())
-    return watch.time(lambda: [job.perform() for job in jobs])
+    assert all(record["kind"] == "job" for record in found[0].perform())
+    return found
 
 
 def replicates(seed: int, watch: Stopwatch, counts: Sequence[int] = (10**5, 10**6, 10**7)) -> Section:
@@ -139,11 +149,10 @@ def begin(turns: int = 7) -> Section:
 
 def workers(seed: int, replicates: int = 10**8, turns: int = 3) -> Section:
     """A run by one worker and by two, in turns."""
-    names = ["reinforce", "ste", "reinmax", "gumbel", "gumbel_st", "disarm", "rebar", "leg"]
     ratios: list[float] = []
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        path = written(Path(folder), config(seed, replicates=replicates, estimators=names, problems=[EIGHT]))
+        path = written(Path(folder), config(seed, replicates=replicates, estimators=EVERY, problems=[EIGHT]))
         for turn in range(turns):
             one, two = (
                 cost(estbench("run", str(path), "-q", "-j", str(j), "-o", f"{folder}/{j}-{turn}")).wall for j in (1, 2)
@@ -151,6 +160,20 @@ def workers(seed: int, replicates: int = 10**8, turns: int = 3) -> Section:
             ratios.append(one / two)
             lines.append(f"- `-j 1`: {one:.1f} s, `-j 2`: {two:.1f} s: {ratios[-1]:.2f} times as fast")
     return lines, [Bar("-j 2 as fast as -j 1, times (median)", median(ratios), 1.8, least=True)]
+
+
+def accelerator(seed: int, device: str = "cuda", replicates: int = 10**8) -> Section:
+    """Nanoseconds on the clock for a replicate of eight estimators, on one core and on an accelerator."""
+    if device == "cuda" and not torch.cuda.is_available():
+        return ["No GPU was at hand: nothing was measured on one."], []
+    lines = []
+    for where, R in (("cpu", replicates // 100), (device, replicates)):
+        todo = jobs(config(seed, replicates=R, estimators=EVERY, problems=[EIGHT]), where)
+        start = time.perf_counter()
+        for job in todo:
+            job.perform()  # its end is waited for
+        lines.append(f"- {where}: {(time.perf_counter() - start) / R * 1e9:.2f} ns a replicate, {R:.0e} of them")
+    return lines, []
 
 
 def figures(seed: int, problems: int = 40, goal: int = 2000) -> Section:

@@ -54,6 +54,7 @@ could come to. Ratios: theirs over ours, by turns; the bar is 10, on float32 ove
     "begin": "### Beginning\n",
     "figures": "### Figures\n",
     "workers": "### Workers\n\nThe whole command, on the clock, by turns.\n",
+    "accelerator": "### Accelerator\n",
 }
 
 
@@ -77,6 +78,7 @@ def sections(seed: int, watch: Stopwatch) -> Mapping[str, Callable[[], Section]]
         "begin": growth.begin,
         "figures": lambda: growth.figures(seed),
         "workers": lambda: growth.workers(seed),
+        "accelerator": lambda: growth.accelerator(seed),
         "peers": lambda: peers.section(seed, watch),
     }
 

@@ -104,3 +104,12 @@ def test_memory_is_above_the_imports() -> None:
     _, (peak, grown) = growth.memory(0, (1000, 2000))
     assert 0 < peak.value < 300
     assert grown.value < peak.value
+
+
+def test_an_accelerator_is_measured_where_there_is_one() -> None:
+    """Both devices get a line; where there is no GPU, that is said."""
+    lines, bars = growth.accelerator(0, device="cpu", replicates=10**5)
+    assert [line.split(":")[0] for line in lines] == ["- cpu", "- cpu"]
+    assert not bars
+    if not torch.cuda.is_available():
+        assert growth.accelerator(0) == (["No GPU was at hand: nothing was measured on one."], [])
