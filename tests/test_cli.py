@@ -342,7 +342,7 @@ def test_progress_without_a_terminal_is_lines(cli: Cli, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("no_color", [False, True])
 def test_terminals_get_a_bar_and_no_color_is_honoured(forks: Forks, tmp_path: Path, no_color: bool) -> None:
-    """On a terminal a bar is drawn, without colours if NO_COLOR is set; what is no terminal never gets any."""
+    """On a terminal the plan and then a bar are drawn, without colours if NO_COLOR is set; nothing is elsewhere."""
     config(tmp_path)
     variables = {**environment(), "TERM": "xterm-256color"}
     if not no_color:
@@ -351,7 +351,7 @@ def test_terminals_get_a_bar_and_no_color_is_honoured(forks: Forks, tmp_path: Pa
         said = forks.run(tmp_path, "run", "tiny.yaml", "-j1", err=name, variables=variables)
         until(lambda: "Figures: " in drawn())
     assert said.code == 0
-    assert " tasks" in drawn()
+    assert 0 < drawn().index("Planning tiny.yaml") < drawn().index(" tasks")
     assert "━" in drawn()
     assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]", drawn())) != no_color
     assert "\x1b" not in said.out

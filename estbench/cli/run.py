@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 
 from estbench.cli.console import err, out, plain
 from estbench.errors import EstbenchError, UsageError
@@ -57,25 +59,18 @@ def run(
 
     Exit codes: 0 all cells done, 2 wrong usage or config (nothing ran), 3 some cells failed, 130 interrupted.
     """
-    if quick and rigorous:
-        raise UsageError("--quick and --rigorous contradict each other; give one of them")
-    wanted = list(settings or [])
-    if quick or rigorous:
-        _refuse_precision(config, wanted, "--quick" if quick else "--rigorous")
-    wanted += [f"replicates={QUICK}"] if quick else [f"replicates={RIGOROUS}"] if rigorous else []
-    wanted += [] if seed is None else [f"seed={seed}"]
+    wanted = _settings(config, settings or [], seed, quick, rigorous)
+    elsewhere = executor == "dask" or scheduler is not None or device != "cpu"
+    _prepare(1 if elsewhere or dry_run else workers)
+    with nullcontext() if quiet else err().status(Text(plain(f"Planning {config}"))):
+        from estbench.cli.display import display
+        from estbench.engine.benchmark import Benchmark
+        from estbench.engine.executors import Where
+        from estbench.engine.run import Failure, Progress
+        from estbench.frames import read_frame
 
-    if executor == "local" and scheduler is None and device == "cpu" and not dry_run:
-        _prepare(workers)
-
-    from estbench.cli.display import display
-    from estbench.engine.benchmark import Benchmark
-    from estbench.engine.executors import Where
-    from estbench.engine.run import Failure, Progress
-    from estbench.frames import read_frame
-
-    share = _part(part)
-    benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
+        share = _part(part)
+        benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
     if dry_run:
         _list_cells(benchmark.plan)
         return
@@ -111,6 +106,16 @@ def run(
     if failed:
         err().print(f"{failed} of {len(frame)} cells failed; the others are saved.", markup=False)
         raise typer.Exit(3)
+
+
+def _settings(config: Path, given: list[str], seed: int | None, quick: bool, rigorous: bool) -> list[str]:
+    """What is to be replaced in a config, by --set and by options of its own."""
+    if quick and rigorous:
+        raise UsageError("--quick and --rigorous contradict each other; give one of them")
+    if quick or rigorous:
+        _refuse_precision(config, given, "--quick" if quick else "--rigorous")
+        given = [*given, f"replicates={QUICK if quick else RIGOROUS}"]
+    return given if seed is None else [*given, f"seed={seed}"]
 
 
 def _prepare(workers: int) -> None:
