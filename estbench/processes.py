@@ -1,24 +1,21 @@
 """Processes of this machine: how many are worth having, and how workers begin.
 
 On Linux workers are forked from a server: a fresh process that has imported what they need and done nothing else. It
-imports while this process does, and once for all; elsewhere, where forks are less safe, each worker imports by itself.
+imports while this process does, and once for all. Elsewhere, where forks are less safe, and where there can be no
+server, each worker is spawned and imports by itself.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable
-from multiprocessing import forkserver, resource_tracker
+from contextlib import suppress
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-
-if sys.platform == "linux":
-    _CONTEXT = multiprocessing.get_context("forkserver")
-else:
-    _CONTEXT = multiprocessing.get_context("spawn")
 
 
 def cores() -> int:
@@ -26,12 +23,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare(module: str) -> None:
-    """Let the server begin to import a module that workers need; this process goes on with something else."""
+def prepare(module: str) -> bool:
+    """Let the server begin to import a module that workers need, and go on; whether there is a server."""
     resource_tracker.ensure_running()  # begun later, it would let interrupts through again
     if sys.platform == "linux":
-        _CONTEXT.set_forkserver_preload([module])
-        _deaf(forkserver.ensure_running)
+        forkserver.set_forkserver_preload([module])
+        with suppress(OSError):  # it listens in TMPDIR, whose name may be too long, or which may be full
+            _deaf(forkserver.ensure_running)
+            return True
+    return False
 
 
 def start_worker(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
@@ -39,9 +39,17 @@ def start_worker(work: Callable[[Connection], None]) -> tuple[BaseProcess, Conne
 
     It hears of no Ctrl-C: what that means is for this process to decide.
     """
-    prepare(work.__module__)
-    connection, theirs = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=work, args=(theirs,), daemon=True)
+    if prepare(work.__module__):
+        with suppress(OSError):  # somebody has cleaned TMPDIR
+            return _start(get_context("forkserver"), work)
+    return _start(get_context("spawn"), work)
+
+
+def _start(
+    context: ForkServerContext | SpawnContext, work: Callable[[Connection], None]
+) -> tuple[BaseProcess, Connection]:
+    connection, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs,), daemon=True)
     _deaf(process.start)
     theirs.close()
     return process, connection

@@ -141,8 +141,8 @@ CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available
 def test_other_numbers_give_the_same_results(logits: Logits, device: str) -> None:
     """Means, and means of squares, on a device agree with those on the processor from another seed.
 
-    Within 6.5 standard errors: among 150 comparisons less than one false alarm in 10^7 runs. A difference of 5 % of a standard
-    deviation is 9 standard errors, and is seen.
+    Within 6.5 standard errors: among 150 comparisons less than one false alarm in 10^7 runs. A difference of 5 % of a
+    standard deviation is 9 standard errors, and is seen.
     """
     for name in ("reinforce", "ste", "reinmax", "gumbel", "gumbel_st", "rebar", "disarm", "unordered_set"):
         estimator = catalog.build(catalog.ESTIMATORS[name], {})

@@ -201,6 +201,21 @@ def test_workers_that_die_and_workers_that_hang(forks: Forks, tmp_path: Path) ->
     assert together.drop(columns=ADJUSTED).equals(values(tmp_path / "alone").drop(columns=ADJUSTED))
 
 
+@pytest.mark.parametrize("why", ["too long", "cleaned"])
+def test_workers_begin_without_a_server(forks: Forks, whole: Path, tmp_path: Path, why: str) -> None:
+    """The server of workers listens in TMPDIR: where it cannot, or no longer can, they begin without it."""
+    folder = tmp_path / ("t" * (150 if why == "too long" else 1))
+    folder.mkdir()
+    variables = {**environment(), "TMPDIR": str(folder)}
+    command = forks.begin(config(tmp_path), "run", "run.yaml", "-qj2", "-o", "run", variables=variables)
+    if why == "cleaned":
+        until(lambda: [*folder.glob("pymp-*/listener-*")])
+        for listener in folder.glob("pymp-*/listener-*"):
+            listener.unlink()
+    assert command.wait() == Said(0, "", "")
+    same_as(tmp_path / "run", whole)
+
+
 # --- disks and damage ---------------------------------------------------------------------------------------------
 
 
