@@ -64,10 +64,16 @@ class Problem:
         """f at samples of which only the classes 0 … K − 1 are given, as numbers [..., D]: [...]."""
         self.evaluations.f += c.numel() // self.D
         d = self.distribution
-        return self.objective.value(c / (d.classes - 1) if self.ordinal else self._inputs(d.one_hot(c)))
+        if self.ordinal:
+            return self.objective.value(c / (d.classes - 1))
+        each = (self.objective.value(self._inputs(d.one_hot(part))) for part in c)  # K times as large, they stay cached
+        return torch.stack(list(each))
 
     def difference(self, a: Tensor, b: Tensor) -> Tensor:
-        """a − b of values of f: 0 where only the order of three summands or more, one a variable, differs."""
+        """a − b of values of f: 0 where only the order of three summands or more, one a variable, differs.
+
+        It is not finite where a or b is not.
+        """
         found = a - b
         if self.D > 2:
             rounding = 4 * self.D * torch.finfo(found.dtype).eps

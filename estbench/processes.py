@@ -1,8 +1,8 @@
 """Processes of this machine: how many are worth having, and how workers begin.
 
 On Linux workers are forked from a server: a fresh process that has imported what they need and done nothing else. It
-imports while this process does, and once for all. Elsewhere, where forks are less safe, and where there can be no
-server, each worker is spawned and imports by itself.
+imports while this process does, and once for all; there is one in a process, which whoever else forks from it shares.
+Elsewhere, where forks are less safe, and where there can be no server, each worker is spawned and imports by itself.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 
 def cores() -> int:
@@ -28,8 +29,8 @@ def prepare(module: str) -> bool:
     resource_tracker.ensure_running()  # begun later, it would let interrupts through again
     if sys.platform == "linux":
         forkserver.set_forkserver_preload([module])
-        with suppress(OSError):  # it listens in TMPDIR, whose name may be too long, or which may be full
-            _deaf(forkserver.ensure_running)
+        with suppress(OSError), _deaf(), _like_this_process():  # TMPDIR, where it listens, may be full or too long
+            forkserver.ensure_running()
             return True
     return False
 
@@ -37,28 +38,50 @@ def prepare(module: str) -> bool:
 def start_worker(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
     """A process that does `work` with its end of a pipe, and this end.
 
-    It hears of no Ctrl-C: what that means is for this process to decide.
+    It hears of no Ctrl-C: what that means is for this process to decide. OSError if the system allows no more.
     """
     if prepare(work.__module__):
-        with suppress(OSError):  # somebody has cleaned TMPDIR
-            return _start(get_context("forkserver"), work)
-    return _start(get_context("spawn"), work)
+        with suppress(OSError, EOFError):  # somebody has cleaned TMPDIR, or killed the server
+            return _begun(get_context("forkserver"), work)  # deaf as the server is
+    with _deaf():
+        return _begun(get_context("spawn"), work)
 
 
-def _start(
+def _begun(
     context: ForkServerContext | SpawnContext, work: Callable[[Connection], None]
 ) -> tuple[BaseProcess, Connection]:
     connection, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs,), daemon=True)
-    _deaf(process.start)
+    process.start()
     theirs.close()
     return process, connection
 
 
-def _deaf(start: Callable[[], None]) -> None:
-    """Start a process that Ctrl-C does not reach: it inherits that interrupts are blocked."""
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C does not reach processes started in here: they inherit that interrupts are blocked."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        start()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _like_this_process() -> Iterator[None]:
+    """Interpreters started in here find the modules that this one does, and none beside it.
+
+    Nor do they start threads for linear algebra, which forks would lack.
+    """
+    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    own = {"PYTHONSAFEPATH": "1", "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 
 from estbench.engine.executors import LIVES, Done, casualties, settle
 from estbench.engine.tasks import Record, Task
+from estbench.errors import EstbenchError
 from estbench.processes import start_worker
 
 
@@ -50,8 +51,10 @@ class Pool:
             done: list[Done] = []
             for connection in wait(list(self._busy)):
                 assert isinstance(connection, Connection)
-                worker, task = self._busy.pop(connection)
-                answer = worker.answer()
+                worker, task = self._busy[connection]
+                if (answer := worker.answer()) is None:
+                    continue
+                del self._busy[connection]
                 if isinstance(answer, str):
                     suspects.append((task, answer))
                     continue
@@ -75,7 +78,8 @@ class Pool:
         for _ in range(LIVES - 1):
             self._begin(task)
             ((connection, (worker, _)),) = self._busy.items()
-            answer = worker.answer()
+            while (answer := worker.answer()) is None:
+                pass
             del self._busy[connection]
             if not isinstance(answer, str):
                 self._idle.append(worker)
@@ -88,23 +92,33 @@ class _Worker:
     """A process that does one task after the other, and this end of the pipe to it."""
 
     def __init__(self) -> None:
-        self._process, self.connection = start_worker(_work)
+        try:
+            self._process, self.connection = start_worker(_work)
+        except OSError as error:
+            raise EstbenchError(f"no worker process can be started ({error.strerror}); do with fewer: -j 1") from error
+        self._begun = False
 
     def send(self, task: Task) -> None:
         with suppress(BrokenPipeError):  # it died; `answer` says so
             self.connection.send(task)
 
-    def answer(self) -> list[Record] | str:
-        """Its records, waited for; or how it died."""
+    def answer(self) -> list[Record] | str | None:
+        """Its records, waited for; or how it died; or None, once, when it has begun."""
         try:
             records, error = self.connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
             self.connection.close()
+            if not self._begun and self._process.exitcode == 1:
+                raise EstbenchError(
+                    "a worker process failed as it began, for the reason above; a script that runs benchmarks does so "
+                    "under `if __name__ == '__main__':`, as workers import it"
+                ) from None
             return _death(self._process.exitcode)
         if error is not None:
             raise RuntimeError(f"in a worker process:\n{error}")
-        answer: list[Record] = records
+        self._begun = True
+        answer: list[Record] | None = records
         return answer
 
     def kill(self) -> None:
@@ -124,6 +138,7 @@ def _work(connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     settle()
     with suppress(EOFError, ConnectionError):  # the parent has ended
+        connection.send((None, None))
         while True:
             task: Task = connection.recv()
             try:

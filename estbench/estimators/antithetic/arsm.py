@@ -34,4 +34,4 @@ class Arsm:
         """Σ_j (f^{m⇌j} − mean_m′ f^{m′⇌j}) (1/K − w_j)."""
         e, K = draw.noise(), draw.distribution.classes
         f = f_all_swapped(draw.problem, e, draw.fz)  # [j, m, R, N]
-        return (1 / K - e / e.sum(-1, keepdim=True)) @ (f - f.mean(1, keepdim=True)).permute(2, 3, 0, 1).contiguous()
+        return (1 / K - e / e.sum(-1, keepdim=True)) @ f.sub_(f.mean(1, keepdim=True)).permute(2, 3, 0, 1).contiguous()

@@ -26,39 +26,37 @@ def f_swapped(problem: Problem, e: Tensor, j: Tensor) -> Tensor:
 def f_all_swapped(problem: Problem, e: Tensor, fz: Tensor) -> Tensor:
     """f(z^{m⇌j}) − f(z) for all m and j: [K, K, R, N], at z of e [R, N, D, K] with entries m and j swapped as above.
 
-    The class of z is that of the greatest score s_k = π_k/e_k. A swap makes them s_m = π_m/e_j and s_j = π_j/e_m; the
-    best of the others is one of the best three there were, so that a swap costs two comparisons, not K.
+    The class of z is that of the greatest score s_k = π_k/e_k. A swap makes them s_m = π_m/e_j and s_j = π_j/e_m, of
+    the same product as before. Against them stands the best of the others; where m and j were the best two themselves,
+    one of them stays as good as the second, so that the best two are all that need be known.
     """
     K, pi = e.shape[-1], problem.distribution.mean.mT.contiguous()[:, None, None]  # [K, 1, 1, D]
     e = e.movedim(-1, 0).contiguous()  # [K, R, N, D]
     k = torch.arange(K).to(e)[:, None, None, None]
-    first, second, third = best_three(pi / e, k)
-    f = fz.expand(K, K, *fz.shape).contiguous()
+    first, second = best_two(pi / e, k)
+    difference = fz.new_zeros(K, K, *fz.shape)
     for j in range(1, K):
         m = k[:j].expand(j, *fz.shape, e.shape[-1])  # all m < j at once
-        was_first, was_second = equal(first[1], k[j]), equal(second[1], k[j])
-        without_j = torch.lerp(first, second, was_first)
-        next_best = torch.lerp(second, third, was_second.add_(was_first))
-        s, c = torch.lerp(without_j.unsqueeze(1), next_best.unsqueeze(1), equal(without_j[1], m))  # nor m: [j, R, N, D]
+        without_j = torch.lerp(first, second, where_equal(first[1], k[j]))
+        s, c = torch.lerp(without_j.unsqueeze(1), second.unsqueeze(1), where_equal(without_j[1], m))  # nor m: [j, …]
         s_m, s_j = pi[:j] / e[j], pi[j] / e[:j]
         c.lerp_(m, torch.gt(s_m, s, out=torch.empty_like(s)))
         c.lerp_(k[j], torch.gt(s_j, torch.maximum(s, s_m), out=s))
-        f[j, :j] = problem.f_of_classes(c)
-    difference = problem.difference(f, fz)  # 0 where m ≥ j, so far
-    return difference + difference.transpose(0, 1)
+        difference[j, :j] = difference[:j, j] = problem.difference(problem.f_of_classes(c), fz)
+    return difference
 
 
-def best_three(s: Tensor, k: Tensor) -> list[Tensor]:
-    """The greatest three of the positive scores s [K, …], which are overwritten, each with its class k: [2, …]."""
+def best_two(s: Tensor, k: Tensor) -> list[Tensor]:
+    """The greatest two of the positive scores s [K, …], which are overwritten, each with its class k: [2, …]."""
     found = []
-    for _ in range(3):
+    for _ in range(2):
         top = s.amax(0)
-        hit = equal(s, top)
+        hit = where_equal(s, top)
         found.append(torch.stack((top, (hit * k).amax(0))))
         s.addcmul_(hit, s, value=-1)
     return found
 
 
-def equal(a: Tensor, b: Tensor) -> Tensor:
-    """1[a = b], of the type of a."""
+def where_equal(a: Tensor, b: Tensor) -> Tensor:
+    """1[a = b], of the type of a and the shape of the larger."""
     return torch.eq(a, b, out=torch.empty_like(b if b.ndim > a.ndim else a, memory_format=torch.contiguous_format))
