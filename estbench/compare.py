@@ -19,7 +19,7 @@ from estbench.summary import Results, grouped, packed_shards, truth
 Metric = Literal["variance", "mse", "work"]
 At = Literal["samples", "evaluations", "seconds"]
 
-NO_INTERVAL = " (timed once: no interval, no p-value and no verdict knows the error of the seconds)"
+NO_INTERVAL = " (timings in a row: no interval, no p-value and no verdict knows the error of the seconds)"
 
 COLUMNS = """
 problem basis rank name temperature samples f_evaluations grad_evaluations metric value value_low value_high ratio

@@ -57,14 +57,18 @@ def check(packed: Floats, g: Floats | None, shard: int, wanted: dict[str, Any]) 
 @pytest.mark.parametrize("P", [1, 3])
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("weighted", [True, False])
-@pytest.mark.parametrize("spoilt", [True, False])
-def test_sums(P: int, known: bool, weighted: bool, spoilt: bool) -> None:
+@pytest.mark.parametrize(
+    "spoilt",
+    [{}, {(0, 3, 0): np.nan, (0, 8, -1): np.inf, (1, 11, 0): -np.inf}, {(1, 5, -1): np.inf}, {(1, 5, 0): np.nan}],
+    ids=["clean", "many", "one infinite, in the last shard", "one unknown, in the last shard"],
+)
+def test_sums(P: int, known: bool, weighted: bool, spoilt: dict[tuple[int, int, int], float]) -> None:
     """Every sum is that of the loop; estimates that are not finite are counted and left out, zeros have cosine 0."""
     rng = np.random.default_rng(P)
     x = rng.normal(0.5, 2.0, (2, 40, P))
     x[:, ::7] = 0.0
-    if spoilt:
-        x[0, 3, 0], x[0, 8, -1], x[1, 11, 0] = np.nan, np.inf, -np.inf
+    for at, value in spoilt.items():
+        x[at] = value
     w = rng.dirichlet(np.ones(40)) if weighted else None
     g = np.array(G[P]) if known else None
     true, weights = (None if a is None else torch.tensor(a) for a in (g, w))
@@ -80,6 +84,12 @@ def test_a_true_gradient_of_zero(P: int) -> None:
     found = Moments.unpack(moments(torch.tensor(x), torch.zeros(P).double()).numpy(), np.zeros(P))
     assert np.isnan([found.c1, found.c2, found.c3]).all()
     np.testing.assert_allclose(found.y1, (x**2).sum())
+
+
+def test_deviations_are_never_negative() -> None:
+    """Estimates that are all alike deviate from their mean by rounding alone, and by no negative square."""
+    x = torch.rand(64, 1, 7, generator=torch.Generator().manual_seed(0)).double().expand(64, 50, 7)
+    assert (moments(x, torch.ones(7).double())[:, SCALARS.index("umax")] >= 0).all()
 
 
 def test_antithetic_pairs_that_cancel() -> None:

@@ -216,6 +216,38 @@ def test_workers_begin_without_a_server(forks: Forks, whole: Path, tmp_path: Pat
     same_as(tmp_path / "run", whole)
 
 
+def test_workers_import_what_the_run_imports(whole: Path, tmp_path: Path) -> None:
+    """Modules that lie where the command is given are none of its workers', whatever they are called."""
+    for name in ("estbench", "yaml", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('found')")
+    command = [str(Path(sys.executable).with_name("estbench")), "run", "run.yaml", "-qj2", "-o", "run"]
+    assert ended(command, config(tmp_path)) == Said(0, "", "")
+    same_as(tmp_path / "run", whole)
+
+
+def ended(command: list[str], folder: Path) -> Said:
+    """The end of a command in a process of its own."""
+    done = subprocess.run(
+        command, check=False, cwd=folder, env=environment(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_script_that_workers_run_too(tmp_path: Path) -> None:
+    """A script without `if __name__ == '__main__'` is told of it, and no cell is said to have failed."""
+    script = f"""
+from pathlib import Path
+from estbench.engine.benchmark import Benchmark
+from estbench.engine.executors import Where
+for _ in Benchmark.of({CONFIG!r}, Path("run")).run(Where("local", 2)): pass
+"""
+    (tmp_path / "script.py").write_text(script)
+    said = ended([sys.executable, "script.py"], tmp_path)
+    assert said.code == 1
+    assert "under `if __name__ == '__main__':`" in said.err.splitlines()[-1]
+    assert not [item for item in read(tmp_path / "run").items if item[0] == "failed"]
+
+
 # --- disks and damage ---------------------------------------------------------------------------------------------
 
 
