@@ -61,7 +61,7 @@ class Problem:
         return self.objective.value(self._inputs(z))
 
     def f_of_classes(self, c: Tensor) -> Tensor:
-        """f at samples of which only the classes 0 … K − 1 are given, as numbers [..., D]: [...]."""
+        """f at samples of which only the classes 0 … K − 1 are given, as numbers [n, ..., D]: [n, ...]."""
         self.evaluations.f += c.numel() // self.D
         d = self.distribution
         if self.ordinal:

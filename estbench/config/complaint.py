@@ -18,14 +18,14 @@ _WIDTH = 120
 class Place:
     """Where something is written: line and column from 1 and that line's text; line 0 for what is not in a file.
 
-    `own`: in an option of the command line of its own, which says what the path in the config would.
+    `is_option`: it is an option of the command line, whose name says what a path in the config would.
     """
 
     source: str
     line: int
     column: int
     text: str
-    own: bool = False
+    is_option: bool = False
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
@@ -40,7 +40,7 @@ class Complaint:
     message: str
 
     def __str__(self) -> str:
-        path = "" if self.place.own else _printable(dotted(self.path))
+        path = "" if self.place.is_option else _printable(dotted(self.path))
         return f"{self.place}{' ' + path if path else ''}: {self.message}{_excerpt(self.place)}"
 
 

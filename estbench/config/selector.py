@@ -68,7 +68,7 @@ def selectors(option: str, text: str) -> Iterator[tuple[str, Place]]:
     """The selectors between the commas of a command-line option such as `--estimators a,b[c=1]`, and their places."""
     shown, column = f"{option} {text}", len(option) + 2
     for part in split(text):
-        yield part.strip(), Place(shown, 0, column + len(part) - len(part.lstrip()), shown, own=True)
+        yield part.strip(), Place(shown, 0, column + len(part) - len(part.lstrip()), shown, is_option=True)
         column += len(part) + 1
 
 

@@ -45,7 +45,7 @@ def versions() -> dict[str, str]:
 def settle() -> None:
     """One torch thread, and memory that is kept.
 
-    Blocks are of half a megabyte and live for microseconds. By default malloc hands each back to the system, and the
+    Blocks are of a megabyte and live for microseconds. By default malloc hands each back to the system, and the
     page faults of getting it again cost ten times what the arithmetic does.
     """
     torch.set_num_threads(1)

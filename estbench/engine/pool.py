@@ -95,7 +95,8 @@ class _Worker:
         try:
             self._process, self.connection = start_worker(_work)
         except OSError as error:
-            raise EstbenchError(f"no worker process can be started ({error.strerror}); do with fewer: -j 1") from error
+            why = error.strerror or error
+            raise EstbenchError(f"no worker process can be started ({why}); do with fewer: -j 1") from error
         self._begun = False
 
     def send(self, task: Task) -> None:

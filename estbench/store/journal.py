@@ -16,7 +16,19 @@ from typing import Any
 
 from estbench.errors import ResultsError
 from estbench.store.files import check_regular, explained, open_alone
-from estbench.store.records import Item, Json, canonical, contradicts, is_new, items_of, lacking, line, named, parse
+from estbench.store.records import (
+    Item,
+    Json,
+    canonical,
+    contradicts,
+    incomplete,
+    is_new,
+    items_of,
+    lacking,
+    line,
+    named,
+    parse,
+)
 
 
 @dataclass(frozen=True)
@@ -54,10 +66,7 @@ def read_journal(path: Path) -> Contents:
                     break
                 for item, result in parse(raw, f"{path}, line {number}").items():
                     if missing := lacking(item, result):
-                        raise ResultsError(
-                            f"{path}, line {number}: {named(item)} lacks {', '.join(missing)}: it was written by "
-                            "another version of estbench. Use that one, or run again into a new folder (-o)."
-                        )
+                        raise incomplete(f"{path}, line {number}: {named(item)}", missing)
                     if contradicts(items, item, result):
                         raise ResultsError(
                             f"{path}: lines {lines[item]} and {number} give different results for {named(item)}. "

@@ -9,7 +9,7 @@ from pathlib import Path
 from estbench.errors import ResultsError, UsageError
 from estbench.store.files import check_regular, explained, write_atomically
 from estbench.store.growth import compatible, config_hash, diff, frozen, shown
-from estbench.store.records import Json, canonical, checksum
+from estbench.store.records import Json, canonical, checksum, incomplete
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -48,10 +48,7 @@ def read_manifest(folder: Path) -> Json:
             "Use the version of estbench that wrote it."
         )
     if missing := list(_lacking(manifest)):
-        raise ResultsError(
-            f"{path}: lacks {', '.join(missing)}: it was written by another version of estbench. Use that one, or run "
-            "again into a new folder (-o)."
-        )
+        raise incomplete(f"{path}:", missing)
     return manifest
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -110,6 +110,14 @@ def lacking(item: Item, result: Any) -> list[str]:
         return list(FIELDS.get(kind, ()))
     reasoned = kind == "exact" and "reason" in result
     return [field for field in FIELDS.get(kind, ()) if field not in result and not reasoned]
+
+
+def incomplete(what: str, missing: Sequence[str]) -> ResultsError:
+    """What to say of something that lacks fields."""
+    return ResultsError(
+        f"{what} lacks {', '.join(missing)}: it was written by another version of estbench. Use that one, or run again "
+        "into a new folder (-o)."
+    )
 
 
 def is_new(items: Mapping[Item, Any], item: Item, result: Any) -> bool:
