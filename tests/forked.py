@@ -24,7 +24,7 @@ PATIENCE = 240.0
 
 SERVER = """
 import atexit, gc, json, os, resource, sys
-import estbench.compare, estbench.engine.benchmark, estbench.engine.check, estbench.frames, estbench.guide
+import estbench.compare, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
 import estbench.report, estbench.tables
 from estbench.cli import main
 

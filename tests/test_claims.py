@@ -12,10 +12,10 @@ from estbench import catalog
 from estbench.config import load
 from estbench.distributions import Distribution
 from estbench.draws import Draw
-from estbench.engine.check import Check, checked
 from estbench.estimators.base import Facts
 from estbench.objectives.linear import Linear
 from estbench.plan import expand
+from estbench.preflight.check import Check, checked
 
 PROBLEMS: list[dict[str, Any]] = [
     {"objective": "sine", "distribution": "bernoulli", "logits": [0.6]},

@@ -29,6 +29,7 @@ FLOORS = (
     "store",
     "summary",
     "engine",
+    "preflight",
     "compare",
     "suite",
     "guide",

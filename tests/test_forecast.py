@@ -10,12 +10,12 @@ import pytest
 
 from estbench.config import load
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.check import checked
-from estbench.engine.duration import START, durations
 from estbench.engine.exact import Unavailable, exact
-from estbench.engine.forecast import forecast, skipped
 from estbench.engine.tasks import problem_of
 from estbench.plan import Plan, expand
+from estbench.preflight.check import checked
+from estbench.preflight.duration import START, durations
+from estbench.preflight.forecast import forecast, skipped
 
 ROOT = Path(__file__).resolve().parent.parent
 MANY = [0.1] * 20

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from estbench import catalog
-from estbench.engine.check import differences
 from estbench.errors import UsageError
 from estbench.objectives.base import WithExpectation, WithGrad
+from estbench.preflight.check import differences
 from estbench.problem import Problem, make
 
 LOGITS = {

@@ -19,8 +19,8 @@ def check(
     Exit codes: 0 all is well, 2 wrong usage or config, 3 cells will fail, or something is not what it claims to be.
     """
     from estbench.config import load
-    from estbench.engine.check import checked
     from estbench.plan import expand
+    from estbench.preflight.check import checked
     from estbench.tables import Listing
 
     plan = expand(load(config, settings or []))

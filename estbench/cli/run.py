@@ -163,7 +163,7 @@ def _again(context: typer.Context) -> str:
 
 def _list_cells(plan: Plan) -> None:
     """Every cell with its cost, problem by problem, then how many there are; nothing is run."""
-    from estbench.engine.forecast import forecast
+    from estbench.preflight.forecast import forecast
     from estbench.tables import Listing
 
     problems = forecast(plan)

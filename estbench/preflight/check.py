@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from estbench.engine.claims import contradictions
-from estbench.engine.duration import START, durations
 from estbench.engine.executors import settle
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import CostTask, problem_of
 from estbench.plan import Plan
+from estbench.preflight.claims import contradictions
+from estbench.preflight.duration import START, durations
 from estbench.problem import Problem, make
 
 MAX_FOR_DIFFERENCES = 2**12

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 
 from estbench.engine.exact import enumerable
-from estbench.engine.forecast import skipped
 from estbench.engine.integrand import Integrand
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import FitTask, Group, problem_of
 from estbench.estimators.base import Estimator, Fitted, RowEstimator
 from estbench.plan import Cell, EstimatorSpec, Plan
+from estbench.preflight.forecast import skipped
 from estbench.problem import Problem
 
 START = 2.0
