@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -73,22 +74,67 @@ def hall_ends(x: Floats, level: float = 0.95) -> tuple[float, float]:
     return x.mean() - se * roots[0], x.mean() - se * roots[1]
 
 
-def form_cdf(T: float, beta: float, trV: float, trVV: float, rho: float) -> float:
-    """F(T; β): scaled noncentral χ² of mean β + trV, variance 2trV² + 4βρ, the latter part by its noncentrality."""
-    c = (trVV + beta * rho) / (beta + trV)
-    nu, shift = trVV / c**2, beta * rho / c**2
+@dataclass(frozen=True)
+class Form:
+    """The law of T = ‖b̂‖² written out; x [S, P] with Σ xxᵀ = V̂, and the noise of shards along b̂, [S]."""
+
+    T: float
+    trV: float
+    trVV: float
+    x: Floats
+    along: Floats
+    inflate: float
+
+    def spread(self, beta: float, least: float) -> float:
+        """Q(β) by sums over pairs and triples of distinct shards."""
+        S, x, y = len(self.x), self.x, self.along
+        trVVV = w = 0.0
+        for s, t in itertools.permutations(range(S), 2):
+            w += y[s] * (x[s] @ x[t]) * y[t] * S / (S - 1)
+            others = np.delete(x, [s, t], axis=0)
+            trVVV += (x[s] @ x[t]) * ((others @ x[s]) @ (others @ x[t])) * S**2 / ((S - 1) * (S - 2))
+        trVVV = float(np.clip(trVVV, self.trVV**2 / self.trV, self.trVV**1.5))
+        q = float((y**2).sum())
+        covariance = 4 * max(w - trVVV, 0) + 2 * trVVV
+        slope = min(covariance / (4 * max(q - self.trVV, 0) + 2 * self.trVV), sqrt(self.trVV))
+        Q = q - self.trVV + slope * (beta - self.T + self.trV)
+        return self.inflate * float(np.clip(Q, least * beta, beta * self.trV))
+
+    def root(self, at: float, probability: float, least: float = 0.0) -> float:
+        """Solve F(at; β) = probability."""
+        near, far = self.spread(0.0, least), self.spread(1e9, least)  # between its ends Q(β) is linear
+        assert near == 0.0 < far
+
+        def off(beta: float) -> float:
+            return form_cdf(at, beta, self.trV, self.trVV, self.spread(beta, least)) - probability
+
+        high = at
+        while off(high) > 0:
+            high *= 2
+        return float(brentq(off, 0, high, xtol=1e-15, rtol=1e-14))
+
+    @property
+    def zero(self) -> float:
+        """1 − F(T; 0)."""
+        return 1 - form_cdf(self.T, 0, self.trV, self.trVV, 0.0)
+
+    @property
+    def least(self) -> float:
+        """Half the spread along b̂, for the lower end."""
+        return float((self.along**2).sum()) / self.T / 2
+
+
+def form_cdf(T: float, beta: float, trV: float, trVV: float, Q: float) -> float:
+    """F(T; β): scaled noncentral χ² of mean β + trV, variance 2trV² + 4Q, the latter part by its noncentrality."""
+    c = (trVV + Q) / (beta + trV)
+    nu, shift = trVV / c**2, Q / c**2
     assert c * (nu + shift) == pytest.approx(beta + trV)
-    assert c**2 * (2 * nu + 4 * shift) == pytest.approx(2 * trVV + 4 * beta * rho)
-    assert shift < 1e5  # a Gamma law is used above
+    assert c**2 * (2 * nu + 4 * shift) == pytest.approx(2 * trVV + 4 * Q)
+    if shift > 1e5:
+        return float(
+            stats.gamma.cdf(T, (beta + trV) ** 2 / (2 * trVV + 4 * Q), scale=(2 * trVV + 4 * Q) / (beta + trV))
+        )
     return float(stats.ncx2.cdf(T / c, nu, shift) if shift > 0 else stats.chi2.cdf(T / c, nu))
-
-
-def form_root(T: float, probability: float, *form: float) -> float:
-    """Solve F(T; β) = probability."""
-    high = T
-    while form_cdf(T, high, *form) > probability:
-        high *= 2
-    return float(brentq(lambda beta: form_cdf(T, beta, *form) - probability, 0, high, xtol=1e-15, rtol=1e-14))
 
 
 def trace_square(d: Floats, n: int, total: float, rank: int) -> float:
@@ -161,7 +207,7 @@ def test_bias_of_one_parameter() -> None:
 @pytest.mark.parametrize("size", [0.0, 0.1, 0.6])
 @pytest.mark.parametrize("level", [0.95, 0.8])
 def test_bias_of_many_parameters(P: int, size: float, level: float) -> None:
-    """P > 1: bounds of ‖b‖² with trace V², ρ and both tails as printed, also where P exceeds S."""
+    """P > 1: bounds of ‖b‖² with traces of V, V², V³, Q(β) and both tails as printed, also where P exceeds S."""
     raw, g = skewed(P)
     raw += size - 0.1
     S, n, _ = raw.shape
@@ -169,27 +215,34 @@ def test_bias_of_many_parameters(P: int, size: float, level: float) -> None:
     b, v = flat.mean(0) - g, flat.var(axis=0, ddof=1).sum()
     d = raw.mean(1) - flat.mean(0)
     T, trV, trVV = b @ b, v / R, trace_square(d, n, v, P) / R**2
-    along = min(sum((b @ d_s) ** 2 for d_s in d) / (S * (S - 1) * T), trV)
     z, t = stats.norm.ppf((1 + level) / 2), stats.t.ppf((1 + level) / 2, S - 1)
-    form, tail = (trV, trVV, along * (t / z) ** 2), (1 - level) / 2
-    p0 = 1 - form_cdf(T, 0, *form)
-    low = 0.0 if p0 >= 2 * tail else form_root(T, 1 - tail * (1 + p0 / (2 * tail)), *form)
+    x = d / sqrt(S * (S - 1))
+    form, tail = Form(T, trV, trVV, x, x @ b, (t / z) ** 2), (1 - level) / 2
+    p0 = form.zero
+    low = 0.0 if p0 >= 2 * tail else form.root(T, 1 - tail * (1 + p0 / (2 * tail)), form.least)
     s = Shards.of(sums(raw, g), level)
-    close(bias_squared(s), T - trV, low, form_root(max(T, trV), tail, *form))
+    close(bias_squared(s), T - trV, low, form.root(max(T, trV), tail))
     assert (bias_squared(s).low == 0) is (low == 0)
     norms = [sqrt(max(0, x)) for x in bias_squared(s)]
     close(bias_norm(bias_squared(s)), *norms)
     close(relative_bias(bias_squared(s), s.true_norm), *(x / float(np.linalg.norm(g)) for x in norms))
-    one_sided = (trV, trVV, along * (stats.t.ppf(0.95, S - 1) / stats.norm.ppf(0.95)) ** 2)
-    assert bias_bound(s) == pytest.approx(form_root(max(T, trV), 0.05, *one_sided), rel=1e-7)
+    one_sided = replace(form, inflate=(stats.t.ppf(0.95, S - 1) / stats.norm.ppf(0.95)) ** 2)
+    assert bias_bound(s) == pytest.approx(one_sided.root(max(T, trV), 0.05), rel=1e-7)
+
+
+def isotropic(T: float, nu: float, eigenvalue: float) -> QuadraticForm:
+    """V of one eigenvalue in ν dimensions: q and w are then known from T."""
+    powers = (nu * eigenvalue, nu * eigenvalue**2, nu * eigenvalue**3)
+    return QuadraticForm(T, *powers, q=eigenvalue * T, w=eigenvalue**2 * T)
 
 
 @pytest.mark.parametrize("nu", [1.0, 3.0, 1e6])
 @pytest.mark.parametrize("far", [0.5, 5.0, 400.0])
 def test_bounds_where_the_law_is_known(nu: float, far: float) -> None:
-    """If V has one eigenvalue, 2, in ν dimensions, T/2 is noncentral χ²: its 2.5 and 97.5 % bounds are found."""
+    """If V has one eigenvalue, 2, in ν dimensions, Q = 2β, and T/2 is noncentral χ²: its 2.5 and 97.5 % bounds."""
     T = 2 * (nu + far * sqrt(2 * nu))
-    form = QuadraticForm(T, trV=2 * nu, trVV=4 * nu, rho=2.0)
+    form = isotropic(T, nu, 2.0)
+    assert form.spread(3.0) == pytest.approx(6.0)
     assert stats.ncx2.cdf(max(T / 2, nu), nu, form.upper(0.025) / 2) == pytest.approx(0.025, abs=2e-4)
     if far > 2.5:
         assert stats.ncx2.cdf(T / 2, nu, form.lower(0.025) / 2) == pytest.approx(0.975, abs=2e-4)
@@ -198,7 +251,7 @@ def test_bounds_where_the_law_is_known(nu: float, far: float) -> None:
 def test_bounds_far_from_zero() -> None:
     """Beyond a noncentrality of 1e5 the bounds are those of a normal b̂ along its direction, to .2 % of their width."""
     for T in (0.9e5, 1.1e5, 1e7, 1e12):
-        form, z = QuadraticForm(T, trV=2.0, trVV=2.0, rho=1.0), stats.norm.ppf(0.975)
+        form, z = isotropic(T, 2.0, 1.0), stats.norm.ppf(0.975)
         for bound, expected in ((form.lower(0.025), sqrt(T - 1) - z), (form.upper(0.025), sqrt(T - 1) + z)):
             assert sqrt(bound) == pytest.approx(expected, abs=0.004 * z)
 
@@ -264,10 +317,10 @@ def direction(raw: Floats, g: Floats) -> tuple[str, list[float]]:
 
         angles = [brentq(rejected, centre, centre + x * np.pi / 2, xtol=1e-14) for x in (-1, 1)]
         return "angle", [value, *sorted(np.cos(np.clip(angles, 0, np.pi)))]
-    rho = (t / z) ** 2 * np.array([1, -h0 / a]) @ noise @ np.array([1, -h0 / a])
-    T, form = h @ h, (trV_h, trVV_h, rho)
-    low = 0.0 if form_cdf(T, 0, *form) <= 0.975 else form_root(T, 0.975, *form)
-    return "bounds", [value, *sorted(a / sqrt(a**2 + x) for x in (low, form_root(max(T, trV_h), 0.025, *form)))]
+    T, x = h @ h, d / sqrt(S * (S - 1))
+    form = Form(T, trV_h, trVV_h, x @ Q, x @ h - h0 / a * sqrt(T) * x @ u, (t / z) ** 2)
+    low = 0.0 if form.zero >= 0.025 else form.root(T, 0.975, form.least)
+    return "bounds", [value, *sorted(a / sqrt(a**2 + x) for x in (low, form.root(max(T, trV_h), 0.025)))]
 
 
 @pytest.mark.parametrize("P", [2, 5, 40])

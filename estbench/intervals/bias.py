@@ -115,7 +115,8 @@ def _hall_interval(s: Shards, level: float) -> tuple[float, float]:
 
 
 def _quadratic_form(s: Shards, t_over_z: float) -> QuadraticForm:
-    """T = ‖b‖², V = Σ̂/R; ρ = Σ(b·d_s)²/(S(S−1)T), at most trV, times (t/z)² since it is known from S shards only."""
-    T, trV = float(s.b @ s.b), s.v / s.R
-    rho = min(s.variance_of_mean(s.d @ s.b) / T, trV) if T > 0 else trV
-    return QuadraticForm(T, trV, s.trace_square / s.R**2, rho * t_over_z**2)
+    """T = ‖b‖², V = Σ̂/R; spreads along b times (t/z)², since they are known from S shards only."""
+    noise = s.noise_of_mean(s.d)
+    return QuadraticForm.of_shards(
+        float(s.b @ s.b), s.v / s.R, s.trace_square / s.R**2, noise, noise @ s.b, t_over_z**2
+    )

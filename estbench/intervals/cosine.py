@@ -45,7 +45,7 @@ def cosine_of_mean(s: Shards) -> Estimate:
     Value: cos atan2(h₀, a), h₀² = max(0, ‖h‖² − trV_h), so noise does not turn the mean away from g. Ends:
     P = 1            the sign, if Hall's interval of m excludes 0
     h₀ > 2 se(h₀)    Fieller's, for the angle between a and h₀ (see `_fieller`), se² = var(ĥ·m) + trV_h²/2h₀²
-    |a| > 3 se(a)    cos atan2(√bound, a) at the bounds of ‖E h‖², ρ = (t/z)²·var(ĥ·m − (h₀/a)u·m): a varies, too
+    |a| > 3 se(a)    cos atan2(√bound, a) at the bounds of ‖E h‖², with ĥ·m − (h₀/a)u·m as noise along h: a varies, too
     else             −1 and 1
     """
     if not s.enough or not s.true_norm > 0:
@@ -67,8 +67,9 @@ def cosine_of_mean(s: Shards) -> Estimate:
         return Estimate(value, *_fieller(s, a, h0, along, across, more))
     if abs(a) <= 3 * sqrt(s.variance_of_mean(along)):
         return Estimate(value, -1.0, 1.0)
-    rho = s.variance_of_mean(across - h0 / a * along) if T > 0 else trV_h
-    form, tail = QuadraticForm(T, trV_h, trVV_h, rho * (s.t / s.z) ** 2), (1 - s.level) / 2
+    turning = s.noise_of_mean(across - h0 / a * along) * sqrt(T)
+    form = QuadraticForm.of_shards(T, trV_h, trVV_h, s.noise_of_mean(d_h), turning, (s.t / s.z) ** 2)
+    tail = (1 - s.level) / 2
     ends = [cos(atan2(sqrt(bound), a)) for bound in (form.lower(tail), form.upper(tail))]
     return Estimate(value, min(ends), max(ends))
 

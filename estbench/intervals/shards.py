@@ -117,6 +117,10 @@ class Shards:
         centred = x - self.n @ x / self.R
         return float(self.n @ centred**2) / ((len(self.n) - 1) * self.R)
 
+    def noise_of_mean(self, d: Floats) -> Floats:
+        """Scale deviations of shard means d [S, …] so that Σ_s x_s x_sᵀ estimates the covariance of the mean."""
+        return (d.T * np.sqrt(self.n / ((len(self.n) - 1) * self.R))).T
+
 
 def mean_about(shift: Floats, delta: Floats) -> Floats:
     """Add the mean of ĝ − c to the shift c; what is left of a cancellation is 0, not rounding with a direction."""
