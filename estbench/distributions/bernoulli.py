@@ -12,6 +12,9 @@ from torch.nn.functional import logsigmoid
 
 from estbench.distributions.logarithm import log_
 
+CERTAIN = 700.0
+"""A logit at which P(z ≠ k) = 1e-304 is nothing beside 1, while e^φ is still finite in float64."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sigmoid:
@@ -134,6 +137,16 @@ class Bernoulli:
     def mean_jac_values(self, g: Tensor) -> Tensor:
         """J(p) (dv/dz)ᵀ g for g of shape [..., D]: p q g."""
         return self.variance * g
+
+    def mean_jac_of(self, d: int, f: Tensor) -> Tensor:
+        """∂/∂φ_d of Σ_k P(z_d = k) f_k for numbers f [2]: p q (f_1 − f_0), a number."""
+        return self.variance[d] * (f[1] - f[0])
+
+    def certain(self, d: int, k: int) -> Bernoulli:
+        """The distribution with variable d sure to be k."""
+        logits = self.logits.clone()
+        logits[d] = CERTAIN if k == 1 else -CERTAIN
+        return Bernoulli(logits)
 
     def tempered(self, tau: float) -> Bernoulli:
         """The distribution with logits φ/τ."""

@@ -12,6 +12,9 @@ from torch.nn.functional import max_pool1d
 
 from estbench.distributions.logarithm import log_
 
+CERTAIN = 700.0
+"""How far the other logits lie below that of a certain class: e^−700 is nothing beside 1, and not 0 in float64."""
+
 
 @dataclass(frozen=True, eq=False)
 class Softmax:
@@ -204,6 +207,17 @@ class Categorical:
     def pick(self, z: Tensor, table: Tensor) -> Tensor:
         """Numbers per class [D, K] at the classes of z, shaped to multiply samples: [..., D, 1]."""
         return dot(z, table)
+
+    def mean_jac_of(self, d: int, f: Tensor) -> Tensor:
+        """∂/∂θ_d of Σ_k π_dk f_k for numbers f [K]: J(π_d) f, [K]."""
+        return Categorical(self.logits[d : d + 1]).mean_jac(f.unsqueeze(0)).squeeze(0)
+
+    def certain(self, d: int, k: int) -> Categorical:
+        """The distribution with variable d sure to be of class k."""
+        logits = self.logits.clone()
+        logits[d] = -CERTAIN
+        logits[d, k] = 0.0
+        return Categorical(logits)
 
     def tempered(self, tau: float) -> Categorical:
         """The distribution with logits θ/τ."""

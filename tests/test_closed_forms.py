@@ -1,0 +1,85 @@
+"""The exact gradient by closed forms keeps its digits where a class is almost certain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import mpmath
+import pytest
+import torch
+from torch import Tensor
+
+from estbench.catalog import OBJECTIVES, objective_class
+from estbench.distributions import Distribution
+from estbench.objectives.base import BOTH, WithExpectation
+from estbench.objectives.linear import Linear
+from estbench.problem import make
+
+SCALES = (1.0, 5.0, 20.0, 30.0, 36.0, 40.0, 100.0)
+DIRECTIONS = {
+    "bernoulli": ([1.0], [-1.0], [1.0, -0.3, 0.02], [-1.0, 0.9, 1.0]),
+    "categorical": ([[0.0, 1.0, 0.03]], [[-1.0, 0.0, 1.0]], [[1.0, 0.0, 0.01], [0.2, 0.1, 1.0]]),
+}
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Σ_d v_d of Bernoulli variables, its expectation by one of several formulas."""
+
+    formula: Callable[[Distribution], Tensor]
+    on: Literal["values"] = "values"
+    distributions: frozenset[str] = BOTH
+
+    def value(self, v: Tensor) -> Tensor:
+        """Σ_d v_d."""
+        return v.sum(-1)
+
+    def expectation(self, distribution: Distribution) -> Tensor:
+        """Σ_d p_d."""
+        return self.formula(distribution)
+
+
+FORMULAS: dict[str, Callable[[Distribution], Tensor]] = {
+    "mean": lambda d: d.mean.sum(),
+    "1 - mean": lambda d: (1 - (1 - d.mean)).sum(),
+    "q": lambda d: (1 - d.q).sum(),
+    "variance": lambda d: (d.mean**2 + d.variance).sum(),
+    "marginals": lambda d: d.marginals[:, 1].sum(),
+    "sigmoid(logits)": lambda d: torch.sigmoid(d.logits).sum(),
+    "exp(logits)": lambda d: (d.logits.exp() / (1 + d.logits.exp())).sum(),
+    "no graph": lambda d: torch.sigmoid(d.logits.detach()).sum(),
+}
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("scale", SCALES)
+def test_closed_forms_equal_enumeration_at_large_logits(name: str, scale: float) -> None:
+    """Every objective of the catalogue with a closed form, logits up to ±100: each component to 1e-11."""
+    objective = objective_class(name)()
+    if not isinstance(objective, WithExpectation):
+        pytest.skip("no closed form")
+    for distribution in sorted(objective.distributions):
+        for direction in DIRECTIONS[distribution]:
+            problem = make(objective, torch.tensor(direction, dtype=torch.float64) * scale)
+            torch.testing.assert_close(problem.by_closed_form(), problem.by_enumeration(), rtol=1e-11, atol=1e-300)
+
+
+@pytest.mark.parametrize("phi", [*SCALES, *(-scale for scale in SCALES)])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_whatever_the_formula_is_made_of(name: str, phi: float) -> None:
+    """∇ Σ E v = p q to 1e-12 from every quantity that a formula may use, beside a variable at logit 0.4."""
+    found = make(Formula(FORMULAS[name]), torch.tensor([phi, 0.4], dtype=torch.float64)).by_closed_form()
+    expected = [float(1 / (2 + mpmath.exp(x) + mpmath.exp(-x))) for x in (phi, 0.4)]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_linear_at_logit_40() -> None:
+    """p q = 4.248354255e-18, not 0; also for a weight of 1e-90, and tied."""
+    phi = torch.tensor([40.0, 40.0], dtype=torch.float64)
+    for tie in (False, True):
+        found = make(Linear(), phi, tie).by_closed_form()
+        torch.testing.assert_close(found, torch.full_like(found, 4.248354255291589e-18 * (1 + tie)), rtol=1e-12, atol=0)
+    small = make(Linear(weights=(1e-90,)), phi[:1]).by_closed_form()
+    torch.testing.assert_close(small, torch.full_like(small, 4.248354255291589e-108), rtol=1e-12, atol=0)
