@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,16 +70,33 @@ class Problem:
         each = (self.objective.value(self._inputs(d.one_hot(part))) for part in c)  # K times as large, they stay cached
         return torch.stack(list(each))
 
-    def difference(self, a: Tensor, b: Tensor) -> Tensor:
-        """a − b of values of f: 0 where only the order of three summands or more, one a variable, differs.
+    def difference(self, a: Tensor, b: Tensor, summands: int | None = None) -> Tensor:
+        """a − b of values of f, and 0 where they differ by the rounding of f alone: (2 + √n) eps max(|a| + |b|, `size`).
 
-        It is not finite where a or b is not.
+        Whatever subtracts values of f does it here, or goes on from what was found here: equal values must leave 0, as
+        rounding would count as a direction. n is the number of `summands`, by default D, as f is often a sum over the
+        variables: its rounding grows as √n, and sums of equal numbers in another order differ by a few eps |f| at any
+        n. In float64 two summands have but one order, and a − b is exact; in float32 the products of a network also
+        differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not.
         """
-        found = a - b
-        if self.D > 2:
-            rounding = 4 * self.D * torch.finfo(found.dtype).eps
-            found.mul_(torch.gt(found.abs(), a.abs().add_(b.abs()).mul_(rounding), out=torch.empty_like(found)))
+        found, n = a - b, self.D if summands is None else summands
+        if n > 2 or found.dtype != torch.float64:
+            rounding = (2 + math.sqrt(n)) * torch.finfo(found.dtype).eps
+            least = (a.abs() + b.abs()).clamp_(min=self.size).mul_(rounding)
+            found.mul_(torch.gt(found.abs(), least, out=torch.empty_like(found)))
         return found
+
+    @cached_property
+    def size(self) -> float:
+        """The median of |f(z)| over 64 samples, always the same: the terms of an f that nearly cancels are as large."""
+        o = self.oracle
+        u = torch.from_numpy(np.random.default_rng(0).random((64, self.D))).to(o.distribution.logits)
+        median = o.f(o.distribution.inverse_cdf(u)).abs().nanmedian().item()
+        return median if math.isfinite(median) else 0.0
+
+    def from_first(self, f: Tensor) -> Tensor:
+        """f_n − f_1 of values of f at N samples [R, N], by `difference`: 0 throughout where all are equal."""
+        return self.difference(f, f[:, :1])
 
     def df(self, z: Tensor) -> Tensor:
         """∇f with respect to the sample, of the shape of z."""
@@ -104,7 +122,11 @@ class Problem:
     def project(self, rows: Tensor) -> Tensor:
         """Gradients of all logits [..., D] or [..., D, K] as gradients of the parameters: [..., P]."""
         if self.tie:
-            summed = rows.sum(-len(self.distribution.event))
+            axis = -len(self.distribution.event)
+            summed = rows.sum(axis)
+            rounding = (2 + math.sqrt(self.D)) * torch.finfo(rows.dtype).eps
+            size = torch.linalg.vector_norm(rows, 1, axis).mul_(rounding)
+            summed = summed.masked_fill_(summed.abs() <= size, 0.0)  # what cancels leaves 0, not rounding
             return summed.unsqueeze(-1) if len(self.distribution.event) == 1 else summed
         return rows if len(self.distribution.event) == 1 else rows.flatten(-2)
 
@@ -149,8 +171,8 @@ class Problem:
     def by_closed_form(self) -> Tensor:
         """∇ E f(z) from the objective's closed form of E f(z): [P].
 
-        Where a class is almost certain (P > 0.99), a derivative through P loses the digits of 1 − P. E f(z) is linear in
-        the probabilities of each variable, so for these variables it is J(π_d) E[f | z_d = ·], without any derivative.
+        Where a class is almost certain (P > 0.99), a derivative through P loses the digits of 1 − P. E f(z) is linear
+        in the probabilities of each variable, so for these variables it is J(π_d) E[f | z_d = ·], with no derivative.
         """
         assert isinstance(self.objective, WithExpectation)
         with torch.enable_grad():
@@ -188,7 +210,8 @@ class Problem:
         o = self.oracle
         if isinstance(self.objective, WithExpectation):
             return self.objective.expectation(o.distribution).to(self.distribution.logits)
-        return sum((P @ o.f(z) for z, P in o.enumerate()), torch.zeros(())).to(self.distribution.logits)
+        centre = o.f(o.distribution.mode)
+        return (centre + sum(P @ (o.f(z) - centre) for z, P in o.enumerate())).to(self.distribution.logits)
 
     @cached_property
     def optimal_baseline(self) -> Tensor:
@@ -198,14 +221,15 @@ class Problem:
         """
         o = self.oracle
         d = o.distribution
+        centre = o.f(d.mode)
         top, bottom = torch.zeros_like(d.logits), torch.zeros_like(d.logits)
         for z, P in o.enumerate():
             weighted = d.lift(P) * d.score(z) ** 2
-            top += (d.lift(o.f(z)) * weighted).sum(0)
+            top += (d.lift(o.f(z) - centre) * weighted).sum(0)
             bottom += weighted.sum(0)
         if len(d.event) == 2:
             top, bottom = top.sum(-1, keepdim=True), bottom.sum(-1, keepdim=True)
-        return (top / bottom).to(self.distribution.logits)
+        return (centre + torch.where(bottom > 0, top / bottom, 0.0)).to(self.distribution.logits)
 
 
 def _autograd(objective: Objective, v: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from estbench.engine.estimate import estimates
 from estbench.engine.noise import edges, noise
 from estbench.engine.tasks import CostTask, Group
 from estbench.objectives.base import BOTH
+from estbench.objectives.sine import Sine
 from estbench.plan import expand
 from estbench.problem import Problem, make
 
@@ -103,19 +105,25 @@ def test_panels_end_at_the_mirrored_sample(phi: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_small_true_differences_stay(dtype: torch.dtype) -> None:
-    """Of three variables what is within 4·3·eps·(|a| + |b|) is rounding, and 0; what exceeds it, and of two all, stays.
+@pytest.mark.parametrize("D", [1, 2, 3, 200])
+def test_small_true_differences_stay(dtype: torch.dtype, D: int) -> None:
+    """What is within (2 + √D) eps (|a| + |b|) is rounding, and 0; what exceeds it stays, and all of two in float64."""
+    eps, exact = torch.finfo(dtype).eps, D <= 2 and dtype == torch.float64
+    one, rounding = torch.ones(1, 1, dtype=dtype), 2 * (2 + math.sqrt(D))
+    p = quadratic([0.5, *[-1.0] * (D - 1)])
+    p = make(replace(p.objective, reduction="mean"), p.distribution.logits)
+    for step in (1, int(rounding), int(rounding) + 1, 2**22):
+        a, expected = one + step * eps, step * eps if exact or step > rounding else 0.0
+        assert p.difference(a, one).item() == expected
+        assert p.difference(one, a).item() == -expected
 
-    In float64 the largest of these differences is 9e-10 of f.
-    """
-    eps = torch.finfo(dtype).eps
-    one = torch.ones(1, 1, dtype=dtype)
-    for logits, rounding in (([0.5, -1.0, 0.2], 24), ([0.5, -1.0], 0)):
-        draw = Draw(quadratic(logits), 1, 1, streams=Streams(0, "p", range(1)))
-        for step in (1, 23, 25, 2**22):
-            a, expected = one + step * eps, step * eps if step > rounding else 0.0
-            assert draw.problem.difference(a, one).item() == expected
-            assert draw.problem.difference(one, a).item() == -expected
+
+def test_values_of_f_near_zero_differ_by_the_rounding_of_its_terms() -> None:
+    """sin(Σ v + phase) beside 0 differs by the rounding of Σ v in another order: that is 0, 1e-13 is not."""
+    p = make(Sine(), torch.linspace(-1, 1, 21, dtype=torch.float64).reshape(3, 7))
+    a = torch.tensor(1e-5, dtype=torch.float64)
+    assert p.difference(a + 4e-16, a).item() == 0
+    assert p.difference(a + 1e-13, a).item() == pytest.approx(1e-13)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,6 @@ class Arms:
             rare = torch.lt(gaussian(u), h.to(u), out=torch.empty_like(u))
             rho = m * (1 - m) / parted(h, N)
         z = rare.sub_(d.mode).abs_()  # the rarer value is 0 where p > 1/2
-        f = draw.problem.f(z)
-        f = f - f[:, :1]  # so that equal values cancel exactly
+        f = draw.problem.from_first(draw.problem.f(z))
         f = f - over_samples(f).unsqueeze(1) / N
         return over_samples(draw.lift(f) * z) * (rho / (N - 1)).to(z)

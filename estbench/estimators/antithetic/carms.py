@@ -52,8 +52,7 @@ class Carms:
         z, short = d.new_empty(2, draw.R, N, D, K)
         torch.gt(d, upper[pick, variable].unsqueeze(1), out=z)  # 1[U < R_c]
         z -= torch.gt(d, lower[pick, variable].unsqueeze(1), out=short)  # less 1[U < L_c]
-        f = draw.problem.f(z)
-        f = f - f[:, :1]  # so that equal values cancel exactly
+        f = draw.problem.from_first(draw.problem.f(z))
         n, m = over_samples(z), over_samples(draw.lift(f) * z)
         rn, rm = (torch.einsum("rda,dab->rdb", sums, r) for sums in (n, m))
         pairs: Tensor = m * rn - n * rm

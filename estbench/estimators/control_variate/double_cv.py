@@ -58,7 +58,7 @@ class DoubleCv:
 def double_cv(draw: Draw, samples: int, a: float) -> Tensor:
     """The formula of `DoubleCv`, [R, D(, K)]."""
     N = samples
-    f, g, s = draw.fz[:, :N], draw.dfz[:, :N], draw.score[:, :N]
+    f, g, s = draw.problem.from_first(draw.fz[:, :N]), draw.dfz[:, :N], draw.score[:, :N]
     total = over_samples(g)
     others = (total.unsqueeze(1) - g) / (N - 1)
     v = f + a * over_variables((others * s).flatten(2))  # z − p is the score

@@ -80,4 +80,6 @@ def rebar(draw: Draw, tau: float, eta: float) -> Tensor:
     """
     y, y_tilde = draw.relaxed(tau), draw.relaxed(tau, redraw=0)
     T = draw.redraw_pull(0, y_tilde.pull(y_tilde.df))
-    return (draw.lift(draw.fz - eta * y_tilde.f) * draw.score).add_(y.pull(y.df).sub_(T), alpha=eta)
+    return (draw.lift(draw.problem.difference(draw.fz, eta * y_tilde.f)) * draw.score).add_(
+        y.pull(y.df).sub_(T), alpha=eta
+    )

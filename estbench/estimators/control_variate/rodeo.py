@@ -70,7 +70,8 @@ def rodeo(draw: Draw, samples: int, a: float, b: float) -> Tensor:
     along = total(g_others * s)  # Σ_d ∇h_n·(z_d − π_d)
     Ah = along / -D
     Ahs = (d.dot(g_others, s) * s + d.mean_jac(g_others) - d.lift(along + h) * s) / D
-    return over_samples(d.lift(f - others(f + a * Ah)) * s + b * Ahs) / N
+    e = draw.problem.from_first(f)
+    return over_samples(d.lift(e - others(e + a * Ah)) * s + b * Ahs) / N
 
 
 def others(t: Tensor) -> Tensor:

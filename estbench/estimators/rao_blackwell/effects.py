@@ -20,11 +20,12 @@ def effects(draw: Draw) -> Tensor:
             turned[:, :, d] = other[:, :, d]
             effect[:, :, d] = draw.problem.f(turned)
             turned[:, :, d] = z[:, :, d]
-        return effect.sub_(draw.fz.unsqueeze(-1)).mul_(other.sub_(z))
+        return draw.problem.difference(effect, draw.fz.unsqueeze(-1)).mul_(other.sub_(z))
     for d in range(draw.problem.D):
         c = z[:, :, d]
         for _ in range(draw.distribution.classes - 1):
             turned[:, :, d] = c = c.roll(1, -1)
-            effect[:, :, d].addcmul_((draw.problem.f(turned) - draw.fz).unsqueeze(-1), c)
+            change = draw.problem.difference(draw.problem.f(turned), draw.fz)
+            effect[:, :, d].addcmul_(change.unsqueeze(-1), c)
         turned[:, :, d] = z[:, :, d]
     return effect

@@ -24,11 +24,14 @@ class Enumerate:
         )
 
     def joint(self, draw: Draw, samples: int) -> Tensor:
-        """Σ_z P(z) f(z) s(z), the same for every replicate."""
+        """Σ_z P(z) (f(z) − f(z₁)) s(z), the same for every replicate; any one value may be taken off, as E s = 0."""
         del samples
         d, M, total = draw.distribution, draw.problem.n_states, torch.zeros_like(draw.distribution.logits).flatten()
         chunk = max(1, 2**18 // len(total))  # states at once: more leave the cache
+        centre: Tensor | None = None
         for start in range(0, M, chunk):
             z = d.states(start, min(start + chunk, M))
-            total += (d.log_prob(z).exp() * draw.problem.f(z)) @ d.score(z).flatten(1)
+            f = draw.problem.f(z)
+            centre = f[0] if centre is None else centre
+            total += (d.log_prob(z).exp() * draw.problem.difference(f, centre)) @ d.score(z).flatten(1)
         return total.view(d.event).expand(draw.R, *d.event)

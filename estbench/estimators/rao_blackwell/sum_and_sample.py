@@ -59,5 +59,10 @@ class SumAndSample:
                 S = torch.arange(top.start, top.stop, device=g.device).view(1, 1, -1)
                 v = draw.uniform(REST, len(tables))[..., d].double()
                 terms.append((c.outside(S), c.next(S, v)))
-            g[:, :, c.at] = sum(draw.lift(P * f(c.put(draw, i))) * c.score[i] for P, i in terms)
+            values = [f(c.put(draw, i)) for _, i in terms]
+            if (
+                len(top) >= c.M - 1
+            ):  # every state is looked at, and E s = 0: f may be counted from that of the likeliest
+                values = [draw.problem.difference(v, values[len(top) - 1]) for v in values]
+            g[:, :, c.at] = sum(draw.lift(P * v) * c.score[i] for v, (P, i) in zip(values, terms, strict=True))
         return g

@@ -88,11 +88,15 @@ class UnorderedSet:
         log_P = c.log_P[S].unbind(-1)
         p = leave_out(log_P, c.outside(S).log())
         total = torch.zeros(())
+        if k == c.M and not self.baseline:  # every state is looked at, and E s = 0: f may be counted from one of them
+            f = [draw.problem.difference(v, f[-1]) for v in f]
         for i in range(k):
-            R = [(p[1 << i | 1 << j] - p[1 << i] + log_P[j]).exp() for j in range(k)]  # P_j R_i(j), P_i for j = i
-            b = sum(R[j] * f[j] for j in range(k)) if self.baseline else 0.0
+            signal = f[i]
+            if self.baseline:  # Σ_j P_j R_i(j) = 1, P_i for j = i, so f_i − b_i is a mean of differences
+                R = [(p[1 << i | 1 << j] - p[1 << i] + log_P[j]).exp() for j in range(k)]
+                signal = sum(R[j] * draw.problem.difference(f[i], f[j]) for j in range(k) if j != i)  # type: ignore[assignment]
             weight = (log_P[i] + p[1 << i] - p[0]).exp()
-            total = total + draw.lift(weight * (f[i] - b)) * c.score[states[i]]
+            total = total + draw.lift(weight * signal) * c.score[states[i]]
         return total
 
 

@@ -32,5 +32,5 @@ class Muprop:
         """[f(z) − f(p) − g·s(z)] s(z) + J(p) g, g = ∇f(p); every sample pays for its own f(p) and ∇f(p)."""
         s, p = draw.score, draw.distribution.mean.expand(draw.z.shape)  # s(z) is z − p
         g = draw.problem.df(p)
-        linear = draw.problem.f(p) + (g * s).flatten(2).sum(-1)  # [R, N]
-        return draw.lift(draw.fz - linear) * s + draw.distribution.mean_jac(g)
+        rest = draw.problem.difference(draw.fz, draw.problem.f(p)) - (g * s).flatten(2).sum(-1)  # [R, N]
+        return draw.lift(rest) * s + draw.distribution.mean_jac(g)

@@ -41,10 +41,11 @@ class Nvil:
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z) − b)/c · s(z)."""
-        return draw.lift((draw.fz - self.b) / self.c) * draw.score
+        return draw.lift(draw.problem.difference(draw.fz, draw.fz.new_tensor(self.b)) / self.c) * draw.score
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """b = f̄ and, with `normalise`, c = max(1, sd f) over the draw."""
         del problem
-        b = draw.fz.mean().item()
+        one = draw.fz[0, 0]
+        b = (one + (draw.fz - one).mean()).item()  # of equal values it is that value
         return replace(self, b=b, c=max(1.0, draw.fz.std().item()) if self.normalise else 1.0)

@@ -64,11 +64,12 @@ class Reinforce:
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z) − b) s(z)."""
-        return (draw.lift(draw.fz) - self._b(draw)) * draw.score
+        if self.baseline == "none":
+            return draw.lift(draw.fz) * draw.score
+        summands = max(draw.problem.D, self.history, 3)  # E f and averages of f round even where f does not
+        return draw.problem.difference(draw.lift(draw.fz), self._b(draw), summands) * draw.score
 
-    def _b(self, draw: Draw) -> Tensor | float:
-        if self.baseline == "constant":
-            return self.value
+    def _b(self, draw: Draw) -> Tensor:
         if self.baseline == "mean":
             return draw.problem.mean_f
         if self.baseline == "moving_average":
@@ -76,16 +77,17 @@ class Reinforce:
         if self.baseline == "optimal":
             b = draw.problem.optimal_baseline if self.oracle else draw.z.new_tensor(self.fitted or 0.0)
             return b if b.ndim != 1 or len(draw.distribution.event) == 1 else b.unsqueeze(-1)
-        return 0.0
+        return draw.z.new_tensor(self.value)
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """b_d = Σ ‖s_d‖² f / Σ ‖s_d‖² over the draw, where the optimal baseline is to be fitted."""
         del problem
         if self.baseline != "optimal" or self.oracle:
             return self
-        squares = draw.score**2
+        squares, one = draw.score.double() ** 2, draw.fz[0, 0].double()
         weights = squares.sum(-1) if len(draw.distribution.event) == 2 else squares  # [R, N, D]
-        b = (weights * draw.fz.unsqueeze(-1)).sum((0, 1)) / weights.sum((0, 1))
+        top, bottom = (weights * (draw.fz.unsqueeze(-1) - one)).sum((0, 1)), weights.sum((0, 1))
+        b = one + torch.where(bottom > 0, top / bottom, 0.0)  # of equal values it is that value
         return replace(self, fitted=tuple(b.tolist()))
 
 

@@ -77,5 +77,6 @@ class Ste:
         if self.proxy in SCALED:
             return SCALED[self.proxy](d.logits, *(() if self.scale is None else (self.scale,))) * g
         if self.proxy == "identity":
-            return g if d.name == "bernoulli" else g - g.mean(-1, keepdim=True)
+            h = g if d.name == "bernoulli" else g - g[..., :1]  # so that equal numbers leave 0
+            return h if d.name == "bernoulli" else h - h.mean(-1, keepdim=True)
         return self.slope * d.tempered(1 / self.slope).mean_jac(g)
