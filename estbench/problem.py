@@ -71,7 +71,7 @@ class Problem:
         return torch.stack(list(each))
 
     def difference(self, a: Tensor, b: Tensor, summands: int | None = None) -> Tensor:
-        """a − b of values of f, and 0 where they differ by the rounding of f alone: (2 + √n) eps max(|a| + |b|, `size`).
+        """a − b of values of f, and 0 where they differ by rounding alone: (2 + √n) eps max(|a| + |b|, `size`).
 
         Whatever subtracts values of f does it here, or goes on from what was found here: equal values must leave 0, as
         rounding would count as a direction. n is the number of `summands`, by default D, as f is often a sum over the

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.config import load
-from estbench.draws import MAIN, Draw, Streams
+from estbench.draws import MAIN, Draw
 from estbench.engine.estimate import estimates
 from estbench.engine.noise import edges, noise
 from estbench.engine.tasks import CostTask, Group
