@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,9 +87,10 @@ class Problem:
 
     @cached_property
     def size(self) -> float:
-        """The median of |f(z)| over 64 samples, always the same: the terms of an f that nearly cancels are as large."""
+        """The median of |f(z)| over 64 samples, always the same: as large are the terms of an f that nearly cancels."""
         o = self.oracle
-        u = torch.from_numpy(np.random.default_rng(0).random((64, self.D))).to(o.distribution.logits)
+        i, d = (torch.arange(1, n + 1).to(o.distribution.logits) for n in (64, self.D))
+        u = i.outer((d + 1).log()) % 1  # spread over the cube as uniforms are, and not random
         median = o.f(o.distribution.inverse_cdf(u)).abs().nanmedian().item()
         return median if math.isfinite(median) else 0.0
 

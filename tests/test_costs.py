@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from estbench.engine.estimate import estimates
 from estbench.engine.noise import edges, noise
 from estbench.engine.tasks import CostTask, Group
 from estbench.objectives.base import BOTH
+from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
 from estbench.plan import expand
 from estbench.problem import Problem, make
@@ -111,7 +112,7 @@ def test_small_true_differences_stay(dtype: torch.dtype, D: int) -> None:
     eps, exact = torch.finfo(dtype).eps, D <= 2 and dtype == torch.float64
     one, rounding = torch.ones(1, 1, dtype=dtype), 2 * (2 + math.sqrt(D))
     p = quadratic([0.5, *[-1.0] * (D - 1)])
-    p = make(replace(p.objective, reduction="mean"), p.distribution.logits)
+    p = make(Quadratic(reduction="mean"), p.distribution.logits)
     for step in (1, int(rounding), int(rounding) + 1, 2**22):
         a, expected = one + step * eps, step * eps if exact or step > rounding else 0.0
         assert p.difference(a, one).item() == expected
