@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from estbench.catalog import ALIASES
+from estbench.columns import COMPARISON, names
 from estbench.errors import ResultsError, UsageError
 from estbench.intervals import Shards, adjust, bias_p_value, compare, mse, ratio, variance, verdict
 from estbench.moments import Moments
@@ -21,10 +22,7 @@ At = Literal["samples", "evaluations", "seconds"]
 
 NO_INTERVAL = " (timings in a row: no interval, no p-value and no verdict knows the error of the seconds)"
 
-COLUMNS = """
-problem basis rank name temperature samples f_evaluations grad_evaluations metric value value_low value_high ratio
-ratio_low ratio_high p_value p_adjusted verdict bias_verdict flags run
-""".split()
+COLUMNS = names(COMPARISON)
 
 
 @dataclass(frozen=True, eq=False)

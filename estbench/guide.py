@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from estbench import catalog
+from estbench.columns import COLUMNS
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
 from estbench.estimators.base import Count, Estimator, Facts, Fitted, Referenced, RowEstimator
@@ -66,31 +67,13 @@ def _served(distributions: frozenset[str]) -> str:
     return "both" if len(distributions) == 2 else " ".join(distributions)
 
 
-METRICS = {
-    "bias_squared": "‖E ĝ − g‖², debiased: it may be negative where it cannot be told from 0",
-    "bias_norm": "√max(0, bias²)",
-    "relative_bias": "bias norm over ‖g‖",
-    "bias_p_value": "of E ĝ = g, all coordinates at once",
-    "bias_verdict": "unbiased (within ±δ of ‖g‖), biased, or inconclusive, with the replicates it would take",
-    "variance": "trace of the covariance of ĝ",
-    "mse": "E‖ĝ − g‖² = bias² + variance",
-    "cosine": "E cos(ĝ, g); an estimate of 0 counts as cosine 0; at one parameter, agreement of signs",
-    "cosine_of_mean": "cos(E ĝ, g): another number than the mean cosine",
-    "snr": "‖E ĝ‖ over the root of the variance",
-    "scaled_bias_squared": "bias² after rescaling ĝ by ‖g‖/‖E ĝ‖: the error of direction alone",
-    "scaled_variance": "variance after the same rescaling",
-    "zero_fraction": "share of estimates that are exactly 0",
-    "non_finite": "number of estimates that are NaN or infinite",
-    "f_evaluations": "evaluations of f for one estimate, counted",
-    "grad_evaluations": "evaluations of ∇f for one estimate, counted",
-    "seconds_per_estimate": "wall time of the estimator on its own, one thread: median of three timings, no interval",
-    "work_normalised_variance": "variance × evaluations (of f and ∇f): what it costs at equal work",
-}
-
-
 def metrics() -> list[dict[str, Any]]:
     """One row per metric."""
-    return [{"name": name, "meaning": meaning} for name, meaning in METRICS.items()]
+    return [
+        {"name": column.name, "formula": column.formula, "meaning": column.meaning, "interval": column.interval}
+        for column in COLUMNS
+        if column.metric
+    ]
 
 
 def cost(facts: Facts) -> str:

@@ -7,7 +7,8 @@ import unicodedata
 
 import pandas as pd
 
-INTERVALS = ("bias_squared", "bias_norm", "relative_bias", "variance", "mse", "cosine")
+from estbench.columns import INTERVALS
+
 ROUNDING = 1e-12  # a bias, deviation or error that is surely below this share of ‖g‖ is rounding: it is shown as 0
 NOTHING = {"bias_squared": ["bias_squared", "bias_norm", "relative_bias"], "variance": ["variance"], "mse": ["mse"]}
 

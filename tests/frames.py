@@ -8,20 +8,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from estbench.columns import names, text
+
 NAN = float("nan")
-INTERVALS = ("bias_squared", "bias_norm", "relative_bias", "variance", "mse", "cosine")
-COLUMNS = tuple(
-    name
-    for column in (
-        *("problem", "distribution", "objective", "dimensions", "categories", "logits", "estimator", "options"),
-        *("label", "temperature", "samples", "method", "replicates", "status", "reason", "true_norm", *INTERVALS[:3]),
-        *("bias_p_value", "bias_verdict", *INTERVALS[3:], "cosine_of_mean", "snr", "scaled_bias_squared"),
-        *("scaled_variance", "zero_fraction", "non_finite", "flags", "f_evaluations", "grad_evaluations"),
-        *("seconds_per_estimate", "work_normalised_variance"),
-    )
-    for name in ((column, f"{column}_low", f"{column}_high") if column in INTERVALS else (column,))
-)
-TEXT = ("problem", "distribution", "objective", "logits", "estimator", "options", "label", "method", "status", "reason")
+COLUMNS = tuple(names())
+TEXT = set(text()) - {"bias_verdict", "flags"}
 
 # name: (bias² at τ = 1, its power of τ, variance at τ = 1, its power of τ, cosine, f, ∇f); power None: no temperature
 ESTIMATORS: dict[str, tuple[float, float | None, float, float | None, float, int, int]] = {

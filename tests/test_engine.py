@@ -12,13 +12,14 @@ import pytest
 from pydantic.dataclasses import dataclass
 from scipy.stats import binom
 
+from estbench.columns import names as columns
 from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Where
 from estbench.engine.run import Failure, Progress
 from estbench.errors import EstbenchError
 from estbench.estimators.base import Facts
-from estbench.store import COLUMNS, read
+from estbench.store import read
 
 CONFIG: dict[str, Any] = {
     "name": "small",
@@ -58,8 +59,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFra
 def test_results_have_the_columns_and_a_row_for_each_cell(finished: tuple[Path, pd.DataFrame]) -> None:
     """results.csv has the promised columns in order, and one row for every cell, skipped ones with a reason."""
     folder, frame = finished
-    assert list(frame.columns) == COLUMNS
-    assert list(pd.read_csv(folder / "results.csv").columns) == COLUMNS
+    assert list(frame.columns) == columns()
+    assert list(pd.read_csv(folder / "results.csv").columns) == columns()
     assert len(frame) == 3 * 4 * 2 * (1 + 1 + 1 + 2 + 2 + 1)
     assert frame.loc[frame["status"] == "skipped", "reason"].str.len().gt(0).all()
     assert not (frame["status"] == "failed").any()

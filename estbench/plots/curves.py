@@ -11,20 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from estbench.columns import column
 from estbench.plots.marks import Booleans, Cells, Floats, points, strokes
 from estbench.plots.scale import Scale, scale
 from estbench.plots.style import FAINT, GREY, Look
 from estbench.plots.ticks import add_ticks
 from estbench.tables.numbers import as_given
 from estbench.views import ends
-
-TITLES = {
-    "bias_squared": ("bias²", "‖E ĝ − g‖²"),
-    "variance": ("variance", "tr Cov ĝ"),
-    "mse": ("MSE", "E ‖ĝ − g‖²"),
-    "cosine": ("cosine", "E cos(ĝ, g)"),
-}
-LABELS = {"temperature": "temperature τ", "samples": "samples per estimate N"}
 
 
 def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str, Look]) -> Axes:
@@ -88,9 +81,8 @@ def value_axis(ax: Axes, rows: pd.DataFrame, metric: str, axis: Literal["x", "y"
 
 def entitle(ax: Axes, metric: str) -> None:
     """Name the metric above a panel, and its formula at the right."""
-    name, formula = TITLES[metric]
-    ax.set_title(name, weight="bold")
-    ax.set_title(formula, loc="right", color=GREY)
+    ax.set_title(column(metric).label, weight="bold")
+    ax.set_title(column(metric).formula, loc="right", color=GREY)
 
 
 def _across(ax: Axes, x: str, values: list[float], aside: float | None, limits: tuple[float, float]) -> None:
@@ -99,7 +91,7 @@ def _across(ax: Axes, x: str, values: list[float], aside: float | None, limits: 
     ax.set_xscale("log")
     ax.set_xlim(limits)
     add_ticks(ax, "x", shown + ([aside] if aside else []), [as_given(v) for v in shown] + (["none"] if aside else []))
-    ax.set_xlabel(LABELS[x])
+    ax.set_xlabel(column(x).label)
     if aside:
         ax.axvspan(aside**2 / limits[1], limits[1], color="#f4f4f4", zorder=0, linewidth=0)
 

@@ -12,7 +12,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from estbench.plots.curves import TITLES, entitle, value_axis
+from estbench.columns import PANELS
+from estbench.plots.curves import entitle, value_axis
 from estbench.plots.marks import Cells, add_marks, points
 from estbench.plots.page import beside, page
 from estbench.plots.style import LOOKS, Look, key, width
@@ -27,7 +28,7 @@ UNHEATED = Look("#333333", "o", ())
 def overview(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
     """bias², variance, MSE and cosine of every estimator of one problem, smallest MSE on top. None if unknown."""
     rows = at_smallest_samples(rows)
-    metrics = [metric for metric in TITLES if rows[metric].notna().any()]
+    metrics = [metric for metric in PANELS if rows[metric].notna().any()]
     if not metrics:
         return None
     order = best_known(at_middle_temperature(rows)).sort_values(["mse", "variance"], kind="stable")["name"].unique()

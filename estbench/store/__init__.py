@@ -3,7 +3,6 @@
 Write one with `Store`, read one with `read`, find them with `find_runs`, join them with `merge`.
 """
 
-from estbench.store.columns import COLUMNS
 from estbench.store.files import write_atomically
 from estbench.store.folder import Run, Store, find_runs, read, run_folder
 from estbench.store.growth import compatible, config_hash
@@ -12,7 +11,6 @@ from estbench.store.merge import merge
 from estbench.store.records import Item, decode, encode
 
 __all__ = [
-    "COLUMNS",
     "MANIFEST",
     "Item",
     "Run",

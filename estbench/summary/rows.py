@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from estbench.columns import dtypes, names
 from estbench.config.selector import format_value
 from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, verdict
 from estbench.moments import Moments
 from estbench.plan import Cell, Plan
-from estbench.store import COLUMNS, decode
+from estbench.store import decode
 from estbench.summary.cells import Items, grouped, outcome, truth
 
 WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
@@ -21,7 +22,7 @@ NOTHING = {"status": "failed", "reason": "every estimate is NaN or infinite"}
 
 
 def results(plan: Plan, items: Items, correction: str = "holm") -> pd.DataFrame:
-    """The results of all cells that are done, failed or skipped, in the order of the plan, with the columns `COLUMNS`.
+    """The results of all cells that are done, failed or skipped, in the order of the plan, with all columns.
 
     Bias verdicts rest on p-values adjusted over all Monte Carlo cells of the run.
     """
@@ -35,8 +36,7 @@ def results(plan: Plan, items: Items, correction: str = "holm") -> pd.DataFrame:
     for row, s, p in zip(rows, shards, adjusted, strict=True):
         if s is not None:
             row["bias_verdict"] = verdict(s, float(p), plan.config.delta)
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.astype(dict.fromkeys(("replicates", "non_finite", "f_evaluations", "grad_evaluations"), "Int64"))
+    return pd.DataFrame(rows, columns=names()).astype(dtypes())
 
 
 def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""The columns of the two tables: results, one row per cell, and a comparison, one row per estimator and ground.
+
+Name, meaning, heads, formula, type and notation of a column stand here, once. Whatever lists, writes, draws or reports
+a column reads them here: a new one is an entry below and the code that computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Dtype = Literal["text", "int64", "Int64", "float64", "boolean"]
+Notation = Literal["text", "given", "number", "percent", "seconds"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    name       in results.csv and in frames; with `interval`, name_low and name_high follow it
+    meaning    what it is, in words; `formula` as a formula
+    dtype      of its values in a frame: of pandas, where `Int64` and `boolean` may be unknown; `text` is a string
+    metric     whether it is measured, and listed by `estbench list metrics`
+    head       above a column of a table for readers; `label` above a panel and along an axis of a figure
+    notation   how a table for readers writes it: as `text`, as it was `given`, a `number` of three digits, …
+    rank       None: tables for readers leave it out. Else where the width asks for it the highest goes first, 0 never
+    optional   left out of tables for readers where no row has it
+    panel      whether it has a panel in the overview
+    note       a line below the table that shows it
+    """
+
+    name: str
+    meaning: str
+    dtype: Dtype = "float64"
+    formula: str = ""
+    metric: bool = True
+    interval: bool = False
+    head: str = ""
+    label: str = ""
+    notation: Notation = "number"
+    rank: int | None = None
+    optional: bool = False
+    panel: bool = False
+    note: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those of the ends of its interval."""
+        return (self.name, f"{self.name}_low", f"{self.name}_high") if self.interval else (self.name,)
+
+
+def given(name: str, meaning: str, dtype: Dtype = "text", *, head: str = "", label: str = "", rank: int | None = None,
+          optional: bool = False) -> Column:  # fmt: skip
+    """A column of what was chosen, not measured."""
+    notation: Notation = "text" if dtype == "text" else "given"
+    return Column(name, meaning, dtype, metric=False, head=head, label=label, notation=notation, rank=rank,
+                  optional=optional)  # fmt: skip
+
+
+COLUMNS: tuple[Column, ...] = (
+    given("problem", "the problem: its label, or what tells it from the others"),
+    given("distribution", "the distribution of z"),
+    given("objective", "the objective f with its options"),
+    given("dimensions", "number of variables D", "int64"),
+    given("categories", "number of values of a variable; 2 for Bernoulli", "int64"),
+    given("logits", "the logits as the config gives them"),
+    given("estimator", "the estimator"),
+    given("options", "its options that differ from their defaults"),
+    given("label", "the name of estimator and options in tables and figures", head="estimator", rank=0),
+    given("temperature", "its temperature τ", "float64", head="τ", label="temperature τ", rank=0, optional=True),
+    given("samples", "samples per estimate", "int64", head="N", label="samples per estimate N", rank=0),
+    given("method", "monte_carlo, or exact: by enumeration or quadrature", head="method", rank=3),
+    given("replicates", "number of estimates R that were drawn", "Int64"),
+    given("status", "ok, failed or skipped"),
+    given("reason", "why it failed or was skipped; for an exact row, what is known of its error"),
+    given("true_norm", "length of the exact gradient", "float64"),
+    Column(
+        "bias_squared", "corrected for noise: it may be negative where it cannot be told from 0",
+        formula="‖E ĝ − g‖²", interval=True, head="bias²", label="bias²", rank=0, panel=True,
+    ),
+    Column("bias_norm", "root of bias², 0 where that is negative", formula="√max(0, bias²)", interval=True),
+    Column(
+        "relative_bias", "bias norm over the length of the exact gradient",
+        formula="‖E ĝ − g‖/‖g‖", interval=True, head="rel. bias", notation="percent", rank=5,
+    ),
+    Column("bias_p_value", "of the hypothesis E ĝ = g, all coordinates at once"),
+    Column(
+        "bias_verdict", "unbiased (within ±δ of ‖g‖), biased, or inconclusive, with the replicates it would take",
+        "text", head="verdict", notation="text", rank=0,
+    ),
+    Column(
+        "variance", "trace of the covariance",
+        formula="tr Cov ĝ", interval=True, head="variance", label="variance", rank=1, panel=True,
+    ),
+    Column(
+        "mse", "mean squared error: bias² + variance",
+        formula="E ‖ĝ − g‖²", interval=True, head="MSE", label="MSE", rank=4, panel=True,
+    ),
+    Column(
+        "cosine", "mean cosine; an estimate of 0 counts as cosine 0; at one parameter, agreement of signs",
+        formula="E cos(ĝ, g)", interval=True, head="cosine", label="cosine", rank=2, panel=True,
+    ),
+    Column("cosine_of_mean", "cosine of the mean: another number than the mean cosine", formula="cos(E ĝ, g)"),
+    Column("snr", "signal-to-noise ratio", formula="‖E ĝ‖/√variance"),
+    Column(
+        "scaled_bias_squared", "bias² after rescaling ĝ by s = ‖g‖/‖E ĝ‖: the error of direction alone",
+        formula="‖s E ĝ − g‖²",
+    ),
+    Column("scaled_variance", "variance after the same rescaling", formula="s² tr Cov ĝ"),
+    Column("zero_fraction", "share of estimates that are exactly 0", formula="P(ĝ = 0)"),
+    Column("non_finite", "number of estimates that are NaN or infinite", "Int64"),
+    Column(
+        "flags", "what an interval cannot know, in words that the tables explain",
+        "text", head="flags", notation="text", rank=0, optional=True,
+    ),
+    Column("f_evaluations", "evaluations of f for one estimate, counted", "Int64", head="f", notation="given", rank=6),
+    Column(
+        "grad_evaluations", "evaluations of ∇f for one estimate, counted",
+        "Int64", head="∇f", notation="given", rank=7,
+    ),
+    Column(
+        "seconds_per_estimate",
+        "wall time of the estimator on its own, one thread: median of three timings, no interval",
+        head="time", notation="seconds", rank=8, optional=True,
+        note="time: the median of three timings in a row; it carries no interval.",
+    ),
+    Column(
+        "work_normalised_variance", "variance × evaluations of f and ∇f: what it costs at equal work",
+        formula="variance·(f+∇f)",
+    ),
+)  # fmt: skip
+"""The columns of results, in the order of results.csv."""
+
+COMPARISON: tuple[Column, ...] = (
+    given("problem", "the problem"),
+    given("basis", "what is held equal"),
+    given("rank", "place by value within problem and basis", "Int64"),
+    given("name", "the estimator, and the run where there are several"),
+    given("temperature", "its temperature τ", "float64"),
+    given("samples", "samples per estimate", "int64"),
+    given("f_evaluations", "evaluations of f for one estimate, counted", "int64"),
+    given("grad_evaluations", "evaluations of ∇f for one estimate, counted", "int64"),
+    given("metric", "what is compared"),
+    Column("value", "the metric", interval=True),
+    Column("ratio", "the value over that of the reference, on the same draws where they are shared", interval=True),
+    Column("p_value", "of the hypothesis that the ratio is 1"),
+    Column("p_adjusted", "the p-value adjusted over all rows"),
+    Column("verdict", "better, worse, equivalent, identical or inconclusive; empty for the reference", "text"),
+    Column("bias_verdict", "as in the results", "text"),
+    Column("flags", "as in the results, and what is said of the pair", "text"),
+    given("run", "the run folder"),
+)
+"""The columns of a comparison."""
+
+
+def names(columns: Iterable[Column] = COLUMNS) -> list[str]:
+    """The names in a frame, in order: the ends of an interval follow their value."""
+    return [name for column in columns for name in column.names]
+
+
+def dtypes(columns: Iterable[Column] = COLUMNS) -> dict[str, str]:
+    """Name → type of all columns that are no text, as `DataFrame.astype` takes them."""
+    return {name: column.dtype for column in columns for name in column.names if column.dtype != "text"}
+
+
+def text(columns: Iterable[Column] = COLUMNS) -> list[str]:
+    """The names of the columns of text."""
+    return [column.name for column in columns if column.dtype == "text"]
+
+
+def column(name: str) -> Column:
+    """The column of results with that name; KeyError if there is none."""
+    return _BY_NAME[name]
+
+
+def head(name: str) -> str:
+    """What stands above a column of that name in a table for readers; the name itself if it has no other."""
+    found = _BY_NAME.get(name)
+    return (found.head if found is not None else "") or name
+
+
+_BY_NAME = {column.name: column for column in COLUMNS}
+INTERVALS = tuple(column.name for column in COLUMNS if column.interval)
+PANELS = tuple(column.name for column in COLUMNS if column.panel)
