@@ -12,7 +12,7 @@ import torch
 from estbench import catalog
 from estbench.errors import UsageError
 from estbench.objectives.base import WithExpectation, WithGrad
-from estbench.preflight.check import differences
+from estbench.preflight.objective import differences
 from estbench.problem import Problem, make
 
 LOGITS = {

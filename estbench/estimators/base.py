@@ -54,6 +54,7 @@ class Facts:
     inner          given z, the estimate is a mean of `inner` independent ones of the same method with inner = 1
     scale          for categorical variables it hangs on the scale of the exponentials, not on their ratios alone
     centred        Σ_k ĝ_k = 0 in every draw (categorical)
+    within_shard   a replicate reads others of its shard, as a moving average does, but none of other shards
     sources        keys into `references.REFERENCES`
     identities     what it equals, and when
     """
@@ -73,6 +74,7 @@ class Facts:
     inner: int = 1
     scale: bool = False
     centred: bool = True
+    within_shard: bool = False
     sources: tuple[str, ...] = ()
     identities: tuple[str, ...] = field(default=())
 

@@ -1,113 +1,258 @@
-"""A look at a plan before a long run: do all roads lead to the same gradient, do claims hold, how long will it take?"""
+"""A look at a plan before a long run: what its objectives and estimators claim, what of it holds, and the time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from estbench.engine.executors import settle
 from estbench.engine.stages import groups_of
-from estbench.engine.tasks import CostTask, problem_of
-from estbench.plan import Plan
-from estbench.preflight.claims import contradictions
+from estbench.engine.tasks import CostTask, Group, Record, problem_of, reason
+from estbench.engine.tasks.failure import FAULTS
+from estbench.estimators.base import RowEstimator
+from estbench.plan import Cell, Plan, ProblemSpec
+from estbench.preflight.claims import Answer, Mean, cost, judge, means, purity
 from estbench.preflight.duration import START, durations
-from estbench.problem import Problem, make
+from estbench.preflight.objective import answers
+from estbench.preflight.problems import named, own_problems, served
+from estbench.preflight.unbiasedness import percent
+from estbench.problem import Problem
 
-MAX_FOR_DIFFERENCES = 2**12
-STEP = 1e-4
 _REPLICATES = 8192
-OK, UNKNOWN = "ok", "no exact gradient, so no bias"
+OK, PARTLY, FALSE = "ok", "in part", "false"
+
+Tell = Callable[[str], None]
+"""Is told what is looked at."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim of an objective or an estimator on one problem: true, false, or not checked (None).
+
+    `text` says how it was checked, what is wrong, or why it was not checked; `own` problems are of the check's choice.
+    `samples` and `smallest`: the N of a mean, and the least bias that a sample would have shown, relative to ‖g‖.
+    """
+
+    subject: str
+    claim: str
+    problem: str
+    holds: bool | None
+    text: str
+    own: bool = False
+    samples: int = 0
+    smallest: float = 0.0
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found: one row per problem, a line for each claim of an estimator that is false, and the time.
+    """What was found.
 
-    A row says by which road the exact gradient is found, and how far, relative to ‖g‖, enumeration and central
-    differences are from it; – where a road is closed. The seconds are those that the run will take on one core, about
-    (see `durations`), from those of every cell on its own on a small draw.
+    `problems` and `estimators`: a row each with its verdict and what was checked; *ok* is said where all was looked at
+    and is true, *in part* where something was not, *false* where something is wrong. `faults`: a line for each claim
+    that is false, and for cells that will fail. `unchecked`: a line for each reason why something was not looked at.
+    The seconds are those that the run will take on one core, about (see `durations`).
     """
 
-    rows: list[dict[str, Any]]
-    false_claims: list[str]
+    problems: list[dict[str, Any]]
+    estimators: list[dict[str, Any]]
+    faults: list[str]
+    unchecked: list[str]
     seconds: float
 
     @property
     def well(self) -> bool:
-        """Whether nothing is wrong."""
-        return all(row["verdict"] in (OK, UNKNOWN) for row in self.rows)
+        """Whether nothing is wrong, as far as was looked."""
+        return not self.faults
 
 
-def checked(plan: Plan) -> Check:
-    """Look at each problem of a plan, and at the cells that are not skipped."""
+def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
+    """Look at each problem of a plan, and at each claim of its estimators, there and on problems of the check's own."""
     settle()
-    rows: list[dict[str, Any]] = []
+    findings: list[Finding] = []
+    kept: list[tuple[str, str, bool, Mean]] = []  # label, problem, whether it is the check's own, mean
     seconds: dict[str, float] = {}
-    false: dict[tuple[str, str], list[str]] = {}
+    routes, seen = [], set[tuple[str, str]]()
     for i, spec in enumerate(plan.problems):
-        problem = problem_of(spec, "cpu")
+        tell(f"problem {i + 1} of {len(plan.problems)}: {spec.label}")
         cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None]
-        groups, labels = groups_of(cells), {cell.variant: cell.estimator.label for cell in cells}
+        labels = {cell.variant: cell.estimator.label for cell in cells}
+        groups = groups_of(cells)
+        problem, of_objective = _objective(spec)
+        findings += of_objective
+        routes.append("" if problem is None else problem.route)
+        if problem is None:
+            continue
         records = CostTask(spec, groups, plan.config.seed, _REPLICATES).perform()
         seconds |= {r["key"]: r["seconds"] for r in records if r["kind"] == "cost"}
-        failures = [r["reason"] for r in records if r["kind"] == "failed"]
-        found = roads(problem)
-        sound = found["verdict"] in (OK, UNKNOWN)
-        claims = list(contradictions(problem, groups, records)) if sound else []
-        for variant, kind, text in claims:
-            label = labels[variant]
-            false.setdefault((label, kind), []).append(f"{label}: {text} ({spec.label})")
-        if failures:
-            found["verdict"] = f"{len(failures)} cells will fail: {failures[0]}"
-        elif claims:
-            found["verdict"] = "claims are false"
-        rows.append({"problem": spec.label, "s": None, "verdict": "", **found})
-    lines = [one if not more else f"{one}, and {len(more)} times more" for one, *more in false.values()]
+        findings += _failing(spec, groups, labels, records)
+        counted = {r["key"]: (r["f"], r["df"]) for r in records if r["kind"] == "cost"}
+        sound = all(finding.holds is not False for finding in of_objective)
+        for group in (group for group in groups if any(key in counted for _, key in group.cells)):
+            label = labels[group.id]
+            findings.append(_finding(label, "cost", spec.label, cost(problem, group, counted)))
+            if (group.id, spec.distribution) not in seen:
+                seen.add((group.id, spec.distribution))
+                findings.append(_finding(label, "pure", spec.label, purity(problem, group)))
+            if sound:
+                of_group = means(problem, group.estimator(), [N for N, key in group.cells if key in counted])
+                kept += [(label, spec.label, False, mean) for mean in of_group]
+            elif group.estimator().facts.unbiased:
+                findings.append(_finding(label, "unbiased", spec.label, (None, "the objective is wrong")))
+    kept += _on_own_problems(plan, tell)
+    judgements = judge([mean for *_, mean in kept])
+    for (label, where, own, _), mean in zip(kept, judgements, strict=True):
+        smallest = mean.first.smallest if mean.first is not None and mean.holds else 0.0
+        claim = "unbiased" if mean.estimator.facts.unbiased else "exact moments"
+        findings.append(Finding(label, claim, where, mean.holds, mean.text, own, mean.samples, smallest))
     each = durations(plan, seconds)
-    for row, spent in zip(rows, each, strict=True):
-        row["s"] = f"{spent:.2g}" if spent < 10 else f"{spent:.0f}"
-    return Check(rows, lines, START + sum(each))
+    problems = [
+        _problem_row(spec, route, findings, spent)
+        for spec, route, spent in zip(plan.problems, routes, each, strict=True)
+    ]
+    idle = {cell.estimator.label: cell.reason for cell in plan.cells}
+    estimators = [_estimator_row(label, reason, findings) for label, reason in idle.items()]
+    return Check(problems, estimators, _faults(findings), _unchecked(findings), START + sum(each))
 
 
-def roads(problem: Problem) -> dict[str, Any]:
-    """How the exact gradient is found, and by how much the roads to it differ."""
-    true = problem.true
-    found: dict[str, Any] = {"gradient": problem.route, "enumeration": None, "differences": None}
-    if true is None or not bool(true.isfinite().all()):
-        return found | {"verdict": UNKNOWN if true is None else "the gradient is not finite"}
-    others: dict[str, tuple[Tensor, float, float]] = {}  # the gradient, how far it may be off, and its rounding by f
-    if problem.route == "closed form" and problem.enumerable:
-        others["enumeration"] = problem.by_enumeration(), 1e-9, 1.0
-    if problem.n_states <= MAX_FOR_DIFFERENCES:
-        others["differences"] = differences(problem), 1e-5, 1 / STEP
-    rounding = 16 * torch.finfo(torch.float64).eps * _size(problem) if others else 0.0
-    wrong = False
-    for road, (other, relative, scale) in others.items():
-        apart, norm = float((other - true).norm()), float(true.norm())
-        found[road] = f"{apart / max(norm, 1e-12):.0e}"
-        wrong = wrong or apart > relative * norm + scale * rounding
-    return found | {"verdict": "the roads disagree: the objective is wrong" if wrong else OK}
+def _objective(spec: ProblemSpec) -> tuple[Problem | None, list[Finding]]:
+    """The problem, and what is found of its objective; no problem where it raises."""
+    try:
+        problem = problem_of(spec, "cpu")
+        found = [Finding(spec.objective, a.claim, spec.label, a.holds, a.text) for a in answers(problem)]
+    except FAULTS as error:
+        return None, [Finding(spec.objective, "cells", spec.label, False, f"all its cells will fail: {reason(error)}")]
+    return problem, found
 
 
-def _size(problem: Problem) -> float:
-    """E |f(z)|: what rounding is relative to."""
-    o = problem.oracle
-    return float(sum(P @ o.f(z).abs() for z, P in o.enumerate()))
+def _failing(
+    spec: ProblemSpec, groups: Sequence[Group], labels: dict[str, str], records: Sequence[Record]
+) -> list[Finding]:
+    """Cells that will fail, by label and reason."""
+    of_key = {key: labels[group.id] for group in groups for _, key in group.cells}
+    failed = sorted((of_key[r["key"]], r["reason"]) for r in records if r["kind"] == "failed")
+    found = []
+    for (label, why), same in groupby(failed):
+        n = len(list(same))
+        found.append(Finding(label, "cells", spec.label, False, f"{n} cell{'s' * (n > 1)} will fail: {why}"))
+    return found
 
 
-def differences(problem: Problem, step: float = STEP) -> Tensor:
-    """∇ E f by central differences of E f enumerated: (E f(θ + h e) − E f(θ − h e))/2h, [P]."""
-    logits = problem.oracle.distribution.logits
-    rows = []
-    for direction in torch.eye(logits.numel(), dtype=torch.float64).view(-1, *logits.shape):
-        ahead, behind = (_expected(problem, logits + sign * step * direction) for sign in (1, -1))
-        rows.append((ahead - behind) / (2 * step))
-    return problem.project(torch.stack(rows).view_as(logits))
+def _finding(subject: str, claim: str, problem: str, answer: Answer) -> Finding:
+    return Finding(subject, claim, problem, *answer)
 
 
-def _expected(problem: Problem, logits: Tensor) -> Tensor:
-    moved = make(problem.objective, logits)
-    return sum((P @ moved.f(z) for z, P in moved.enumerate()), torch.zeros((), dtype=torch.float64))
+def _on_own_problems(plan: Plan, tell: Tell) -> list[tuple[str, str, bool, Mean]]:
+    """The means of each estimator that is called unbiased, at its first and last temperature."""
+    cells = [cell for cell in plan.cells if cell.reason is None]
+    labels = {cell.variant: cell.estimator.label for cell in cells}
+    ends: dict[str, list[Cell]] = {}
+    for cell in cells:
+        ends.setdefault(cell.estimator.label, []).append(cell)
+    wanted = {
+        pick(of_label, key=lambda cell: cell.temperature or 0.0).variant
+        for of_label in ends.values()
+        for pick in (min, max)
+    }
+    found = []
+    for group in groups_of(cell for cell in cells if cell.variant in wanted):
+        estimator, label = group.estimator(), labels[group.id]
+        if not estimator.facts.unbiased:
+            continue
+        tell(f"{label}, on problems of the check's own")
+        least, most = estimator.facts.min_samples, max(plan.config.samples)
+        sizes = [4] if isinstance(estimator, RowEstimator) else sorted({least, least + 1, max(least + 3, most)})
+        for problem in own_problems():
+            if served(problem, estimator.facts):
+                found += [(label, named(problem), True, mean) for mean in means(problem, estimator, sizes)]
+    return found
+
+
+def _verdict(findings: Iterable[Finding]) -> str:
+    each = [finding.holds for finding in findings]
+    return FALSE if False in each else PARTLY if None in each or not each else OK
+
+
+def _problem_row(spec: ProblemSpec, route: str, findings: Sequence[Finding], spent: float) -> dict[str, Any]:
+    """What is said of a problem; its verdict is on the objective alone, and on cells that fail."""
+    claims = ("exact gradient", "E f", "∇f", "cells")
+    own = [f for f in findings if f.problem == spec.label and f.claim in claims and f.subject == spec.objective]
+    texts = {f.claim: f.text if f.holds else "false" if f.holds is False else "not checked" for f in own}
+    row: dict[str, Any] = {"problem": spec.label, "verdict": _verdict(own), "gradient": route}
+    row["s"] = f"{spent:.2g}" if spent < 10 else f"{spent:.0f}"
+    return row | {claim: texts.get(claim) for claim in claims[:3]}
+
+
+def _estimator_row(label: str, reason: str | None, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What was checked of an estimator, in words; `reason` is why it has no cell, if it has none."""
+    own = [f for f in findings if f.subject == label]
+    if not own:
+        return {
+            "estimator": label,
+            "verdict": PARTLY,
+            "checked": f"not checked: {reason or 'the objectives are wrong'}",
+        }
+    of = {claim: [f for f in own if f.claim == claim] for claim in ("unbiased", "cost", "pure")}
+    words = [
+        _mean_words(of["unbiased"]) or ("unbiased: not so, or not checked" if of["unbiased"] else "said to be biased")
+    ]
+    words += [_word(of[claim], true) for claim, true in (("cost", "cost counted"), ("pure", "pure"))]
+    return {"estimator": label, "verdict": _verdict(own), "checked": "; ".join(word for word in words if word)}
+
+
+def _mean_words(means: Sequence[Finding]) -> str:
+    """On how many problems and at which N a mean was found to be the gradient, exactly and by sampling."""
+    parts = []
+    for how, word in (("exactly", "exactly"), ("sampled", "sampled")):
+        true = [f for f in means if f.holds and f.text == how]
+        if true:
+            N = ", ".join(map(str, sorted({f.samples for f in true})))
+            count = len({f.problem for f in true})
+            seen = max(f.smallest for f in true)
+            shown = f" ({percent(seen)} seen)" if seen else ""
+            parts.append(f"{word} at N = {N} on {count} problem{'s' * (count > 1)}{shown}")
+    return f"unbiased: {', '.join(parts)}" if parts else ""
+
+
+def _word(findings: Sequence[Finding], true: str) -> str:
+    if not findings:
+        return ""
+    if any(f.holds is False for f in findings):
+        return f"not {true}" if true == "pure" else "cost false"
+    return true if all(f.holds for f in findings) else f"{true.split(maxsplit=1)[0]} not checked"
+
+
+def _faults(findings: Sequence[Finding]) -> list[str]:
+    """One line for each false claim of each subject, with the first problem."""
+    by: dict[tuple[str, str], list[Finding]] = {}
+    for f in findings:
+        if f.holds is False:
+            by.setdefault((f.subject, f.claim), []).append(f)
+    lines = []
+    for (subject, _), (one, *more) in by.items():
+        times = "" if not more else f", and {len(more)} time{'s' * (len(more) > 1)} more"
+        lines.append(f"{subject}: {one.text} ({one.problem}){times}")
+    return lines
+
+
+def _unchecked(findings: Sequence[Finding]) -> list[str]:
+    """One line for each claim and reason."""
+    by: dict[tuple[str, str], list[Finding]] = {}
+    for f in findings:
+        if f.holds is None:
+            by.setdefault((f.claim, f.text), []).append(f)
+    lines = []
+    for (claim, why), found in by.items():
+        subjects = _few(dict.fromkeys(f.subject for f in found))
+        N = sorted({f.samples for f in found if f.samples})
+        at = f" at N = {', '.join(map(str, N))}" if N else ""
+        lines.append(
+            f"{subjects}: {claim} not checked{at}, because {why} ({_few(dict.fromkeys(f.problem for f in found), 1)})"
+        )
+    return lines
+
+
+def _few(names: Iterable[str], most: int = 4) -> str:
+    each = list(names)
+    return ", ".join(each[:most]) + (f" and {len(each) - most} more" if len(each) > most else "")

@@ -1,75 +1,131 @@
-"""What estimators claim, held against what they do, wherever that is known at once."""
+"""What estimators claim, held against what they do: each claim holds, is false, or was not checked, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-import numpy as np
-
-from estbench.engine.exact import Exact, Unavailable, exact
-from estbench.engine.tasks import Group, Record, reason
+from estbench import catalog
+from estbench.engine.tasks import Group, reason
 from estbench.engine.tasks.failure import FAULTS
 from estbench.estimators.base import Estimator, RowEstimator, evaluations
-from estbench.intervals import exact_verdict
-from estbench.moments import Moments, first
+from estbench.preflight.purity import impurities
+from estbench.preflight.trial import MORE, Trial
+from estbench.preflight.unbiasedness import NotChecked, Sampled, convicted, exactly, percent, sampled
 from estbench.problem import Problem
 
-MAX_TUPLES = 2**12
-"""Joint states, or N-tuples of them, that are gone through here."""
+Counted = Mapping[str, tuple[int, int]]
+"""Evaluations of f and ∇f for one estimate, by cell key."""
 
-Fault = tuple[str, Literal["cost", "mean"], str]
+Answer = tuple[bool | None, str]
+"""Whether a claim is true (None: not checked), and how that is known, what is wrong, or why it was not checked."""
 
 
-def contradictions(problem: Problem, groups: Sequence[Group], records: Sequence[Record]) -> Iterator[Fault]:
-    """(id of the group, what its claim is about, which claim is false and how), one of each kind at most.
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """What is known of E ĝ at N samples: whether it is what the facts say (None: not checked), and how, or why not.
 
-    `records` are those of the cost of all cells; cells without one have failed, and are left out.
+    `first`, where there is one, is a first sample, by which nothing is said yet: it is judged with all others.
     """
-    counted = {record["key"]: (record["f"], record["df"]) for record in records if record["kind"] == "cost"}
-    for group in groups:
-        cells = [(N, counted[key]) for N, key in group.cells if key in counted]
-        if not cells:
-            continue
-        estimator = group.estimator()
-        if text := _cost(problem, estimator, cells):
-            yield group.id, "cost", text
-        if text := _mean(problem, estimator, cells[0][0]):
-            yield group.id, "mean", text
+
+    problem: Problem
+    estimator: Estimator
+    samples: int
+    holds: bool | None
+    text: str
+    first: Sampled | None = None
+
+    def again(self) -> Sampled:
+        """A second sample, four times as large."""
+        return sampled(self.problem, self.estimator, self.samples, stage=2)
+
+    def judged(self, second: Sampled | None) -> Mean:
+        """The same once its samples are judged; `second` is a second one if that convicts."""
+        if self.first is None:
+            return self
+        if second is not None:
+            text = f"its mean is {percent(second.bias)} of ‖g‖ away from g at N = {self.samples}"
+            text = f"{UNBIASED}, but {text}: sampled twice, p = {second.p:.0e}"
+            return replace(self, holds=False, text=text)
+        return replace(self, holds=None if self.first.vague else True, text=self.first.vague or "sampled")
 
 
-def _cost(problem: Problem, estimator: Estimator, cells: Sequence[tuple[int, tuple[int, int]]]) -> str:
-    """Whether f and ∇f are evaluated as often as declared."""
+UNBIASED = "its facts say that it is unbiased"
+
+
+def cost(problem: Problem, group: Group, counted: Counted) -> Answer:
+    """Whether f and ∇f are evaluated as often as declared, at each N that was counted."""
+    estimator = group.estimator()
     facts, D, K = estimator.facts, problem.D, problem.distribution.classes
-    for N, counted in cells:
+    for N, key in group.cells:
+        if key not in counted:
+            continue
         declared = tuple(evaluations(count, D, K, N) for count in (facts.f, facts.df))
-        if declared != counted:
-            words = [f"{f} f and {df} ∇f" for f, df in (declared, counted)]
-            return f"its facts declare {words[0]} an estimate at N = {N}, but {words[1]} were counted"
-    return ""
+        if declared != counted[key]:
+            words = [f"{f} f and {df} ∇f" for f, df in (declared, counted[key])]
+            return False, f"its facts declare {words[0]} an estimate at N = {N}, but {words[1]} were counted"
+    return True, "counted"
 
 
-def _mean(problem: Problem, estimator: Estimator, samples: int) -> str:
-    """Whether there are exact moments where the facts allow them, and E ĝ = g where they say that it is unbiased."""
-    facts = estimator.facts
-    N = facts.min_samples if isinstance(estimator, RowEstimator) else samples
-    integrated = facts.exact == "smooth" or bool(facts.noise)
-    affordable = problem.n_states == 2 if integrated else problem.n_states**N <= MAX_TUPLES
-    if not affordable:
-        return ""
+def means(problem: Problem, estimator: Estimator, samples: Sequence[int]) -> Iterator[Mean]:
+    """What is known of the mean at some N.
+
+    Exact moments are looked at where they are had at once; of an estimator that is called unbiased the mean is else
+    sampled, at the smallest and at the largest N. The mean of independent rows is that of one row, at every N.
+    """
+    rows, unbiased = isinstance(estimator, RowEstimator), estimator.facts.unbiased
+    left = []
+    for N in [estimator.facts.min_samples] if rows else samples:
+        try:
+            found = exactly(problem, estimator, N)
+        except FAULTS as error:
+            text = f"its facts say exact = '{estimator.facts.exact}', but {reason(error)}"
+            yield Mean(problem, estimator, N, False, text)
+            return
+        if found is None:
+            left.append(N)
+        elif unbiased and found.biased:
+            text = f"‖E ĝ − g‖ = {found.bias:.3g} at N = {N}, exactly, where ‖g‖ = {found.size:.3g}"
+            yield Mean(problem, estimator, N, False, f"{UNBIASED}, but {text}")
+        elif unbiased:
+            yield Mean(problem, estimator, N, True, "exactly")
+    if not unbiased or not left:
+        return
+    for N in [max(samples)] if rows else sorted({min(left), max(left)}):
+        try:
+            yield Mean(problem, estimator, N, None, "", sampled(problem, estimator, N))
+        except NotChecked as why:
+            yield Mean(problem, estimator, N, None, str(why))
+        except FAULTS as error:
+            yield Mean(problem, estimator, N, None, f"it raised {reason(error)}")
+
+
+def judge(means: Sequence[Mean]) -> list[Mean]:
+    """All means with their samples judged together, so that the rate of false alarms is that of all of them."""
+    sampled_ones = [mean for mean in means if mean.first is not None]
+    firsts = [mean.first for mean in sampled_ones if mean.first is not None]
+
+    def again(i: int) -> Sampled | None:
+        try:
+            return sampled_ones[i].again()
+        except (NotChecked, *FAULTS):
+            return None
+
+    seconds = iter(convicted(firsts, again))
+    return [mean if mean.first is None else mean.judged(next(seconds)) for mean in means]
+
+
+def purity(problem: Problem, group: Group) -> Answer:
+    """Whether the estimator is a pure function of its draw: what it does, or why that cannot be told."""
+    N = min((N for N, _ in group.cells if N > 1), default=group.cells[0][0])
     try:
-        found = exact(problem, estimator, N)
-    except Unavailable:
-        return ""
+        found = list(impurities(Trial(partial(_new, group), problem, N)))
     except FAULTS as error:
-        return f"its facts say exact = '{facts.exact}', but {reason(error)}"
-    return _bias(problem, found, N) if facts.unbiased else ""
+        return None, f"on a draw of {N + MORE} samples it raised {reason(error)}"
+    return (not found), "; ".join(found)
 
 
-def _bias(problem: Problem, found: Exact, N: int) -> str:
-    """Whether the verdict is that the mean is not g, beyond what rounding and quadrature explain."""
-    assert problem.true is not None
-    if exact_verdict(Moments.unpack(found.packed, problem.true.numpy()), found.mean_error) != "biased":
-        return ""
-    bias, size = float(np.linalg.norm(first(found.packed))), float(problem.true.norm())
-    return f"its facts say that it is unbiased, but ‖E ĝ − g‖ = {bias:.3g} at N = {N}, exactly, where ‖g‖ = {size:.3g}"
+def _new(group: Group) -> Estimator:
+    """A new instance, whatever else keeps one."""
+    return catalog.build(catalog.estimator_class(group.name), dict(group.options) | dict(group.fitted))

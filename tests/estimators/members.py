@@ -70,8 +70,8 @@ def objective(name: str, **options: Any) -> Objective:
 
 
 def coupled_over_replicates(estimator: Estimator) -> bool:
-    """The moving average of other replicates is the one baseline that looks across them, within a shard."""
-    return getattr(estimator, "baseline", None) == "moving_average"
+    """Whether it reads other replicates of its shard, as a moving average does."""
+    return estimator.facts.within_shard
 
 
 def sizes(estimator: Estimator) -> range:

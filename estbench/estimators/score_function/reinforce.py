@@ -58,6 +58,7 @@ class Reinforce:
             f=1,
             exact="none" if self.baseline == "moving_average" else "z",
             max_states=MAX_STATES if needs_states else None,
+            within_shard=self.baseline == "moving_average",
             sources=("williams1992", "glynn1990", "bengio2013"),
             identities=("baseline=optimal has no variance for one Bernoulli variable",),
         )

@@ -1,0 +1,42 @@
+"""Problems of the check's own choosing: small, coupled, not quadratic, with mixed and moderately extreme logits."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from estbench.distributions import Bernoulli
+from estbench.estimators.base import Facts
+from estbench.objectives.mlp import Mlp
+from estbench.objectives.sine import Sine
+from estbench.problem import Problem, make
+
+
+@cache
+def own_problems() -> tuple[Problem, ...]:
+    """One to three variables, two to four classes; no state is rarer than 1 in 30 000, no class than 1 in 60."""
+    problems = (
+        (Sine(frequency=2.0), [0.6]),
+        (Sine(frequency=2.0), [-3.5, 0.4]),
+        (Mlp(seed=1), [1.2, -2.5, 0.3]),
+        (Sine(frequency=3.0), [[0.4, -1.2, 1.0]]),
+        (Mlp(seed=2), [[1.5, -2.0, 0.0, 0.5], [-1.0, 0.3, 1.5, -0.4]]),
+    )
+    return tuple(make(objective, torch.tensor(logits, dtype=torch.float64)) for objective, logits in problems)
+
+
+def served(problem: Problem, facts: Facts) -> bool:
+    """Whether an estimator with these facts serves a problem."""
+    return (
+        problem.distribution.name in facts.distributions
+        and (facts.max_variables is None or facts.max_variables >= problem.D)
+        and (facts.max_states is None or problem.n_states <= facts.max_states)
+    )
+
+
+def named(problem: Problem) -> str:
+    """What a problem of one's own is called in a line of text."""
+    objective, d = type(problem.objective).__name__.lower(), problem.distribution
+    size = f"D={problem.D}" if isinstance(d, Bernoulli) else f"D={problem.D} K={d.classes}"
+    return f"{objective} {d.name} {size}"

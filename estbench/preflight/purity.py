@@ -1,0 +1,163 @@
+"""Whether an estimator is a pure function of its draw: each check returns what it did and what to do, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from estbench.draws import Draw
+from estbench.estimators.base import RowEstimator
+from estbench.preflight.trial import KEPT, MORE, REPLICATES, Trial, same
+from estbench.preflight.watched import watched
+from estbench.problem import Evaluations
+
+OWN_STREAM = "take random numbers from draw.uniform(name), and name the stream in facts.noise"
+
+
+def impurities(trial: Trial) -> Iterator[str]:
+    """What an estimator does that a pure function of its draw does not, one sentence each.
+
+    Where two calls on one draw differ the rest cannot be told, and is left out.
+    """
+    if text := overwritten(trial) or repeated(trial):
+        yield text
+        return
+    for check in (uncounted, other_replicates, other_samples):
+        if text := check(trial):
+            yield text
+
+
+def repeated(trial: Trial) -> str:
+    """State: estimates from a draw before and after those from another one, and from a new instance."""
+    estimator = trial.build()
+    before = trial.each(trial.draw("a"), estimator)
+    other = trial.each(trial.draw("b"), estimator)
+    after = trial.each(trial.draw("a"), estimator)
+    if not same(before, after):
+        return (
+            "two calls on the same draw give different estimates: it keeps state between calls, or makes random "
+            f"numbers of its own; keep no state, and {OWN_STREAM}"
+        )
+    if not same(other, trial.each(trial.draw("b"))):
+        return (
+            "a new instance gives other estimates from the same draw than one that was called before: it keeps state "
+            "between calls; an estimator is a pure function of its draw"
+        )
+    return ""
+
+
+def overwritten(trial: Trial) -> str:
+    """Writes in place into what a draw shares with other estimators, those that change nothing as well."""
+    estimator, draw = trial.build(), trial.draw()
+    _prepare(draw)
+    shared = _shared(draw)
+    kept = {name: (tensor.clone(), tensor._version) for name, tensor in shared.items()}
+    for _ in range(2):  # what the first call adds to the draw is watched during the second
+        trial.each(draw, estimator)
+        for name, (value, version) in kept.items():
+            if shared[name]._version != version or not torch.equal(shared[name].nan_to_num(), value.nan_to_num()):
+                return (
+                    f"it writes in place into {name}, which other estimators read too; "
+                    "work on a copy (x.clone()), or use operations without a final underscore"
+                )
+        shared = _shared(draw)
+        kept = {name: (tensor.clone(), tensor._version) for name, tensor in shared.items()}
+    return ""
+
+
+def uncounted(trial: Trial) -> str:
+    """Evaluations of f and ∇f that the objective sees and the problem's counter does not.
+
+    The second call counts: what belongs to the problem, such as E f, has been computed by then.
+    """
+    problem = trial.problem
+    D = problem.D
+    numbers = D if problem.ordinal else problem.distribution.logits.numel()
+    objective, seen = watched(problem.objective, numbers)
+    trial = trial.of(replace(problem, objective=objective, evaluations=Evaluations()))
+    counted = trial.problem.evaluations
+    trial.each(trial.draw("a"))
+    before = seen.f + seen.df - counted.f - counted.df
+    trial.each(trial.draw("b"))
+    hidden = seen.f + seen.df - counted.f - counted.df - before
+    if not hidden:
+        return ""
+    each = hidden / (REPLICATES * (trial.samples + MORE))
+    return (
+        f"it evaluates the objective {each:.3g} times a sample behind the problem's counter; "
+        "call draw.fz, draw.dfz, draw.problem.f and draw.problem.df, which count"
+    )
+
+
+def other_replicates(trial: Trial) -> str:
+    """Whether an estimate depends on other replicates, on how many there are in a block, or on its place there."""
+    coupled = trial.build().facts.within_shard
+    whole = trial.each(trial.draw())
+    others = trial.each(trial.draw(over_replicates=lambda a, b: torch.cat((a[:KEPT], b[KEPT:]))))
+    unit, remedy = ("shard", "") if coupled else ("replicate", "; use only its own samples, never a mean over axis 0")
+    if not same(others[:KEPT], whole[:KEPT]):
+        return f"the estimates of a {unit} change with the noise of other {unit}s of the block{remedy}"
+    alone = trial.each(trial.draw(replicates=KEPT, over_replicates=lambda a, _: a[:KEPT]))
+    if not same(alone, whole[:KEPT]):
+        return f"estimates depend on the number of replicates in a block ({KEPT} or {REPLICATES}); do not read draw.R"
+    order = torch.arange(REPLICATES)
+    order = order.view(-1, KEPT).flip(0).flatten() if coupled else order.flip(0)
+    moved = trial.each(trial.draw(over_replicates=lambda a, _: a[order]))
+    if not same(moved, whole[order]):
+        return f"the estimates of a {unit} depend on its place in the block; treat all alike"
+    return ""
+
+
+def other_samples(trial: Trial) -> str:
+    """Whether a row reads samples that are not its own, or a joint estimate samples beyond its N."""
+    whole, N = trial.each(trial.draw()), trial.samples
+    if isinstance(trial.build(), RowEstimator):
+        last = N + MORE - 1
+        changed = trial.each(trial.draw(over_samples=lambda a, b: torch.cat((b[:, :last], a[:, last:]), 1)))
+        fewer = trial.each(trial.draw(samples=N))
+        if same(changed[:, last], whole[:, last]) and same(fewer, whole[:, :N]):
+            return ""
+        return (
+            "the row of a sample changes with the other samples, so that rows are not independent; "
+            "return one estimate for each replicate from `joint`"
+        )
+    changed = trial.each(trial.draw(over_samples=lambda a, b: torch.cat((a[:, :N], b[:, N:]), 1)))
+    fewer = trial.each(trial.draw(samples=N))
+    if same(changed, whole) and same(fewer, whole):
+        return ""
+    return (
+        f"an estimate from {N} samples changes with samples beyond them; read the first `samples` alone, [:, :samples]"
+    )
+
+
+def _prepare(draw: Draw) -> None:
+    """Compute what most estimators share."""
+    for name in ("z", "score", "fz", "dfz", "x"):
+        with suppress(Exception):  # an f without a gradient, say: who needs it will say so
+            getattr(draw, name)
+    for name in ("mean", "q", "marginals"):
+        getattr(draw.distribution, name)
+
+
+def _shared(draw: Draw) -> dict[str, Tensor]:
+    """All tensors that lie below a draw by their paths, those with public names first."""
+    found = sorted(_tensors(draw, "draw"), key=lambda named: named[0].count("._"))
+    return {re.sub(r"\._noise\[\(?('[^']*').*\]", r".noise(\1)", path): tensor for path, tensor in found}
+
+
+def _tensors(thing: Any, path: str, depth: int = 4) -> Iterator[tuple[str, Tensor]]:
+    """All tensors that lie below an object of this package, with the path to each."""
+    if isinstance(thing, Tensor):
+        yield path, thing
+    elif depth and isinstance(thing, Mapping):
+        for key, value in thing.items():
+            yield from _tensors(value, f"{path}[{key!r}]", depth - 1)
+    elif depth and type(thing).__module__.startswith("estbench.") and not isinstance(thing, Callable):  # type: ignore[arg-type] # a special form
+        for name, value in vars(thing).items():
+            yield from _tensors(value, f"{path}.{name}", depth - 1)

@@ -1,0 +1,60 @@
+"""Estimators that are no pure functions of their draw are found, each with the right sentence; the catalogue is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from estbench.objectives.mlp import Mlp
+from estbench.preflight.purity import impurities
+from estbench.preflight.trial import Trial
+from estbench.problem import Problem, make
+from tests.estimators.members import ALL, build, problems
+from tests.preflight.impure import SAID, WRITES, Pure
+
+
+def on(kind: Any, problem: Problem, samples: int = 2) -> list[str]:
+    """What is found of a class, at its defaults."""
+    return list(impurities(Trial(kind, problem, samples)))
+
+
+def two() -> list[Problem]:
+    """One problem of either kind, fresh: some estimators write into it."""
+    return [
+        make(Mlp(seed=2), torch.tensor([1.4, -1.3, 0.8], dtype=torch.float64)),
+        make(Mlp(seed=3), torch.tensor([[0.3, -1.9, 0.5], [-0.2, 0.7, 0.1]], dtype=torch.float64)),
+    ]
+
+
+@pytest.mark.parametrize("kind", WRITES, ids=lambda kind: kind.__name__)
+def test_writes_in_place_are_found(kind: type[Any]) -> None:
+    """Also those that change nothing, those through numpy, and those into what the problem keeps."""
+    for problem in two():
+        (said,) = on(kind, problem)
+        assert "it writes in place into" in said
+        assert WRITES[kind] in said
+
+
+@pytest.mark.parametrize("kind", SAID, ids=lambda kind: kind.__name__)
+def test_each_impurity_has_its_sentence(kind: type[Any]) -> None:
+    """State, randomness of one's own, hidden evaluations, other replicates, block sizes, other samples."""
+    for problem in two():
+        found = on(kind, problem)
+        assert SAID[kind] in found[0]
+
+
+@pytest.mark.parametrize(("name", "options"), ALL)
+def test_the_catalogue_is_pure(name: str, options: dict[str, Any]) -> None:
+    """No estimator of the catalogue is accused of anything, at one sample more than it needs and at three."""
+    estimator = build(name, options)
+    for problem in problems(estimator):
+        for samples in {max(3, estimator.facts.min_samples), estimator.facts.min_samples}:
+            assert list(impurities(Trial(lambda: build(name, options), problem, samples))) == []
+
+
+def test_what_is_pure_is_not_accused() -> None:
+    """REINFORCE as a plug-in, from which the wrong ones are made."""
+    for problem in two():
+        assert on(Pure, problem) == []
