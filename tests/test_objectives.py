@@ -40,6 +40,9 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+OPTIONS += [(name, {}) for name in catalog.OBJECTIVES if (name, {}) not in OPTIONS]
+
+
 def problems() -> list[Any]:
     """Every objective with options, at every distribution it is defined for, tied or not."""
     found = []

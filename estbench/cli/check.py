@@ -47,8 +47,9 @@ def check(
     found = checked(plan, tell)
     console = out()
     console.print(Listing(found.problems, prose="problem"))
-    console.print()
-    console.print(Listing(found.estimators, prose="checked"))
+    for rows in (found.objectives, found.estimators):
+        console.print()
+        console.print(Listing(rows, prose="checked"))
     console.print()
     console.print(MEANING, style="dim", markup=False)
     for lines in (found.unchecked, found.faults):

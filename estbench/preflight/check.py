@@ -49,13 +49,15 @@ class Finding:
 class Check:
     """What was found.
 
-    `problems` and `estimators`: a row each with its verdict and what was checked; *ok* is said where all was looked at
-    and is true, *in part* where something was not, *false* where something is wrong. `faults`: a line for each claim
-    that is false, and for cells that will fail. `unchecked`: a line for each reason why something was not looked at.
+    `problems`, `objectives` and `estimators`: a row each, with its verdict and what was checked; *ok* is said where all
+    was looked at and is true, *in part* where something was not, *false* where something is wrong. `faults`: a line for
+    each claim that is false, and for cells that will fail. `unchecked`: a line for each reason why something was not
+    looked at.
     The seconds are those that the run will take on one core, about (see `durations`).
     """
 
     problems: list[dict[str, Any]]
+    objectives: list[dict[str, Any]]
     estimators: list[dict[str, Any]]
     faults: list[str]
     unchecked: list[str]
@@ -111,9 +113,10 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
         _problem_row(spec, route, findings, spent)
         for spec, route, spent in zip(plan.problems, routes, each, strict=True)
     ]
+    objectives = [_objective_row(name, findings) for name in dict.fromkeys(spec.objective for spec in plan.problems)]
     idle = {cell.estimator.label: cell.reason for cell in plan.cells}
     estimators = [_estimator_row(label, reason, findings) for label, reason in idle.items()]
-    return Check(problems, estimators, _faults(findings), _unchecked(findings), START + sum(each))
+    return Check(problems, objectives, estimators, _faults(findings), _unchecked(findings), START + sum(each))
 
 
 def _objective(spec: ProblemSpec) -> tuple[Problem | None, list[Finding]]:
@@ -175,13 +178,24 @@ def _verdict(findings: Iterable[Finding]) -> str:
 
 
 def _problem_row(spec: ProblemSpec, route: str, findings: Sequence[Finding], spent: float) -> dict[str, Any]:
-    """What is said of a problem; its verdict is on the objective alone, and on cells that fail."""
-    claims = ("exact gradient", "E f", "∇f", "cells")
-    own = [f for f in findings if f.problem == spec.label and f.claim in claims and f.subject == spec.objective]
-    texts = {f.claim: f.text if f.holds else "false" if f.holds is False else "not checked" for f in own}
-    row: dict[str, Any] = {"problem": spec.label, "verdict": _verdict(own), "gradient": route}
-    row["s"] = f"{spent:.2g}" if spent < 10 else f"{spent:.0f}"
-    return row | {claim: texts.get(claim) for claim in claims[:3]}
+    """What is said of a problem: of its objective alone."""
+    own = [f for f in findings if f.problem == spec.label and f.subject == spec.objective]
+    row = {"problem": spec.label, "verdict": _verdict(own), "gradient": route}
+    return row | {"s": f"{spent:.2g}" if spent < 10 else f"{spent:.0f}"}
+
+
+def _objective_row(name: str, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What was checked of an objective, in words: of each claim the first problem, and on how many it was checked."""
+    own = [f for f in findings if f.subject == name]
+    words = []
+    for claim in dict.fromkeys(f.claim for f in own):
+        true = [f.text for f in own if f.claim == claim and f.holds]
+        more = f" and on {len(true) - 1} more" if len(true) > 1 else ""
+        false = any(f.holds is False for f in own if f.claim == claim)
+        words.append(
+            f"{claim}: {true[0]}{more}" if true and not false else f"{claim} {'false' if false else 'not checked'}"
+        )
+    return {"objective": name, "verdict": _verdict(own), "checked": "; ".join(words)}
 
 
 def _estimator_row(label: str, reason: str | None, findings: Sequence[Finding]) -> dict[str, Any]:
