@@ -89,6 +89,8 @@ COLUMNS: tuple[Column, ...] = (
         "bias_verdict", "unbiased (within ±δ of ‖g‖), biased, or inconclusive, with the replicates it would take",
         "text", head="verdict", notation="text", rank=0,
     ),
+    given("declared_unbiased", "whether the estimator's facts declare E ĝ = g for every objective; empty in older runs",
+          "boolean", head="declared", rank=9, optional=True),
     Column(
         "variance", "trace of the covariance",
         formula="tr Cov ĝ", interval=True, head="variance", label="variance", rank=1, panel=True,
@@ -143,11 +145,15 @@ COMPARISON: tuple[Column, ...] = (
     given("grad_evaluations", "evaluations of ∇f for one estimate, counted", "int64"),
     given("metric", "what is compared"),
     Column("value", "the metric", interval=True),
+    given("reference_temperature", "temperature τ of the reference that the row is compared with", "float64"),
     Column("ratio", "the value over that of the reference, on the same draws where they are shared", interval=True),
     Column("p_value", "of the hypothesis that the ratio is 1"),
     Column("p_adjusted", "the p-value adjusted over all rows"),
-    Column("verdict", "better, worse, equivalent, identical or inconclusive; empty for the reference", "text"),
+    Column(
+        "verdict", "better, worse, equivalent, identical, inconclusive or always zero; empty for the reference", "text"
+    ),
     Column("bias_verdict", "as in the results", "text"),
+    given("declared_unbiased", "as in the results", "boolean"),
     Column("flags", "as in the results, and what is said of the pair", "text"),
     given("run", "the run folder"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,11 +12,12 @@ import pandas as pd
 
 from estbench.catalog import ALIASES
 from estbench.columns import COMPARISON, names
+from estbench.config import parse_selector
+from estbench.config.selector import format_value
 from estbench.errors import ResultsError, UsageError
-from estbench.intervals import Shards, adjust, bias_p_value, compare, mse, ratio, variance, verdict
-from estbench.moments import Moments
+from estbench.intervals import Ratio, Shards, adjust, compare, mse, ratio, variance
 from estbench.plan import Cell
-from estbench.summary import Results, grouped, packed_shards, truth
+from estbench.summary import Results, findings
 
 Metric = Literal["variance", "mse", "work"]
 At = Literal["samples", "evaluations", "seconds"]
@@ -25,21 +27,42 @@ NO_INTERVAL = " (timings in a row: no interval, no p-value and no verdict knows 
 COLUMNS = names(COMPARISON)
 
 
+ALWAYS_ZERO = "always zero"
+"""The verdict on an estimator that gave nothing but 0: it has the smallest variance there is, and is of no use."""
+
+TIE = 1e-9
+"""Relative difference up to which two values are one, but for rounding."""
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One Monte Carlo cell of one run: its shards, and its cost per estimate."""
+    """One Monte Carlo cell of one run: its shards, its cost per estimate, and its row in the results of the run."""
 
     run: Results
     cell: Cell
     name: str
     shards: Shards
-    f: int
-    df: int
-    seconds: float
+    row: dict[str, Any]
+
+    @property
+    def f(self) -> int:
+        """Evaluations of f."""
+        return int(self.row["f_evaluations"])
+
+    @property
+    def df(self) -> int:
+        """Evaluations of ∇f."""
+        return int(self.row["grad_evaluations"])
+
+    @property
+    def always_zero(self) -> bool:
+        """Whether every estimate was 0."""
+        return bool(self.row["zero_fraction"] == 1)
 
     def cost(self, at: At) -> float:
         """What an estimate costs: evaluations of f and ∇f, or seconds; 1 where samples are held equal."""
-        return {"samples": 1.0, "evaluations": float(self.f + self.df), "seconds": self.seconds}[at]
+        seconds = float(self.row["seconds_per_estimate"])
+        return {"samples": 1.0, "evaluations": float(self.f + self.df), "seconds": seconds}[at]
 
 
 def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
@@ -62,17 +85,9 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
 
 
 def _entries(run: Results, suffix: str) -> Iterator[Entry]:
-    for cell in run.plan.cells:
-        if cell.method != "monte_carlo" or cell.reason is not None:
-            continue
-        packed, cost = packed_shards(run.plan, cell, run.items), run.items.get(("cost", cell.key, ""))
-        if packed is None or cost is None or len(packed) < run.plan.layouts[cell.problem].shards:
-            continue
-        moments = Moments.unpack(grouped(packed), truth(run.plan, cell, run.items))
-        if moments.n.sum():
-            shards = Shards.of(moments, run.plan.config.level)
-            name = cell.estimator.label + suffix
-            yield Entry(run, cell, name, shards, cost["f"], cost["df"], cost["seconds"])
+    for found in findings(run.plan, run.items):
+        if found.shards is not None:
+            yield Entry(run, found.cell, found.cell.estimator.label + suffix, found.shards, found.row)
 
 
 def comparison(
@@ -87,13 +102,15 @@ def comparison(
 ) -> pd.DataFrame:
     """Every cell against the reference's: one row each, ranked by the metric within problem, N and basis, `COLUMNS`.
 
-    The reference is an entry's name, or the first that `selected` finds by it (default: the first of all), at the same
-    problem and N, and at the same temperature where it has that one, else at its middle one. At equal evaluations (or
+    The reference are the cells that `selected` finds by that name (default: the first of all): of one name, at the same
+    problem and N, and at the same temperature where they have that one, else at their middle one; the column
+    reference_temperature says which. At equal evaluations (or
     seconds) a variance is multiplied by the cost of an estimate: an average over the same budget has that variance, up
     to a factor common to all. `work` is the variance at equal evaluations. An MSE does not average away, so it is
     compared where two cells cost the same. With `samples`, the N of the reference, others are shown against it alone.
-    Where samples and evaluations are equal at once there is one ranking, not two. p-values are adjusted over all rows,
-    those of bias over all cells shown.
+    Where samples and evaluations are equal at once there is one ranking, not two. p-values of ratios are adjusted over
+    all rows. Verdicts on bias and claims are those of the run, whatever is shown beside them. What is always zero ranks
+    nowhere.
     """
     if metric == "mse" and "seconds" in at:
         raise UsageError(
@@ -102,24 +119,46 @@ def comparison(
         )
     if not pool:
         raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
-    chosen = pool[0].name if reference is None else selected(pool, [reference], "--reference")[0].name
+    chosen = references(pool, reference)
     bases: Sequence[At] = ("evaluations",) if metric == "work" else at
     rows = _once([row for basis in bases for row in _rows(pool, chosen, metric, basis, samples)])
     adjusted = adjust([row["p_value"] for row in rows], correction)
-    shown = list(dict.fromkeys(row["entry"] for row in rows))
-    bias = dict(zip(shown, adjust([bias_p_value(entry.shards) for entry in shown], correction), strict=True))
     for row, p in zip(rows, adjusted, strict=True):
-        entry = row["entry"]
         row["p_adjusted"] = p
-        timed = "seconds" in row["basis"]  # a time alone, measured once, decides nothing
-        same = timed and "identical" in row["flags"]
-        verdict_of = "identical" if same else compare(row["paired"], float(p), margin)
-        row["verdict"] = "" if entry.name == chosen else verdict_of
-        row["bias_verdict"] = verdict(entry.shards, float(bias[entry]), entry.run.plan.config.delta)
+        row["verdict"] = _verdict(row, float(p), margin)
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame = frame.sort_values(["problem", "basis", "value"], kind="stable", key=_in_order)
-    frame["rank"] = frame.groupby(["problem", "basis"], sort=False)["value"].rank(method="min").astype("Int64")
+    frame["declared_unbiased"] = frame["declared_unbiased"].astype("boolean")
+    frame["rank"] = frame["value"].mask(frame["verdict"] == ALWAYS_ZERO)
+    frame = frame.sort_values(["problem", "basis", "rank"], kind="stable", key=_in_order)
+    frame["rank"] = frame.groupby(["problem", "basis"], sort=False)["rank"].transform(_ranks).astype("Int64")
     return frame.reset_index(drop=True)
+
+
+def references(pool: Sequence[Entry], name: str | None) -> list[Entry]:
+    """The cells that others are compared with: those found that have the name of the first; by default all of it."""
+    found = selected(pool, [name], "--reference") if name is not None else list(pool)
+    return [entry for entry in found if entry.name == found[0].name]
+
+
+def _verdict(row: dict[str, Any], p: float, margin: float) -> str:
+    if row["entry"].always_zero:
+        return ALWAYS_ZERO
+    if row["entry"] is row["rival"]:
+        return ""
+    if "seconds" in row["basis"] and "identical" in row["flags"]:  # a time alone, measured once, decides nothing
+        return "identical"
+    return compare(row["paired"], p, margin)
+
+
+def _ranks(ordered: pd.Series[float]) -> list[float]:
+    """Places of values that are in order: 1 for the smallest; values that differ by rounding share one."""
+    places: list[float] = []
+    last = np.nan
+    for i, value in enumerate(ordered):
+        tied = abs(value - last) <= TIE * abs(last)
+        last = last if tied else value
+        places.append(np.nan if np.isnan(value) else places[-1] if tied else i + 1.0)
+    return places
 
 
 def _once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -129,7 +168,7 @@ def _once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         grounds.setdefault((row["problem"], row["basis"]), []).append(row)
     kept: dict[tuple[str, frozenset[tuple[Any, ...]]], list[dict[str, Any]]] = {}
     for (problem, basis), own in grounds.items():
-        same = frozenset((row["name"], row["samples"], row["value"], row["ratio"]) for row in own)
+        same = frozenset((row["entry"], row["rival"], f"{row['ratio']:.12g}") for row in own)
         for row in kept.setdefault((problem, same), own):
             if row["basis"] != basis:
                 row["basis"] += f", and {basis.removeprefix('equal ')}"
@@ -138,21 +177,17 @@ def _once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _in_order(column: pd.Series[Any]) -> pd.Series[Any]:
     """Problems and bases in the order they come in, values by size."""
-    return column if column.name == "value" else pd.Series(pd.factorize(column)[0], column.index)
+    return column if column.name == "rank" else pd.Series(pd.factorize(column)[0], column.index)
 
 
 def _rows(
-    pool: Sequence[Entry], reference: str, metric: Metric, at: At, samples: int | None
+    pool: Sequence[Entry], reference: Sequence[Entry], metric: Metric, at: At, samples: int | None
 ) -> Iterator[dict[str, Any]]:
     for entry in pool:
-        rivals = [
-            e
-            for e in pool
-            if e.name == reference and samples in (None, e.cell.samples) and _same_ground(e, entry, metric, at)
-        ]
+        rivals = [e for e in reference if samples in (None, e.cell.samples) and _same_ground(e, entry, metric, at)]
         if not rivals:
             continue
-        rival = entry if entry.name == reference else _at_temperature(rivals, entry.cell.temperature)
+        rival = entry if entry in rivals else _at_temperature(rivals, entry.cell.temperature)
         costs = metric != "mse" and at != "samples"
         measured: Literal["variance", "mse"] = "mse" if metric == "mse" else "variance"
         own = entry.cost(at) if costs else 1.0
@@ -175,15 +210,23 @@ def _rows(
             "value": own * estimate.value,
             "value_low": own * estimate.low,
             "value_high": own * estimate.high,
+            "reference_temperature": np.nan if rival.cell.temperature is None else rival.cell.temperature,
             "ratio": paired.ratio,
             "ratio_low": paired.low,
             "ratio_high": paired.high,
-            "p_value": np.nan if entry.name == reference else paired.p,
-            "flags": " ".join(flag for flag in paired.flags if not (flag == "identical" and entry is rival)),
+            "p_value": np.nan if entry is rival else paired.p,
+            "bias_verdict": entry.row["bias_verdict"],
+            "declared_unbiased": entry.row["declared_unbiased"],
+            "flags": " ".join(dict.fromkeys((*_paired_flags(paired, entry is rival), *entry.row["flags"].split()))),
             "run": str(entry.run.folder),
             "paired": paired,
             "entry": entry,
+            "rival": rival,
         }
+
+
+def _paired_flags(paired: Ratio, itself: bool) -> list[str]:
+    return [flag for flag in paired.flags if not (flag == "identical" and itself)]
 
 
 def _same_ground(rival: Entry, entry: Entry, metric: Metric, at: At) -> bool:
@@ -207,13 +250,18 @@ def sentence(frame: pd.DataFrame) -> str:
 
     A ground on which an estimator stands alone says nothing.
     """
-    first = frame[(frame["rank"] == 1) & (frame.groupby(["problem", "basis"])["name"].transform("size") > 1)]
-    if first.empty:
+    ranked = frame[frame["rank"].notna()]
+    grounds = [part for _, part in ranked.groupby(["problem", "basis"], sort=False) if len(part) > 1]
+    if not grounds:
         return "No two estimators stand on equal ground."
-    parts = []
-    for name, count in first["name"].value_counts().items():
-        biased = first.loc[first["name"] == name, "bias_verdict"].eq("biased").any()
-        parts.append(f"{name} in {count} of {len(first)} rankings{' (biased)' if biased else ''}")
+    count: Counter[str] = Counter()
+    for part in grounds:
+        first = part[part["rank"] == 1]
+        names = list(dict.fromkeys(first["name"]))
+        biased = first.loc[first["bias_verdict"] == "biased", "name"].unique()
+        count[" = ".join(f"{name} (biased)" if name in biased else name for name in names)] += 1
+    of = f"of {len(grounds)} ranking{'s' * (len(grounds) > 1)}"
+    parts = [f"{names} in {number} {of}" for names, number in count.most_common()]
     metric = {"mse": "MSE"}.get(frame["metric"].iloc[0], frame["metric"].iloc[0])
     return f"Smallest {metric}: {', '.join(parts)}."
 
@@ -233,14 +281,32 @@ def left_out(pool: Sequence[Entry], frame: pd.DataFrame, metric: Metric, at: At)
 
 
 def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estimators") -> list[Entry]:
-    """The entries of these labels or estimator names (or aliases), in this order; UsageError for one no entry has."""
+    """The entries of these labels or selectors, in this order; UsageError for one that no entry fits.
+
+    A selector is an estimator's name (or alias), with options in brackets if need be, the temperature among them:
+    `reinmax[temperature=1]` are the cells of reinmax at that temperature.
+    """
     chosen = []
     for name in names:
         found = [entry for entry in pool if name in (entry.name, entry.cell.estimator.label)]
-        meant = ALIASES.get(name, name)
-        found = found or [entry for entry in pool if meant in (entry.cell.estimator.label, entry.cell.estimator.name)]
+        found = found or [entry for entry in pool if _fits(entry, name)]
         if not found:
             known = ", ".join(dict.fromkeys(entry.name for entry in pool))
             raise UsageError(f"{option}: no finished cell is of '{name}'; there are {known}")
         chosen += [entry for entry in found if entry not in chosen]
     return chosen
+
+
+def _fits(entry: Entry, selector: str) -> bool:
+    """Whether a cell is of that name or label, and has all the options that are given."""
+    estimator = entry.cell.estimator
+    try:
+        name, options = parse_selector(selector)
+    except UsageError:  # the label of a run's folder, which need not be one
+        return False
+    meant, implied = parse_selector(ALIASES.get(name, name))
+    if meant not in (estimator.label, estimator.name):
+        return False
+    has = {**dict(estimator.options), "temperature": entry.cell.temperature}
+    wanted = {**implied, **options}.items()
+    return all(option in has and format_value(has[option]) == format_value(value) for option, value in wanted)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy.stats import binom
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
 from estbench.suite import N, run_suite
 from estbench.summary import read_results
+from estbench.tables import ranking
 
 CONFIG: dict[str, Any] = {
     "name": "compared",
@@ -155,18 +157,90 @@ def test_one_ranking_where_all_is_equal(pool: list[Entry]) -> None:
     assert dearer["basis"].nunique() > 1
 
 
-def test_bias_verdicts_are_adjusted(pool: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verdicts on bias rest on p-values adjusted over all cells, as those of a run do; `none` takes them raw."""
-    frame = comparison(pool, reference="reinforce", metric="variance")
+def test_bias_verdicts_are_those_of_the_run(pool: list[Entry]) -> None:
+    """Verdicts on bias and claims are those of results.csv, whatever is shown beside them and however p is adjusted."""
     saved = pd.read_csv(pool[0].run.folder / "results.csv").rename(columns={"label": "name"})
-    both = frame.merge(saved, on=["name", "temperature", "samples"], suffixes=("", "_saved"))
-    assert len(both) == len(frame)
-    assert both["bias_verdict"].equals(both["bias_verdict_saved"])
-    monkeypatch.setattr("estbench.compare.bias_p_value", lambda _: 0.03)  # of each alone; of all together, nothing
-    noisy = selected(pool, ["reinforce", "rloo"])
-    for correction, biased in (("holm", 0), ("none", len(noisy))):
-        found = comparison(noisy, metric="variance", correction=correction)["bias_verdict"]
-        assert found.eq("biased").sum() == biased
+    for shown in (pool, selected(pool, ["reinforce", "rloo"]), selected(pool, ["rloo"])):
+        for correction in ("holm", "none"):
+            frame = comparison(shown, metric="variance", correction=correction)
+            both = frame.merge(saved, on=["name", "temperature", "samples"], suffixes=("", "_saved"))
+            assert len(both) == len(frame)
+            assert both["bias_verdict"].equals(both["bias_verdict_saved"])
+            assert both["declared_unbiased"].tolist() == both["declared_unbiased_saved"].tolist()
+    assert set(saved["declared_unbiased"].dropna()) == {False, True}
+
+
+def test_a_reference_at_one_temperature(pool: list[Entry]) -> None:
+    """`gumbel[temperature=1]` is one cell of each N: its other temperatures stand against it, and each row says so."""
+    frame = comparison(pool, reference="gumbel[temperature=1]", metric="variance")
+    assert set(frame["reference_temperature"]) == {1.0}
+    assert set(frame.loc[frame["verdict"] == "", "temperature"]) == {1.0}
+    other = frame[(frame["name"] == "gumbel") & (frame["temperature"] == 0.5)]
+    assert (other["ratio"] > 1).all()
+    every = comparison(pool, reference="gumbel", metric="variance")
+    assert set(every["reference_temperature"]) == {0.5, 1.0}
+    texts = [Console(width=120, file=StringIO()) for _ in range(2)]
+    for console, found in zip(texts, (frame, every), strict=True):
+        console.print(ranking(found, "gumbel"))
+    one, several = (console.file.getvalue() for console in texts)  # type: ignore[attr-defined] # they are texts
+    assert "over that of gumbel at τ = 1 on the same draws" in one
+    assert "τ of ref." in several
+    assert "τ of ref." not in one
+    with pytest.raises(UsageError, match="no finished cell is of 'gumbel"):
+        selected(pool, ["gumbel[temperature=0.7]"])
+    assert {entry.name for entry in selected(pool, ["gumbel_softmax[temperature=0.5]"])} == {"gumbel"}
+
+
+def test_options_select(tmp_path: Path) -> None:
+    """A selector takes the cells that have all its options, an alias those that it implies, whatever their label."""
+    named = [{"name": "reinforce", "baseline": "optimal", "label": "best"}, "reinforce"]
+    pool = pool_of(tmp_path / "run", estimators=named, samples=[1])
+    assert [entry.name for entry in selected(pool, ["reinforce[baseline=optimal]"])] == ["best"]
+    assert [entry.name for entry in selected(pool, ["bengio_centred"])] == ["best"]
+    assert [entry.name for entry in selected(pool, ["best", "reinforce"])] == ["best", "reinforce"]
+    with pytest.raises(UsageError, match="no finished cell"):
+        selected(pool, ["reinforce[baseline=mean]"])
+
+
+def test_what_is_always_zero_is_named_and_never_better(tmp_path: Path) -> None:
+    """Clipped at φ = 1, straight-through gives 0: the smallest variance, no rank, and no praise, reference or not."""
+    problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": 1.0}
+    zero = "ste[proxy=clipped_relu]"
+    pool = pool_of(tmp_path / "run", problems=[problem], estimators=["reinforce", zero], samples=[1])
+    for reference in ("reinforce", zero):
+        for metric in ("variance", "mse"):
+            frame = comparison(pool, reference=reference, metric=metric).set_index("name")
+            assert frame.loc[zero, "verdict"] == "always zero"
+            assert frame["rank"].isna()[zero]
+            assert frame.loc["reinforce", "rank"] == 1
+            assert zero not in sentence(frame.reset_index())
+    said = CliRunner().invoke(app, ["compare", str(pool[0].run.folder), "--reference", zero])
+    assert said.exit_code == 0
+    assert "always zero: every estimate was 0" in said.stdout
+
+
+def test_a_variance_of_rounding_is_nothing(tmp_path: Path) -> None:
+    """With its best baseline REINFORCE at one variable never varies: MSE and variance are 0, and it is unbiased."""
+    problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": 1.0}
+    pool = pool_of(tmp_path / "run", problems=[problem], estimators=["bengio_centred", "ste"], samples=[1])
+    for metric in ("variance", "mse"):
+        row = comparison(pool, reference="ste", metric=metric).iloc[0]
+        assert (row["name"], row["value"], row["value_high"]) == ("reinforce[baseline=optimal]", 0, 0)
+        assert row["bias_verdict"] == "unbiased"
+
+
+def test_a_class_too_rare_decides_nothing(tmp_path: Path) -> None:
+    """Ratios where a class is expected fewer than 30 times are flagged, have no verdict, and never fail a build."""
+    problem = {"objective": "sine", "distribution": "bernoulli", "logits": [-10.0, 0.5]}
+    pool = pool_of(tmp_path / "run", problems=[problem], estimators=["leg", "reinforce"], samples=[1])
+    frame = comparison(pool, metric="variance")
+    assert frame["flags"].str.contains("rare_event").all()
+    assert set(frame["verdict"]) == {"", "inconclusive"}
+    assert frame["bias_verdict"].str.startswith("inconclusive").all()
+    folder = str(pool[0].run.folder)
+    assert (frame["ratio_low"] > 1.05).any()
+    said = CliRunner().invoke(app, ["compare", folder, "--reference", "leg", "--fail-on", "variance>1.05"])
+    assert said.exit_code == 0
 
 
 def test_a_time_alone_decides_nothing(pool: list[Entry]) -> None:
@@ -177,7 +251,8 @@ def test_a_time_alone_decides_nothing(pool: list[Entry]) -> None:
     assert set(same["verdict"]) <= {"identical"}
     assert set(frame["metric"]) == {"variance × seconds"}
     assert frame["basis"].str.endswith(NO_INTERVAL).all()
-    one = replace(twins[0], name="twin", seconds=2 * twins[0].seconds)
+    seconds = 2 * twins[0].row["seconds_per_estimate"]
+    one = replace(twins[0], name="twin", row=twins[0].row | {"seconds_per_estimate": seconds})
     frame = comparison([twins[0], one], metric="variance", at=("seconds",))
     assert frame.set_index("name").loc["twin", "verdict"] == "identical"
 

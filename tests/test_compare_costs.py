@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from estbench.compare import Entry, comparison, entries, selected
+from estbench.compare import Entry, comparison, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.intervals import variance
 from estbench.plan import expand
@@ -38,7 +38,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Results:
 @pytest.fixture(scope="module")
 def pool(run: Results) -> list[Entry]:
     """Its cells, each with as many seconds as it has evaluations, times 0.3."""
-    return [replace(entry, seconds=0.3 * (entry.f + entry.df)) for entry in entries([run])]
+    found = entries([run])
+    return [replace(e, row=e.row | {"seconds_per_estimate": 0.3 * (e.f + e.df)}) for e in found]
 
 
 @pytest.mark.parametrize("reference", ["reinforce", "arm", "rebar"])
@@ -79,6 +80,27 @@ def test_ties_share_the_better_rank(pool: list[Entry]) -> None:
         assert list(frame["rank"]) == ranks
         tied = frame[frame["name"].isin(["twin", twin.name])]
         assert tied["rank"].nunique() == 1
+
+
+def test_values_that_differ_by_rounding_tie(pool: list[Entry]) -> None:
+    """Ranks and the sentence take values within 1e-9 for one: both are first, in the one ranking there is."""
+    entry = next(entry for entry in pool if entry.cell.samples == 1)
+    sums = entry.shards
+    near = replace(entry, name="twin", shards=replace(sums, v=sums.v * (1 + 1e-13)))
+    far = replace(entry, name="other", shards=replace(sums, v=sums.v * (1 + 1e-7)))
+    frame = comparison([near, entry, far], metric="variance")
+    assert dict(zip(frame["name"], frame["rank"], strict=True)) == {entry.name: 1, "twin": 1, "other": 3}
+    assert sentence(frame) == f"Smallest variance: {entry.name} = twin in 1 of 1 ranking."
+
+
+def test_one_ranking_is_counted_once(pool: list[Entry]) -> None:
+    """Where all cost the same, equal evaluations rank as equal samples do, and there is one ranking for each N."""
+    same = [entry for entry in pool if entry.name == "reinforce"]
+    both = [*same, *(replace(entry, name="twin") for entry in same)]
+    for metric in ("mse", "variance"):
+        frame = comparison(both, metric=metric, at=("samples", "evaluations"))
+        assert frame["basis"].nunique() == len(CONFIG["samples"])
+        assert sentence(frame).endswith(" in 2 of 2 rankings.")
 
 
 def test_cells_without_all_their_shards_are_not_compared(run: Results, tmp_path: Path) -> None:

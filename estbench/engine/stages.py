@@ -154,7 +154,8 @@ def shards_wanted(plan: Plan, cell: Cell, items: Items) -> int:
     packed = packed_shards(plan, cell, items)
     if packed is None or len(packed) < PILOT or not prepared(plan, cell, items):  # failed, or another part's
         return PILOT
-    pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)))
+    rarest = plan.problems[cell.problem].rarest * cell.samples * PILOT * layout.shard_size
+    pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)), rarest=rarest)
     return shards_needed(pilot, precision.relative, layout.stages[-1], precision.metric)
 
 

@@ -8,6 +8,7 @@ shards_needed(pilot, …)     for a wanted precision
 """
 
 from estbench.intervals.adjust import ADJUSTMENTS, adjust, bh, holm, none
+from estbench.intervals.agreement import FALSE_ALARM, Exactly, disagreement
 from estbench.intervals.bias import (
     bias_bound,
     bias_norm,
@@ -27,8 +28,10 @@ from estbench.intervals.variance import Metric, mse, variance
 
 __all__ = [
     "ADJUSTMENTS",
+    "FALSE_ALARM",
     "MEANING",
     "Estimate",
+    "Exactly",
     "Metric",
     "Ratio",
     "Shards",
@@ -41,6 +44,7 @@ __all__ = [
     "compare",
     "cosine",
     "cosine_of_mean",
+    "disagreement",
     "exact_metrics",
     "exact_verdict",
     "flags",

@@ -7,12 +7,14 @@ from math import ceil, inf, isnan, log10, sqrt
 import numpy as np
 from scipy.special import chdtrc, chdtri, chndtrinc, ndtri, stdtrit
 
+from estbench.intervals.flags import RARE, rare
 from estbench.intervals.hall import hall, hall_interval
 from estbench.intervals.quadratic import QuadraticForm
 from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, bounded_trace_square
 
 ALPHA = 0.05  # of the verdict
 POWER = 0.8
+OUT_OF_REACH = 1e12  # replicates
 
 
 def bias_squared(s: Shards) -> Estimate:
@@ -45,13 +47,18 @@ def relative_bias(squared: Estimate, true_norm: float) -> Estimate:
 
 
 def bias_p_value(s: Shards) -> float:
-    """Test E ĝ = g in all coordinates at once; NaN without variation.
+    """Test E ĝ = g in all coordinates at once; NaN without variation, or where g is unknown (see `mean_p_value`)."""
+    return mean_p_value(s) if _known(s) else NAN
+
+
+def mean_p_value(s: Shards) -> float:
+    """Test b = 0 in all coordinates at once; NaN without variation.
 
     T_w = Σ h_j², h_j = H(b_j/se_j) over the P′ coordinates with variance, as (tr R̂²/P′)·χ²_ν with ν = P′²/tr R̂²,
     R̂ the correlation matrix. No inverse: a singular covariance and P > S are allowed.
     """
     varies = s.var > 0
-    if not _known(s) or not varies.any():
+    if not varies.any():
         return NAN
     sd, count = np.sqrt(s.var[varies]), int(varies.sum())
     h = hall(s.b[varies] / sd * sqrt(s.R), s.skew[varies] / sqrt(s.R))
@@ -89,10 +96,15 @@ def replicates_to_decide(s: Shards, delta: float = 0.01) -> float:
 def verdict(s: Shards, p_adjusted: float, delta: float = 0.01) -> str:
     """*unbiased* if √U₉₅ ≤ δ‖g‖; else *biased* if the adjusted p < .05; else *inconclusive: about n more replicates*.
 
+    Where the rarest class is expected too seldom (see `flags.RARE`), *inconclusive*, whatever was seen.
     n fresh replicates would by themselves show an unbiased estimator to be so, 8 times of 10. Empty where g is unknown.
     """
     if not _known(s):
         return ""
+    if rare(s):
+        more = s.R * (RARE / s.rarest - 1)
+        needed = f"about {_rounded(more)} more replicates would show" if more < OUT_OF_REACH else "sampling never shows"
+        return f"inconclusive: {needed} the rarest class"
     if bias_bound(s) <= (delta * s.true_norm) ** 2:
         return "unbiased"
     if p_adjusted < ALPHA:
@@ -102,8 +114,13 @@ def verdict(s: Shards, p_adjusted: float, delta: float = 0.01) -> str:
         return "inconclusive: no variation seen"
     if n == inf:
         return "inconclusive: the true gradient is zero"
-    unit = 10 ** max(0, int(log10(n)) - 1)  # two significant digits
-    return f"inconclusive: about {ceil(n / unit) * unit} more replicates"
+    return f"inconclusive: about {_rounded(n)} more replicates"
+
+
+def _rounded(n: float) -> int:
+    """Round up to two significant digits."""
+    unit: int = 10 ** max(0, int(log10(n)) - 1)
+    return ceil(n / unit) * unit
 
 
 def _known(s: Shards) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import atan2, cos, sin, sqrt
+from math import atan2, cos, inf, sin, sqrt
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from estbench.moments import Moments
 Columns = dict[str, float | str]
 
 
-def metrics(moments: Moments, level: float = 0.95) -> Columns:
+def metrics(moments: Moments, level: float = 0.95, rarest: float = inf) -> Columns:
     """Estimate all metric columns from `true_norm` to `flags` from S shards; NaN where unknown.
 
-    `bias_verdict` is left out: it needs p-values adjusted over the whole run (see `verdict`).
+    `rarest` is that of `Shards`. `bias_verdict` is left out: it needs p-values adjusted over the whole run.
     """
-    s = Shards.of(moments, level)
+    s = Shards.of(moments, level, rarest)
     bias2 = bias_squared(s)
     return _columns(
         true_norm=s.true_norm,

@@ -8,8 +8,8 @@ from math import exp, inf, isnan, log, sqrt
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from estbench.intervals.flags import flags
-from estbench.intervals.shards import NAN, ROUNDING, Shards
+from estbench.intervals.flags import flags, rare
+from estbench.intervals.shards import NAN, Shards
 from estbench.intervals.variance import Metric, point, relative_se, shard_values
 from estbench.moments import Floats
 
@@ -38,9 +38,10 @@ def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) 
 
     x_s are the jackknife pseudo-values of the variance, or the shard means of ‖ĝ − g‖². The unpaired se is used, and
     flagged, if the shards differ in number or size, if fewer than S/8 of them ((Σψ²)²/Σψ⁴) separate the two, or if
-    they do so by less than 1 % of the unpaired se. cost = cost of A / cost of B compares at equal cost.
+    they do so by less than 1 % of the unpaired se. No test where a class is too rare on either side.
+    cost = cost of A / cost of B compares at equal cost.
     """
-    va, vb = _nonzero(a, metric), _nonzero(b, metric)
+    va, vb = point(a, metric), point(b, metric)
     inherited = tuple(dict.fromkeys((*flags(a), *flags(b))))
     if isnan(va) or isnan(vb):
         return Ratio(NAN, NAN, NAN, NAN, NAN, NAN, inherited)
@@ -57,6 +58,8 @@ def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) 
         se = separate
     value = cost * va / vb
     wide, narrow = (exp(min(float(stdtrit(freedom, q)) * se, 700.0)) for q in ((1 + a.level) / 2, 1 - ALPHA))
+    if rare(a) or rare(b):  # the draws know nothing that a verdict could rest on
+        return Ratio(value, value / wide, value * wide, NAN, NAN, NAN, inherited)
     p = 2 * float(stdtr(freedom, -abs(log(value)) / se)) if se > 0 else NAN
     return Ratio(value, value / wide, value * wide, value / narrow, value * narrow, p, inherited)
 
@@ -74,12 +77,6 @@ def compare(r: Ratio, p_adjusted: float, margin: float = 0.05) -> str:
     if same or p_adjusted < ALPHA:
         return "better" if r.ratio < 1 else "worse"
     return "inconclusive"
-
-
-def _nonzero(s: Shards, metric: Metric) -> float:
-    """Compute v or Ȳ; 0 for an MSE that is rounding of the estimates."""
-    value = point(s, metric)
-    return 0.0 if metric == "mse" and s.v == 0 and value <= (ROUNDING * s.true_norm) ** 2 else value
 
 
 def _identical(a: Shards, b: Shards, metric: Metric, va: float, vb: float) -> bool:

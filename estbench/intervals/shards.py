@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class Shards:
     moments           the power sums; shards without a finite estimate are left out
     non_finite        number of estimates left out, in all shards
     level             of the intervals
+    rarest            expected number of the rarest class of any variable among all samples; infinite if not said
     R, n [S]          number of estimates: in all, per shard
     g, m, b [P]       true gradient, mean, and bias b = m − g (NaN where g is unknown)
     d [S, P]          d_s = m_s − m
@@ -56,10 +58,14 @@ class Shards:
     skew: Floats
     v: float
     v_without: Floats
+    rarest: float = inf
 
     @classmethod
-    def of(cls, moments: Moments, level: float = 0.95) -> Shards:
-        """Derive all from the power sums of equal shards (a little unequal where estimates are non-finite)."""
+    def of(cls, moments: Moments, level: float = 0.95, rarest: float = inf) -> Shards:
+        """Derive all from the power sums of equal shards (a little unequal where estimates are non-finite).
+
+        `rarest` is what the logits say: R N times the smallest probability that a variable has for a class.
+        """
         if not 0 < level < 1:
             raise UsageError(f"level: {level} is not a confidence level; give a number between 0 and 1, such as 0.95")
         k = _with_estimates(moments)
@@ -67,7 +73,7 @@ class Shards:
         if len(n) < MIN_SHARDS:
             none = np.full_like(c, NAN)
             g = c if k.known else none
-            return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN)
+            return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN, rarest)
         delta = k.s1.sum(0) / R  # [P] mean of ĝ − c
         m, d = mean_about(c, delta), k.s1 / n[:, None] - delta
         within = k.s2 - k.s1**2 / n[:, None]  # [S, P] Σ(ĝ − m_s)²
@@ -85,7 +91,7 @@ class Shards:
         resolved = var > 1e-9 * delta**2  # else the third moment is lost in rounding
         skew = np.where(resolved, third, 0.0) / np.where(resolved, scatter / R, 1.0) ** 1.5
         g, b = (c, delta) if k.known else (c * NAN, delta * NAN)
-        return cls(k, lost, level, R, n, g, m, b, d, var, skew, v, v_without)
+        return cls(k, lost, level, R, n, g, m, b, d, var, skew, v, v_without, rarest)
 
     @property
     def enough(self) -> bool:

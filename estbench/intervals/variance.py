@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, sqrt
 from typing import Literal
 
-from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards
+from estbench.intervals.shards import NAN, ROUNDING, UNKNOWN, Estimate, Shards
 from estbench.moments import Floats
 
 Metric = Literal["variance", "mse"]
@@ -22,10 +22,13 @@ def mse(s: Shards) -> Estimate:
 
 
 def point(s: Shards, metric: Metric) -> float:
-    """Compute v, or Ȳ (NaN where g is unknown)."""
+    """Compute v, or Ȳ (NaN where g is unknown; 0 where nothing varies and it is rounding of ‖g‖²)."""
     if metric == "variance":
         return s.v
-    return float(s.moments.y1.sum()) / s.R if s.moments.known else NAN
+    if not s.moments.known:
+        return NAN
+    value = float(s.moments.y1.sum()) / s.R
+    return 0.0 if s.v == 0 and value <= (ROUNDING * s.true_norm) ** 2 else value
 
 
 def shard_values(s: Shards, metric: Metric) -> Floats:

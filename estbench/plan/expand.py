@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, cast
 
+import numpy as np
 from pydantic import ValidationError
 
 from estbench import catalog
@@ -47,6 +48,18 @@ class ProblemSpec:
     def numbers(self) -> int:
         """D K: the uniforms that one sample takes (K is 1 for Bernoulli variables)."""
         return self.dimensions * (self.categories or 1)
+
+    @property
+    def rarest(self) -> float:
+        """How many of a sample's variables are expected to have a given class, for the rarest one (and its variable).
+
+        min over d and k of P(z_d = k); where the variables share one logit, D times that: each of them shows the class.
+        """
+        theta = np.array(self.logits, dtype=np.float64)
+        if self.categories is None:
+            theta = np.stack([theta, np.zeros_like(theta)], -1)
+        log_p = theta - np.logaddexp.reduce(theta, axis=-1, keepdims=True)
+        return float(np.exp(log_p.min())) * (self.dimensions if self.tie else 1)
 
 
 @dataclass(frozen=True)

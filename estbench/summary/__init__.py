@@ -3,11 +3,13 @@
 from estbench.summary.cells import grouped, packed_shards, prepared, truth
 from estbench.summary.details import details, fits, precision_reached
 from estbench.summary.reading import Results, layouts, read_results
-from estbench.summary.rows import results
+from estbench.summary.rows import Finding, findings, results
 
 __all__ = [
+    "Finding",
     "Results",
     "details",
+    "findings",
     "fits",
     "grouped",
     "layouts",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,17 @@ import pandas as pd
 
 from estbench.columns import dtypes, names
 from estbench.config.selector import format_value
-from estbench.intervals import Shards, adjust, exact_metrics, exact_verdict, metrics, verdict
+from estbench.intervals import (
+    FALSE_ALARM,
+    Exactly,
+    Shards,
+    adjust,
+    disagreement,
+    exact_metrics,
+    exact_verdict,
+    metrics,
+    verdict,
+)
 from estbench.moments import Moments
 from estbench.plan import Cell, Plan
 from estbench.store import decode
@@ -21,22 +33,58 @@ WORSE = ": kinks in several axes, four axes of noise, or probabilities that unif
 NOTHING = {"status": "failed", "reason": "every estimate is NaN or infinite"}
 
 
-def results(plan: Plan, items: Items, correction: str = "holm") -> pd.DataFrame:
-    """The results of all cells that are done, failed or skipped, in the order of the plan, with all columns.
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What was found of a cell: its row of the results, and its shards or exact moments, where it has any."""
 
-    Bias verdicts rest on p-values adjusted over all Monte Carlo cells of the run.
-    """
-    rows, shards = [], []
-    for cell in plan.cells:
-        found = measured(plan, cell, items)
-        if found is not None:
-            rows.append(_identity(plan, cell) | found[0])
-            shards.append(found[1])
-    adjusted = adjust([row.get("bias_p_value", np.nan) for row in rows], correction)
-    for row, s, p in zip(rows, shards, adjusted, strict=True):
-        if s is not None:
-            row["bias_verdict"] = verdict(s, float(p), plan.config.delta)
+    cell: Cell
+    row: dict[str, Any]
+    shards: Shards | None = None
+    exactly: Exactly | None = None
+
+
+def results(plan: Plan, items: Items) -> pd.DataFrame:
+    """The results of all cells that are done, failed or skipped, in the order of the plan, with all columns."""
+    rows = [found.row for found in findings(plan, items)]
     return pd.DataFrame(rows, columns=names()).astype(dtypes())
+
+
+def findings(plan: Plan, items: Items) -> list[Finding]:
+    """All cells that are done, failed or skipped, in the order of the plan, judged together.
+
+    bias_verdict of Monte Carlo cells rests on p-values adjusted by Holm over all of them that the run has finished: one
+    verdict per cell, the same wherever it is shown. It grows no firmer when some of them are looked at alone.
+    exact_disagrees flags the exact and the Monte Carlo row of a cell that exclude each other, claim_refuted a row that
+    is *biased* though its estimator is declared unbiased.
+    """
+    made = (measured(plan, cell, items) for cell in plan.cells)
+    found = [finding for finding in made if finding is not None]
+    adjusted = adjust([np.nan if f.shards is None else f.row["bias_p_value"] for f in found])
+    for f, p in zip(found, adjusted, strict=True):
+        if f.shards is not None:
+            f.row["bias_verdict"] = verdict(f.shards, float(p), plan.config.delta)
+        if f.row.get("declared_unbiased") is True and f.row.get("bias_verdict") == "biased":
+            _flag(f, "claim_refuted")
+    pairs = list(_pairs(found))
+    p_values = np.array([disagreement(sampled, exactly) for *_, sampled, exactly in pairs])
+    for (exact, sampled, *_), p in zip(pairs, adjust(p_values.ravel()).reshape(-1, 2), strict=True):
+        if (p < FALSE_ALARM).any():
+            _flag(exact, "exact_disagrees")
+            _flag(sampled, "exact_disagrees")
+    return found
+
+
+def _pairs(found: Sequence[Finding]) -> Iterator[tuple[Finding, Finding, Shards, Exactly]]:
+    """The exact and the Monte Carlo finding of each cell that has both."""
+    exact = {(f.cell.problem, f.cell.variant, f.cell.samples): f for f in found if f.exactly is not None}
+    for f in found:
+        other = exact.get((f.cell.problem, f.cell.variant, f.cell.samples))
+        if f.shards is not None and other is not None and other.exactly is not None:
+            yield other, f, f.shards, other.exactly
+
+
+def _flag(found: Finding, name: str) -> None:
+    found.row["flags"] = f"{found.row['flags']} {name}".strip()
 
 
 def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
@@ -62,28 +110,42 @@ def _selector(name: str, options: tuple[tuple[str, Any], ...]) -> str:
     return f"{name}[{inside}]" if inside else name
 
 
-def measured(plan: Plan, cell: Cell, items: Items) -> tuple[dict[str, Any], Shards | None] | None:
-    """The rest of a row, and the shards that its verdict needs; None for a cell that is not done."""
-    packed = outcome(plan, cell, items)
+def measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
+    """A cell by itself, without what takes the others: verdict and contradictions; None for one that is not done."""
+    packed, row = outcome(plan, cell, items), _identity(plan, cell)
     if packed is None or isinstance(packed, dict):
-        return None if packed is None else (packed, None)
-    sampled, level = cell.method == "monte_carlo", plan.config.level
-    replicates = {"replicates": len(packed) * plan.layouts[cell.problem].shard_size} if sampled else {}
+        return None if packed is None else Finding(cell, row | packed)
+    sampled, spec, level = cell.method == "monte_carlo", plan.problems[cell.problem], plan.config.level
+    replicates = len(packed) * plan.layouts[cell.problem].shard_size if sampled else 0
+    row |= {"replicates": replicates} if sampled else {}
     moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
     if not moments.n.sum():
-        return NOTHING | replicates, None
-    found = {"status": "ok", "reason": "", **replicates}
-    found |= metrics(moments, level) if sampled else _exact(plan, moments, items[("exact", cell.key, "")])
+        return Finding(cell, row | NOTHING)
+    row |= {"status": "ok", "reason": ""}
+    shards = exactly = None
+    if sampled:
+        rarest = spec.rarest * cell.samples * replicates
+        row |= metrics(moments, level, rarest)
+        shards = Shards.of(moments, level, rarest)
+    else:
+        row |= exact_metrics(moments)
+        exactly = _exact(plan, moments, items[("exact", cell.key, "")], row)
     cost = items[("cost", cell.key, "")]
-    work = found["variance"] * (cost["f"] + cost["df"])
-    found |= {"f_evaluations": cost["f"], "grad_evaluations": cost["df"], "work_normalised_variance": work}
-    found["seconds_per_estimate"] = np.nan if cost["seconds"] is None else cost["seconds"]
-    return found, Shards.of(moments, level) if sampled else None
+    row |= {
+        "declared_unbiased": cost.get("unbiased", pd.NA),
+        "f_evaluations": cost["f"],
+        "grad_evaluations": cost["df"],
+        "work_normalised_variance": row["variance"] * (cost["f"] + cost["df"]),
+        "seconds_per_estimate": np.nan if cost["seconds"] is None else cost["seconds"],
+    }
+    return Finding(cell, row, shards, exactly)
 
 
-def _exact(plan: Plan, moments: Moments, item: dict[str, Any]) -> dict[str, Any]:
+def _exact(plan: Plan, moments: Moments, item: dict[str, Any], row: dict[str, Any]) -> Exactly:
+    """Say in the row how exact it is and whether it is biased; return the moments for comparison."""
     error, mean_error = (float(decode(item[name], ())) for name in ("error", "mean_error"))
-    note = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
-    note += WORSE if error > 1e-8 else ""
-    said = {"reason": note, "bias_verdict": exact_verdict(moments, mean_error, plan.config.delta)}
-    return said | exact_metrics(moments)
+    row["reason"] = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
+    row["reason"] += WORSE if error > 1e-8 else ""
+    row["bias_verdict"] = exact_verdict(moments, mean_error, plan.config.delta)
+    mean = moments.shift + moments.s1.sum(0) / moments.n.sum()
+    return Exactly(mean, row["variance"], mean_error, error)

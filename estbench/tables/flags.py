@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from estbench.intervals.flags import MEANING
 from estbench.views import plain
 
-SHORT = {"constant": "const", "few_events": "few", "heavy_tail": "tail", "skewed_mean": "skew", "non_finite": "nan"}
+SHORT = {
+    "constant": "const",
+    "rare_event": "rare",
+    "few_events": "few",
+    "heavy_tail": "tail",
+    "skewed_mean": "skew",
+    "exact_disagrees": "≠exact",
+    "claim_refuted": "refuted",
+    "non_finite": "nan",
+}
 PAIRED = {
     "unpaired": "shared draws do not tell these two apart (not shared, or proportional): compared as if independent",
     "identical": "the two agree draw by draw",

@@ -113,6 +113,8 @@ def _columns(rows: pd.DataFrame, repeat: bool) -> list[Column]:
 
     keys = list(zip(rows["problem"], rows["name"], strict=True))
     verdicts = [plain(verdict).partition(":")[0] or UNKNOWN for verdict in rows["bias_verdict"]]
+    declared = rows.get("declared_unbiased", pd.Series(pd.NA, rows.index)).eq(True).fillna(False)
+    claims = ["unbiased" if claim else "" for claim in declared]
     methods = ["exact" if method == "exact" else "MC" for method in rows["method"]]
     marks = [flags.short(words) for words in rows["flags"]]
     built = [
@@ -123,6 +125,7 @@ def _columns(rows: pd.DataFrame, repeat: bool) -> list[Column]:
         interval("bias²", ends(rows, "bias_squared")),
         Column("rel. bias", aligned([percent(*e) for e in ends(rows, "relative_bias")]), rank=5),
         Column("verdict", verdicts, right=False, styles=[COLOURS.get(v, "") for v in verdicts]),
+        Column("declared", claims, right=False, rank=9),
         Column("more R", [_needed(verdict) for verdict in rows["bias_verdict"]], rank=9, note=MORE),
         interval("variance", ends(rows, "variance"), rank=1),
         Column("MSE", aligned(column("mse", number)), rank=4),
@@ -132,7 +135,7 @@ def _columns(rows: pd.DataFrame, repeat: bool) -> list[Column]:
         Column("time", aligned(column("seconds_per_estimate", seconds)), rank=8, note=TIME),
         Column("flags", marks, right=False, styles=["yellow"] * len(marks)),
     ]
-    silent = {"τ": {UNKNOWN}, "more R": {""}, "time": {UNKNOWN}, "flags": {""}}
+    silent = {"τ": {UNKNOWN}, "declared": {""}, "more R": {""}, "time": {UNKNOWN}, "flags": {""}}
     silent["method"] = set(methods if repeat else methods[:1])
     return [c for c in built if not {cell.strip() for cell in c.cells} <= silent.get(c.head, set())]
 

@@ -29,8 +29,8 @@ class CostTask:
 
     `problem`: the exact gradient and how it was found. `cost`, for each cell: evaluations of f and ∇f for one estimate,
     counted on a draw of its own (sharing would hide them); the seconds an estimate takes when nothing is shared, the
-    median over some draws of `replicates` (0: not timed); and the gradient it is measured against, where that is one of
-    its own.
+    median over some draws of `replicates` (0: not timed); whether it is declared unbiased; and the gradient it is
+    measured against, where that is one of its own.
     """
 
     spec: ProblemSpec
@@ -75,7 +75,8 @@ class CostTask:
         reference = truth_of(self.spec, group, self.device) if own else None
         for N, same in itertools.groupby(group.cells, key=lambda cell: cell[0]):
             f, df = self._evaluations(group.estimator(), problem, N)
-            cost = {"kind": "cost", "f": f, "df": df, "seconds": None}
+            unbiased = group.estimator().facts.unbiased
+            cost = {"kind": "cost", "f": f, "df": df, "unbiased": unbiased, "seconds": None}
             if self.replicates:
                 cost["seconds"] = self._seconds(group.estimator(), problem, N)
             if reference is not None:

@@ -1,0 +1,60 @@
+"""Whether sampled and exact moments of one estimator can both be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf, log, nan, sqrt
+
+import numpy as np
+from scipy.special import stdtr
+
+from estbench.intervals.bias import mean_p_value
+from estbench.intervals.flags import flags
+from estbench.intervals.shards import Shards
+from estbench.intervals.variance import relative_se
+from estbench.moments import Floats
+
+FALSE_ALARM = 1e-3
+"""Chance that a run in which all exact moments are right has any of them called wrong (p-values adjusted by Holm)."""
+
+UNSEEN = {"constant", "rare_event", "few_events", "heavy_tail", "skewed_mean"}
+"""Flags that say that what was seen is not to be relied on, so that it refutes nothing."""
+
+SLACK = 0.1
+"""Share of a standard error up to which the error of quadrature may be left out of the test."""
+
+ROUNDING = 1e-6
+"""Relative difference of two constants that is not rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exactly:
+    """Exact E ĝ [P] and trace of the covariance, with the error of the one (its length) and, relative, of the other."""
+
+    mean: Floats
+    variance: float
+    mean_error: float = 0.0
+    error: float = 0.0
+
+
+def disagreement(s: Shards, exactly: Exactly) -> tuple[float, float]:
+    """p-values of E ĝ and of the variance being the exact ones; NaN where the draws cannot tell, or need not.
+
+    Mean: the test of no bias, with E ĝ in the place of g. Variance: t = log(v/exact)/(se/v), with S − 1 degrees of
+    freedom. Estimates that never vary, where the variance is exactly 0: p = 0 if they differ from E ĝ, else none.
+    """
+    if not s.enough or s.non_finite:
+        return nan, nan
+    off, size = s.m - exactly.mean, float(np.linalg.norm(exactly.mean))
+    if s.v == 0 and exactly.variance <= (ROUNDING * size) ** 2:
+        return (0.0 if float(np.linalg.norm(off)) > ROUNDING * size + 3 * exactly.mean_error else nan), nan
+    if UNSEEN & set(flags(s)):
+        return nan, nan
+    mean = nan
+    if exactly.mean_error <= SLACK * sqrt(s.v / s.R):
+        mean = mean_p_value(replace(s, b=off))
+    relative = relative_se(s, "variance")
+    if exactly.error > SLACK * relative:
+        return mean, nan
+    t = inf if exactly.variance <= 0 else abs(log(s.v / exactly.variance)) / relative
+    return mean, 2 * float(stdtr(len(s.n) - 1, -t))
