@@ -75,7 +75,8 @@ class Bench:
 
     def __init__(self, shape: tuple[int, ...], seed: int, watch: Stopwatch, block: int = BLOCK) -> None:
         logits = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
-        self.problem, self.seed, self.watch, self.block = make(Quadratic(), logits), seed, watch, block
+        problem = make(Quadratic(), logits, "bernoulli" if len(shape) == 1 else "categorical")
+        self.problem, self.seed, self.watch, self.block = problem, seed, watch, block
         self.rows = block // logits.numel()
         self.streams = Streams(seed, "throughput", range(1))
 

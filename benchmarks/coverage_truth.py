@@ -28,7 +28,7 @@ DELTA = 0.1  # f(1) − f(0) of (z − 0.45)²
 
 def problem_at(p: Probabilities) -> Problem:
     """The problem of variables of these probabilities."""
-    return make(Quadratic(), torch.tensor(p, dtype=torch.float64).logit())
+    return make(Quadratic(), torch.tensor(p, dtype=torch.float64).logit(), "bernoulli")
 
 
 def exact_values(estimator: Estimator, p: Probabilities) -> dict[str, float]:

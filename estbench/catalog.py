@@ -1,16 +1,19 @@
-"""The catalogue: names of estimators and objectives, looked up here and nowhere else."""
+"""The catalogue: names of estimators, objectives and distributions, looked up here and nowhere else."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib import import_module
 from inspect import getmodule, getsource
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
+from estbench.distributions import DISTRIBUTIONS
 from estbench.errors import UsageError
 from estbench.estimators.antithetic.ar import Ar
 from estbench.estimators.antithetic.arm import Arm
@@ -68,6 +71,21 @@ from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
 
 T = TypeVar("T")
+
+__all__ = [
+    "ALIASES",
+    "DISTRIBUTIONS",
+    "ESTIMATORS",
+    "OBJECTIVES",
+    "OBJECTIVE_ALIASES",
+    "build",
+    "distribution_class",
+    "estimator_class",
+    "objective_class",
+    "option_names",
+    "options_of",
+    "plugin_hash",
+]
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     # score function
@@ -166,6 +184,23 @@ def objective_class(name: str) -> type[Objective]:
     return _find("objective", name, OBJECTIVES)
 
 
+def distribution_class(name: str) -> Any:
+    """The class of a canonical distribution name, or of a plug-in `package.module:Class`; UsageError otherwise."""
+    return _find("distribution", name, DISTRIBUTIONS)
+
+
+def options_of(kind: Any) -> dict[str, FieldInfo]:
+    """The options of an estimator, an objective or a distribution, with their types and defaults.
+
+    What fitting fills in is none. A distribution is a plain dataclass: all its fields but `logits` are options.
+    """
+    if hasattr(kind, "__pydantic_fields__"):
+        return {name: info for name, info in kind.__pydantic_fields__.items() if not info.exclude}
+    hints = get_type_hints(kind, include_extras=True)
+    fields = (field for field in dataclasses.fields(kind) if field.init and field.name != "logits")
+    return {field.name: FieldInfo.from_annotated_attribute(hints[field.name], field.default) for field in fields}
+
+
 def plugin_hash(name: str, kind: type[Any]) -> str:
     """SHA-256 of the source of the module that a plug-in's class is written in; where there is none, of its name."""
     module = getmodule(kind)
@@ -197,5 +232,5 @@ def build(kind: type[T], options: Mapping[str, Any]) -> T:
 
 
 def option_names(kind: type[Any]) -> list[str]:
-    """The names of the options of an estimator or objective (what fitting fills in is none)."""
-    return [name for name, info in kind.__pydantic_fields__.items() if not info.exclude]
+    """The names of the options of an estimator, an objective or a distribution."""
+    return list(options_of(kind))

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.distributions import Bernoulli, Sigmoid, Softmax
-from estbench.distributions.logarithm import log_
+from estbench.distributions import Mirrored, Noisy
+from estbench.errors import UsageError
 from estbench.problem import Problem
 
 MAIN = "main"
@@ -74,6 +74,9 @@ class Draw:
     A Monte Carlo draw reads its noise from `streams`; a weighted draw (`weights` [R], summing to 1 over the whole draw)
     is given what it needs: `z` itself for an estimator that depends on z alone, or named `noise` at quadrature nodes.
     `shard` is the number of replicates of one shard: the draw is a whole number of shards, or a part of one.
+
+    Where the logits have batch axes, each replicate is one entry of the batch, in order: R is the product of these
+    axes, and takes their place in all shapes.
     """
 
     def __init__(
@@ -88,14 +91,19 @@ class Draw:
         z: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> None:
-        self.problem = problem
-        self.distribution = problem.distribution
+        self.problem = problem = problem.with_flat_batch()
+        self.distribution = problem.independent
+        if problem.distribution.batch_shape not in ((), (replicates,)):
+            shape = list(problem.distribution.batch_shape)
+            raise UsageError(
+                f"the logits have a batch of shape {shape}, so a draw has as many replicates, not {replicates}"
+            )
         self.R, self.N = replicates, samples
         self.shard = replicates if shard is None else shard
         self.weights = weights
         self._streams = streams
         self._noise = dict(noise or {})
-        self._kept_noisy: dict[int | None, Sigmoid | Softmax] = {}
+        self._kept_noisy: dict[int | None, Noisy] = {}
         self._relaxed: dict[int | None, Relaxed] = {}
         if z is not None:
             self.z = z
@@ -122,16 +130,16 @@ class Draw:
     def noise(self, name: str = MAIN) -> Tensor:
         """The distribution's base noise of a named stream: uniforms [R, N, D], or exponentials [R, N, D, K]."""
         made = name not in self._noise
-        noise = self.uniform(name, *self.distribution.event)
-        if made and not isinstance(self.distribution, Bernoulli):
-            log_(noise).neg_()  # e = −log u, in place; what is given is exponential as it is
+        noise = self.uniform(name, *self.distribution.event_shape)
+        if made:  # what is given is base noise as it is
+            noise = self._noise[name] = self.distribution.base_noise(noise)
         return noise
 
     @cached_property
     def z(self) -> Tensor:
         """The samples, [R, N, D(, K)]."""
         d = self.distribution
-        return d.sample(self.noise()) if isinstance(d, Bernoulli) else self._noisy().hard
+        return self._noisy().hard if d.samples_by_noisy else d.sample(self.noise())
 
     @cached_property
     def score(self) -> Tensor:
@@ -164,9 +172,16 @@ class Draw:
         return self._noisy().x
 
     @cached_property
+    def free_x(self) -> Tensor:
+        """The noisy logits as logits + noise, where the logits are not normalised, like z."""
+        return self.distribution.free_noisy(self.noise(), self._noisy())
+
+    @cached_property
     def antithetic(self) -> Tensor:
-        """z of the mirrored uniforms 1 − u (Bernoulli only)."""
-        return self.distribution.sample(1 - self.noise())
+        """z of the mirrored noise."""
+        d = self.distribution
+        assert isinstance(d, Mirrored)
+        return d.sample(d.mirror(self.noise()))
 
     @cached_property
     def antithetic_difference(self) -> Tensor:
@@ -187,7 +202,7 @@ class Draw:
             kept = self._relaxed[redraw] = Relaxed(self.problem, self._noisy(redraw), self.z, tau)
         return kept
 
-    def _noisy(self, redraw: int | None = None) -> Sigmoid | Softmax:
+    def _noisy(self, redraw: int | None = None) -> Noisy:
         if redraw not in self._kept_noisy:
             d = self.distribution
             x = d.noisy(self.noise()) if redraw is None else d.conditional(self.z, self.redraw(redraw))
@@ -200,10 +215,7 @@ class Draw:
 
     def redraw_pull(self, number: int, h: Tensor) -> Tensor:
         """(dx̃/dlogits)ᵀ h of that redraw x̃, like z."""
-        d, noisy = self.distribution, self._noisy(number)
-        if isinstance(noisy, Softmax):
-            return noisy.redraw_pull(d.mean, h)
-        return d.conditional_pull(self.z, self.redraw(number), h)
+        return self.distribution.conditional_pull(self.z, self.redraw(number), h, self._noisy(number))
 
 
 def over_samples(t: Tensor) -> Tensor:
@@ -217,7 +229,7 @@ class Relaxed:
     It knows the samples z, not the draw that keeps it: what refers to itself is freed late, and blocks are large.
     """
 
-    def __init__(self, problem: Problem, noisy: Sigmoid | Softmax, z: Tensor, tau: float) -> None:
+    def __init__(self, problem: Problem, noisy: Noisy, z: Tensor, tau: float) -> None:
         self._problem, self._noisy, self._z, self.tau = problem, noisy, z, tau
 
     @property

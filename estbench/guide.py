@@ -63,6 +63,14 @@ def objectives() -> list[dict[str, Any]]:
     ]
 
 
+def distributions() -> list[dict[str, Any]]:
+    """One row per distribution."""
+    return [
+        {"name": name, "meaning": summary(kind), "options": options(kind)}
+        for name, kind in catalog.DISTRIBUTIONS.items()
+    ]
+
+
 def _served(distributions: frozenset[str]) -> str:
     return "both" if len(distributions) == 2 else " ".join(distributions)
 
@@ -95,14 +103,14 @@ def first_line(thing: Any) -> str:
 
 def options(kind: type[Any]) -> str:
     """The options with their defaults, or (in a class of one's own) as needed."""
-    needed = {name for name, info in kind.__pydantic_fields__.items() if info.is_required()}
+    needed = {name for name, info in catalog.options_of(kind).items() if info.is_required()}
     words = [f"{o} (needed)" if o in needed else f"{o}={default(kind, o)}" for o in catalog.option_names(kind)]
     return ", ".join(words) or "none"
 
 
 def default(kind: type[Any], name: str) -> str:
     """The default of one option as a config would write it."""
-    return format_value(kind.__pydantic_fields__[name].get_default())
+    return format_value(catalog.options_of(kind)[name].get_default())
 
 
 def page(name: str) -> str:
@@ -113,14 +121,22 @@ def page(name: str) -> str:
     canonical = (catalog.ALIASES | catalog.OBJECTIVE_ALIASES).get(name, name).partition("[")[0]
     if canonical in catalog.OBJECTIVES:
         return _objective(canonical, catalog.OBJECTIVES[canonical])
+    if canonical in catalog.DISTRIBUTIONS:
+        return _objective(canonical, catalog.DISTRIBUTIONS[canonical])
     if canonical in catalog.ESTIMATORS:
         return _estimator(canonical, catalog.ESTIMATORS[canonical])
     if ":" not in name:
-        known = [*catalog.ESTIMATORS, *catalog.ALIASES, *catalog.OBJECTIVES, *catalog.OBJECTIVE_ALIASES]
+        known = [
+            *catalog.ESTIMATORS,
+            *catalog.ALIASES,
+            *catalog.OBJECTIVES,
+            *catalog.OBJECTIVE_ALIASES,
+            *catalog.DISTRIBUTIONS,
+        ]
         close = get_close_matches(name, known, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UsageError(
-            f"there is no estimator or objective '{name}'.{hint} (estbench list estimators, estbench list objectives)"
+            f"there is no estimator, objective or distribution '{name}'.{hint} (estbench list estimators, objectives …)"
         )
     kind: Any = catalog.estimator_class(name)
     if not hasattr(kind, "__pydantic_fields__"):

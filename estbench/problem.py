@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
-from estbench.distributions import Bernoulli, Categorical, Distribution
+from estbench.distributions import DISTRIBUTIONS, Distribution, Independent
+from estbench.errors import UsageError
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
 
 MAX_STATES = 2**20
@@ -31,6 +32,8 @@ class Problem:
     """The gradient of E f(z) with respect to the logits, P numbers.
 
     P is D or D K; with `tie` all variables share one logit (vector), the gradient is summed over them, and P is 1 or K.
+    Where the logits have batch axes, every entry of the batch is a problem of its own: gradients are [*batch_shape, P],
+    samples [*batch_shape, N, …] (see `distributions.base`).
     `f` and `df` are the only doors to the objective that estimators use, and they count. The oracle constants below
     them do not: they belong to the problem, not to an estimate.
     """
@@ -41,23 +44,31 @@ class Problem:
     evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
+    def independent(self) -> Independent:
+        """The distribution, for those who have made sure that it is one of independent variables.
+
+        Estimators are given only distributions that their facts say they serve, and quadrature serves the same.
+        """
+        return cast(Independent, self.distribution)
+
+    @property
     def D(self) -> int:
         """The number of variables."""
-        return self.distribution.event[0]
+        return self.distribution.n_variables
 
     @cached_property
-    def _numbers(self) -> int:
-        return math.prod(self.distribution.event)
+    def numbers(self) -> int:
+        """The numbers in one sample, D or D K."""
+        return math.prod(self.distribution.event_shape)
 
     @property
     def parameters(self) -> int:
         """P, the length of the gradient."""
-        event = self.distribution.event
-        return math.prod(event[1:]) if self.tie else math.prod(event)
+        return self.numbers // self.D if self.tie else self.numbers
 
     def f(self, z: Tensor) -> Tensor:
         """f at samples (or relaxed samples) [..., D] or [..., D, K]: [...]."""
-        self.evaluations.f += z.numel() // self._numbers
+        self.evaluations.f += z.numel() // self.numbers
         return self.objective.value(self._inputs(z))
 
     def f_of_classes(self, c: Tensor) -> Tensor:
@@ -69,30 +80,38 @@ class Problem:
         each = (self.objective.value(self._inputs(d.one_hot(part))) for part in c)  # K times as large, they stay cached
         return torch.stack(list(each))
 
-    def difference(self, a: Tensor, b: Tensor, summands: int | None = None) -> Tensor:
+    def difference(self, a: Tensor, b: Tensor, summands: int | None = None, trailing: int = 0) -> Tensor:
         """a − b of values of f, and 0 where they differ by rounding alone: (2 + √n) eps max(|a| + |b|, `size`).
 
         Whatever subtracts values of f does it here, or goes on from what was found here: equal values must leave 0, as
         rounding would count as a direction. n is the number of `summands`, by default D, as f is often a sum over the
         variables: its rounding grows as √n, and sums of equal numbers in another order differ by a few eps |f| at any
         n. In float64 two summands have but one order, and a − b is exact; in float32 the products of a network also
-        differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not.
+        differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not. The values are
+        [..., *batch, N], with so many `trailing` axes more.
         """
         found, n = a - b, self.D if summands is None else summands
         if n > 2 or found.dtype != torch.float64:
             rounding = (2 + math.sqrt(n)) * torch.finfo(found.dtype).eps
-            least = (a.abs() + b.abs()).clamp_(min=self.size).mul_(rounding)
+            least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding)
             found.mul_(torch.gt(found.abs(), least, out=torch.empty_like(found)))
         return found
 
+    def _size(self, trailing: int) -> Tensor | float:
+        return self.size.view(*self.size.shape, *[1] * trailing) if isinstance(self.size, Tensor) else self.size
+
     @cached_property
-    def size(self) -> float:
-        """The median of |f(z)| over 64 samples, always the same: as large are the terms of an f that nearly cancels."""
+    def size(self) -> Tensor | float:
+        """The median of |f(z)| over 64 samples, always the same: as large are the terms of an f that nearly cancels.
+
+        It is a number, or [*batch, 1].
+        """
         o = self.oracle
         i, d = (torch.arange(1, n + 1).to(o.distribution.logits) for n in (64, self.D))
         u = i.outer((d + 1).log()) % 1  # spread over the cube as uniforms are, and not random
-        median = o.f(o.distribution.inverse_cdf(u)).abs().nanmedian().item()
-        return median if math.isfinite(median) else 0.0
+        median = o.f(o.distribution.inverse_cdf(u)).abs().nanmedian(-1, keepdim=True).values
+        median = torch.where(median.isfinite(), median, 0.0)
+        return median.to(self.distribution.logits) if self.distribution.batch_shape else median.item()
 
     def from_first(self, f: Tensor) -> Tensor:
         """f_n − f_1 of values of f at N samples [R, N], by `difference`: 0 throughout where all are equal."""
@@ -105,7 +124,7 @@ class Problem:
 
     def df_inputs(self, z: Tensor) -> Tensor:
         """∇f with respect to what the objective takes: the values v(z), [..., D], or the sample, flat or not."""
-        self.evaluations.df += z.numel() // self._numbers
+        self.evaluations.df += z.numel() // self.numbers
         v = self._inputs(z)
         return self.objective.grad(v) if isinstance(self.objective, WithGrad) else _autograd(self.objective, v)
 
@@ -117,31 +136,40 @@ class Problem:
     def _inputs(self, z: Tensor) -> Tensor:
         if self.ordinal:
             return self.distribution.values(z)
-        return z.flatten(-2) if self.objective.on == "flat" and len(self.distribution.event) == 2 else z
+        return self.distribution.flatten(z) if self.objective.on == "flat" else z
 
     def project(self, rows: Tensor) -> Tensor:
         """Gradients of all logits [..., D] or [..., D, K] as gradients of the parameters: [..., P]."""
+        d = self.distribution
         if self.tie:
-            axis = -len(self.distribution.event)
-            summed = rows.sum(axis)
+            summed = rows.sum(-d.event_dim, keepdim=True)
             rounding = (2 + math.sqrt(self.D)) * torch.finfo(rows.dtype).eps
-            size = torch.linalg.vector_norm(rows, 1, axis).mul_(rounding)
-            summed = summed.masked_fill_(summed.abs() <= size, 0.0)  # what cancels leaves 0, not rounding
-            return summed.unsqueeze(-1) if len(self.distribution.event) == 1 else summed
-        return rows if len(self.distribution.event) == 1 else rows.flatten(-2)
+            size = torch.linalg.vector_norm(rows, 1, -d.event_dim, keepdim=True).mul_(rounding)
+            rows = summed.masked_fill_(summed.abs() <= size, 0.0)  # what cancels leaves 0, not rounding
+        return d.flatten(rows)
+
+    def with_flat_batch(self) -> Problem:
+        """The same problem, and the same counters, with one batch axis in place of several."""
+        d = self.distribution
+        if len(d.batch_shape) < 2:
+            return self
+        return replace(self, distribution=d.with_logits(d.logits.flatten(0, -1 - d.event_dim)))
+
+    def at(self, logits: Tensor) -> Problem:
+        """The same problem at other logits, with counters of its own."""
+        return replace(self, distribution=self.distribution.with_logits(logits), evaluations=Evaluations())
 
     # What is known exactly. Always in float64.
 
     @cached_property
     def oracle(self) -> Problem:
         """The same problem in float64 and with counters of its own."""
-        double = type(self.distribution)(self.distribution.logits.double())
-        return replace(self, distribution=double, evaluations=Evaluations())
+        return self.at(self.distribution.logits.double())
 
     @property
     def n_states(self) -> int:
-        """The number of joint states, 2^D or K^D."""
-        return int(self.distribution.classes**self.D)
+        """The number of joint states, K^D."""
+        return self.distribution.n_states
 
     @property
     def enumerable(self) -> bool:
@@ -149,21 +177,35 @@ class Problem:
         return self.n_states <= MAX_STATES
 
     def enumerate(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All joint states and their probabilities, in chunks: z [M, D(, K)] and P(z) [M]."""
-        for start in range(0, self.n_states, _CHUNK):
-            z = self.distribution.states(start, min(start + _CHUNK, self.n_states))
-            yield z, self.distribution.log_prob(z).exp()
+        """All joint states and their probabilities, in chunks: z [*batch, M, D(, K)] and P(z) [*batch, M]."""
+        d = self.distribution
+        chunk = max(1, _CHUNK // math.prod(d.batch_shape))
+        for start in range(0, self.n_states, chunk):
+            z = d.states(start, min(start + chunk, self.n_states))
+            yield z.expand(*d.batch_shape, *z.shape), d.log_prob(z).exp()
+
+    @cached_property
+    def marginals(self) -> Tensor:
+        """P(z_d = k), [*batch, D, K], in float64; of coupled variables by enumeration."""
+        d = self.oracle.distribution
+        if d.independent:
+            return self.oracle.independent.marginals
+        classes = torch.arange(d.classes)
+        found = d.logits.new_zeros(*d.batch_shape, self.D, d.classes)
+        for z, P in self.oracle.enumerate():
+            found += (P[..., None, None] * (d.numbers(z).unsqueeze(-1) == classes)).sum(-3)
+        return found
 
     @property
     def route(self) -> Literal["closed form", "enumeration", "none"]:
-        """How the exact gradient is found."""
-        if isinstance(self.objective, WithExpectation):
+        """How the exact gradient is found. A closed form of E f may assume that the variables are independent."""
+        if self._has_closed_form:
             return "closed form"
         return "enumeration" if self.enumerable else "none"
 
     @cached_property
     def true(self) -> Tensor | None:
-        """The exact gradient [P] in float64 by the `route`; None where there is none."""
+        """The exact gradient [*batch, P] in float64 by the `route`; None where there is none."""
         if self.route == "closed form":
             return self.by_closed_form()
         return self.by_enumeration() if self.route == "enumeration" else None
@@ -177,58 +219,68 @@ class Problem:
         assert isinstance(self.objective, WithExpectation)
         with torch.enable_grad():
             logits = self.distribution.logits.detach().double().requires_grad_()
-            expected = self.objective.expectation(type(self.distribution)(logits))
+            expected = self.objective.expectation(self.independent.with_logits(logits)).sum()
             constant = not expected.requires_grad
             (g,) = (torch.zeros_like(logits),) if constant else torch.autograd.grad(expected, logits)
-        marginals = self.oracle.distribution.marginals
-        almost = marginals.amax(-1) > (0 if constant else 0.99)
-        for d in almost.nonzero().flatten().tolist():
-            row = self.oracle.distribution.mean_jac_of(d, self.conditional_means(d))
-            if row.isfinite().all():  # a formula may divide by the probability of a class that cannot be
-                g[d] = row
+        almost = self.oracle.independent.marginals.amax(-1) > (0 if constant else 0.99)  # [*batch, D]
+        for d in almost.view(-1, self.D).any(0).nonzero().flatten().tolist():
+            row = self.oracle.independent.mean_jac_of(d, self.conditional_means(d))
+            finite = row.isfinite().view(*almost.shape[:-1], -1).all(-1)  # a formula may divide by the probability of a
+            better = finite & almost[..., d]  # class that cannot be
+            g.select(-self.distribution.event_dim, d)[better] = row[better]
         return self.project(g)
 
     def conditional_means(self, d: int) -> Tensor:
-        """E[f(z) | z_d = k] for each class k, from the closed form of E f(z) at the limit P(z_d = k) → 1: [K]."""
+        """E[f(z) | z_d = k] for each class k, by the closed form at the limit P(z_d = k) → 1. [*batch, K]"""
         assert isinstance(self.objective, WithExpectation)
-        of, expectation = self.oracle.distribution, self.objective.expectation
-        return torch.stack([expectation(of.certain(d, k)).detach().to(of.logits) for k in range(of.classes)])
+        of, expectation = self.oracle.independent, self.objective.expectation
+        each = [expectation(of.certain(d, k)).detach().to(of.logits) for k in range(of.classes)]
+        return torch.stack([mean.expand(of.batch_shape) for mean in each], -1)
 
     def by_enumeration(self) -> Tensor:
-        """Σ_z P(z) (f(z) − f̄) s(z): [P]; centring f loses nothing, as E s = 0, and saves digits."""
+        """Σ_z P(z) (f(z) − f̄) s(z): [*batch, P]; centring f loses nothing, as E s = 0, and saves digits."""
         o = self.oracle
         d = o.distribution
-        centre = o.f(d.mode)
+        centre = o.f(d.align(d.mode))  # a number, or [*batch, 1]
         total = torch.zeros_like(d.logits)
         for z, P in o.enumerate():
-            total += (d.lift(P * (o.f(z) - centre)) * d.score(z)).sum(0)
+            total += (d.lift(P * (o.f(z) - centre)) * d.score(z)).sum(-1 - d.event_dim)
         return self.project(total)
+
+    @property
+    def _has_closed_form(self) -> bool:
+        return isinstance(self.objective, WithExpectation) and self.distribution.independent
 
     @cached_property
     def mean_f(self) -> Tensor:
-        """E f(z), a number: closed form or enumeration."""
+        """E f(z), [*batch]: closed form or enumeration."""
         o = self.oracle
-        if isinstance(self.objective, WithExpectation):
-            return self.objective.expectation(o.distribution).to(self.distribution.logits)
-        centre = o.f(o.distribution.mode)
-        return (centre + sum(P @ (o.f(z) - centre) for z, P in o.enumerate())).to(self.distribution.logits)
+        if self._has_closed_form:
+            assert isinstance(self.objective, WithExpectation)
+            return self.objective.expectation(o.independent).to(self.distribution.logits)
+        centre = o.f(o.distribution.align(o.distribution.mode))
+        parts = (torch.linalg.vecdot(P, o.f(z) - centre) for z, P in o.enumerate())
+        mean: Tensor = centre.reshape(o.distribution.batch_shape) + sum(parts)
+        return mean.to(self.distribution.logits)
 
     @cached_property
     def optimal_baseline(self) -> Tensor:
-        """The baseline of least variance, one number a variable, E[‖s_d‖² f]/E‖s_d‖²: [D] or [D, 1] by enumeration.
+        """The baseline of least variance, one number a variable, E[‖s_d‖² f]/E‖s_d‖², by enumeration.
+
+        It is [*batch, D], or [*batch, D, 1] where samples are one-hot.
 
         For Bernoulli it is q E[f | z_d = 1] + p E[f | z_d = 0] (Bengio, Léonard & Courville 2013).
         """
         o = self.oracle
         d = o.distribution
-        centre = o.f(d.mode)
+        centre = o.f(d.align(d.mode))  # a number, or [*batch, 1]
         top, bottom = torch.zeros_like(d.logits), torch.zeros_like(d.logits)
         for z, P in o.enumerate():
             weighted = d.lift(P) * d.score(z) ** 2
-            top += (d.lift(o.f(z) - centre) * weighted).sum(0)
-            bottom += weighted.sum(0)
-        if len(d.event) == 2:
-            top, bottom = top.sum(-1, keepdim=True), bottom.sum(-1, keepdim=True)
+            top += (d.lift(o.f(z) - centre) * weighted).sum(-1 - d.event_dim)
+            bottom += weighted.sum(-1 - d.event_dim)
+        top, bottom = d.over_classes(top), d.over_classes(bottom)
+        centre = centre.reshape(*d.batch_shape, *[1] * d.event_dim)
         return (centre + torch.where(bottom > 0, top / bottom, 0.0)).to(self.distribution.logits)
 
 
@@ -239,6 +291,17 @@ def _autograd(objective: Objective, v: Tensor) -> Tensor:
     return g
 
 
-def make(objective: Objective, logits: Tensor, tie: bool = False) -> Problem:
-    """The problem of an objective at logits [D] (Bernoulli) or [D, K] (categorical)."""
-    return Problem((Bernoulli if logits.ndim == 1 else Categorical)(logits), objective, tie)
+def make(objective: Objective, logits: Tensor, distribution: str, *, tie: bool = False, **options: Any) -> Problem:
+    """The problem of an objective at the logits of a distribution, given by its name in `DISTRIBUTIONS`, with options.
+
+    The name is needed: logits of shape [3, 4] belong to a batch of three problems of four Bernoulli variables, or to
+    three categorical variables of four classes. With another distribution write `Problem(distribution, objective)`.
+    Raises UsageError for an unknown name and for logits with too few axes.
+    """
+    if distribution not in DISTRIBUTIONS:
+        raise UsageError(f"unknown distribution {distribution!r}; there are {', '.join(DISTRIBUTIONS)}")
+    kind = DISTRIBUTIONS[distribution]
+    if logits.ndim < kind.event_dim:
+        shape = ", ".join(["*batch", "D", "K"][: kind.event_dim + 1])
+        raise UsageError(f"{distribution} logits have the shape [{shape}], got {list(logits.shape)}")
+    return Problem(kind(logits, **options), objective, tie)

@@ -106,7 +106,8 @@ def describe(rows: pd.DataFrame) -> str:
     family = plain(one["distribution"]).capitalize()
     if not pd.isna(one["dimensions"]):
         family += f", {one['dimensions']:.0f} variable" + ("" if one["dimensions"] == 1 else "s")
-    if not (pd.isna(one["categories"]) or one["distribution"] == "bernoulli"):
+    # A table counts 2 classes for Bernoulli variables; that they are no categories, the name alone says.
+    if not (pd.isna(one["categories"]) or one["distribution"].startswith("bernoulli")):
         family += f" of {one['categories']:.0f} categories"
     length = rows["true_norm"].dropna()
     truth = f"‖g‖ = {length.iloc[0]:.3g}" if len(length) else "true gradient unknown"

@@ -15,7 +15,7 @@ from estbench.catalog import OBJECTIVES, objective_class
 from estbench.distributions import Distribution
 from estbench.objectives.base import BOTH, WithExpectation
 from estbench.objectives.linear import Linear
-from estbench.problem import make
+from tests.problems import make
 
 SCALES = (1.0, 5.0, 20.0, 30.0, 36.0, 40.0, 100.0)
 DIRECTIONS = {

@@ -77,7 +77,7 @@ FAULTS = [
     ("- reinforce", "- 7", "16:5 estimators[0]: expected a name, or a mapping with a name, got 7"),
     ("- reinforce", "- reinforce[baseline=mean", "16:5 estimators[0].name: 'reinforce[baseline=mean' is not a name or name[option=value,…]"),
     ("objective: sine", "objective: sin", f"10:16 problems[1].objective.name: unknown objective 'sin'. Did you mean 'sine'? {OBJECTIVES}"),
-    ("bernoulli", "bernouli", "8:19 problems[0].distribution: expected 'bernoulli' or 'categorical', got 'bernouli'. Did you mean 'bernoulli'?"),
+    ("bernoulli", "bernouli", "8:19 problems[0].distribution.name: unknown distribution 'bernouli'. Did you mean 'bernoulli'? (estbench list distributions)"),
     ("- reinforce", "- no.such.module:Class", "16:5 estimators[0].name: estimator plug-in 'no.such.module:Class' cannot be imported: No module named 'no'"),
     ("- reinforce", "- pathlib:Path", "16:5 estimators[0].name: 'pathlib:Path' is not a pydantic dataclass, as every estimator must be"),
     # keys
@@ -131,7 +131,7 @@ FAULTS = [
     # shapes
     ("categories: 3", "categories: 1", "13:17 problems[1].categories: expected a number ≥ 2, got 1"),
     ("    categories: 3\n", "", "13:13 problems[1].logits: categorical variables need categories: K, or logits as rows of K ≥ 2 numbers"),
-    ("    logits: [0.5", "    categories: 2\n    logits: [0.5", "9:17 problems[0].categories: Bernoulli variables have no categories; drop the key, or say distribution: categorical"),
+    ("    logits: [0.5", "    categories: 2\n    logits: [0.5", "9:17 problems[0].categories: bernoulli variables have no categories; drop the key, or say distribution: categorical"),
     ("dimensions: 2", "dimensions: 0", "12:17 problems[1].dimensions: expected a number ≥ 1, got 0"),
     ("dimensions: 2", "dimensions: 1000000000", "12:17 problems[1].dimensions: expected a number ≤ 100000, got 1000000000"),
     ("dimensions: 2", "dimensions: 50000", "14:13 problems[1].logits: 150000 logits are more than 100000; lower dimensions or categories"),

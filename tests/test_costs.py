@@ -22,7 +22,8 @@ from estbench.objectives.base import BOTH
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
 from estbench.plan import expand
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 
 def task(replicates: int, samples: tuple[int, ...]) -> CostTask:

@@ -28,7 +28,8 @@ from estbench.objectives.mlp import Mlp
 from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 Logits = list[float] | list[list[float]]
 LOGITS: dict[str, Logits] = {"D=1": [0.3], "D=3": [0.3, -1.0, 0.6], "2×3": [[0.3, -1.0, 0.6], [-0.2, 0.9, -0.6]]}
@@ -67,7 +68,7 @@ def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables of states are made by the processor, once for a problem, and moved; here from other logits."""
 
     def moved(distribution: Distribution, space: ranked.Space) -> tuple[ranked.Ranked, ...]:
-        twin = type(distribution)(torch.randn(distribution.event).double())
+        twin = type(distribution)(torch.randn(distribution.event_shape).double())
         return tuple(
             replace(t, **{name: getattr(t, name).to("meta") for name in ("states", "score", "rank", "log_P", "below")})
             for t in ranked.ranked(twin, space)
@@ -123,7 +124,7 @@ class Mixes:
 
     def rows(self, draw: Draw) -> Tensor:
         """Σ …"""
-        return draw.lift(draw.fz) * draw.score * torch.ones(draw.distribution.event)
+        return draw.lift(draw.fz) * draw.score * torch.ones(draw.distribution.event_shape)
 
 
 @pytest.mark.parametrize(("estimator", "said"), [(Asks(), "on meta tensors"), (Mixes(), "device")])

@@ -10,7 +10,7 @@ from scipy import stats
 from estbench import catalog
 from estbench.distributions import Bernoulli, Categorical, Distribution
 from estbench.draws import Draw, Streams
-from estbench.problem import make
+from tests.problems import make
 
 PHI = torch.tensor([0.7, -1.4], dtype=torch.float64)
 THETA = torch.tensor([[0.3, -0.9, 0.5], [-0.2, 0.7, 1.1]], dtype=torch.float64)

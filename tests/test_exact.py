@@ -26,7 +26,8 @@ from estbench.intervals import exact_verdict
 from estbench.moments import SCALARS, Moments, first, moments
 from estbench.objectives.power import Power
 from estbench.objectives.quadratic import Quadratic
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 
 def build(name: str, **options: Any) -> Any:

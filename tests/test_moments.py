@@ -17,7 +17,7 @@ from estbench.engine.estimate import estimates
 from estbench.estimators.antithetic.arm import Arm
 from estbench.moments import SCALARS, Floats, Moments, first, merge, moments, record, second
 from estbench.objectives.quadratic import Quadratic
-from estbench.problem import make
+from tests.problems import make
 
 G = {1: [-0.7], 3: [0.3, -1.0, 0.2]}
 

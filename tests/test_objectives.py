@@ -13,7 +13,8 @@ from estbench import catalog
 from estbench.errors import UsageError
 from estbench.objectives.base import WithExpectation, WithGrad
 from estbench.preflight.objective import differences
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 LOGITS = {
     "bernoulli": torch.tensor([0.7, -1.4, 0.2], dtype=torch.float64),
@@ -72,7 +73,9 @@ def test_the_written_gradient_is_autograds(problem: Problem) -> None:
     """∇f in closed form equals automatic differentiation, at vertices and off them."""
     if not isinstance(problem.objective, WithGrad):
         pytest.skip("no gradient written out")
-    z = torch.rand(40, *problem.distribution.event, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    z = torch.rand(
+        40, *problem.distribution.event_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     z.requires_grad_()
     (expected,) = torch.autograd.grad(problem.f(z).sum(), z)
     torch.testing.assert_close(problem.df(z.detach()), expected, rtol=1e-12, atol=1e-13)

@@ -41,7 +41,8 @@ from estbench.engine.exact import exact
 from estbench.estimators.base import Estimator
 from estbench.moments import first, second
 from estbench.objectives.sine import Sine
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 M = 2**17
 FALSE_FAIL = 1e-6

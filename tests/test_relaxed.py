@@ -7,7 +7,7 @@ import torch
 
 from estbench.draws import Draw, Streams
 from estbench.objectives.quadratic import Quadratic
-from estbench.problem import make
+from tests.problems import make
 
 LOGITS = {
     "bernoulli": torch.tensor([0.3, -2.0, 8.0], dtype=torch.float64),

@@ -11,7 +11,7 @@ from estbench.cli.console import out, write
 
 def list_(
     what: Annotated[
-        Literal["estimators", "objectives", "metrics"], typer.Argument(help="What to list.")
+        Literal["estimators", "objectives", "distributions", "metrics"], typer.Argument(help="What to list.")
     ] = "estimators",
     family: Annotated[str | None, typer.Option(help="Only estimators of this family, such as antithetic.")] = None,
     distribution: Annotated[
@@ -34,15 +34,24 @@ def list_(
     if what == "estimators":
         rows = guide.estimators(family=family, distribution=distribution, unbiased=unbiased, gradient=gradient)
     else:
-        rows = guide.objectives() if what == "objectives" else guide.metrics()
+        rows = {"objectives": guide.objectives, "distributions": guide.distributions, "metrics": guide.metrics}[what]()
     if file_format == "json":
         write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
     else:
-        out().print(Listing(rows, prose={"objectives": "formula", "metrics": "meaning"}.get(what, "reference")))
+        out().print(
+            Listing(
+                rows,
+                prose={"objectives": "formula", "distributions": "meaning", "metrics": "meaning"}.get(
+                    what, "reference"
+                ),
+            )
+        )
 
 
-def show(name: Annotated[str, typer.Argument(help="The name of an estimator or an objective.")]) -> None:
-    """Show one estimator or objective: formula, options, cost, sources with BibTeX, identities."""
+def show(
+    name: Annotated[str, typer.Argument(help="The name of an estimator, an objective or a distribution.")],
+) -> None:
+    """Show one estimator, objective or distribution: formula, options, cost, sources with BibTeX, identities."""
     from estbench import guide
 
     out().print(guide.page(name), markup=False, soft_wrap=True)

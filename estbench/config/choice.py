@@ -1,19 +1,22 @@
-"""The entries of a config that name something of the catalogue: an estimator or an objective, with its options."""
+"""The entries of a config that name something of the catalogue, with its options."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from torch import Tensor
 
 from estbench import catalog
 from estbench.config.complaint import Path, closest
 from estbench.config.explain import explain, faults, shown
 from estbench.config.selector import format_selector, parse_selector
+from estbench.distributions import Distribution
 from estbench.errors import UsageError
 
 Options = tuple[tuple[str, Any], ...]
@@ -29,7 +32,16 @@ def _line(label: str) -> str:
 
 
 MAX_LABEL = 200
-_MEMBERS = {"estimator": ["facts"], "objective": ["on", "distributions", "value"]}
+_MEMBERS = {
+    "estimator": ["facts"],
+    "objective": ["on", "distributions", "value"],
+    "distribution": ["event_dim", "independent", "sample", "score", "log_prob", "states"],
+}
+CATALOGUE: dict[str, tuple[Mapping[str, Any], Mapping[str, str], Callable[[str], Any]]] = {
+    "estimator": (catalog.ESTIMATORS, catalog.ALIASES, catalog.estimator_class),
+    "objective": (catalog.OBJECTIVES, catalog.OBJECTIVE_ALIASES, catalog.objective_class),
+    "distribution": (catalog.DISTRIBUTIONS, {}, catalog.distribution_class),
+}
 _STRICT = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
@@ -39,6 +51,29 @@ class ObjectiveChoice:
 
     name: str
     options: Options
+
+
+@dataclass(frozen=True)
+class DistributionChoice:
+    """A distribution by its canonical name, with all its options."""
+
+    name: str
+    options: Options = ()
+
+    def at(self, logits: Tensor) -> Distribution:
+        """The distribution itself, at some logits."""
+        made: Distribution = catalog.distribution_class(self.name)(logits, **dict(self.options))
+        return made
+
+    @property
+    def changed(self) -> Options:
+        """The options that are not at their defaults."""
+        return changed(catalog.distribution_class(self.name), self.options)
+
+    @property
+    def text(self) -> str:
+        """Its name, with those in brackets."""
+        return format_selector(self.name, self.changed)
 
 
 @dataclass(frozen=True)
@@ -59,6 +94,12 @@ def read_objective(value: Any) -> ObjectiveChoice:
     name, kind, options = _read(value, "objective")
     _build(kind, options)
     return ObjectiveChoice(name, tuple(options.items()))
+
+
+def read_distribution(value: Any) -> DistributionChoice:
+    """A distribution from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
+    name, _, options = _read(value, "distribution")
+    return DistributionChoice(name, tuple(options.items()))
 
 
 def read_estimator(value: Any) -> EstimatorChoice:
@@ -87,13 +128,14 @@ def temperatures_of(choice: EstimatorChoice, shared: tuple[float, ...]) -> tuple
 
 def changed(kind: type[Any], options: Options) -> Options:
     """The options that are not at their defaults."""
-    return tuple((o, value) for o, value in options if value != kind.__pydantic_fields__[o].get_default())
+    defaults = catalog.options_of(kind)
+    return tuple((o, value) for o, value in options if value != defaults[o].get_default())
 
 
 @cache
 def entry(what: str, kind: Any) -> type[BaseModel]:
     """The model of a config's entry: options, and for an estimator a label, and temperatures where it has one."""
-    infos = {name: kind.__pydantic_fields__[name] for name in catalog.option_names(kind)}
+    infos = catalog.options_of(kind)
     members: dict[str, Any] = {name: (info.annotation, info) for name, info in infos.items()}
     if what == "estimator":
         members["label"] = (Annotated[str, AfterValidator(_line)] | None, None)
@@ -110,8 +152,12 @@ def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
     if not isinstance(given, dict):
         raise faults(((), f"expected a name, or a mapping with a name, got {shown(value)}"))
     if not isinstance(given.get("name"), str):
+        article = "a" if what == "distribution" else "an"
         raise faults(
-            (("name",), f"expected the name of an {what}, got {shown(given.get('name'))} (estbench list {what}s)")
+            (
+                ("name",),
+                f"expected the name of {article} {what}, got {shown(given.get('name'))} (estbench list {what}s)",
+            )
         )
     try:
         name, kind, implied, bracketed = _find(given["name"], what)
@@ -130,18 +176,16 @@ def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
 
 def _find(selector: str, what: str) -> tuple[str, Any, dict[str, Any], dict[str, Any]]:
     """The canonical name and class of a selector, the options its alias implies, and those in its brackets."""
-    known, aliases, class_of = (
-        (catalog.ESTIMATORS, catalog.ALIASES, catalog.estimator_class)
-        if what == "estimator"
-        else (catalog.OBJECTIVES, catalog.OBJECTIVE_ALIASES, catalog.objective_class)
-    )
+    known, aliases, class_of = CATALOGUE[what]
     head, bracketed = parse_selector(selector)
     name, implied = parse_selector(aliases[head]) if head in aliases else (head, {})
     if name not in known and ":" not in name:
         raise UsageError(f"unknown {what} {name!r}.{closest(name, [*known, *aliases])} (estbench list {what}s)")
     kind = class_of(name)
-    if not hasattr(kind, "__pydantic_fields__"):
+    if what != "distribution" and not hasattr(kind, "__pydantic_fields__"):
         raise UsageError(f"{name!r} is not a pydantic dataclass, as every {what} must be")
+    if not is_dataclass(kind):
+        raise UsageError(f"{name!r} is not a dataclass, as every {what} must be")
     if ":" in name and (missing := [member for member in _MEMBERS[what] if not hasattr(kind, member)]):
         raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`")
     return name, kind, implied, bracketed

@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from estbench import catalog
-from estbench.config.choice import entry
+from estbench.config.choice import CATALOGUE, entry
 from estbench.config.logits import LIMIT, Drawn
 from estbench.config.schema import Config
 from estbench.config.selector import parse_selector
@@ -30,7 +29,12 @@ def json_schema() -> Schema:
     for key in ("samples", "temperatures", "methods"):
         keys[key] = {"anyOf": [keys[key]["items"], keys[key]]}  # one value stands for a list of one
     keys["estimators"]["items"] = _choice("estimator")
-    problem["properties"] |= {"objective": _choice("objective"), "logits": _logits(), "sweep": _sweep()}
+    problem["properties"] |= {
+        "objective": _choice("objective"),
+        "distribution": _choice("distribution"),
+        "logits": _logits(),
+        "sweep": _sweep(),
+    }
     del problem["required"]  # any of them may be swept
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,8 +46,7 @@ def json_schema() -> Schema:
 
 def _choice(what: str) -> Schema:
     """A name or selector, or a mapping whose options are those of the name."""
-    known: dict[str, Any] = dict(catalog.ESTIMATORS if what == "estimator" else catalog.OBJECTIVES)
-    aliases = catalog.ALIASES if what == "estimator" else catalog.OBJECTIVE_ALIASES
+    known, aliases, _ = CATALOGUE[what]
     entries = []
     for name, kind in known.items():
         model = _plain(entry(what, kind).model_json_schema())

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from estbench.config.choice import EstimatorChoice, ObjectiveChoice
+from estbench.config.choice import DistributionChoice, EstimatorChoice, ObjectiveChoice
 from estbench.config.complaint import Complaint, Path, Place, dotted, refusal
 from estbench.config.document import Document, read
 from estbench.config.explain import UNKNOWN, explain, shown
@@ -68,17 +68,25 @@ def _checked(data: dict[str, Any]) -> tuple[Config | None, list[tuple[Path, str]
 
 def resolve(config: Config) -> dict[str, Any]:
     """The config as plain data with every default written out; `load(resolve(config)) == config`."""
-    problems = [_given(problem) | {"objective": _entry(problem.objective)} for problem in config.problems]
+    problems = [_problem(problem) for problem in config.problems]
     data = _given(config) | {"problems": problems, "estimators": [_entry(choice) for choice in config.estimators]}
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain
+
+
+def _problem(problem: ProblemConfig) -> dict[str, Any]:
+    distribution = problem.distribution
+    named = (
+        _given(distribution) | {"options": dict(distribution.options)} if distribution.changed else distribution.name
+    )
+    return _given(problem) | {"objective": _entry(problem.objective), "distribution": named}
 
 
 def _entry(choice: ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
     return _given(choice) | {"options": {name: "inf" if v == math.inf else v for name, v in choice.options}}
 
 
-def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
+def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice | DistributionChoice) -> dict[str, Any]:
     """The record without the keys that are left open."""
     given = {f.name: getattr(record, f.name) for f in fields(record)}
     return {key: asdict(v) if isinstance(v, Precision | Drawn) else v for key, v in given.items() if v is not None}

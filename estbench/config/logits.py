@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -38,16 +38,15 @@ Row = tuple[float, ...]
 Logits = float | Row | tuple[Row, ...] | Drawn
 
 
-def read_logits(value: Any, distribution: str | None, D: int | None, K: int | None, tie: bool | None) -> Logits:
-    """The logits of D variables (of K classes) from plain data; what is None is wrong itself and not held against them.
+def read_logits(value: Any, rows: bool | None, D: int | None, K: int | None, tie: bool | None) -> Logits:
+    """The logits, D numbers or D `rows` of K, from plain data; what is None is wrong itself and not held against them.
 
     Raises pydantic's ValidationError: one fault for each number that is not finite or beyond ±LIMIT, or one for a shape
     that does not fit.
     """
     if isinstance(value, dict):
         return TypeAdapter(Drawn).validate_json(json.dumps(value))
-    rows = distribution == "categorical"
-    wrong = _shape(value, rows, D, K) or _numbers(value, depth=2 if rows or distribution is None else 1)
+    wrong = _shape(value, bool(rows), D, K) or _numbers(value, depth=1 if rows is False else 2)
     if not wrong and tie and isinstance(value, list) and any(row != value[0] for row in value):
         wrong = [((), "tie: true needs the same logits for all variables; give one number, or equal ones, or drop tie")]
     if wrong:
@@ -56,16 +55,15 @@ def read_logits(value: Any, distribution: str | None, D: int | None, K: int | No
     return logits
 
 
-def fill(logits: Logits, D: int, K: int | None, tie: bool) -> Row | tuple[Row, ...]:
-    """All the logits: D numbers, or D rows of K."""
+def fill(logits: Logits, shape: tuple[int, ...], tie: bool) -> Row | tuple[Row, ...]:
+    """All the logits, nested tuples of the given shape: D numbers, or D rows of K."""
     if isinstance(logits, tuple):
         return logits
     if isinstance(logits, float):
-        return ((logits,) * K,) * D if K else (logits,) * D
+        return cast(Row, _floats(np.full(shape, logits).tolist()))
     rng = np.random.Generator(np.random.PCG64(logits.normal.seed))
-    drawn = rng.standard_normal((1 if tie else D, K or 1)) * logits.normal.scale
-    rows = tuple(tuple(row) for row in np.broadcast_to(drawn, (D, K or 1)).tolist())
-    return rows if K else tuple(row[0] for row in rows)
+    drawn = rng.standard_normal((1, *shape[1:]) if tie else shape) * logits.normal.scale
+    return cast(Row, _floats(np.broadcast_to(drawn, shape).tolist()))
 
 
 def _shape(value: Any, rows: bool, D: int | None, K: int | None) -> list[tuple[Path, str]]:

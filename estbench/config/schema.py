@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from estbench import catalog
 from estbench.config.choice import (
+    DistributionChoice,
     EstimatorChoice,
     Listed,
     ObjectiveChoice,
     Sorted,
+    read_distribution,
     read_estimator,
     read_objective,
     temperatures_of,
 )
-from estbench.config.complaint import Path, listed
+from estbench.config.complaint import Path
 from estbench.config.explain import faults, shown
 from estbench.config.logits import STRICT, Drawn, Logits, Normal, Row, fill, read_logits
 from estbench.errors import UsageError
-from estbench.problem import make
+from estbench.objectives.base import unserved
+from estbench.problem import Problem
 
 MAX_LOGITS = 100_000
 MAX_ELEMENTS = 2**24
@@ -57,7 +69,7 @@ class Precision:
 class ProblemConfig:
     """An objective of D variables at given logits."""
 
-    distribution: Literal["bernoulli", "categorical"]
+    distribution: Annotated[DistributionChoice, PlainValidator(read_distribution)]
     dimensions: Annotated[int, Field(ge=1, le=MAX_LOGITS)] = 1
     categories: Annotated[int, Field(ge=2, le=MAX_LOGITS)] | None = None
     tie: bool = False
@@ -71,7 +83,7 @@ class ProblemConfig:
         logits = data.get("logits") if isinstance(data, dict) else None
         if not isinstance(logits, list) or not logits:
             return data
-        if data.get("distribution") == "categorical":
+        if _one_hot(data.get("distribution")):
             row = logits[0] if isinstance(logits[0], list) else logits
             return {"dimensions": len(logits), **({"categories": len(row)} if len(row) > 1 else {}), **data}
         return {"dimensions": len(logits), **data}
@@ -79,19 +91,22 @@ class ProblemConfig:
     @field_validator("categories")
     @classmethod
     def _categories(cls, K: int | None, info: ValidationInfo) -> int | None:
-        if K is not None and info.data.get("distribution") == "bernoulli":
-            raise faults(((), "Bernoulli variables have no categories; drop the key, or say distribution: categorical"))
+        if K is not None and "distribution" in info.data and not _one_hot(info.data["distribution"]):
+            name: str = info.data["distribution"].name
+            raise faults(((), f"{name} variables have no categories; drop the key, or say distribution: categorical"))
         return K
 
     @field_validator("logits")
     @classmethod
     def _logits(cls, value: Any, info: ValidationInfo) -> Logits:
         distribution, D, K, tie = (info.data.get(key) for key in ("distribution", "dimensions", "categories", "tie"))
-        logits = read_logits(value, distribution, D, K, tie)
-        if distribution == "categorical" and "categories" in info.data and K is None:
-            raise faults(((), "categorical variables need categories: K, or logits as rows of K ≥ 2 numbers"))
-        if D and D * (K or 1) > MAX_LOGITS:
-            raise faults(((), f"{D * (K or 1)} logits are more than {MAX_LOGITS}; lower dimensions or categories"))
+        rows = None if distribution is None else _one_hot(distribution)
+        logits = read_logits(value, rows, D, K, tie)
+        if rows and "categories" in info.data and K is None:
+            wanted = "categories: K, or logits as rows of K ≥ 2 numbers"
+            raise faults(((), f"{info.data['distribution'].name} variables need {wanted}"))
+        if D and (count := math.prod(event_shape(D, K))) > MAX_LOGITS:
+            raise faults(((), f"{count} logits are more than {MAX_LOGITS}; lower dimensions or categories"))
         return logits
 
     @field_validator("objective")
@@ -105,7 +120,12 @@ class ProblemConfig:
 
     def all_logits(self) -> Row | tuple[Row, ...]:
         """The logits of all variables: D numbers, or D rows of K."""
-        return fill(self.logits, self.dimensions, self.categories, self.tie)
+        return fill(self.logits, self.event_shape, self.tie)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one sample: (D,), or (D, K) where it is one-hot."""
+        return event_shape(self.dimensions, self.categories)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -140,7 +160,7 @@ class Config:
         N = max(info.data.get("samples", (1,)))
         wrong: list[tuple[Path, str]] = []
         for i, problem in enumerate(problems):
-            size = N * problem.dimensions * (problem.categories or 1)
+            size = N * math.prod(problem.event_shape)
             if size > MAX_ELEMENTS:
                 wrong.append(((i,), f"one estimate with N = {N} takes {size} random numbers; at most {MAX_ELEMENTS}"))
         if wrong:
@@ -174,15 +194,30 @@ KEYS = {
 """The keys allowed below a path, list indices left out."""
 
 
+def _one_hot(distribution: Any) -> bool:
+    """Whether samples are one-hot, as far as what was given names a distribution."""
+    if not isinstance(distribution, DistributionChoice):
+        try:
+            distribution = read_distribution(distribution)
+        except ValidationError:
+            return False
+    return bool(catalog.distribution_class(distribution.name).event_dim == 2)
+
+
+def event_shape(D: int, K: int | None) -> tuple[int, ...]:
+    """The shape of one sample of D variables, one-hot where they have K categories."""
+    return (D,) if K is None else (D, K)
+
+
 @lru_cache(maxsize=4096)
-def _misfit(choice: ObjectiveChoice, distribution: str, D: int, K: int | None) -> str | None:
+def _misfit(choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K: int | None) -> str | None:
     """Why an objective cannot take samples of this kind and size, found by asking it for one value."""
     kind: Any = catalog.objective_class(choice.name)
     objective = kind(**dict(choice.options))
-    if distribution not in objective.distributions:
-        return f"{choice.name} serves {listed(sorted(objective.distributions))} variables, not {distribution!r}"
-    problem = make(objective, torch.zeros(D if K is None else (D, K), dtype=torch.float64))
+    if reason := unserved(objective, distribution.name, catalog.distribution_class(distribution.name).event_dim):
+        return f"{choice.name} {reason}"
     try:
+        problem = Problem(distribution.at(torch.zeros(event_shape(D, K), dtype=torch.float64)), objective)
         value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)

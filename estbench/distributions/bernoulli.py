@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from estbench.distributions.base import Noisy
 from estbench.distributions.logarithm import log_
 
 CERTAIN = 700.0
@@ -40,45 +42,100 @@ class Sigmoid:
 
 @dataclass(frozen=True, eq=False)
 class Bernoulli:
-    """Bernoulli variables with `logits` φ of shape [D]; base noise: uniforms u in (0, 1).
+    """Bernoulli variables with `logits` φ of shape [*batch_shape, D]; base noise: uniforms u in (0, 1).
 
-    Everything is right at large |φ|: 1 − p is computed as σ(−φ), never subtracted.
+    Samples are [*batch_shape, N, D], see `base`. Everything is right at large |φ|: 1 − p is computed as σ(−φ), never
+    subtracted.
     """
 
     logits: Tensor
 
-    name = "bernoulli"
+    name: ClassVar[str] = "bernoulli"
+    event_dim: ClassVar[int] = 1
     classes = 2
+    independent: ClassVar[bool] = True
+    samples_by_noisy: ClassVar[bool] = False
+    noise_scale: ClassVar[bool] = False
+
+    def with_logits(self, logits: Tensor) -> Bernoulli:
+        """The same at other logits."""
+        return Bernoulli(logits)
 
     @property
-    def event(self) -> tuple[int, ...]:
+    def batch_shape(self) -> tuple[int, ...]:
+        """() where all replicates share the logits."""
+        return tuple(self.logits.shape[:-1])
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
         """Shape of one sample: (D,)."""
-        return tuple(self.logits.shape)
+        return (self.logits.shape[-1],)
+
+    @property
+    def n_variables(self) -> int:
+        """D."""
+        return self.logits.shape[-1]
+
+    @property
+    def n_states(self) -> int:
+        """2^D."""
+        return int(2**self.n_variables)
+
+    def only(self, at: slice) -> Bernoulli:
+        """The distribution of the variables `at` alone."""
+        return self.with_logits(self.logits[..., at])
+
+    def align(self, t: Tensor) -> Tensor:
+        """Expand [*batch_shape, D] or [*batch_shape, D, …] to multiply samples; t itself without a batch."""
+        batch_dim = self.logits.ndim - 1
+        return t.unsqueeze(batch_dim) if batch_dim else t
+
+    @cached_property
+    def _phi(self) -> Tensor:
+        return self.align(self.logits)
+
+    @cached_property
+    def _p(self) -> Tensor:
+        return self.align(self.mean)
+
+    @cached_property
+    def _q(self) -> Tensor:
+        return self.align(self.q)
 
     @cached_property
     def mean(self) -> Tensor:
-        """p = σ(φ), [D]."""
+        """p = σ(φ), like the logits."""
         return torch.sigmoid(self.logits)
 
     @cached_property
+    def log_mean(self) -> Tensor:
+        """log p, like the logits."""
+        return logsigmoid(self.logits)
+
+    @cached_property
     def q(self) -> Tensor:
-        """q = 1 − p = σ(−φ), [D]."""
+        """q = 1 − p = σ(−φ), like the logits."""
         return torch.sigmoid(-self.logits)
 
     @cached_property
     def variance(self) -> Tensor:
-        """p q, [D]."""
+        """p q, like the logits."""
         return self.mean * self.q
 
     @cached_property
     def marginals(self) -> Tensor:
-        """P(z_d = k) for k = 0, 1: [D, 2]."""
+        """P(z_d = k) for k = 0, 1: [*batch_shape, D, 2]."""
         return torch.stack((self.q, self.mean), -1)
 
     @cached_property
     def log_others(self) -> Tensor:
-        """log P(z_d ≠ k) for k = 0, 1: [D, 2]."""
+        """log P(z_d ≠ k) for k = 0, 1: [*batch_shape, D, 2]."""
         return torch.stack((logsigmoid(self.logits), logsigmoid(-self.logits)), -1)
+
+    @property
+    def covariance(self) -> Tensor:
+        """p q as the covariance within each variable, [*batch_shape, D, 1, 1]."""
+        return self.variance[..., None, None]
 
     @cached_property
     def levels(self) -> Tensor:
@@ -93,9 +150,21 @@ class Bernoulli:
         """(dv/dz)ᵀ g for g of shape [..., D]: g itself."""
         return g
 
+    def numbers(self, z: Tensor) -> Tensor:
+        """The class of each variable, [..., D]: z itself."""
+        return z
+
+    def base_noise(self, uniforms: Tensor) -> Tensor:
+        """The uniforms themselves."""
+        return uniforms
+
     def sample(self, u: Tensor) -> Tensor:
         """z = 1[u < p], the shape of u."""
-        return torch.lt(u, self.mean, out=torch.empty_like(u))
+        return torch.lt(u, self._p, out=torch.empty_like(u))
+
+    def mirror(self, u: Tensor) -> Tensor:
+        """1 − u."""
+        return 1 - u
 
     def hard(self, x: Tensor) -> Tensor:
         """1[x > 0], like x."""
@@ -107,24 +176,25 @@ class Bernoulli:
 
     @cached_property
     def mode(self) -> Tensor:
-        """1[φ > 0], [D]."""
+        """1[φ > 0], like the logits."""
         return (self.logits > 0).to(self.logits.dtype)
 
     def score(self, z: Tensor) -> Tensor:
         """The score function ∂ log P(z)/∂φ = z − p, as z q − (1 − z) p."""
-        return torch.lerp(-self.mean, self.q, z)
+        return torch.lerp(-self._p, self._q, z)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log P(z) of whole samples [..., D]: [...]."""
-        return (z * logsigmoid(self.logits) + (1 - z) * logsigmoid(-self.logits)).sum(-1)
+        return (z * logsigmoid(self._phi) + (1 - z) * logsigmoid(-self._phi)).sum(-1)
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples: a b."""
         return a * b
 
     def pick(self, z: Tensor, table: Tensor) -> Tensor:
-        """Numbers per class [D, 2] at the classes of z, shaped to multiply samples."""
-        return torch.lerp(table[:, 0], table[:, 1], z)
+        """Numbers per class [*batch_shape, D, 2] at the classes of z, shaped to multiply samples."""
+        table = self.align(table)
+        return torch.lerp(table[..., 0], table[..., 1], z)
 
     def jac(self, m: Tensor, g: Tensor) -> Tensor:
         """J(m) g = m (1 − m) g."""
@@ -132,48 +202,65 @@ class Bernoulli:
 
     def mean_jac(self, g: Tensor) -> Tensor:
         """J(p) g = p q g."""
-        return self.variance * g
+        return self._variance * g
 
     def mean_jac_values(self, g: Tensor) -> Tensor:
         """J(p) (dv/dz)ᵀ g for g of shape [..., D]: p q g."""
-        return self.variance * g
+        return self._variance * g
+
+    @cached_property
+    def _variance(self) -> Tensor:
+        return self.align(self.variance)
+
+    def centred(self, g: Tensor) -> Tensor:
+        """The part of g that changes the probabilities: g itself."""
+        return g
 
     def mean_jac_of(self, d: int, f: Tensor) -> Tensor:
-        """∂/∂φ_d of Σ_k P(z_d = k) f_k for numbers f [2]: p q (f_1 − f_0), a number."""
-        return self.variance[d] * (f[1] - f[0])
+        """∂/∂φ_d of Σ_k P(z_d = k) f_k for numbers f [*batch, 2]: p q (f_1 − f_0), [*batch]."""
+        return self.variance[..., d] * (f[..., 1] - f[..., 0])
 
     def certain(self, d: int, k: int) -> Bernoulli:
         """The distribution with variable d sure to be k."""
         logits = self.logits.clone()
-        logits[d] = CERTAIN if k == 1 else -CERTAIN
-        return Bernoulli(logits)
+        logits[..., d] = CERTAIN if k == 1 else -CERTAIN
+        return self.with_logits(logits)
 
     def tempered(self, tau: float) -> Bernoulli:
         """The distribution with logits φ/τ."""
-        return self if tau == 1 else Bernoulli(self.logits / tau)
+        return self if tau == 1 else self.with_logits(self.logits / tau)
 
     def jac_halfway(self, z: Tensor, g: Tensor) -> Tensor:
         """J((p + z)/2) g: p (1 + q)/4 g where z = 0 and (1 + p) q/4 g where z = 1."""
-        p, q = self.mean, self.q
+        p, q = self._p, self._q
         return torch.lerp(p * (1 + q) / 4, (1 + p) * q / 4, z).mul_(g)
 
     def noisy(self, u: Tensor) -> Sigmoid:
         """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
-        return Sigmoid(log_((1 - u).div_(u)).add_(self.logits))
+        return Sigmoid(log_((1 - u).div_(u)).add_(self._phi))
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dφ) g = g."""
         return g
 
+    def free_noisy(self, u: Tensor, noisy: Noisy) -> Tensor:
+        """x of u, whose logits are free as they are."""
+        del u
+        return noisy.x
+
+    def noise_score(self, u: Tensor) -> Tensor:
+        """∂ log p(x)/∂φ = 1 − 2u of the noisy logits x of u."""
+        return 1 - 2 * u
+
     def gapped(self, z: Tensor, gap: Tensor | float) -> Sigmoid:
         """φ moved to the side of z and at least `gap` away from 0: (2z − 1) max((2z − 1) φ, gap)."""
         side = 2 * z - 1
-        return Sigmoid(side * (side * self.logits).clamp(min=gap))
+        return Sigmoid(side * (side * self._phi).clamp(min=gap))
 
     def _far(self, z: Tensor, v: Tensor) -> Tensor:
         """w = e^φ (1 − v) where z = 1, e^{−φ} v where z = 0."""
         large = math.log(torch.finfo(v.dtype).max) - 1  # beyond it e^φ is not finite, and p or q is 0
-        odds = self.logits.clamp(-large, large).exp()
+        odds = self._phi.clamp(-large, large).exp()
         return torch.lerp(1 / odds, odds, z).mul_((z - v).abs_())
 
     def conditional(self, z: Tensor, v: Tensor) -> Sigmoid:
@@ -184,8 +271,9 @@ class Bernoulli:
         ratio = self._far(z, v).add_(1).div_((1 - z).sub_(v).abs_())
         return Sigmoid(log_(ratio).mul_((2 * z).sub_(1)))
 
-    def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor) -> Tensor:
+    def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
         """(dx̃/dφ) h = w/(1 + w) h."""
+        del noisy
         w = self._far(z, v)
         return (w / (1 + w)).mul_(h)
 
@@ -197,7 +285,7 @@ class Bernoulli:
 
     def states(self, start: int = 0, stop: int | None = None) -> Tensor:
         """The joint states start … stop − 1 of the 2^D, variable 0 slowest: [M, D]."""
-        D = self.logits.shape[0]
+        D = self.n_variables
         index = torch.arange(start, 2**D if stop is None else stop, device=self.logits.device)
         shifts = torch.arange(D - 1, -1, -1, device=self.logits.device)
         return ((index.unsqueeze(-1) >> shifts) & 1).to(self.logits.dtype)
@@ -207,5 +295,40 @@ class Bernoulli:
         return c
 
     def lift(self, s: Tensor) -> Tensor:
-        """Shape numbers per sample [...] to multiply samples [..., D]."""
+        """Expand numbers per sample [...] to multiply samples [..., D]."""
         return s.unsqueeze(-1)
+
+    def per_variable(self, t: Tensor) -> Tensor:
+        """Numbers per variable [..., D], which multiply samples as they are."""
+        return t
+
+    def over_classes(self, t: Tensor) -> Tensor:
+        """t [..., D] itself: one number a variable."""
+        return t
+
+    def flatten(self, rows: Tensor) -> Tensor:
+        """Gradients [..., D] as gradients of the D parameters: the same."""
+        return rows
+
+    # How its noise is integrated over, of one variable.
+
+    def noise_given(self, k: int, r: Tensor, *, redraw: bool) -> Tensor:
+        """u in 0 … p for class 1, in p … 1 for class 0, from ratios r [M, 1, 1]: r = 0 is where the class changes."""
+        p = torch.ones(()) if redraw else self.mean
+        u = (p if k == 1 else r if redraw else p + r) / (1 + r)
+        return u.clamp(max=1 - 2.0**-53)
+
+    def ratio_of(self, k: int, u: float, *, redraw: bool) -> float:
+        """The ratio r whose noise is u given class k; 0 or less where no such u has that class."""
+        if redraw:
+            return (1 - u) / u if k == 1 else u / (1 - u)
+        p = float(self.mean)
+        return (p - u) / u if k == 1 else (u - p) / (1 - u)
+
+    def noise_turns(self) -> list[float]:
+        """p and q: where the sample changes, and where that of the mirrored noise does."""
+        return [float(self.mean), float(self.q)]
+
+    def noise_resolution(self) -> float:
+        """The relative error of p or q as uniforms next to 1 tell them, 2^-53/min(p, q)."""
+        return 2.0**-53 / float(torch.minimum(self.mean, self.q).min())

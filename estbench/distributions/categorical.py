@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d
 
+from estbench.distributions.base import Noisy
 from estbench.distributions.logarithm import log_
 
 CERTAIN = 700.0
@@ -91,13 +93,27 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Categorical:
-    """Categorical variables with `logits` θ of shape [D, K]; base noise: exponentials e (their scale per variable
-    does not matter to samples); samples are one-hot, [..., D, K].
+    """Categorical variables with `logits` θ of shape [*batch_shape, D, K]; base noise: exponentials e.
+
+    Samples are one-hot, [*batch_shape, N, D, K], see `base`. The scale of e per variable does not matter to them.
     """
 
     logits: Tensor
 
-    name = "categorical"
+    name: ClassVar[str] = "categorical"
+    event_dim: ClassVar[int] = 2
+    independent: ClassVar[bool] = True
+    samples_by_noisy: ClassVar[bool] = True
+    noise_scale: ClassVar[bool] = True
+
+    def with_logits(self, logits: Tensor) -> Categorical:
+        """The same at other logits."""
+        return Categorical(logits)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() where all replicates share the logits."""
+        return tuple(self.logits.shape[:-2])
 
     @property
     def classes(self) -> int:
@@ -105,37 +121,73 @@ class Categorical:
         return self.logits.shape[-1]
 
     @property
-    def event(self) -> tuple[int, ...]:
+    def event_shape(self) -> tuple[int, ...]:
         """Shape of one sample: (D, K)."""
-        return tuple(self.logits.shape)
+        return tuple(self.logits.shape[-2:])
+
+    @property
+    def n_variables(self) -> int:
+        """D."""
+        return self.logits.shape[-2]
+
+    @property
+    def n_states(self) -> int:
+        """K^D."""
+        return int(self.classes**self.n_variables)
+
+    def only(self, at: slice) -> Categorical:
+        """The distribution of the variables `at` alone."""
+        return self.with_logits(self.logits[..., at, :])
+
+    def align(self, t: Tensor) -> Tensor:
+        """Expand [*batch_shape, D, K] or [*batch_shape, D, …] to multiply samples; t itself without a batch."""
+        batch_dim = self.logits.ndim - 2
+        return t.unsqueeze(batch_dim) if batch_dim else t
 
     @cached_property
     def log_mean(self) -> Tensor:
-        """log π, [D, K]: the normalised logits."""
+        """log π, like the logits: they are normalised."""
         return torch.log_softmax(self.logits, -1)
 
     @cached_property
     def mean(self) -> Tensor:
-        """π = softmax(θ), [D, K]."""
+        """π = softmax(θ), like the logits."""
         return self.log_mean.exp()
 
     @cached_property
+    def _log_pi(self) -> Tensor:
+        return self.align(self.log_mean)
+
+    @cached_property
+    def _pi(self) -> Tensor:
+        return self.align(self.mean)
+
+    @cached_property
+    def _q(self) -> Tensor:
+        return self.align(self.q)
+
+    @cached_property
     def q(self) -> Tensor:
-        """1 − π, [D, K], as the sum of the other classes."""
+        """1 − π, like the logits, as the sum of the other classes."""
         K = self.classes
-        others = self.log_mean.unsqueeze(-2).expand(-1, K, K)
+        others = self.log_mean.unsqueeze(-2).expand(*self.logits.shape, K)
         eye = torch.eye(K, dtype=torch.bool, device=self.logits.device)
         return others.masked_fill(eye, -torch.inf).logsumexp(-1).exp()
 
     @property
     def marginals(self) -> Tensor:
-        """P(z_d = k): π, [D, K]."""
+        """P(z_d = k): π, like the logits."""
         return self.mean
 
     @cached_property
     def log_others(self) -> Tensor:
-        """log(1 − π), [D, K]."""
+        """log(1 − π), like the logits."""
         return torch.where(self.mean < 0.5, torch.log1p(-self.mean), torch.log(self.q))
+
+    @property
+    def covariance(self) -> Tensor:
+        """diag π − π πᵀ, the covariance within each variable, [*batch_shape, D, K, K]."""
+        return torch.diag_embed(self.mean) - self.mean.unsqueeze(-1) * self.mean.unsqueeze(-2)
 
     @cached_property
     def levels(self) -> Tensor:
@@ -152,11 +204,19 @@ class Categorical:
 
     @cached_property
     def _all_levels(self) -> Tensor:
-        return self.levels.repeat(len(self.logits), 1)  # a row of [D, K] is longer, hence quicker, than one of [K]
+        return self.levels.repeat(self.n_variables, 1)  # a row of [D, K] is longer, hence quicker, than one of [K]
+
+    def numbers(self, z: Tensor) -> Tensor:
+        """The class 0 … K − 1 of each variable, [..., D]."""
+        return z @ torch.arange(self.classes).to(z)
+
+    def base_noise(self, uniforms: Tensor) -> Tensor:
+        """e = −log u, in place."""
+        return log_(uniforms).neg_()
 
     def sample(self, e: Tensor) -> Tensor:
         """One-hot of argmin e/π, which is argmax of x = θ − log e (Gumbel-max), the shape of e."""
-        return hard(self.mean / e)
+        return hard(self._pi / e)
 
     def hard(self, x: Tensor) -> Tensor:
         """One-hot of argmax x, like x."""
@@ -164,24 +224,26 @@ class Categorical:
 
     def inverse_cdf(self, u: Tensor) -> Tensor:
         """One-hot of the class #{j: u ≥ π_1 + … + π_j}, [..., D] to [..., D, K]: one uniform a variable."""
-        inner = self.mean.cumsum(-1)[:, :-1]
-        ends = torch.full_like(self.mean[:, :1], torch.inf)
+        inner = self._pi.cumsum(-1)[..., :-1]
+        ends = torch.full_like(self._pi[..., :1], torch.inf)
         v = u.unsqueeze(-1)
         z = torch.ge(v, torch.cat((-ends, inner), -1)).to(u.dtype)
         return z.mul_(torch.lt(v, torch.cat((inner, ends), -1)))
 
     @cached_property
     def mode(self) -> Tensor:
-        """One-hot of argmax θ (the first of several), [D, K]."""
+        """One-hot of argmax θ (the first of several), like the logits."""
         return torch.nn.functional.one_hot(self.logits.argmax(-1), self.classes).to(self.logits.dtype)
 
     def score(self, z: Tensor) -> Tensor:
         """The score function ∂ log P(z)/∂θ = z − π, with 1 − π of the drawn class exact."""
-        return torch.lerp(-self.mean, self.q, z)
+        return torch.lerp(-self._pi, self._q, z)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log P(z) of whole samples [..., D, K]: [...]."""
-        return z.flatten(-2) @ self.log_mean.flatten()
+        if not self.batch_shape:
+            return z.flatten(-2) @ self.log_mean.flatten()
+        return (z.flatten(-2) @ self.log_mean.flatten(-2).unsqueeze(-1)).squeeze(-1)
 
     def jac(self, m: Tensor, g: Tensor) -> Tensor:
         """J(m) g = m ⊙ (g − m·g)."""
@@ -189,8 +251,8 @@ class Categorical:
 
     def mean_jac(self, g: Tensor) -> Tensor:
         """J(π) g = π ⊙ (g − π·g), g first centred at the mode: no digit is lost where π is almost one-hot."""
-        h = g - g.gather(-1, self.logits.argmax(-1, keepdim=True).expand(*g.shape[:-1], 1))
-        return h.sub_(repeat(dot(h, self.mean), self.classes)).mul_(self.mean)
+        h = g - g.gather(-1, self.align(self.logits.argmax(-1, keepdim=True)).expand(*g.shape[:-1], 1))
+        return h.sub_(repeat(dot(h, self._pi), self.classes)).mul_(self._pi)
 
     def mean_jac_values(self, g: Tensor) -> Tensor:
         """J(π) (dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
@@ -198,49 +260,64 @@ class Categorical:
 
     @cached_property
     def _mean_jac_levels(self) -> Tensor:
-        return self.mean_jac(self.levels.expand_as(self.mean))
+        return self.mean_jac(self.levels.expand_as(self._pi))
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples: [..., D, 1]."""
         return dot(a, b)
 
     def pick(self, z: Tensor, table: Tensor) -> Tensor:
-        """Numbers per class [D, K] at the classes of z, shaped to multiply samples: [..., D, 1]."""
-        return dot(z, table)
+        """Numbers per class [*batch_shape, D, K] at the classes of z, shaped to multiply samples: [..., D, 1]."""
+        return dot(z, self.align(table))
+
+    def centred(self, g: Tensor) -> Tensor:
+        """The part of g that changes the probabilities: g less its mean over the classes."""
+        h = g - g[..., :1]  # so that equal numbers leave 0
+        return h - h.mean(-1, keepdim=True)
 
     def mean_jac_of(self, d: int, f: Tensor) -> Tensor:
-        """∂/∂θ_d of Σ_k π_dk f_k for numbers f [K]: J(π_d) f, [K]."""
-        return Categorical(self.logits[d : d + 1]).mean_jac(f.unsqueeze(0)).squeeze(0)
+        """∂/∂θ_d of Σ_k π_dk f_k for numbers f [*batch, K]: J(π_d) f, [*batch, K]."""
+        one = self.only(slice(d, d + 1))
+        return one.mean_jac(one.align(f.unsqueeze(-2))).view(f.shape)
 
     def certain(self, d: int, k: int) -> Categorical:
         """The distribution with variable d sure to be of class k."""
         logits = self.logits.clone()
-        logits[d] = -CERTAIN
-        logits[d, k] = 0.0
-        return Categorical(logits)
+        logits[..., d, :] = -CERTAIN
+        logits[..., d, k] = 0.0
+        return self.with_logits(logits)
 
     def tempered(self, tau: float) -> Categorical:
         """The distribution with logits θ/τ."""
-        return self if tau == 1 else Categorical(self.logits / tau)
+        return self if tau == 1 else self.with_logits(self.logits / tau)
 
     def jac_halfway(self, z: Tensor, g: Tensor) -> Tensor:
         """J((π + z)/2) g, with g first centred at z so that no digit is lost where π is almost one-hot."""
-        K, half = self.classes, self.mean / 2
+        K, half = self.classes, self._pi / 2
         h = g - repeat(dot(g, z), K)
         return h.sub_(repeat(dot(h, half), K)).mul_(torch.add(half, z, alpha=0.5))
 
     def noisy(self, e: Tensor) -> Softmax:
         """x = log π − log e: Gumbel with location log π; z = one-hot of argmax x."""
-        return Softmax.of_exponentials(self.mean / e)
+        return Softmax.of_exponentials(self._pi / e)
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dθ)ᵀ g = g − π Σ g, as x has log π in it."""
-        return g - repeat((g @ g.new_ones(self.classes)).unsqueeze(-1), self.classes).mul_(self.mean)
+        return g - repeat((g @ g.new_ones(self.classes)).unsqueeze(-1), self.classes).mul_(self._pi)
+
+    def free_noisy(self, e: Tensor, noisy: Noisy) -> Tensor:
+        """θ − log e: the noisy logits with θ not normalised."""
+        del noisy
+        return self.align(self.logits) - torch.log(e)
+
+    def noise_score(self, e: Tensor) -> Tensor:
+        """∂ log p(x)/∂θ = 1 − e of x = θ − log e, θ not normalised."""
+        return 1 - e
 
     def gapped(self, z: Tensor, gap: Tensor | float) -> Softmax:
         """log π moved until the class of z leads by `gap`: that class gets max log π, the others at most that − gap."""
-        top = self.log_mean.amax(-1, keepdim=True)
-        behind = (self.log_mean - top).clamp(max=-gap).exp()
+        top = self._log_pi.amax(-1, keepdim=True)
+        behind = (self._log_pi - top).clamp(max=-gap).exp()
         return Softmax(torch.lerp(behind, torch.ones_like(behind), z), z, top.exp())
 
     def conditional(self, z: Tensor, e: Tensor) -> Softmax:
@@ -248,14 +325,15 @@ class Categorical:
 
         x̃_k = −log e_k, x̃_i = −log(e_i/π_i + e_k).
         """
-        r = e * torch.exp(-self.log_mean)
+        r = e * torch.exp(-self._log_pi)
         e_k = dot(e, z)
         each = repeat(e_k, self.classes)
         return Softmax(each / r.sub_(r * z).add_(each), z, 1 / e_k)
 
-    def conditional_pull(self, z: Tensor, e: Tensor, h: Tensor) -> Tensor:
-        """(dx̃/dθ)ᵀ h for the x̃ that `conditional` makes."""
-        return self.conditional(z, e).redraw_pull(self.mean, h)
+    def conditional_pull(self, z: Tensor, e: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
+        """(dx̃/dθ)ᵀ h for the x̃ that `conditional` makes, or has made."""
+        made = noisy if isinstance(noisy, Softmax) else self.conditional(z, e)
+        return made.redraw_pull(self._pi, h)
 
     def replace(self, z: Tensor, d: int, k: int) -> Tensor:
         """z with variable d set to class k."""
@@ -266,7 +344,7 @@ class Categorical:
 
     def states(self, start: int = 0, stop: int | None = None) -> Tensor:
         """The joint states start … stop − 1 of the K^D, variable 0 slowest: [M, D, K]."""
-        D, K = self.logits.shape
+        D, K = self.event_shape
         device = self.logits.device
         index = torch.arange(start, K**D if stop is None else stop, device=device).double()  # quicker to divide
         powers = torch.tensor([K**d for d in reversed(range(D))], device=device).double()
@@ -280,5 +358,42 @@ class Categorical:
         return torch.eq(z, torch.arange(self.classes).to(z), out=z)
 
     def lift(self, s: Tensor) -> Tensor:
-        """Shape numbers per sample [...] to multiply samples [..., D, K]."""
+        """Expand numbers per sample [...] to multiply samples [..., D, K]."""
         return s.unsqueeze(-1).unsqueeze(-1)
+
+    def per_variable(self, t: Tensor) -> Tensor:
+        """Expand numbers per variable [..., D] to multiply samples: [..., D, 1]."""
+        return t.unsqueeze(-1)
+
+    def over_classes(self, t: Tensor) -> Tensor:
+        """Σ_k t, [..., D, 1]."""
+        return t.sum(-1, keepdim=True)
+
+    def flatten(self, rows: Tensor) -> Tensor:
+        """Gradients [..., D, K] as gradients of the D K parameters."""
+        return rows.flatten(-2)
+
+    # How its noise is integrated over, of one variable.
+
+    def noise_given(self, k: int, r: Tensor, *, redraw: bool) -> Tensor:
+        """e_i/e_k = (r_i + π_i)/π_k given class k, from ratios r [M, 1, K − 1]: [M, 1, 1, K].
+
+        The winner's e_k/π_k is the least of all, and what the others exceed it by is exponential again; redraws read
+        e_k and these excesses.
+        """
+        e = r.new_zeros(len(r), 1, 1, self.classes)
+        e[..., [i for i in range(self.classes) if i != k]] = r.unsqueeze(1)
+        return e + (self.replace(torch.zeros_like(self.logits), 0, k) if redraw else self.mean)
+
+    def noise_turns(self) -> list[float]:
+        """None."""
+        return []
+
+    def noise_resolution(self) -> float:
+        """0: exponentials are as exact where they are small."""
+        return 0.0
+
+    def ratio_of(self, k: int, u: float, *, redraw: bool) -> float:
+        """u/(1 − u): exponentials change no class at a value of their own."""
+        del k, redraw
+        return u / (1 - u)

@@ -108,6 +108,7 @@ class Benchmark:
         estimators, objectives = {c.name for c in config.estimators}, {p.objective.name for p in config.problems}
         kinds: dict[str, type[Any]] = {name: catalog.estimator_class(name) for name in estimators}
         kinds |= {name: catalog.objective_class(name) for name in objectives}
+        kinds |= {p.distribution.name: catalog.distribution_class(p.distribution.name) for p in config.problems}
         return {name: catalog.plugin_hash(name, kind) for name, kind in sorted(kinds.items()) if ":" in name}
 
 

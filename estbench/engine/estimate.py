@@ -21,7 +21,7 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
     Independent rows are computed once, for the largest N, and averaged over their first N; a joint estimator is asked
     for each N. Raises TypeError and ValueError where an estimator returns something else than it promises.
     """
-    project, event = draw.problem.project, draw.distribution.event
+    project, event = draw.problem.project, draw.distribution.event_shape
     if not _has_rows(estimator):
         if not _has_joint(estimator):
             raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.distributions import Bernoulli
 from estbench.draws import Draw
 from estbench.engine.estimate import truth, weighted_moments
 from estbench.engine.integrand import Integrand
@@ -160,11 +159,8 @@ def _change(before: Floats, after: Floats, size: float) -> Floats:
 
 
 def _resolution(problem: Problem, estimator: Estimator) -> float:
-    """The relative error of p or q as uniforms next to 1 tell them, 2^-53/min(p, q): it is the same with more nodes."""
-    d = problem.distribution
-    if not isinstance(d, Bernoulli) or not any(map(of_variable, estimator.facts.noise)):
-        return 0.0
-    return 2.0**-53 / float(torch.minimum(d.mean, d.q).min())
+    """The relative error of the smallest probability as the noise tells it: it is the same with more nodes."""
+    return problem.independent.noise_resolution() if any(map(of_variable, estimator.facts.noise)) else 0.0
 
 
 def _truth(problem: Problem, estimator: Estimator) -> Tensor:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.distributions import Bernoulli
 from estbench.draws import Draw
 from estbench.engine.estimate import weighted_moments
 from estbench.engine.noise import Rule, edges, given_class, noise, of_variable, others, still, uniforms
@@ -35,7 +34,7 @@ class Integrand:
         self.estimator = replace(estimator, inner=1) if facts.inner > 1 else estimator  # type: ignore[type-var] # pydantic's
         self.breaks = estimator.breaks(problem) if isinstance(estimator, Broken) else {}
         self.classes = range(problem.distribution.classes)
-        self.scale = facts.scale and not isinstance(problem.distribution, Bernoulli)
+        self.scale = facts.scale and problem.independent.noise_scale
         self.streams = self.estimator.facts.noise
         self.uniforms = {s: len(self.breaks.get(s, [])) for s in self.streams}
         self.parts: list[tuple[str, ...]] = [(s,) for s in self.streams] if facts.additive else [self.streams]
@@ -66,7 +65,7 @@ class Integrand:
 
     def _together(self, records: tuple[Floats, ...]) -> Floats:
         """The packed record over all classes from those given each class, [classes, …], of each part."""
-        P = self.problem.distribution.marginals[0].numpy()[:, None]
+        P = self.problem.independent.marginals[0].numpy()[:, None]
         if len(records) == 1 and self.inner == 1:
             total: Floats = (P * records[0]).sum(0, keepdims=True)
             return total
@@ -142,11 +141,11 @@ class Integrand:
         problem, K, n = self.problem, len(self.classes), round(_PER_PIECE * fineness)
         if not of_variable(stream):
             return uniforms(self.breaks[stream], n)
-        if isinstance(problem.distribution, Bernoulli):
+        if not problem.independent.noise_scale:  # uniforms: one axis, which panels cover better than a lattice
             r, weight = on_panels(panels(k, edges(problem, stream, k, self.breaks.get(stream, []))), n)
             return noise(problem, stream, k, r), weight
         h = _STEP / fineness
-        r, weight = lattice(tuple(problem.distribution.log_mean[0, others(K, k)].tolist()), h)
+        r, weight = lattice(tuple(problem.independent.log_mean[0, others(K, k)].tolist()), h)
         if not self.scale:
             return noise(problem, stream, k, r), weight
         G, more = gamma(K, h)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.distributions import Bernoulli
 from estbench.draws import MAIN
 from estbench.engine.quadrature import lobatto
 from estbench.moments import Floats
@@ -25,30 +24,20 @@ def of_variable(stream: str) -> bool:
 
 def given_class(problem: Problem, k: int, rows: int) -> Tensor:
     """z of class k, [rows, 1, …]."""
-    d = problem.distribution
-    z = d.replace(torch.zeros(1, 1, *d.event, dtype=torch.float64), 0, k)
-    return z.expand(rows, 1, *d.event).contiguous()
+    d = problem.independent
+    z = d.replace(torch.zeros(1, 1, *d.event_shape, dtype=torch.float64), 0, k)
+    return z.expand(rows, 1, *d.event_shape).contiguous()
 
 
 def noise(problem: Problem, stream: str, k: int, r: Tensor) -> Tensor:
     """The noise [M, 1, …] of a stream given class k, from ratios r [M, axes] with P(all r_i > a_i) = 1/(1 + Σ a).
 
-    A uniform is r/(1 + r), or 1/(1 + r), so that r = 0 is where the class changes: u = 0 … p for class 1 of a Bernoulli
-    variable, p … 1 for class 0. A categorical has e_i/e_k = (r_i + π_i)/π_k: the winner's e_k/π_k is the least of all,
-    and what the others exceed it by is exponential again; redraws read e_k and these excesses.
+    A uniform of the estimator's own is r/(1 + r); what base noise is, the distribution says (`Integrable`).
     """
-    d, r = problem.distribution, r.unsqueeze(1)  # [M, 1, axes]
-    if not of_variable(stream):
-        u = r / (1 + r)
-    elif not isinstance(d, Bernoulli):
-        e = torch.zeros(len(r), 1, 1, d.classes, dtype=torch.float64)
-        e[..., others(d.classes, k)] = r.unsqueeze(1)
-        return e + (d.mean if stream == MAIN else d.replace(torch.zeros_like(d.logits), 0, k))
-    elif stream == MAIN:
-        u = (d.mean if k == 1 else d.mean + r) / (1 + r)
-    else:
-        u = (1 if k == 1 else r) / (1 + r)
-    return u.clamp(max=1 - 2.0**-53)
+    r = r.unsqueeze(1)  # [M, 1, axes]
+    if of_variable(stream):
+        return problem.independent.noise_given(k, r, redraw=stream != MAIN)
+    return (r / (1 + r)).clamp(max=1 - 2.0**-53)
 
 
 def others(classes: int, k: int) -> list[int]:
@@ -67,13 +56,13 @@ def edges(problem: Problem, stream: str, k: int, breaks: list[Tensor], i: int | 
 
     Relaxations happen at r = P(z ≠ k) τ, or π_i τ; where noise is smooth, nothing is nearer to the real axis than π/2.
     """
-    d, low = problem.distribution, 0.0
+    d, low = problem.independent, 0.0
     if of_variable(stream):
         low = float(d.log_others[0, k] if i is None else d.marginals[0, i].log())
     found = [low - 36, low - 20, low - 12, *np.arange(low - 8, 8, 2), 8, 12, 20, 50]
     points = [b for axis in breaks for b in axis.flatten().tolist()]
-    if stream == MAIN and isinstance(d, Bernoulli):
-        points += [float(d.mean), float(d.q)]
+    if stream == MAIN:
+        points += d.noise_turns()
     broken = [math.log(r) for r in _ratios(problem, stream, k, points) if r > 0]
     return np.unique([*found, *(t for t in broken if found[0] < t < found[-1])])
 
@@ -81,12 +70,9 @@ def edges(problem: Problem, stream: str, k: int, breaks: list[Tensor], i: int | 
 def _ratios(problem: Problem, stream: str, k: int, points: list[float]) -> list[float]:
     """The ratios that belong to uniforms u in (0, 1) of a stream given class k; 0 or less: no such u has that class."""
     inside = [u for u in points if 0 < u < 1]
-    if not isinstance(problem.distribution, Bernoulli) or not of_variable(stream):
+    if not of_variable(stream):
         return [u / (1 - u) for u in inside]
-    if stream != MAIN:
-        return [(1 - u) / u if k == 1 else u / (1 - u) for u in inside]
-    p = float(problem.distribution.mean)
-    return [(p - u) / u if k == 1 else (u - p) / (1 - u) for u in inside]
+    return [problem.independent.ratio_of(k, u, redraw=stream != MAIN) for u in inside]
 
 
 def uniforms(breaks: list[Tensor], n: int) -> Rule:

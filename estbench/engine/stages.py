@@ -120,7 +120,7 @@ def _exacts(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]
     index = itertools.count()
     for i, cells in _of_problem(plan, "exact"):
         spec = plan.problems[i]
-        size = EXACTS if spec.dimensions == 1 and (spec.categories or 2) == 2 else 1
+        size = EXACTS if spec.dimensions == 1 and spec.classes == 2 else 1
         for bundle in _bundles(groups_of(cells), size):
             left = without(bundle, lambda key: ("exact", key, "") in items)
             if part.has(next(index)) and left:

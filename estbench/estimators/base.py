@@ -41,6 +41,8 @@ class Facts:
 
     family         the chapter of the catalogue
     distributions  which variables it serves
+    general        it needs nothing of a distribution but the contract (`distributions.base.Distribution`): not that the
+                   variables are independent, nor any mean; it then serves every distribution
     unbiased       E ĝ is the true gradient for every objective
     f, df          evaluations of f and of ∇f per sample: a number, or a `Count` of (D, K)
     off            f or ∇f is wanted off the vertices {0, 1}^D or one-hot
@@ -61,6 +63,7 @@ class Facts:
 
     family: Family
     distributions: frozenset[str] = BOTH
+    general: bool = False
     unbiased: bool = True
     f: int | Count = 0
     df: int | Count = 0
@@ -77,6 +80,12 @@ class Facts:
     within_shard: bool = False
     sources: tuple[str, ...] = ()
     identities: tuple[str, ...] = field(default=())
+
+    def unserved(self, distribution: str) -> str | None:
+        """Why it does not serve a distribution of this name, or None if it does."""
+        if self.general or distribution in self.distributions:
+            return None
+        return f"serves {' and '.join(sorted(self.distributions))} only"
 
 
 class Estimator(Protocol):

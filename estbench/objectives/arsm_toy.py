@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.objectives.base import Reduction, over_variables
 
 
@@ -35,6 +35,6 @@ class ArsmToy:
         scale = 1.0 if self.reduction == "sum" else 1.0 / z.shape[-2]
         return (self._rewards(z) * scale).expand(z.shape)
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """f(π): f is linear."""
         return self.value(distribution.mean)

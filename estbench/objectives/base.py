@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import DISTRIBUTIONS, Factorised
 
 Reduction = Literal["sum", "mean"]
 
@@ -17,7 +17,8 @@ class Objective(Protocol):
     `on` says of what: the ordinal "values" v(z) = k/(K − 1) of the variables, [..., D]; the "flat" sample, [..., D]
     or [..., D K]; or the "one-hot" sample, [..., D, K]. Off the vertices f is its formula's natural extension.
     Two methods are optional: `grad(v)`, ∇f in closed form and of the shape of v (else autograd), and
-    `expectation(distribution)`, E f(z) in closed form and differentiable in the logits (else enumeration).
+    `expectation(distribution)`, E f(z) in closed form and differentiable in the logits (else enumeration). It is given
+    independent variables only.
     """
 
     @property
@@ -48,12 +49,24 @@ class WithGrad(Protocol):
 class WithExpectation(Protocol):
     """An objective whose expectation is written out."""
 
-    def expectation(self, distribution: Distribution) -> Tensor:
-        """E f(z), a number, differentiable in the logits."""
+    def expectation(self, distribution: Factorised) -> Tensor:
+        """E f(z), [*batch_shape], differentiable in the logits."""
         ...
 
 
 BOTH = frozenset({"bernoulli", "categorical"})
+
+
+def unserved(objective: Objective, distribution: str, event_dim: int) -> str | None:
+    """Why an objective does not take samples of a distribution, given by its name and axes; None if it does.
+
+    It takes those of the distributions that it names, and those of any other that look the same.
+    """
+    same = [name for name, kind in DISTRIBUTIONS.items() if kind.event_dim == event_dim]
+    takes = [distribution] if distribution in DISTRIBUTIONS else same
+    if objective.distributions & {*takes}:
+        return None
+    return f"serves {' and '.join(map(repr, sorted(objective.distributions)))} variables, not {distribution!r}"
 
 
 def over_variables(t: Tensor, reduction: Reduction = "sum") -> Tensor:
@@ -64,7 +77,7 @@ def over_variables(t: Tensor, reduction: Reduction = "sum") -> Tensor:
     return t @ t.new_full((D,), 1.0 if reduction == "sum" else 1.0 / D)
 
 
-def separable_expectation(h: Tensor, distribution: Distribution, reduction: Reduction) -> Tensor:
+def separable_expectation(h: Tensor, distribution: Factorised, reduction: Reduction) -> Tensor:
     """E Σ_d h(v_d) = Σ_d Σ_k P(z_d = k) h_k (or the mean over d) from h at the ordinal levels: [K] or [D, K].
 
     h is centred at each variable's likeliest class, so that the derivative keeps its digits where P is almost 1.

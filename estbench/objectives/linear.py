@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.errors import UsageError
 from estbench.objectives.base import BOTH, Reduction, over_variables
 
@@ -39,6 +39,6 @@ class Linear:
         scale = 1.0 if self.reduction == "sum" else 1.0 / v.shape[-1]
         return (self._w(v) * scale).expand(v.shape)
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """Σ_d w_d E v_d."""
         return self.value(distribution.marginals @ distribution.levels)

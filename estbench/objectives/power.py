@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.objectives.base import BOTH, Reduction, over_variables, separable_expectation
 
 
@@ -33,7 +33,7 @@ class Power:
         a = v - self.target
         return a.abs().pow_(self.exponent - 1).mul_(a.sign_()).mul_(c)
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """Σ_d Σ_k P(z_d = k) |v_k − t|^c."""
         return separable_expectation(
             (distribution.levels - self.target).abs() ** self.exponent, distribution, self.reduction

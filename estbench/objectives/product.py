@@ -8,7 +8,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.objectives.base import BOTH
 
 
@@ -34,6 +34,6 @@ class Product:
         after = torch.cat((one, a[..., 1:].flip(-1)), -1).cumprod(-1).flip(-1)
         return before.mul_(after).mul_(self.slope)
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """Π_d (a + b E v_d): the variables are independent."""
         return self.value(distribution.marginals @ distribution.levels)

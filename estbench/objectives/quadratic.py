@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.objectives.base import BOTH, Reduction, over_variables, separable_expectation
 
 
@@ -30,6 +30,6 @@ class Quadratic:
         scale = 2.0 if self.reduction == "sum" else 2.0 / v.shape[-1]
         return (v - self.target).mul_(scale)
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """Σ_d Σ_k P(z_d = k) (v_k − t)²."""
         return separable_expectation((distribution.levels - self.target) ** 2, distribution, self.reduction)

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Bernoulli, Distribution
+from estbench.distributions import Factorised
 from estbench.errors import UsageError
 from estbench.objectives.base import BOTH
 
@@ -41,18 +41,13 @@ class QuadraticForm:
         A, b = self._coefficients(z)
         return z @ (A + A.T) + b
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """μᵀ A μ + tr(A Σ) + bᵀ μ, with the covariance Σ: p q, or diag π − π πᵀ within a variable."""
-        mean = distribution.mean
-        mu = mean.flatten()
+        mu, blocks = distribution.flatten(distribution.mean), distribution.covariance  # [..., n], [..., D, k, k]
         A, b = self._coefficients(mu)
-        if isinstance(distribution, Bernoulli):
-            return mu @ A @ mu + A.diagonal() @ distribution.variance + b @ mu
-        D, K = mean.shape
-        blocks = torch.diag_embed(mean) - mean.unsqueeze(-1) * mean.unsqueeze(-2)  # [D, K, K]
-        within = A.view(D, K, D, K).diagonal(dim1=0, dim2=2).movedim(-1, 0)  # [D, K, K]
-        expected: Tensor = mu @ A @ mu + (within * blocks).sum() + b @ mu
-        return expected
+        D, k = blocks.shape[-3:-1]
+        within = A.view(D, k, D, k).diagonal(dim1=0, dim2=2).movedim(-1, 0)  # [D, k, k]
+        return ((mu @ A + b) * mu).sum(-1) + (within * blocks).sum((-3, -2, -1))
 
     def _coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         return _coefficients(self, z.shape[-1], z.dtype, z.device)

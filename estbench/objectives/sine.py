@@ -8,7 +8,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.objectives.base import BOTH, over_variables
 
 
@@ -33,8 +33,8 @@ class Sine:
         """ω cos(ω Σ v + phase), the same for every variable."""
         return self._angle(v).cos_().mul_(self.frequency).unsqueeze(-1).expand(v.shape)
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """Im(e^{i phase} Π_d E e^{i ω v_d}): the characteristic function of a sum of independent variables."""
         turn = self.frequency * distribution.levels
         factor = torch.complex(distribution.marginals @ turn.cos(), distribution.marginals @ turn.sin())  # [D]
-        return (torch.polar(turn.new_ones(()), turn.new_tensor(self.phase)) * factor.prod()).imag
+        return (torch.polar(turn.new_ones(()), turn.new_tensor(self.phase)) * factor.prod(-1)).imag

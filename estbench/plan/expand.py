@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from estbench.config import Config, ProblemConfig, format_selector
 from estbench.config.choice import Options, changed, temperatures_of
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
+from estbench.config.schema import event_shape
 from estbench.config.selector import format_value
 from estbench.estimators.base import Estimator, Facts
 from estbench.plan.layout import BLOCK, Layout, layout_of
@@ -31,7 +32,10 @@ LONG = 8
 
 @dataclass(frozen=True)
 class ProblemSpec:
-    """A problem spelled out; `id` is a hash of its content, `label` its name in results."""
+    """A problem spelled out; `id` is a hash of its content, `label` its name in results.
+
+    `distribution_options` are those that are not at their defaults.
+    """
 
     id: str
     label: str
@@ -43,11 +47,22 @@ class ProblemSpec:
     logits: Row | tuple[Row, ...]
     logits_text: str
     tie: bool
+    distribution_options: Options = ()
 
     @property
     def numbers(self) -> int:
-        """D K: the uniforms that one sample takes (K is 1 for Bernoulli variables)."""
-        return self.dimensions * (self.categories or 1)
+        """The numbers in one sample, D or D K, and so the uniforms that it takes."""
+        return math.prod(event_shape(self.dimensions, self.categories))
+
+    @property
+    def classes(self) -> int:
+        """K; variables that are not categories have two classes."""
+        return self.categories or 2
+
+    @property
+    def parameters(self) -> int:
+        """P, the length of the gradient."""
+        return self.numbers // self.dimensions if self.tie else self.numbers
 
     @property
     def rarest(self) -> float:
@@ -123,18 +138,20 @@ def _problem(problem: ProblemConfig) -> ProblemSpec:
     objective = problem.objective
     logits = problem.all_logits()
     K = problem.categories
-    id_ = _hash(objective.name, objective.options, problem.distribution, problem.dimensions, K, logits, problem.tie)
+    distribution = problem.distribution.text
+    id_ = _hash(objective.name, objective.options, distribution, problem.dimensions, K, logits, problem.tie)
     named = format_selector(objective.name, changed(catalog.objective_class(objective.name), objective.options))
     named = named if len(named) <= LONG_NAME else f"{objective.name}[…]"
-    size = f"D={problem.dimensions}" if K is None else f"D={problem.dimensions} K={K}"
+    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
     text = _logits_text(problem)
-    label = f"{named} {problem.distribution} {size} logits={text}{' tied' if problem.tie else ''}"
+    label = f"{named} {distribution} {size} logits={text}{' tied' if problem.tie else ''}"
     return ProblemSpec(
         id=id_,
         label=label,
         objective=objective.name,
         objective_options=objective.options,
-        distribution=problem.distribution,
+        distribution=problem.distribution.name,
+        distribution_options=problem.distribution.changed,
         dimensions=problem.dimensions,
         categories=K,
         logits=logits,
@@ -154,11 +171,11 @@ def _logits_text(problem: ProblemConfig) -> str:
     logits = problem.logits
     if isinstance(logits, Drawn):
         return f"normal(scale={format_value(logits.normal.scale)},seed={logits.normal.seed})"
-    if not isinstance(logits, tuple) or problem.dimensions * (problem.categories or 1) <= LONG:
+    if not isinstance(logits, tuple) or math.prod(problem.event_shape) <= LONG:
         return format_value(logits)
-    if problem.categories is None:
-        return f"{format_value(logits[:LONG])[:-1]},…]"
-    return f"[{format_value(cast(tuple[Row, ...], logits)[0][:LONG])[:-1]},…],…]"
+    if isinstance(logits[0], tuple):
+        return f"[{format_value(logits[0][:LONG])[:-1]},…],…]"
+    return f"{format_value(logits[:LONG])[:-1]},…]"
 
 
 @dataclass(frozen=True)
@@ -199,9 +216,9 @@ def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant
 
 def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
     """Why a cell makes no sense, or None."""
-    D, K = problem.dimensions, problem.categories or 2
-    if problem.distribution not in facts.distributions:
-        return f"serves {' and '.join(sorted(facts.distributions))} only"
+    D, K = problem.dimensions, problem.classes
+    if (reason := facts.unserved(problem.distribution)) is not None:
+        return reason
     if samples < facts.min_samples:
         return f"needs N ≥ {facts.min_samples}"
     if facts.max_variables is not None and facts.max_variables < D:

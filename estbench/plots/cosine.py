@@ -25,6 +25,8 @@ def cosine(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
     if not panels:
         return None
     remark = ", ".join(remarks)
-    if (rows["dimensions"] == 1).all() and (rows["distribution"] == "bernoulli").all():
+    if (rows["dimensions"] == 1).all() and rows["distribution"].str.startswith(
+        "bernoulli"
+    ).all():  # a table names it, no more
         remark += " · one parameter: sign agreement"
     return sheet(panels, rows, remark, {str(name): str(name) for name in rows["name"].unique()}, level)

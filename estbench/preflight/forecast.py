@@ -27,7 +27,7 @@ def forecast(plan: Plan) -> dict[str, list[dict[str, Any]]]:
         }
         if reason is None and cell.method == "monte_carlo":
             facts, R = cell.estimator.build(cell.temperature).facts, plan.layouts[cell.problem].replicates
-            D, K = spec.dimensions, spec.categories or 2
+            D, K = spec.dimensions, spec.classes
             f, df = (R * evaluations(count, D, K, cell.samples) for count in (facts.f, facts.df))
             row |= {"replicates": R, "f": f, "∇f": df}
         rows.setdefault(spec.label, []).append(row)

@@ -15,7 +15,7 @@ from estbench.draws import Draw, Streams
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.objectives.base import WithExpectation, WithGrad
 from estbench.preflight.unbiasedness import NotChecked, convicted, percent, sampled
-from estbench.problem import Evaluations, Problem, make
+from estbench.problem import Evaluations, Problem
 
 MAX_FOR_DIFFERENCES = 2**12
 STEP = 1e-4
@@ -76,7 +76,7 @@ def exact_gradient(problem: Problem) -> Answer:
         return Answer(claim, True, ", ".join(clear))
     if not bool((problem.distribution.logits.abs() > CUT).any()):
         return Answer(claim, None, "differences of E f are lost in rounding")
-    moderate = exact_gradient(make(problem.objective, problem.oracle.distribution.logits.clamp(-CUT, CUT), problem.tie))
+    moderate = exact_gradient(problem.at(problem.oracle.distribution.logits.clamp(-CUT, CUT)))
     return replace(moderate, text=f"at logits cut to ±{CUT:.0f}: {moderate.text}")
 
 
@@ -226,7 +226,7 @@ def direction(problem: Problem) -> tuple[Tensor, Tensor]:
 
 def enumerated(problem: Problem, logits: Tensor) -> Tensor:
     """E f at these logits, a number."""
-    moved = make(problem.objective, logits)
+    moved = problem.at(logits)
     return sum((P @ moved.f(z) for z, P in moved.enumerate()), torch.zeros((), dtype=torch.float64))
 
 
@@ -253,7 +253,7 @@ def _first_variables(problem: Problem) -> Problem | None:
     D = 1
     while D < problem.D and K ** (D + 1) <= SMALLER:
         D += 1
-    smaller = make(problem.objective, o.distribution.logits[:D])
+    smaller = replace(problem.at(o.distribution.logits[:D]), tie=False)
     try:
         smaller.f(smaller.distribution.states(0, 1))
         assert smaller.mean_f.isfinite()
@@ -274,10 +274,10 @@ def _points(problem: Problem, points: int) -> tuple[Tensor, Tensor]:
     """Random points inside and vertices, [2 points, D(, K)], and which are inside."""
     d = problem.oracle.distribution
     streams = Streams(0, "preflight/points", range(1))
-    u = streams.uniform("points", points, *d.event)
-    if len(d.event) == 2:
+    u = streams.uniform("points", points, *d.event_shape)
+    if d.event_dim == 2:  # one-hot samples lie in a simplex, numbers in a cube
         u = u / u.sum(-1, keepdim=True)
-    few = Draw(problem.oracle, points, 1, noise={"main": streams.uniform("vertices", points, 1, *d.event)})
+    few = Draw(problem.oracle, points, 1, noise={"main": streams.uniform("vertices", points, 1, *d.event_shape)})
     vertices = few.z[:, 0]
     inside = torch.arange(2 * points) < points
     return torch.cat((u, vertices)), inside

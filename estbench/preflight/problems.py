@@ -6,7 +6,6 @@ from functools import cache
 
 import torch
 
-from estbench.distributions import Bernoulli
 from estbench.estimators.base import Facts
 from estbench.objectives.mlp import Mlp
 from estbench.objectives.sine import Sine
@@ -17,19 +16,19 @@ from estbench.problem import Problem, make
 def own_problems() -> tuple[Problem, ...]:
     """One to three variables, two to four classes; no state is rarer than 1 in 30 000, no class than 1 in 60."""
     problems = (
-        (Sine(frequency=2.0), [0.6]),
-        (Sine(frequency=2.0), [-3.5, 0.4]),
-        (Mlp(seed=1), [1.2, -2.5, 0.3]),
-        (Sine(frequency=3.0), [[0.4, -1.2, 1.0]]),
-        (Mlp(seed=2), [[1.5, -2.0, 0.0, 0.5], [-1.0, 0.3, 1.5, -0.4]]),
+        (Sine(frequency=2.0), "bernoulli", [0.6]),
+        (Sine(frequency=2.0), "bernoulli", [-3.5, 0.4]),
+        (Mlp(seed=1), "bernoulli", [1.2, -2.5, 0.3]),
+        (Sine(frequency=3.0), "categorical", [[0.4, -1.2, 1.0]]),
+        (Mlp(seed=2), "categorical", [[1.5, -2.0, 0.0, 0.5], [-1.0, 0.3, 1.5, -0.4]]),
     )
-    return tuple(make(objective, torch.tensor(logits, dtype=torch.float64)) for objective, logits in problems)
+    return tuple(make(f, torch.tensor(logits, dtype=torch.float64), name) for f, name, logits in problems)
 
 
 def served(problem: Problem, facts: Facts) -> bool:
     """Whether an estimator with these facts serves a problem."""
     return (
-        problem.distribution.name in facts.distributions
+        facts.unserved(problem.distribution.name) is None
         and (facts.max_variables is None or facts.max_variables >= problem.D)
         and (facts.max_states is None or problem.n_states <= facts.max_states)
     )
@@ -38,5 +37,5 @@ def served(problem: Problem, facts: Facts) -> bool:
 def named(problem: Problem) -> str:
     """What a problem of one's own is called in a line of text."""
     objective, d = type(problem.objective).__name__.lower(), problem.distribution
-    size = f"D={problem.D}" if isinstance(d, Bernoulli) else f"D={problem.D} K={d.classes}"
+    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", d.event_shape, strict=False))
     return f"{objective} {d.name} {size}"

@@ -78,7 +78,7 @@ def uncounted(trial: Trial) -> str:
     """
     problem = trial.problem
     D = problem.D
-    numbers = D if problem.ordinal else problem.distribution.logits.numel()
+    numbers = D if problem.ordinal else problem.numbers
     objective, seen = watched(problem.objective, numbers)
     trial = trial.of(replace(problem, objective=objective, evaluations=Evaluations()))
     counted = trial.problem.evaluations
@@ -142,7 +142,7 @@ def _prepare(draw: Draw) -> None:
         with suppress(Exception):  # an f without a gradient, say: who needs it will say so
             getattr(draw, name)
     for name in ("mean", "q", "marginals"):
-        getattr(draw.distribution, name)
+        getattr(draw.distribution, name, None)  # coupled variables have none of them
 
 
 def _shared(draw: Draw) -> dict[str, Tensor]:

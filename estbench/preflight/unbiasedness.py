@@ -126,7 +126,7 @@ def sampled(problem: Problem, estimator: Estimator, samples: int, stage: int = 1
 def _sampled(problem: Problem, estimator: Estimator, samples: int, R: int, stream: str) -> Sampled:
     if truth(problem, estimator) is None:
         raise NotChecked(f"the exact gradient is not known: {problem.distribution.classes}^{problem.D} joint states")
-    rarest = float(problem.distribution.marginals.min())
+    rarest = float(problem.marginals.min())
     if R * samples * rarest < RARE:
         raise NotChecked(f"a class of probability {rarest:.1g} is too rare to be sampled")
     s = Shards.of(_moments(problem, estimator, samples, R, f"preflight/{stream}"))
@@ -135,7 +135,7 @@ def _sampled(problem: Problem, estimator: Estimator, samples: int, R: int, strea
     size, spread = s.true_norm, sqrt(s.v + float(s.m @ s.m))
     off = np.where(np.abs(s.b) <= 1e-9 * size + 1e-12 * spread, 0.0, s.b)
     varies = s.var > 0
-    if (off[~varies] != 0).any() and R * samples * float(problem.distribution.marginals.amin(-1).prod()) < FEW:
+    if (off[~varies] != 0).any() and R * samples * float(problem.marginals.amin(-1).prod()) < FEW:
         raise NotChecked(f"{R} estimates did not vary: events rarer than {3 / R:.0e} are invisible")
     p = _p_value(s, off, varies)
     z = float(ndtri(1 - SUSPICION / (2 * max(1, varies.sum()))) + ndtri(POWER))

@@ -42,7 +42,7 @@ def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, str] | N
 def _width(plan: Plan, cell: Cell) -> int:
     """Numbers in one packed record of a cell: 10 + 3P."""
     spec = plan.problems[cell.problem]
-    return len(SCALARS) + 3 * (spec.categories or 1) * (1 if spec.tie else spec.dimensions)
+    return len(SCALARS) + 3 * spec.parameters
 
 
 def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:

@@ -91,10 +91,10 @@ def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
     spec, estimator = plan.problems[cell.problem], cell.estimator
     return {
         "problem": spec.label,
-        "distribution": spec.distribution,
+        "distribution": _selector(spec.distribution, spec.distribution_options),
         "objective": _selector(spec.objective, spec.objective_options),
         "dimensions": spec.dimensions,
-        "categories": spec.categories or 2,
+        "categories": spec.classes,
         "logits": spec.logits_text,
         "estimator": estimator.name,
         "options": ",".join(f"{name}={format_value(value)}" for name, value in estimator.changed),

@@ -17,7 +17,8 @@ from estbench.draws import Draw
 from estbench.engine.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.objectives.base import BOTH
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 Floats = NDArray[np.float64]
 Classes = tuple[int, ...]
@@ -126,7 +127,7 @@ def run(estimator: Estimator, p: Problem, noise: Mapping[str, Floats], N: int = 
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in noise.items()}
     M = len(next(iter(tensors.values())))
     found = estimates(estimator, Draw(p, M, N, noise=tensors), [N])[0]
-    return found.numpy().reshape(M, *p.distribution.event)
+    return found.numpy().reshape(M, *p.distribution.event_shape)
 
 
 def mean(g: Floats, weights: Floats) -> Floats:

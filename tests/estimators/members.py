@@ -18,7 +18,8 @@ from estbench import catalog
 from estbench.draws import Draw, Streams
 from estbench.estimators.base import Estimator, JointEstimator, RowEstimator
 from estbench.objectives.base import Objective
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 BERNOULLI = (0.4, -1.3, 0.8)
 CATEGORICAL = ((0.3, -0.9, 0.5), (-0.2, 0.7, 0.1))

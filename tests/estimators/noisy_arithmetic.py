@@ -21,8 +21,9 @@ from estbench.draws import MAIN, Draw
 from estbench.engine.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.moments import Floats
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.paper_arithmetic import Wave
+from tests.problems import make
 
 Numbers = Any  # an array, real or complex
 Logits = list[float] | list[list[float]]

@@ -23,7 +23,8 @@ from estbench.engine.exact import exact
 from estbench.estimators.base import Estimator
 from estbench.moments import SCALARS, Floats
 from estbench.objectives.base import BOTH, Objective
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 Vector = list[Decimal]
 Matrix = list[Vector]
@@ -140,7 +141,7 @@ def by_hand(problem: Problem, formula: OfOneVariable) -> Floats:
                     for theta, own, k in zip(decimals(problem), g, classes, strict=True)
                 ]
             )
-    return np.array(rows).reshape(len(rows), *problem.distribution.event)
+    return np.array(rows).reshape(len(rows), *problem.distribution.event_shape)
 
 
 def component(problem: Problem, estimate: Sequence[Decimal]) -> list[float]:

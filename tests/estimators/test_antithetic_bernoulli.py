@@ -26,7 +26,7 @@ from estbench.estimators.base import Estimator, Facts
 from estbench.moments import SCALARS
 from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.antithetic_pieces import (
     Floats,
     Measure,
@@ -42,6 +42,7 @@ from tests.estimators.antithetic_pieces import (
     truth,
     variance,
 )
+from tests.problems import make
 
 LOGITS = ([0.8], [-1.3], [0.0], [0.7, -1.2], [0.4, -0.9, 1.6])
 

@@ -21,7 +21,7 @@ from estbench.estimators.antithetic.carms import Carms, _orders
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.base import CATEGORICAL, Facts
 from estbench.objectives.product import Product
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.antithetic_pieces import (
     Floats,
     Measure,
@@ -37,6 +37,7 @@ from tests.estimators.antithetic_pieces import (
     stacked,
     truth,
 )
+from tests.problems import make
 
 COPULA, ORDER = "carms/copula", "carms/order"
 

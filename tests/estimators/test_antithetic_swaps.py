@@ -25,7 +25,7 @@ from estbench.objectives.base import Objective
 from estbench.objectives.mlp import Mlp
 from estbench.objectives.product import Product
 from estbench.objectives.sine import Sine
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.antithetic_pieces import (
     Floats,
     Measure,
@@ -41,6 +41,7 @@ from tests.estimators.antithetic_pieces import (
     truth,
     variance,
 )
+from tests.problems import make
 
 REFERENCE = "ars/reference"
 LOGITS = ([[0.4, -0.8]], [[0.3, -1.0, 0.6]], [[0.3, -0.5], [-0.7, 0.9]], [[0.3, -1.0, 0.6], [-0.2, 0.9, -0.6]])

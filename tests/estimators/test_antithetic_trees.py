@@ -23,7 +23,7 @@ from estbench.estimators.antithetic.trees import NODES, nodes, sticks
 from estbench.estimators.base import Estimator, Facts, RowEstimator
 from estbench.moments import SCALARS
 from estbench.objectives.product import Product
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.antithetic_pieces import (
     Classes,
     Floats,
@@ -39,6 +39,7 @@ from tests.estimators.antithetic_pieces import (
     truth,
     variance,
 )
+from tests.problems import make
 
 Split = tuple[tuple[int, ...], tuple[int, ...]]
 """The classes to the left and to the right of a node."""
@@ -138,7 +139,7 @@ def test_formula_and_mean(estimator: Estimator, logits: Sequence[Sequence[float]
     p = problem(logits)
     u = outcomes(estimator, p)
     g = run(estimator, p, {NODES: u.points})
-    D, K = p.distribution.event
+    D, K = p.distribution.event_shape
     for i in range(0, len(g), max(1, len(g) // 250)):
         np.testing.assert_allclose(g[i], formula(estimator, p, u.points[i].reshape(D, K - 1)), atol=1e-13)
     np.testing.assert_allclose(mean(g, u.weights), truth(p), atol=1e-12)

@@ -23,7 +23,7 @@ from estbench.engine.estimate import truth
 from estbench.engine.exact import Unavailable, exact
 from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
 from estbench.moments import SCALARS
-from estbench.problem import Evaluations, Problem, make
+from estbench.problem import Evaluations, Problem
 from tests.estimators.members import (
     ALL,
     BERNOULLI,
@@ -37,6 +37,7 @@ from tests.estimators.members import (
     sizes,
 )
 from tests.estimators.wrong_on_purpose import WRONG, EarlierBaseline, OverHalfN
+from tests.problems import make
 
 every = pytest.mark.parametrize(("name", "options"), ALL)
 
@@ -48,7 +49,7 @@ def test_shape_and_dtype(name: str, options: dict[str, Any]) -> None:
     for dtype in (torch.float32, torch.float64):
         for problem in problems(estimator, dtype):
             g = gradients(estimator, draw(problem, 7, max(3, estimator.facts.min_samples)))
-            assert g.shape == (7, *problem.distribution.event)
+            assert g.shape == (7, *problem.distribution.event_shape)
             assert g.dtype == dtype
             assert bool(g.isfinite().all())
 

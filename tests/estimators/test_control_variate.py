@@ -15,7 +15,7 @@ from estbench.estimators.control_variate.rebar import Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.moments import SCALARS
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.noisy_arithmetic import (
     ONE,
     ONE_OF_THREE,
@@ -40,6 +40,7 @@ from tests.estimators.noisy_arithmetic import (
     rows,
 )
 from tests.estimators.paper_arithmetic import Wave
+from tests.problems import make
 
 ONES: dict[str, Logits] = {**ONE, "two": [[0.3, -0.6]], **ONE_OF_THREE}
 EVERY: dict[str, Logits] = {**ONES, **SEVERAL}

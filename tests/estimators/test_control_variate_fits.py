@@ -27,7 +27,7 @@ from estbench.estimators.control_variate.rodeo import Rodeo
 from estbench.moments import SCALARS, Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.mlp import Mlp
-from estbench.problem import Evaluations, Problem, make
+from estbench.problem import Evaluations, Problem
 from tests.estimators.noisy_arithmetic import (
     ONE,
     ONE_OF_THREE,
@@ -38,6 +38,7 @@ from tests.estimators.noisy_arithmetic import (
     of_estimator,
     problem,
 )
+from tests.problems import make
 
 FITS = 20
 FALSE_FAIL = 1e-6

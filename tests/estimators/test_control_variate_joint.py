@@ -20,8 +20,9 @@ from estbench.estimators.control_variate.rodeo import Rodeo
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.moments import SCALARS, Floats
 from estbench.objectives.linear import Linear
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.noisy_arithmetic import SEVERAL, Logits, Numbers, f, gradient, problem
+from tests.problems import make
 
 State = tuple[int, ...]
 """The class of each variable."""

@@ -17,7 +17,7 @@ from estbench.engine.estimate import truth
 from estbench.engine.exact import MAX_TUPLES, exact
 from estbench.estimators.base import Estimator
 from estbench.moments import SCALARS
-from estbench.problem import MAX_STATES, Problem, make
+from estbench.problem import MAX_STATES, Problem
 from tests.estimators import test_antithetic_bernoulli as antithetic
 from tests.estimators import test_antithetic_carms as carms
 from tests.estimators import test_antithetic_swaps as swaps
@@ -29,6 +29,7 @@ from tests.estimators import test_rao_blackwell as rao_blackwell
 from tests.estimators import test_relaxation as relaxation
 from tests.estimators import test_score_function as score_function
 from tests.estimators.members import ALL, BERNOULLI, CATEGORICAL, build, draw, gradients, objective, variants
+from tests.problems import make
 
 every = pytest.mark.parametrize(("name", "options"), ALL)
 

@@ -16,7 +16,8 @@ from estbench.engine.exact import exact
 from estbench.intervals.metrics import Columns, exact_metrics
 from estbench.moments import Moments
 from estbench.objectives.base import BOTH, Objective
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 NOT_INVARIANT = {"ar", "lax", "rebar", "reinforce", "relax", "stratified", "sum_and_sample"}
 """Estimators, at their default options, that change with f + c: they have no baseline, or a fitted one."""

@@ -28,8 +28,9 @@ from estbench.objectives.mlp import Mlp
 from estbench.objectives.power import Power
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.paper_arithmetic import Wave, gradient, mean_and_variance, outcomes, problems, values, wave
+from tests.problems import make
 
 LOGITS = (0.7, -1.2, 0.3)
 BIASED: list[RowEstimator] = [BengioSts(), RandomScaling(joint=True), NoiseAdditive(), NoiseMultiplicative()]

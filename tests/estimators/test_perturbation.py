@@ -26,7 +26,7 @@ from estbench.estimators.straight_through.darn import Darn
 from estbench.estimators.straight_through.zgr import Zgr
 from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic_form import QuadraticForm
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.test_rao_blackwell import (
     Coupled,
     Floats,
@@ -39,6 +39,7 @@ from tests.estimators.test_rao_blackwell import (
     states,
     truth,
 )
+from tests.problems import make
 
 Rows = Callable[[Draw], Tensor]
 

@@ -26,7 +26,8 @@ from estbench.estimators.straight_through.ste import Ste
 from estbench.objectives.linear import Linear
 from estbench.objectives.power import Power
 from estbench.objectives.sine import Sine
-from estbench.problem import Problem, make
+from estbench.problem import Problem
+from tests.problems import make
 
 Floats = NDArray[np.float64]
 
@@ -169,7 +170,7 @@ class NotHeld:
     def rows(self, draw: Draw) -> Tensor:
         """leg at the mode."""
         d = draw.distribution
-        mode = Draw(draw.problem, draw.R, draw.N, z=d.mode.expand(draw.R, draw.N, *d.event))
+        mode = Draw(draw.problem, draw.R, draw.N, z=d.mode.expand(draw.R, draw.N, *d.event_shape))
         return d.mean_jac(effects(mode))
 
 
@@ -183,7 +184,7 @@ class AllAtOnce:
         d = draw.distribution
         K = d.classes
         F = torch.stack([draw.problem.f(torch.eye(K).to(draw.z)[[k] * draw.problem.D]) for k in range(K)])
-        return d.mean_jac(F.expand(draw.R, draw.N, *d.event))
+        return d.mean_jac(F.expand(draw.R, draw.N, *d.event_shape))
 
 
 class NotSubtracted:
@@ -412,7 +413,7 @@ def test_stratified_has_one_sample_in_every_stratum(logits: object) -> None:
     seen: list[Tensor] = []
     recording = make(Recording(seen), p.distribution.logits)
     Stratified().joint(Draw(recording, R, N, noise={s: draw.uniform(s, p.D) for s in (ORDER, WITHIN)}), N)
-    counts, pi = seen[0].view(R, N, *p.distribution.event).sum(1), p.distribution.mean
+    counts, pi = seen[0].view(R, N, *p.distribution.event_shape).sum(1), p.distribution.mean
     assert bool((counts > N * pi - 2).all())
     assert bool((counts < N * pi + 2).all())
     assert len(torch.unique(counts, dim=0)) > 1

@@ -25,8 +25,9 @@ from estbench.estimators.rao_blackwell.sum_and_sample import REST, SumAndSample
 from estbench.estimators.rao_blackwell.unordered_set import NEXT, UnorderedSet, leave_out
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.objectives.sine import Sine
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.test_rao_blackwell import Floats, f, over_states, problem, sample, score, states, truth
+from tests.problems import make
 
 ONE = [[0.3, -1.0, 0.6, 1.4]]
 TWO = [[0.3, -1.0, 0.6], [-0.2, 0.9, -1.1]]
@@ -85,7 +86,7 @@ def blocks(p: Problem, space: Space, z: State) -> list[Block]:
     for d in range(p.D):
         ways = [(*z[:d], k, *z[d + 1 :]) for k in range(p.distribution.classes)]
         pi = [sum(P for c, P in states(p) if c[d] == k) for k in range(p.distribution.classes)]
-        own = np.zeros(p.distribution.event)
+        own = np.zeros(p.distribution.event_shape)
         own[d] = 1
         found.append(Block(z[d], pi, [f(p, c) for c in ways], [score(p, c) * own.ravel() for c in ways]))
     return found

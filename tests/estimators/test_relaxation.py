@@ -23,7 +23,7 @@ from estbench.estimators.relaxation.igr import Igr
 from estbench.estimators.straight_through.zgr import Zgr
 from estbench.moments import SCALARS, Floats
 from estbench.objectives.quadratic import Quadratic
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.noisy_arithmetic import (
     ONE,
     ONE_OF_THREE,
@@ -41,6 +41,7 @@ from tests.estimators.noisy_arithmetic import (
     problem,
     rows,
 )
+from tests.problems import make
 
 EVERY: dict[str, Logits] = {**ONE, **ONE_OF_THREE, **SEVERAL}
 BERNOULLI = [where for where in EVERY if not isinstance(EVERY[where][0], list)]

@@ -23,7 +23,7 @@ from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.paper_arithmetic import (
     Wave,
     extreme,
@@ -37,6 +37,7 @@ from tests.estimators.paper_arithmetic import (
     values,
     wave,
 )
+from tests.problems import make
 
 NAMES = tuple(problems())
 
@@ -53,7 +54,7 @@ def fit_draw(problem: Problem, n: int, seed: int = 7) -> Draw:
 
 def lifted(problem: Problem, numbers: Floats) -> Floats:
     """Numbers per state, shaped to multiply scores."""
-    return numbers.reshape(-1, *[1] * len(problem.distribution.event))
+    return numbers.reshape(-1, *[1] * len(problem.distribution.event_shape))
 
 
 def states_rows(problem: Problem, estimator: RowEstimator) -> Floats:

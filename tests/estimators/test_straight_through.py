@@ -29,7 +29,7 @@ from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.paper_arithmetic import (
     Matrix,
     OfOneVariable,
@@ -52,6 +52,7 @@ from tests.estimators.paper_arithmetic import (
     values,
     wave,
 )
+from tests.problems import make
 
 NAMES = tuple(problems())
 EXTREMES = tuple(extreme())

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
-from estbench.problem import Evaluations, make
+from estbench.problem import Evaluations
+from tests.problems import make
 
 FACTS = Facts("score function", f=1)
 

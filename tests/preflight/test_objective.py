@@ -18,7 +18,7 @@ from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
 from estbench.preflight.objective import Answer, answers
-from estbench.problem import make
+from tests.problems import make
 
 BERNOULLI = [0.7, -1.4, 0.2]
 CATEGORICAL = [[0.3, -0.9, 0.5, 0.1], [-0.2, 0.7, 1.1, -1.0]]

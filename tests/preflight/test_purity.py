@@ -10,9 +10,10 @@ import torch
 from estbench.objectives.mlp import Mlp
 from estbench.preflight.purity import impurities
 from estbench.preflight.trial import Trial
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 from tests.estimators.members import ALL, build, problems
 from tests.preflight.impure import SAID, WRITES, Pure
+from tests.problems import make
 
 
 def on(kind: Any, problem: Problem, samples: int = 2) -> list[str]:

@@ -22,8 +22,8 @@ from estbench.objectives.sine import Sine
 from estbench.preflight.claims import Mean, judge, means
 from estbench.preflight.problems import own_problems, served
 from estbench.preflight.unbiasedness import FALSE_ALARM, NotChecked, Sampled, convicted, exactly, sampled
-from estbench.problem import make
 from tests.estimators.wrong_on_purpose import WRONG
+from tests.problems import make
 
 SAMPLED = Facts("score function", f=1, exact="none")
 

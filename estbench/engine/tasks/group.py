@@ -13,7 +13,7 @@ from estbench import catalog
 from estbench.engine.estimate import truth
 from estbench.estimators.base import Estimator
 from estbench.plan import ProblemSpec
-from estbench.problem import Problem, make
+from estbench.problem import Problem
 
 Options = tuple[tuple[str, Any], ...]
 
@@ -45,7 +45,9 @@ def _estimator(name: str, options: Options, fitted: Options) -> Estimator:
 def problem_of(spec: ProblemSpec, device: str) -> Problem:
     """The problem of a spec, kept: its oracle constants are computed once in each process."""
     objective = catalog.build(catalog.objective_class(spec.objective), dict(spec.objective_options))
-    return make(objective, torch.tensor(spec.logits, dtype=torch.float64, device=device), spec.tie)
+    logits = torch.tensor(spec.logits, dtype=torch.float64, device=device)
+    distribution = catalog.distribution_class(spec.distribution)(logits, **dict(spec.distribution_options))
+    return Problem(distribution, objective, spec.tie)
 
 
 @lru_cache(maxsize=256)

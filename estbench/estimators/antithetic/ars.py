@@ -37,6 +37,6 @@ class Ars:
         e, K = draw.noise(), draw.distribution.classes
         j = one_hot((draw.uniform("ars/reference") * K).long(), K).to(e)  # [R, N, K]
         f = f_swapped(draw.problem, e, j)  # [R, N, K]
-        f = draw.problem.difference(f, f[..., :1])
+        f = draw.problem.difference(f, f[..., :1], trailing=1)
         w_j = (e @ j.unsqueeze(-1)) / e.sum(-1, keepdim=True)  # [R, N, D, 1]
         return (f - f.mean(-1, keepdim=True)).unsqueeze(-2) * (1 - K * w_j)

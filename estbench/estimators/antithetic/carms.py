@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import pad
 
-from estbench.distributions import Distribution
+from estbench.distributions import Independent
 from estbench.draws import Draw, over_samples
 from estbench.estimators.antithetic.copula import both_below, cut, dirichlet
 from estbench.estimators.base import CATEGORICAL, Facts
@@ -44,7 +44,7 @@ class Carms:
 
         This is the double sum, class by class; r being symmetric, all that π multiplies cancels.
         """
-        N, (D, K) = samples, draw.distribution.event
+        N, (D, K) = samples, draw.distribution.event_shape
         lower, upper, r = _orders(draw.distribution, N)
         d = dirichlet(draw.uniform("carms/copula", D)[:, :N]).unsqueeze(-1)  # [R, N, D, 1]
         pick = (draw.uniform("carms/order", D, per_replicate=True) * (K * (K - 1) // 2)).long()  # [R, D]
@@ -60,7 +60,7 @@ class Carms:
 
 
 @lru_cache(maxsize=16)
-def _orders(distribution: Distribution, N: int) -> tuple[Tensor, Tensor, Tensor]:
+def _orders(distribution: Independent, N: int) -> tuple[Tensor, Tensor, Tensor]:
     """The d_n at the ends L_c, R_c of class c in the CDF of each order, `lower` and `upper` [M, D, K], and r [D, K, K].
 
     P(a, b) is the mean over the orders of C(R_a, R_b) − C(L_a, R_b) − C(R_a, L_b) + C(L_a, L_b). It needs none of the

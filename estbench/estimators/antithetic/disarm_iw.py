@@ -35,7 +35,7 @@ class DisarmIw:
 
     def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """u_n = s_n and 1 − s_n."""
-        return sticks(problem.distribution, "ascending").breaks()
+        return sticks(problem.independent, "ascending").breaks()
 
     def rows(self, draw: Draw) -> Tensor:
         """½ (f(z) − f(z̃)) ω (e_z − e_z̃)."""

@@ -38,7 +38,7 @@ class DisarmSb:
 
     def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """u_n = s_n and 1 − s_n."""
-        return sticks(problem.distribution, self.order).breaks()
+        return sticks(problem.independent, self.order).breaks()
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z) − f(z̃)) Σ_n h_n ∂α_n/∂θ."""

@@ -34,7 +34,7 @@ class DisarmTree:
 
     def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """u_n = s_n and 1 − s_n."""
-        return halves(problem.distribution).breaks()
+        return halves(problem.independent).breaks()
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z) − f(z̃)) Σ_n h_n ∂α_n/∂θ."""

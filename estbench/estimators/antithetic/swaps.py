@@ -19,7 +19,7 @@ def f_swapped(problem: Problem, e: Tensor, j: Tensor) -> Tensor:
     for m in range(K):  # one at a time, they stay in the cache
         swapped = torch.lerp(e, e[..., m : m + 1], j.unsqueeze(-2))
         swapped[..., m] = e_j
-        f[..., m] = problem.f(problem.distribution.sample(swapped))
+        f[..., m] = problem.f(problem.independent.sample(swapped))
     return f
 
 
@@ -30,7 +30,7 @@ def f_all_swapped(problem: Problem, e: Tensor, fz: Tensor) -> Tensor:
     the same product as before. Against them stands the best of the others; where m and j were the best two themselves,
     one of them stays as good as the second, so that the best two are all that need be known.
     """
-    K, pi = e.shape[-1], problem.distribution.mean.mT.contiguous()[:, None, None]  # [K, 1, 1, D]
+    K, pi = e.shape[-1], problem.independent.mean.mT.contiguous()[:, None, None]  # [K, 1, 1, D]
     e = e.movedim(-1, 0).contiguous()  # [K, R, N, D]
     k = torch.arange(K).to(e)[:, None, None, None]
     first, second = best_two(pi / e, k)

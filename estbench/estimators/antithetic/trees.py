@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from estbench.distributions import Categorical, Distribution
+from estbench.distributions import Independent
 from estbench.draws import Draw
 
 NODES = "trees/nodes"
@@ -72,7 +72,7 @@ class Tree:
 
 def nodes(draw: Draw) -> Tensor:
     """The uniforms u_n, [R, N, D, K − 1]."""
-    D, K = draw.distribution.event
+    D, K = draw.distribution.event_shape
     return draw.uniform(NODES, D * (K - 1)).view(draw.R, draw.N, D, K - 1)
 
 
@@ -91,9 +91,8 @@ def disarm(draw: Draw, tree: Tree) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def sticks(distribution: Distribution, order: Order) -> Tree:
+def sticks(distribution: Independent, order: Order) -> Tree:
     """Stick-breaking: node n turns right to the n-th class in the order of π, left to all later ones."""
-    assert isinstance(distribution, Categorical)
     theta = distribution.logits
     key = {"ascending": theta, "descending": -theta, "index": torch.zeros_like(theta)}[order]
     position = key.argsort(dim=-1, stable=True).argsort(-1).unsqueeze(-2)  # of each class: [D, 1, K]
@@ -102,10 +101,9 @@ def sticks(distribution: Distribution, order: Order) -> Tree:
 
 
 @lru_cache(maxsize=16)
-def halves(distribution: Distribution) -> Tree:
+def halves(distribution: Independent) -> Tree:
     """A balanced tree: a node with the classes a, …, b − 1 splits them at ⌊(a + b)/2⌋, the upper half to the right."""
-    assert isinstance(distribution, Categorical)
-    D, K = distribution.event
+    D, K = distribution.event_shape
     a, middle, b = torch.tensor([*_splits(0, K)], device=distribution.logits.device).T.unsqueeze(-1)  # each [K − 1, 1]
     c = torch.arange(K, device=distribution.logits.device)
     side = ((middle <= c) & (c < b)).to(distribution.logits) - ((a <= c) & (c < middle)).to(distribution.logits)

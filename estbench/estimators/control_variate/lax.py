@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Self
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -53,14 +52,12 @@ class Lax:
 
     def estimate(self, draw: Draw, critic: Critic) -> Tensor:
         """The formula for a given critic, [R, N, D(, K)]."""
-        d, noise = draw.distribution, draw.noise()
-        score, x = (1 - 2 * noise, draw.x) if d.name == "bernoulli" else (1 - noise, d.logits - torch.log(noise))
-        c, dc = critic(x)
-        return draw.lift(draw.fz - c) * score + dc
+        c, dc = critic(draw.free_x)
+        return draw.lift(draw.fz - c) * draw.distribution.noise_score(draw.noise()) + dc
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b and a on the draw."""
-        uniforms = draw.uniform("lax/critic", problem.distribution.logits.numel() + 1, per_replicate=True)
+        uniforms = draw.uniform("lax/critic", problem.independent.logits.numel() + 1, per_replicate=True)
         start = random_critic(uniforms[: self.hidden], 0.0)
         critic = learn(self.estimate, draw, (MAIN,), start, self.steps, eta=False)
         return replace(self, fitted=critic.numbers())

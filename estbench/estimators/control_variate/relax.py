@@ -75,7 +75,7 @@ class Relax:
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b, a and η on the draw."""
-        normal = draw.uniform("relax/critic", problem.distribution.logits.numel() + 1, per_replicate=True)
+        normal = draw.uniform("relax/critic", problem.independent.logits.numel() + 1, per_replicate=True)
         start = random_critic(normal[: self.hidden], self._eta)
         critic = learn(self.estimate, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
         return replace(self, fitted=critic.numbers())

@@ -42,5 +42,5 @@ class Es:
 
     def rows(self, draw: Draw) -> Tensor:
         """[f(z(φ + σε, u)) − f(z(φ − σε, u))]/(2σ) · ε."""
-        epsilon: Tensor = torch.special.ndtri(draw.uniform(DIRECTION, *draw.distribution.event))
+        epsilon: Tensor = torch.special.ndtri(draw.uniform(DIRECTION, *draw.distribution.event_shape))
         return draw.lift(central_difference(draw, self.sigma, epsilon)) * epsilon

@@ -42,6 +42,6 @@ class Spsa:
 
     def rows(self, draw: Draw) -> Tensor:
         """[f(z(φ + cΔ, u)) − f(z(φ − cΔ, u))]/(2c) · Δ."""
-        v = draw.uniform(DIRECTION, *draw.distribution.event)
+        v = draw.uniform(DIRECTION, *draw.distribution.event_shape)
         delta = torch.lt(v, 0.5, out=torch.empty_like(v)).mul_(2).sub_(1)
         return draw.lift(central_difference(draw, self.c, delta)) * delta

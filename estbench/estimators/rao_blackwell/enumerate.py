@@ -19,6 +19,7 @@ class Enumerate:
         """Exact, at the price of every state."""
         return Facts(
             "Rao-Blackwell",
+            general=True,
             f=Count("K^D", lambda D, K: K**D, per_estimate=True),
             max_states=2**16,
         )
@@ -26,12 +27,13 @@ class Enumerate:
     def joint(self, draw: Draw, samples: int) -> Tensor:
         """Σ_z P(z) (f(z) − f(z₁)) s(z), the same for every replicate; any one value may be taken off, as E s = 0."""
         del samples
-        d, M, total = draw.distribution, draw.problem.n_states, torch.zeros_like(draw.distribution.logits).flatten()
-        chunk = max(1, 2**18 // len(total))  # states at once: more leave the cache
+        d, M, total = draw.distribution, draw.problem.n_states, torch.zeros(())
+        chunk = max(1, 2**18 // d.logits.numel())  # states at once: more leave the cache
         centre: Tensor | None = None
         for start in range(0, M, chunk):
             z = d.states(start, min(start + chunk, M))
-            f = draw.problem.f(z)
-            centre = f[0] if centre is None else centre
-            total += (d.log_prob(z).exp() * draw.problem.difference(f, centre)) @ d.score(z).flatten(1)
-        return total.view(d.event).expand(draw.R, *d.event)
+            f = draw.problem.f(z.expand(*d.batch_shape, *z.shape))  # [M], or [R, M]
+            centre = f[..., :1] if centre is None else centre
+            weight = d.log_prob(z).exp() * draw.problem.difference(f, centre)
+            total = total + (weight.unsqueeze(-2) @ d.score(z).flatten(-d.event_dim)).squeeze(-2)  # [P], or [R, P]
+        return total.view(-1, *d.event_shape).expand(draw.R, *d.event_shape)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from estbench.distributions import Distribution
+from estbench.distributions import Distribution, Independent
 from estbench.draws import Draw
 
 Space = Literal["joint", "per_variable"]
@@ -23,6 +23,7 @@ class Ranked:
     Summed from the smallest, probabilities keep their digits: what is left beside a state of P ≈ 1 is never 1 − P.
 
     at      which variables: a slice of 0 … D − 1
+    distribution  of these variables alone
     states  [M, variables(, K)]
     score   ∂ log P/∂ logits of those variables, like states
     rank    the place of each state of `Distribution.states`, [M]
@@ -31,6 +32,7 @@ class Ranked:
     """
 
     at: slice
+    distribution: Distribution
     states: Tensor
     score: Tensor
     rank: Tensor
@@ -44,15 +46,13 @@ class Ranked:
 
     def of(self, z: Tensor) -> Tensor:
         """The state that samples [R, N, D(, K)] are in: [R, N]."""
-        c = z[:, :, self.at]
-        K = c.shape[-1] if c.ndim == 4 else 2
-        digits = c @ torch.arange(K).to(c) if c.ndim == 4 else c
-        powers = K ** torch.arange(digits.shape[-1] - 1, -1, -1)
-        return self.rank[(digits @ powers.to(c)).long()]
+        digits = self.distribution.numbers(z[:, :, self.at])
+        powers = self.distribution.classes ** torch.arange(digits.shape[-1] - 1, -1, -1)
+        return self.rank[(digits @ powers.to(digits)).long()]
 
     def put(self, draw: Draw, i: Tensor | int) -> Tensor:
         """The samples with the variables `at` in state i ([R, N], or one for all): [R, N, D(, K)]."""
-        c, shape = self.states[i], (draw.R, draw.N, *draw.distribution.event)
+        c, shape = self.states[i], (draw.R, draw.N, *draw.distribution.event_shape)
         if self.states.shape[1:] == shape[2:]:
             return c.expand(shape)  # every variable is set: z need not be drawn
         z = draw.z.clone()
@@ -82,18 +82,19 @@ class Ranked:
 
 
 @lru_cache(maxsize=4)
-def ranked(distribution: Distribution, space: Space) -> tuple[Ranked, ...]:
+def ranked(distribution: Independent, space: Space) -> tuple[Ranked, ...]:
     """The states of all variables jointly (one table), or of each variable by itself (D tables)."""
-    D = distribution.event[0]
-    slices = [slice(0, D)] if space == "joint" else [slice(d, d + 1) for d in range(D)]
-    return tuple(_ranked(type(distribution)(distribution.logits[at]), at) for at in slices)
+    D = distribution.n_variables
+    if space == "joint":
+        return (_ranked(distribution, slice(0, D)),)
+    return tuple(_ranked(distribution.only(at), at) for at in (slice(d, d + 1) for d in range(D)))
 
 
 def _ranked(distribution: Distribution, at: slice) -> Ranked:
     """The table of a distribution of the variables `at` alone."""
-    double = type(distribution)(distribution.logits.double().cpu())
+    double = distribution.with_logits(distribution.logits.double().cpu())
     log_P, order = double.log_prob(double.states()).sort()
     below = torch.cat((log_P.new_zeros(1), log_P.exp().cumsum(0)))
     states = distribution.states()[order.to(distribution.logits.device)]
     table = (order.argsort(), log_P, below)
-    return Ranked(at, states, distribution.score(states), *(t.to(states.device) for t in table))
+    return Ranked(at, distribution, states, distribution.score(states), *(t.to(states.device) for t in table))

@@ -35,6 +35,7 @@ class SumAndSample:
         n, joint = self.top + 1, self.space == "joint"
         return Facts(
             "Rao-Blackwell",
+            general=joint,
             f=Count(f"{n}", lambda D, K: min(n, K**D)) if joint else Count(f"{n} D", lambda D, K: min(n, K) * D),
             max_states=MAX_RANKED if joint else None,
             exact="smooth",
@@ -45,12 +46,12 @@ class SumAndSample:
 
     def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where one uniform turns from one state of the rest to the next."""
-        C = [c.below[: max(1, c.M - self.top + 1)] for c in ranked(problem.distribution, self.space)]
+        C = [c.below[: max(1, c.M - self.top + 1)] for c in ranked(problem.independent, self.space)]
         return {REST: [c[1:-1] / c[-1] for c in C]}
 
     def rows(self, draw: Draw) -> Tensor:
         """Σ_{c ∈ S} P_c f(c) s(c) + (1 − P(S)) f(z) s(z)."""
-        f, g = draw.problem.f, draw.distribution.logits.new_empty(draw.R, draw.N, *draw.distribution.event)
+        f, g = draw.problem.f, draw.distribution.logits.new_empty(draw.R, draw.N, *draw.distribution.event_shape)
         tables = ranked(draw.distribution, self.space)
         for d, c in enumerate(tables):
             top = range(max(0, c.M - self.top), c.M)

@@ -49,6 +49,7 @@ class UnorderedSet:
         k, joint = self.k, self.space == "joint"
         return Facts(
             "Rao-Blackwell",
+            general=joint,
             f=Count(f"{k}", lambda D, K: min(k, K**D)) if joint else Count(f"{k} D", lambda D, K: min(k, K) * D),
             max_states=MAX_RANKED if joint else None,
             exact="smooth" if k > 1 else "z",
@@ -60,7 +61,7 @@ class UnorderedSet:
     def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where a uniform turns from one state to the next, for every set that can have been drawn before it."""
         axes = []
-        for c in ranked(problem.distribution, self.space):
+        for c in ranked(problem.independent, self.space):
             for taken in range(1, self.k if self.k < c.M else 1):
                 turns = []
                 for S in combinations(range(c.M), taken):
@@ -71,7 +72,7 @@ class UnorderedSet:
 
     def rows(self, draw: Draw) -> Tensor:
         """Σ_{c ∈ S} P_c R(S, c) (f(c) − b_c) s(c)."""
-        g = draw.distribution.logits.new_empty(draw.R, draw.N, *draw.distribution.event)
+        g = draw.distribution.logits.new_empty(draw.R, draw.N, *draw.distribution.event_shape)
         tables, more = ranked(draw.distribution, self.space), self.k - 1
         for d, c in enumerate(tables):
             if self.k < c.M:

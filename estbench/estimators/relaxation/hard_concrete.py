@@ -53,5 +53,5 @@ class HardConcrete:
     def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where ȳ reaches 0 and 1: u = σ(φ − x) at x = τ logit(−γ/(ζ − γ)) and τ logit((1 − γ)/(ζ − γ))."""
         ends = (math.log(-self.gamma / self.zeta), math.log((1 - self.gamma) / (self.zeta - 1)))
-        logits = problem.oracle.distribution.logits
+        logits = problem.oracle.independent.logits
         return {MAIN: [torch.stack([torch.sigmoid(logits - self.temperature * x) for x in ends]).flatten()]}

@@ -33,6 +33,7 @@ class Nvil:
         """Unbiased but for the scale 1/c."""
         return Facts(
             "score function",
+            general=True,
             unbiased=not self.normalise,
             f=1,
             sources=("mnih2014",),

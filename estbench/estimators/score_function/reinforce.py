@@ -55,6 +55,7 @@ class Reinforce:
         needs_states = self.baseline == "mean" or (self.baseline == "optimal" and self.oracle)
         return Facts(
             "score function",
+            general=True,
             f=1,
             exact="none" if self.baseline == "moving_average" else "z",
             max_states=MAX_STATES if needs_states else None,
@@ -68,16 +69,18 @@ class Reinforce:
         if self.baseline == "none":
             return draw.lift(draw.fz) * draw.score
         summands = max(draw.problem.D, self.history, 3)  # E f and averages of f round even where f does not
-        return draw.problem.difference(draw.lift(draw.fz), self._b(draw), summands) * draw.score
+        f, axes = draw.lift(draw.fz), draw.distribution.event_dim
+        return draw.problem.difference(f, self._b(draw), summands, trailing=axes) * draw.score
 
     def _b(self, draw: Draw) -> Tensor:
         if self.baseline == "mean":
-            return draw.problem.mean_f
+            return draw.lift(draw.problem.mean_f.unsqueeze(-1))
         if self.baseline == "moving_average":
             return draw.lift(moving_average(draw.fz, draw.shard, self.decay, self.history))
         if self.baseline == "optimal":
-            b = draw.problem.optimal_baseline if self.oracle else draw.z.new_tensor(self.fitted or 0.0)
-            return b if b.ndim != 1 or len(draw.distribution.event) == 1 else b.unsqueeze(-1)
+            if self.oracle:
+                return draw.distribution.align(draw.problem.optimal_baseline)
+            return draw.distribution.per_variable(draw.z.new_tensor(self.fitted or (0.0,)))
         return draw.z.new_tensor(self.value)
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
@@ -85,11 +88,10 @@ class Reinforce:
         del problem
         if self.baseline != "optimal" or self.oracle:
             return self
-        squares, one = draw.score.double() ** 2, draw.fz[0, 0].double()
-        weights = squares.sum(-1) if len(draw.distribution.event) == 2 else squares  # [R, N, D]
-        top, bottom = (weights * (draw.fz.unsqueeze(-1) - one)).sum((0, 1)), weights.sum((0, 1))
+        weights, one = draw.distribution.over_classes(draw.score.double() ** 2), draw.fz[0, 0].double()
+        top, bottom = (weights * draw.lift(draw.fz - one)).sum((0, 1)), weights.sum((0, 1))
         b = one + torch.where(bottom > 0, top / bottom, 0.0)  # of equal values it is that value
-        return replace(self, fitted=tuple(b.tolist()))
+        return replace(self, fitted=tuple(b.flatten().tolist()))
 
 
 def moving_average(f: Tensor, shard: int, decay: float, history: int) -> Tensor:

@@ -18,6 +18,7 @@ class Rloo:
         """Unbiased: (f_n − f̄) N/(N − 1) is f_n less the mean of the others."""
         return Facts(
             "score function",
+            general=True,
             f=1,
             min_samples=2,
             sources=("salimans2014", "mnih2016", "kool2019", "richter2020"),

@@ -32,7 +32,7 @@ class BengioSts:
 
     def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where b jumps: u = √p."""
-        return {MAIN: [problem.distribution.mean.sqrt()]}
+        return {MAIN: [problem.independent.mean.sqrt()]}
 
     def rows(self, draw: Draw) -> Tensor:
         """f′(h) b ½ √p q."""

@@ -48,7 +48,7 @@ class Mve:
         u = 1 / (1 + self.t)
         v = 1 - u
         d, z, g = draw.distribution, draw.z, draw.dfz
-        if isinstance(d, Bernoulli):
+        if isinstance(d, Bernoulli):  # two classes: what is solved for below has a closed form
             omega = 4 * v * d.variance / (u + 4 * v * d.variance)
             return g * torch.lerp(d.variance, draw.score.abs() / 2, omega)
         a = (g - d.dot(g, z)) / (u + v * (d.mean + d.pick(z, d.mean)))
@@ -63,7 +63,7 @@ def _V(d: Categorical, u: float, v: float) -> Tensor:
     Towards t = ∞ A becomes a Laplacian and V is free up to a constant row, which S_xᵀ g does not feel: V at the mode is
     set to 0.
     """
-    exact = Categorical(d.logits.double())
+    exact = d.with_logits(d.logits.double())
     pi, one_hot = exact.mean.unsqueeze(-1), torch.eye(d.classes).to(exact.mean)  # [D, K, 1], [K, K]
     c = 1 / (u + v * (pi + pi.mT))
     W = v * c * pi * pi.mT  # −A_ij for i ≠ j

@@ -46,7 +46,7 @@ def gradient(problem: Problem, unit: Callable[[Tensor, int], Nodes]) -> Tensor:
     o, n = problem.oracle, _NODES[problem.D]
     h, weight, score = (
         torch.cartesian_prod(*axes).view(-1, problem.D)  # [n^D, D]
-        for axes in zip(*(unit(logit, n) for logit in o.distribution.logits.cpu()), strict=True)
+        for axes in zip(*(unit(logit, n) for logit in o.independent.logits.cpu()), strict=True)
     )
     f = o.f(h) - o.f(torch.zeros_like(h[:1]))
-    return problem.project((weight.prod(-1) * f) @ score).to(o.distribution.logits)
+    return problem.project((weight.prod(-1) * f) @ score).to(o.independent.logits)

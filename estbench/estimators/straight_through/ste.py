@@ -71,12 +71,15 @@ class Ste:
         d = draw.distribution
         if self.proxy in ("sigmoid", "softmax") and self.slope == 1 and self.sample == "bernoulli":
             return draw.straight_through
-        g = draw.dfz if self.sample == "bernoulli" else draw.problem.df(d.mode.expand(draw.R, draw.N, *d.event))
+        g = (
+            draw.dfz
+            if self.sample == "bernoulli"
+            else draw.problem.df(d.align(d.mode).expand(draw.R, draw.N, *d.event_shape))
+        )
         if self.proxy in FIXED:
-            return FIXED[self.proxy](d.logits) * g
+            return FIXED[self.proxy](d.align(d.logits)) * g
         if self.proxy in SCALED:
-            return SCALED[self.proxy](d.logits, *(() if self.scale is None else (self.scale,))) * g
+            return SCALED[self.proxy](d.align(d.logits), *(() if self.scale is None else (self.scale,))) * g
         if self.proxy == "identity":
-            h = g if d.name == "bernoulli" else g - g[..., :1]  # so that equal numbers leave 0
-            return h if d.name == "bernoulli" else h - h.mean(-1, keepdim=True)
+            return d.centred(g)
         return self.slope * d.tempered(1 / self.slope).mean_jac(g)
