@@ -1,4 +1,4 @@
-"""The contract of a distribution of D discrete variables, in the vocabulary of `torch.distributions`.
+"""The contract of a distribution of D discrete variables, in the vocabulary of torch's own.
 
 Letters: D variables, K classes each, N samples, P parameters. A sample has the shape `event_shape`: [D], or [D, K]
 where it is one-hot. The logits have the shape [*batch_shape, *event_shape]: `batch_shape` is () where all replicates
