@@ -2,90 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
 from estbench.draws import Draw
+from estbench.estimators.facts import BERNOULLI, BOTH, CATEGORICAL, Count, Facts, Family, evaluations
 from estbench.problem import Problem
 
-Family = Literal[
-    "score function",
-    "straight-through",
-    "relaxation",
-    "antithetic",
-    "Rao-Blackwell",
-    "control variate",
-    "perturbation",
+__all__ = [
+    "BERNOULLI",
+    "BOTH",
+    "CATEGORICAL",
+    "Broken",
+    "Count",
+    "Estimator",
+    "Facts",
+    "Family",
+    "Fitted",
+    "JointEstimator",
+    "Referenced",
+    "RowEstimator",
+    "evaluations",
 ]
-
-BERNOULLI = frozenset({"bernoulli"})
-CATEGORICAL = frozenset({"categorical"})
-BOTH = BERNOULLI | CATEGORICAL
-
-
-@dataclass(frozen=True)
-class Count:
-    """A number of evaluations per sample (or per estimate) that hangs on D and K: its text for tables, and itself."""
-
-    text: str
-    number: Callable[[int, int], int]
-    per_estimate: bool = False
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is claimed of an estimator; each claim has a test that would fail if it were false.
-
-    family         the chapter of the catalogue
-    distributions  which variables it serves
-    general        it needs nothing of a distribution but the contract (`distributions.base.Distribution`): not that the
-                   variables are independent, nor any mean; it then serves every distribution
-    unbiased       E ĝ is the true gradient for every objective
-    f, df          evaluations of f and of ∇f per sample: a number, or a `Count` of (D, K)
-    off            f or ∇f is wanted off the vertices {0, 1}^D or one-hot
-    min_samples    the smallest N
-    max_variables  the largest D, where there is one
-    max_states     the most joint states, where it goes through them all
-    exact          what makes exact moments possible: "z" (it depends on the samples alone), "smooth" (it depends on
-                   `noise`, smoothly where z is constant), or "none"
-    noise          the named streams it reads beside the samples z themselves; "main" is the noise that z is made of
-    additive       given z, the estimate is a sum of parts that read one stream each
-    inner          given z, the estimate is a mean of `inner` independent ones of the same method with inner = 1
-    scale          for categorical variables it hangs on the scale of the exponentials, not on their ratios alone
-    centred        Σ_k ĝ_k = 0 in every draw (categorical)
-    within_shard   a replicate reads others of its shard, as a moving average does, but none of other shards
-    sources        keys into `references.REFERENCES`
-    identities     what it equals, and when
-    """
-
-    family: Family
-    distributions: frozenset[str] = BOTH
-    general: bool = False
-    unbiased: bool = True
-    f: int | Count = 0
-    df: int | Count = 0
-    off: bool = False
-    min_samples: int = 1
-    max_variables: int | None = None
-    max_states: int | None = None
-    exact: Literal["z", "smooth", "none"] = "z"
-    noise: tuple[str, ...] = ()
-    additive: bool = False
-    inner: int = 1
-    scale: bool = False
-    centred: bool = True
-    within_shard: bool = False
-    sources: tuple[str, ...] = ()
-    identities: tuple[str, ...] = field(default=())
-
-    def unserved(self, distribution: str) -> str | None:
-        """Why it does not serve a distribution of this name, or None if it does."""
-        if self.general or distribution in self.distributions:
-            return None
-        return f"serves {' and '.join(sorted(self.distributions))} only"
 
 
 class Estimator(Protocol):
@@ -146,10 +85,3 @@ class Referenced(Estimator, Protocol):
     def reference(self, problem: Problem) -> Tensor:
         """That gradient, [P] in float64."""
         ...
-
-
-def evaluations(count: int | Count, D: int, K: int, N: int) -> int:
-    """The number of evaluations per estimate of N samples at D variables of K classes."""
-    if isinstance(count, int):
-        return count * N
-    return count.number(D, K) * (1 if count.per_estimate else N)
