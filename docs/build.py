@@ -14,7 +14,7 @@ from estbench.config.editor import json_schema
 from estbench.frames import read_frame
 from estbench.guide import markdown
 from estbench.plots import draw
-from estbench.store import find_runs
+from estbench.store import find_runs, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "overview.png"
@@ -51,7 +51,8 @@ def picture() -> None:
     """The overview of the coupled problem of the reference run."""
     (run,) = find_runs(ROOT / "results" / "reference")
     folder = PICTURE.parent / "drawn"
-    drawn = draw(read_frame(run), folder, ["overview"], "png")
+    level = read_manifest(run)["config"]["level"]
+    drawn = draw(read_frame(run), folder, ["overview"], "png", level=level)
     PICTURE.write_bytes(next(path for path in drawn if path.name.startswith("mlp")).read_bytes())
     for path in drawn:
         path.unlink()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Dtype = Literal["text", "int64", "Int64", "float64", "boolean"]
-Notation = Literal["text", "given", "number", "percent", "seconds"]
+Notation = Literal["text", "given", "number", "interval", "percent", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Column:
     optional   left out of tables for readers where no row has it
     panel      whether it has a panel in the overview
     note       a line below the table that shows it
+    when_true  what a table for readers writes where a boolean is true
     """
 
     name: str
@@ -43,6 +44,7 @@ class Column:
     optional: bool = False
     panel: bool = False
     note: str = ""
+    when_true: str = "yes"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,11 +53,11 @@ class Column:
 
 
 def given(name: str, meaning: str, dtype: Dtype = "text", *, head: str = "", label: str = "", rank: int | None = None,
-          optional: bool = False) -> Column:  # fmt: skip
+          optional: bool = False, when_true: str = "yes") -> Column:  # fmt: skip
     """A column of what was chosen, not measured."""
     notation: Notation = "text" if dtype == "text" else "given"
     return Column(name, meaning, dtype, metric=False, head=head, label=label, notation=notation, rank=rank,
-                  optional=optional)  # fmt: skip
+                  optional=optional, when_true=when_true)  # fmt: skip
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -77,7 +79,7 @@ COLUMNS: tuple[Column, ...] = (
     given("true_norm", "length of the exact gradient", "float64"),
     Column(
         "bias_squared", "corrected for noise: it may be negative where it cannot be told from 0",
-        formula="‖E ĝ − g‖²", interval=True, head="bias²", label="bias²", rank=0, panel=True,
+        formula="‖E ĝ − g‖²", interval=True, head="bias²", label="bias²", notation="interval", rank=0, panel=True,
     ),
     Column("bias_norm", "root of bias², 0 where that is negative", formula="√max(0, bias²)", interval=True),
     Column(
@@ -90,10 +92,10 @@ COLUMNS: tuple[Column, ...] = (
         "text", head="verdict", notation="text", rank=0,
     ),
     given("declared_unbiased", "whether the estimator's facts declare E ĝ = g for every objective; empty in older runs",
-          "boolean", head="declared", rank=9, optional=True),
+          "boolean", head="declared", rank=9, optional=True, when_true="unbiased"),
     Column(
         "variance", "trace of the covariance",
-        formula="tr Cov ĝ", interval=True, head="variance", label="variance", rank=1, panel=True,
+        formula="tr Cov ĝ", interval=True, head="variance", label="variance", notation="interval", rank=1, panel=True,
     ),
     Column(
         "mse", "mean squared error: bias² + variance",
@@ -101,7 +103,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "cosine", "mean cosine; an estimate of 0 counts as cosine 0; at one parameter, agreement of signs",
-        formula="E cos(ĝ, g)", interval=True, head="cosine", label="cosine", rank=2, panel=True,
+        formula="E cos(ĝ, g)", interval=True, head="cosine", label="cosine", notation="interval", rank=2, panel=True,
     ),
     Column("cosine_of_mean", "cosine of the mean: another number than the mean cosine", formula="cos(E ĝ, g)"),
     Column("snr", "signal-to-noise ratio", formula="‖E ĝ‖/√variance"),

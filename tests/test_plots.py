@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,9 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from estbench.errors import ResultsError, UsageError
-from estbench.plots import KINDS, draw, slugs
+from estbench.outputs import FIGURES, IN_REPORT
+from estbench.plots import DRAWN_BY, slugs
+from estbench.plots import draw as draw_at
 from estbench.plots.curves import curves
 from estbench.plots.overview import lines, overview, shades
 from estbench.plots.png import png
@@ -40,6 +43,7 @@ from estbench.views import ends, finished, middle_temperature, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
 
 LOOK = {"gumbel": LOOKS[0], "reinforce": LOOKS[1]}
+draw = partial(draw_at, level=0.95)
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +95,7 @@ def shown_rows(**options: object) -> pd.DataFrame:
 def test_draw_writes_every_kind_of_every_problem(tmp_path: Path) -> None:
     """Four figures per problem, PNG by default, in a folder that is made; the paths come back."""
     written = draw(results(("a", "b")), tmp_path / "deep" / "figures")
-    assert [path.name for path in written] == [f"{p}-{kind}.png" for p in "ab" for kind in KINDS]
+    assert [path.name for path in written] == [f"{p}-{kind}.png" for p in "ab" for kind in FIGURES]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
@@ -115,7 +119,7 @@ def test_bytes_do_not_hang_on_the_order_of_sets(tmp_path: Path) -> None:
         "from tests.frames import ESTIMATORS, frame, measured\n"
         "names = [(name, f'{name} {i}') for i in (1, 2) for name in ESTIMATORS]\n"
         "rows = [measured(name, 1.0, n, 'exact', label=label) for name, label in names for n in (1, 2)]\n"
-        "draw(frame(rows), Path(sys.argv[1]), ['samples'], 'svg')\n"
+        "draw(frame(rows), Path(sys.argv[1]), ['samples'], 'svg', level=0.95)\n"
     )
     for seed in ("1", "2"):
         command = [sys.executable, "-c", code, str(tmp_path / seed)]
@@ -145,10 +149,10 @@ def test_unknown_metrics_have_no_panel() -> None:
     for metric in ("bias_squared", "mse", "cosine"):
         run[[metric, f"{metric}_low", f"{metric}_high"]] = NAN
     for kind in ("overview", "temperature", "samples"):
-        figure = KINDS[kind](run)
+        figure = DRAWN_BY[kind](run, 0.95)
         assert figure is not None
         assert [ax.get_title("left") for ax in figure.axes] == ["variance"]
-    assert KINDS["cosine"](run) is None
+    assert DRAWN_BY["cosine"](run, 0.95) is None
 
 
 def test_unknown_kinds_and_formats_are_refused(tmp_path: Path) -> None:
@@ -429,7 +433,7 @@ def test_overview_sorts_by_mse_and_gives_every_estimator_a_line() -> None:
     """The smallest MSE at the middle temperature is on top; N other than the smallest are said."""
     run = results(samples=(2,))
     late = frame([measured("ste", NAN, 4, "exact", label="late", mse=1e9, mse_low=1e9, mse_high=1e9)])
-    figure = overview(finished(readable(pd.concat([run, late]))))
+    figure = overview(finished(readable(pd.concat([run, late]))), 0.95)
     assert figure is not None
     left = figure.axes[0]
     bottom, top = left.get_ylim()
@@ -467,7 +471,7 @@ def test_labels_of_the_user_are_drawn_literally(tmp_path: Path) -> None:
     """No mathematics, no markup, no label lost for its underscore; a missing glyph is no warning."""
     label, problem = r"_$x_1$ \frac{<b>", "p $\\alpha$ 日本"
     rows = [measured("ste", NAN, n, "exact", label=label, problem=problem) for n in (1, 2)]
-    figure = KINDS["samples"](finished(readable(frame(rows))))
+    figure = DRAWN_BY["samples"](finished(readable(frame(rows))), 0.95)
     assert figure is not None
     assert figure.texts[0].get_text() == problem
     assert figure.texts[2].get_text() == label  # the first of the legend
@@ -487,7 +491,7 @@ def boxes(figure: Figure) -> tuple[Bbox, list[Bbox], list[list[Bbox]]]:
     return Bbox(figure.bbox.get_points()), texts + keys, ticks
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(FIGURES))
 @pytest.mark.parametrize("count", [2, 19])
 def test_nothing_overlaps_or_leaves_the_page(kind: str, count: int) -> None:
     """Titles, legends and tick labels are inside the figure; legends are beside the panels; ticks do not touch."""
@@ -500,7 +504,9 @@ def test_nothing_overlaps_or_leaves_the_page(kind: str, count: int) -> None:
         for method in ("exact", "monte_carlo")
     ] + [measured("gumbel", tau, n, "exact", label="g") for tau in (0.2, 0.9) for n in (1, 2)]
     run = finished(readable(frame(rows)))
-    figure = KINDS[kind](run[run["problem"].str.startswith("a problem")] if count > 2 else run.assign(problem="p"))
+    figure = DRAWN_BY[kind](
+        run[run["problem"].str.startswith("a problem")] if count > 2 else run.assign(problem="p"), 0.95
+    )
     if figure is None:
         assert kind == "temperature"
         return
@@ -534,7 +540,7 @@ def test_temperature_names_those_that_have_one_and_as_many_others_as_looks_allow
     labels = [f"level{i}" for i in range(9)]
     rows = [measured("ste", NAN, 1, "exact", label=label) for label in labels]
     rows += [measured("gumbel", tau, 1, "exact", label="hot") for tau in (0.5, 1.0)]
-    figure = KINDS["temperature"](finished(readable(frame(rows))))
+    figure = DRAWN_BY["temperature"](finished(readable(frame(rows))), 0.95)
     assert figure is not None
     legend = [text.get_text() for text in figure.texts[2:]]
     assert legend[: len(LOOKS)] == ["hot", *labels[: len(LOOKS) - 1]]
@@ -547,7 +553,7 @@ def test_middle_temperature_is_said_where_it_is_used() -> None:
     """The lower of two middle temperatures, of all that occur."""
     run = shown_rows(samples=(1, 2))
     for kind in ("samples", "cosine"):
-        figure = KINDS[kind](run)
+        figure = DRAWN_BY[kind](run, 0.95)
         assert figure is not None
         assert "τ = 0.5 or nearest" in figure.texts[1].get_text()
     assert middle_temperature(run[run["temperature"].isna() | (run["temperature"] > 0.2)]) == 0.5
@@ -569,3 +575,19 @@ def test_png_holds_every_pixel(height: int, width: int, seed: int) -> None:
     read = Image.open(io.BytesIO(png(colours, 160.0)))
     assert read.mode == "RGB"
     assert np.array_equal(np.asarray(read), colours)
+
+
+def test_every_kind_of_figure_is_drawn_by_something() -> None:
+    """The kinds that the command line and the report name are those that there are functions for."""
+    assert list(DRAWN_BY) == list(FIGURES)
+    assert set(IN_REPORT) <= set(FIGURES)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    """Whoever asks is told how many figures are done, never fewer than before, and at last that all are."""
+    monkeypatch.setattr("estbench.plots.EACH", 1)
+    told: list[tuple[int, int]] = []
+    draw(results(("a", "b")), tmp_path, ["overview"], processes=processes, show=lambda *done: told.append(done))
+    assert told == sorted(told)
+    assert told[-1] == (2, 2)

@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from estbench.tables import Listing, digest, ranking, render, status, summary
+from estbench import tables
+from estbench.outputs import TableFormat
+from estbench.tables import Listing, encode, status
 from estbench.tables import numbers as write
 from estbench.tables.fitted import Column, broken, fit
 from estbench.views import at_middle_temperature, at_smallest_samples, best_known, ends, names, plain, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
+
+summary = partial(tables.summary, level=0.95)
+digest = partial(tables.digest, level=0.95)
+ranking = partial(tables.ranking, level=0.95)
 
 NASTY = "[bold red]x[/bold red] \x1b[31mred\x07\u202egnp\r\n[/]"
 
@@ -33,6 +40,11 @@ def shown(table: RenderableType, width: int, **options: object) -> str:
     text = console.file
     assert isinstance(text, io.StringIO)
     return text.getvalue()
+
+
+def text_of(data: pd.DataFrame, form: TableFormat) -> str:
+    """A frame in one of the formats of text."""
+    return encode(data, form).decode()
 
 
 def words(text: str) -> str:
@@ -416,14 +428,14 @@ def test_status_counts_cells() -> None:
 def test_csv_and_json_keep_every_digit() -> None:
     """Read back they are the frame; in JSON unknown is null and infinity a string, at any depth."""
     run = results(samples=(1,), temperatures=(1.0,))
-    back = pd.read_csv(io.StringIO(render(run, "csv")), dtype={"flags": str, "reason": str})
+    back = pd.read_csv(io.StringIO(text_of(run, "csv")), dtype={"flags": str, "reason": str})
     for column in ("variance", "mse_low", "temperature", "bias_squared"):
         assert list(back[column].dropna()) == list(run[column].dropna())
-    records = json.loads(render(run, "json"))
+    records = json.loads(text_of(run, "json"))
     assert [record["variance"] for record in records] == list(run["variance"])
     assert records[0]["temperature"] is None
     strange = pd.DataFrame({"x": [math.inf, NAN], "v": [[1.0, NAN], None], "n": pd.array([1, None], dtype="Int64")})
-    assert json.loads(render(strange, "json")) == [
+    assert json.loads(text_of(strange, "json")) == [
         {"x": "Infinity", "v": [1.0, None], "n": 1},
         {"x": None, "v": None, "n": None},
     ]
@@ -432,7 +444,7 @@ def test_csv_and_json_keep_every_digit() -> None:
 @given(st.text(max_size=40))
 def test_markdown_cells_cannot_break_the_table(label: str) -> None:
     """Whatever a label is, a row has as many cells as the head, and the label is in it as text."""
-    text = render(pd.DataFrame({"name": [label], "value": [0.5]}), "markdown")
+    text = text_of(pd.DataFrame({"name": [label], "value": [0.5]}), "markdown")
     lines = text.splitlines()
     assert len(lines) == 3
     cells = re.split(r"(?<!\\)(?:\\\\)*\|", lines[2])
@@ -442,7 +454,7 @@ def test_markdown_cells_cannot_break_the_table(label: str) -> None:
 
 def test_latex_escapes_what_is_special() -> None:
     """All ten special characters are escaped, and numbers are formulas."""
-    text = render(pd.DataFrame({"a_b": [r"50% & $x_1$ #{}~^\input{x}"], "v": [-1.25e-7]}), "latex")
+    text = text_of(pd.DataFrame({"a_b": [r"50% & $x_1$ #{}~^\input{x}"], "v": [-1.25e-7]}), "latex")
     assert r"50\% \& \$x\_1\$ \#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}input\{x\}" in text
     assert r"$-1.25\times10^{-7}$" in text
     assert r"a\_b & v \\" in text
@@ -452,13 +464,13 @@ def test_latex_escapes_what_is_special() -> None:
 def test_readers_formats_join_a_value_with_its_interval() -> None:
     """x, x_low and x_high become one column in Markdown and LaTeX."""
     data = pd.DataFrame({"x": [0.5, NAN], "x_low": [0.45, NAN], "x_high": [0.55, NAN], "t_low": [1, 2]})
-    assert render(data, "markdown").splitlines() == [
+    assert text_of(data, "markdown").splitlines() == [
         r"| x | t\_low |",
         "| ---: | ---: |",
         r"| 0.500 \[0.45, 0.55\] | 1 |",
         "| – | 2 |",
     ]
-    assert r"$0.500$ [$0.45$, $0.55$] & $1$ \\" in render(data, "latex")
+    assert r"$0.500$ [$0.45$, $0.55$] & $1$ \\" in text_of(data, "latex")
 
 
 def test_tables_and_plots_work_without_torch() -> None:
@@ -467,8 +479,8 @@ def test_tables_and_plots_work_without_torch() -> None:
         "import sys; sys.modules['torch'] = None; sys.path.insert(0, '.')\n"
         "from tests.frames import results; from estbench import plots, tables; from pathlib import Path\n"
         "import tempfile\n"
-        "tables.summary(results()); tables.render(results(), 'latex')\n"
-        "with tempfile.TemporaryDirectory() as folder: plots.draw(results(), Path(folder), ['overview'])\n"
+        "tables.summary(results(), 0.95); tables.encode(results(), 'latex')\n"
+        "with tempfile.TemporaryDirectory() as folder: plots.draw(results(), Path(folder), ['overview'], level=0.95)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)

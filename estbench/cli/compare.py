@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from estbench.cli.console import err, out, write
+from estbench.cli.console import err
+from estbench.cli.deliver import check_output, deliver
 from estbench.errors import UsageError
+from estbench.outputs import TableFormat
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from estbench.compare import At, Entry, Metric
     from estbench.config import Place
 
@@ -46,17 +50,17 @@ def compare(
     fail_on: Annotated[
         str | None, typer.Option(metavar="METRIC>RATIO", help="Exit 4 if a ratio is surely above: 'variance>1.05'.")
     ] = None,
-    file_format: Annotated[
-        Literal["table", "csv", "json", "markdown", "latex"], typer.Option("--format", help="The format.")
-    ] = "table",
+    file_format: Annotated[TableFormat, typer.Option("--format", help="The format.")] = "table",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; by default stdout.")] = None,
 ) -> None:
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
     metric, limit = _limit(fail_on, metric)
+    check_output(file_format, output)
     from estbench.catalog import ALIASES
     from estbench.compare import comparison, left_out, references, sentence
     from estbench.config import selectors
     from estbench.suite import N
-    from estbench.tables import ranking, render
+    from estbench.tables import ranking
 
     named = dict(selectors("--estimators", estimators or ""))
     if named and reference is not None and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in named}:
@@ -72,14 +76,15 @@ def compare(
         margin=margin,
         samples=None if results else N,
     )
-    if file_format == "table":
-        out().print(ranking(frame, references(pool, reference)[0].name, pool[0].shards.level))
+
+    def show(console: Console) -> None:
+        console.print(ranking(frame, references(pool, reference)[0].name, pool[0].shards.level))
         for basis in bases:
             if text := left_out(pool, frame, metric, basis):
-                out().print(text, markup=False)
-        out().print(sentence(frame), markup=False)
-    else:
-        write(render(frame, file_format))
+                console.print(text, markup=False)
+        console.print(sentence(frame), markup=False)
+
+    deliver(frame, file_format, output, show)
     sure = frame[~frame["flags"].str.contains("rare_event")]
     if limit is not None and (sure["ratio_low"] > limit).any():
         worst = sure.nlargest(1, "ratio_low").iloc[0]

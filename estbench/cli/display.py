@@ -65,5 +65,29 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
         yield show
 
 
+@contextmanager
+def figures_drawn() -> Iterator[Callable[[int, int], None]]:
+    """A function that shows how many figures are done, of how many: a bar, or a line now and then."""
+    from rich import progress
+
+    console = err()
+    alive = console.is_terminal and not console.is_dumb_terminal
+    columns = [progress.BarColumn(), progress.TextColumn("{task.completed}/{task.total} figures")]
+    bar = progress.Progress(
+        *columns, progress.TimeRemainingColumn(), console=console, disable=not alive, transient=True
+    )
+    row, last = bar.add_task("", total=None), time.monotonic()
+
+    def show(done: int, whole: int) -> None:
+        nonlocal last
+        bar.update(row, completed=done, total=whole)
+        if bar.disable and time.monotonic() - last > LINE_EVERY:
+            console.print(f"{done:,}/{whole:,} figures")
+            last = time.monotonic()
+
+    with bar:
+        yield show
+
+
 def _count(things: Sized, name: str) -> str:
     return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from estbench.cli.console import write
-from estbench.errors import UsageError
+from estbench.cli.deliver import check_output, deliver
+from estbench.outputs import TableFormat
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def export(
     results: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")],
-    file_format: Annotated[Literal["csv", "json", "parquet"], typer.Option("--format", help="The format.")] = "csv",
+    file_format: Annotated[TableFormat, typer.Option("--format", help="The format.")] = "csv",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; by default stdout.")] = None,
 ) -> None:
-    """Write results for other programs; json and parquet hold gradient vectors and fits too."""
+    """Write results: csv, json and parquet for programs, markdown and latex for readers, or the table of a run.
+
+    json and parquet hold gradient vectors and fits too. In csv what is unknown is empty and all else stands as it is:
+    read it with pandas.read_csv(..., keep_default_na=False, na_values=[""]), or a label NA is lost.
+    """
+    check_output(file_format, output)
     import pandas as pd
 
-    from estbench.store import find_runs, write_atomically
-    from estbench.store.files import explained
+    from estbench.store import find_runs
     from estbench.summary import details, read_results
     from estbench.summary import results as frame_of
-    from estbench.tables import render
+    from estbench.tables import for_readers, summary
 
-    frames = []
-    for folder in find_runs(results):
-        run = read_results(folder)
-        frame = frame_of(run.plan, run.items)
-        if file_format != "csv":
-            frame = frame.join(details(run.plan, run.items))
-        frames.append(frame.assign(run=folder.name) if folder != results else frame)
-    frame = pd.concat(frames, ignore_index=True)
-    if file_format == "parquet":
-        if output is None:
-            raise UsageError("--format parquet writes bytes; name a file with -o")
-        try:
-            with explained(output, "write this file"):  # a fit is a JSON text there: each has fields of its own
-                frame.assign(fit=frame["fit"].map(json.dumps, na_action="ignore")).to_parquet(output, index=False)
-        except ImportError as error:
-            raise UsageError("--format parquet needs pyarrow: pip install 'estbench[parquet]'") from error
-        return
-    text = frame.to_csv(index=False, lineterminator="\n") if file_format == "csv" else render(frame, "json")
-    if output is None:
-        write(text)
-    else:
-        write_atomically(output, text)
+    runs = [read_results(folder) for folder in find_runs(results)]
+    frames = [frame_of(run.plan, run.items) for run in runs]
+
+    def show(console: Console) -> None:
+        for run, frame in zip(runs, frames, strict=True):
+            if len(runs) > 1:
+                console.print(str(run.folder), markup=False, style="bold")
+            console.print(summary(frame, run.manifest["config"]["level"]))
+
+    joined = []
+    for run, frame in zip(runs, frames, strict=True):
+        whole = frame.join(details(run.plan, run.items)) if file_format in ("json", "parquet") else frame
+        joined.append(whole.assign(run=run.folder.name) if run.folder != results else whole)
+    table = pd.concat(joined, ignore_index=True)
+    deliver(for_readers(table) if file_format in ("markdown", "latex") else table, file_format, output, show)

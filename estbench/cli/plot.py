@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from estbench.cli.console import err, out
+from estbench.cli.display import figures_drawn
 from estbench.errors import ResultsError
+from estbench.outputs import FIGURES, FigureFormat
+
+KINDS = "; ".join(f"{kind}: {shows}" for kind, shows in FIGURES.items())
 
 
 def plot(
@@ -18,11 +22,9 @@ def plot(
     ] = None,
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", help="Draw these kinds only, of temperature,samples,cosine,overview."),
+        typer.Option("--kind", metavar="KIND,…", help=f"Draw these kinds only. {KINDS}."),
     ] = None,
-    file_format: Annotated[
-        Literal["png", "svg", "pdf"], typer.Option("--format", help="The file format of the figures.")
-    ] = "png",
+    file_format: Annotated[FigureFormat, typer.Option("--format", help="The file format of the figures.")] = "png",
 ) -> None:
     """Draw the figures of a run: metrics against temperature and N, cosines, and an overview of each problem."""
     from estbench.frames import read_frame
@@ -35,7 +37,8 @@ def plot(
     for run in runs:
         folder = run / "figures" if output is None else output / run.name if len(runs) > 1 else output
         level = read_manifest(run)["config"]["level"]
-        drawn += draw(read_frame(run), folder, wanted or None, file_format, level)
+        with figures_drawn() as show:
+            drawn += draw(read_frame(run), folder, wanted or None, file_format, level=level, show=show)
     if not drawn:
         raise ResultsError(f"{results}: there is nothing to draw: no cell is finished (estbench status says more)")
     for path in drawn:

@@ -7,16 +7,23 @@ from typing import Annotated
 
 import typer
 
-from estbench.cli.console import out
+from estbench.cli.console import err, out
+from estbench.cli.display import figures_drawn
 
 
 def report(
     results: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")] = Path("results"),
 ) -> None:
-    """Write report.html into each run folder: one page with tables and figures, that needs nothing else."""
+    """Write report.html into each run folder: one page with tables and figures, that needs nothing else.
+
+    Of a run of many problems it holds the figures of the first ones, and says how to draw the others.
+    """
     from estbench.frames import read_frame
     from estbench.report import write
     from estbench.store import find_runs
 
     for folder in find_runs(results):
-        out().print(str(write(folder, read_frame(folder))), markup=False, soft_wrap=True)
+        with figures_drawn() as show:
+            path = write(folder, read_frame(folder), show)
+        out().print(str(path), markup=False, soft_wrap=True)
+        err().print(f"{path.stat().st_size / 1e6:.1f} MB.", markup=False)

@@ -9,7 +9,7 @@ import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from estbench.errors import UsageError
+from estbench.outputs import FIGURES
 from estbench.plots.cosine import cosine
 from estbench.plots.overview import overview
 from estbench.plots.png import png
@@ -33,9 +34,9 @@ from estbench.processes import cores
 from estbench.store.files import explained
 from estbench.views import finished, readable
 
-__all__ = ["KINDS", "cosine", "draw", "overview", "samples", "temperature"]
+__all__ = ["DRAWN_BY", "cosine", "draw", "overview", "samples", "temperature"]
 
-KINDS = {"overview": overview, "temperature": temperature, "samples": samples, "cosine": cosine}
+DRAWN_BY = {"overview": overview, "temperature": temperature, "samples": samples, "cosine": cosine}  # of FIGURES
 LONGEST = 80  # characters of a problem in a file name
 EACH = 24  # figures that are worth a process of their own: it takes a second to begin
 NO_DATES = {  # so that equal frames give equal bytes
@@ -50,17 +51,20 @@ def draw(
     folder: Path,
     kinds: Iterable[str] | None = None,
     format: str = "png",  # noqa: A002 - the option is called so everywhere
-    level: float = 0.95,
+    *,
+    level: float,
     processes: int | None = None,
+    show: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Draw every kind of figure (or these) of every problem into a folder; return the files written.
 
     A kind that has nothing to show for a problem (no finished cell, one temperature only) is left out. `level` is that
     of the intervals in the frame. Up to so many `processes` (default: one for each core) share the work where there is
-    enough of it. UsageError for an unknown kind or format, ResultsError if a file cannot be written.
+    enough of it; `show` is told how many figures are done, of how many. UsageError for an unknown kind or format,
+    ResultsError if a file cannot be written.
     """
-    chosen = list(KINDS) if kinds is None else list(dict.fromkeys(kinds))
-    for given, known, what in ((chosen, KINDS, "kind"), ([format], NO_DATES, "format")):
+    chosen = list(FIGURES) if kinds is None else list(dict.fromkeys(kinds))
+    for given, known, what in ((chosen, FIGURES, "kind"), ([format], NO_DATES, "format")):
         for word in given:
             if word not in known:
                 raise UsageError(f"--{what} {word}: no such {what} of figure; choose from {', '.join(known)}")
@@ -71,7 +75,7 @@ def draw(
         for problem, own in rows.groupby("problem", sort=False)
         for kind in chosen
     ]
-    written = share(partial(_figure, level=level), tasks, min(processes or cores(), len(tasks) // EACH))
+    written = share(partial(_figure, level=level), tasks, min(processes or cores(), len(tasks) // EACH), show)
     return [path for path in written if path is not None]
 
 
@@ -81,7 +85,7 @@ def _figure(own: pd.DataFrame, kind: str, path: Path, level: float) -> Path | No
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
         mpl.rcdefaults()  # whatever the user's own settings are
         mpl.rcParams.update(RC)
-        return _write(KINDS[kind](own, level), path)
+        return _write(DRAWN_BY[kind](own, level), path)
 
 
 def slugs(problems: Iterable[str]) -> dict[str, str]:

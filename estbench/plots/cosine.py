@@ -11,7 +11,7 @@ from estbench.plots.sheet import Panel, sheet
 from estbench.views import at_middle_temperature, at_smallest_samples, middle_temperature
 
 
-def cosine(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
+def cosine(rows: pd.DataFrame, level: float) -> Figure | None:
     """How well single estimates point along the true gradient. None if neither temperature nor N has two values."""
     rows = rows[rows["cosine"].notna()]
     hot, many = at_smallest_samples(rows), at_middle_temperature(rows)

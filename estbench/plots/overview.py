@@ -25,7 +25,7 @@ LINE, EACH = 0.27, 0.075  # inches of a line, and more of it for every temperatu
 UNHEATED = Look("#333333", "o", ())
 
 
-def overview(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
+def overview(rows: pd.DataFrame, level: float) -> Figure | None:
     """bias², variance, MSE and cosine of every estimator of one problem, smallest MSE on top. None if unknown."""
     rows = at_smallest_samples(rows)
     metrics = [metric for metric in PANELS if rows[metric].notna().any()]

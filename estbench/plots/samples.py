@@ -11,7 +11,7 @@ from estbench.plots.sheet import Panel, sheet
 from estbench.views import at_middle_temperature, middle_temperature
 
 
-def samples(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
+def samples(rows: pd.DataFrame, level: float) -> Figure | None:
     """How variance falls with N, and MSE only down to bias², of one problem. None if there are not two N."""
     middle, rows = middle_temperature(rows), at_middle_temperature(rows)
     panels = [Panel(rows, "samples", metric) for metric in ("variance", "mse") if rows[metric].notna().any()]

@@ -10,7 +10,7 @@ from estbench.plots.style import LOOKS
 from estbench.views import at_smallest_samples
 
 
-def temperature(rows: pd.DataFrame, level: float = 0.95) -> Figure | None:
+def temperature(rows: pd.DataFrame, level: float) -> Figure | None:
     """The trade of bias² for variance of one problem, at the smallest N. None if there are not two temperatures.
 
     Estimators with a temperature come first; of those without, which are level lines and have their place in the

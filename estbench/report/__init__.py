@@ -1,8 +1,14 @@
-"""report.html: one page with the tables and figures of a run, that needs no other file and no network."""
+"""report.html: one page with the tables and figures of a run, that needs no other file and no network.
+
+Its size is bounded: the figures of the first `PROBLEMS` problems and the first `ROWS` results are in it. What is left
+out is named, with the command that shows it.
+"""
 
 from __future__ import annotations
 
 import base64
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,38 +16,63 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from estbench.outputs import IN_REPORT
 from estbench.plots import draw
-from estbench.store import read, write_atomically
-from estbench.tables.numbers import measured, number
-from estbench.views import finished, plain, readable
+from estbench.store import read_manifest, write_atomically
+from estbench.tables.cells import cells
+from estbench.tables.flags import meanings
+from estbench.tables.summary import left_out
+from estbench.views import describe, finished, plain, readable
 
-METRICS = ("bias_squared", "variance", "mse", "cosine")
+PROBLEMS = 20  # whose figures are in a report: three of them take some 200 kB
+ROWS = 10_000  # of the tables, some 400 bytes each
 
 
-def write(folder: Path, frame: pd.DataFrame) -> Path:
+def write(folder: Path, frame: pd.DataFrame, show: Callable[[int, int], None] | None = None) -> Path:
     """Draw the figures and write report.html into a run folder; returns its path.
 
-    Everything that a config can say reaches the page as text: the template escapes it.
+    `show` is told how many figures are drawn, of how many. Everything that a config can say reaches the page as text:
+    the template escapes it.
     """
     environment = Environment(
         loader=PackageLoader("estbench.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    with TemporaryDirectory() as drawn:
-        figures = [
-            {"name": path.stem, "data": base64.b64encode(path.read_bytes()).decode("ascii")}
-            for path in draw(frame, Path(drawn), ["overview", "temperature", "samples"], "png")
-        ]
-    manifest = read(folder).manifest
+    manifest = read_manifest(folder)
+    level = manifest["config"]["level"]
+    rows = readable(frame)
+    labels = list(rows["problem"].unique())
+    drawn = frame[rows["problem"].isin(labels[:PROBLEMS]).to_numpy()]
     page = environment.get_template("page.html.j2").render(
         name=plain(manifest["config"]["name"]),
         facts=_facts(manifest),
-        problems=[_problem(problem, part) for problem, part in readable(frame).groupby("problem", sort=False)],
-        figures=figures,
-        level=f"{100 * manifest['config']['level']:g} %",
+        problems=_problems(rows.head(ROWS)),
+        figures=list(_figures(drawn, level, show)),
+        meanings=meanings(finished(rows)["flags"]),
+        level=f"{100 * level:g} %",
+        left_out=_left_out(folder, len(labels), len(rows)),
     )
     path = folder / "report.html"
     write_atomically(path, page)
     return path
+
+
+def _figures(frame: pd.DataFrame, level: float, show: Callable[[int, int], None] | None) -> Iterator[dict[str, str]]:
+    with TemporaryDirectory() as folder:
+        for path in draw(frame, Path(folder), IN_REPORT, "png", level=level, show=show):
+            yield {"name": path.stem, "data": base64.b64encode(path.read_bytes()).decode("ascii")}
+
+
+def _left_out(folder: Path, problems: int, rows: int) -> list[str]:
+    """A line for each limit that the run is beyond."""
+    where = shlex.quote(plain(folder))
+    said = []
+    if problems > PROBLEMS:
+        said.append(
+            f"Figures of the first {PROBLEMS} of {problems:,} problems; `estbench plot {where}` draws those of all."
+        )
+    if rows > ROWS:
+        said.append(f"The first {ROWS:,} of {rows:,} results; `estbench export {where}` writes all.")
+    return said
 
 
 def _facts(manifest: dict[str, Any]) -> dict[str, str]:
@@ -59,16 +90,25 @@ def _facts(manifest: dict[str, Any]) -> dict[str, str]:
     return {key: plain(value) for key, value in facts.items()}
 
 
-def _problem(problem: Any, part: pd.DataFrame) -> dict[str, Any]:
-    rows = []
-    for _, row in finished(part).iterrows():
-        cells = [plain(row["name"]), number(row["temperature"]), plain(row["samples"]).removesuffix(".0")]
-        cells.append({"monte_carlo": "Monte Carlo"}.get(row["method"], plain(row["method"])))
-        for metric in METRICS:
-            value, reach = measured(row[metric], row[f"{metric}_low"], row[f"{metric}_high"])
-            cells.append(f"{value} ± {reach}" if reach else value)
-        rows.append([*cells, plain(row["bias_verdict"]), plain(row["flags"])])
-    left = part[part["status"] != "ok"]
-    reasons = left.groupby(["status", "name", "reason"], sort=False).size().reset_index(name="count")
-    missing = [f"{r['status']}: {plain(r['name'])}: {plain(r['reason'])} ({r['count']})" for _, r in reasons.iterrows()]
-    return {"label": plain(problem), "rows": rows, "missing": missing}
+def _problems(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The problems in order, each with the heads and rows of its table, and lines on what is missing."""
+    done = finished(rows)
+    shown = cells(done, every_interval=True) if len(done) else []
+    heads = [(column.head, column.right) for column in shown]
+    lines = list(zip(*([cell.strip() for cell in column.cells] for column in shown), strict=True))
+    own: dict[str, list[tuple[str, ...]]] = {}
+    for problem, line in zip(done["problem"], lines, strict=True):
+        own.setdefault(problem, []).append(line)
+    missing = {problem: left_out(part) for problem, part in rows[rows["status"] != "ok"].groupby("problem")}
+    first = rows.drop_duplicates("problem")
+    known = dict(list(rows.groupby("problem", sort=False)))
+    return [
+        {
+            "label": problem,
+            "details": describe(known[problem]),
+            "heads": heads,
+            "rows": own.get(problem, []),
+            "missing": [f"{remark.head.strip()}: {remark.text}" for remark in missing.get(problem, [])],
+        }
+        for problem in first["problem"]
+    ]

@@ -12,16 +12,16 @@ from pathlib import Path
 from estbench.errors import ResultsError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by this text (UTF-8): whoever reads it, and whatever happens, finds the old or the new, whole.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file by these bytes, or this text (UTF-8): whoever reads it finds the old or the new, whole.
 
     ResultsError if the file cannot be written; then the old one is still there.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with explained(path, "write this file"):
         try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with draft.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)

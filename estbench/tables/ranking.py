@@ -14,7 +14,7 @@ BIAS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow"}
 COLOURS = {"better": "green", "worse": "red", "inconclusive": "yellow", "equivalent": "cyan", "identical": "cyan"}
 
 
-def ranking(frame: pd.DataFrame, reference: str, level: float = 0.95) -> Fitted:
+def ranking(frame: pd.DataFrame, reference: str, level: float) -> Fitted:
     """A comparison: one section per problem and basis, rows in the order given.
 
     The frame has the columns problem, basis (what is held equal), rank, name, temperature, samples, f_evaluations,

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
+from estbench.columns import head
 from estbench.tables import flags
-from estbench.tables.fitted import SHORT, Column, Fitted, Remark, Section, broken, interval
-from estbench.tables.numbers import UNKNOWN, aligned, as_given, number, percent, seconds
+from estbench.tables.cells import COLOURS, cells
+from estbench.tables.fitted import SHORT, Column, Fitted, Remark, Section, broken
 from estbench.views import (
     at_middle_temperature,
     at_smallest_samples,
     best_known,
     describe,
-    ends,
     finished,
     plain,
     readable,
 )
 
-COLOURS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow", "failed": "bold red", "skipped": "dim"}
-
-MORE = "more R: about so many more replicates would tell biased from unbiased."
-TIME = "time: the median of three timings in a row; it carries no interval."
 Part = tuple[pd.DataFrame, pd.DataFrame, list[Remark]]  # the rows of a problem, those shown, remarks
 
 
-def summary(frame: pd.DataFrame, level: float = 0.95) -> Fitted:
+def summary(frame: pd.DataFrame, level: float) -> Fitted:
     """Every cell of a run: one section per problem, estimators in the order of the run, exact beneath Monte Carlo."""
     parts: list[Part] = []
     for _, part in readable(frame).groupby("problem", sort=False):
@@ -39,12 +35,12 @@ def summary(frame: pd.DataFrame, level: float = 0.95) -> Fitted:
     return _sections(parts, [], level, repeat=False)
 
 
-def digest(frame: pd.DataFrame, limit: int | None = None, level: float = 0.95) -> Fitted:
+def digest(frame: pd.DataFrame, level: float, limit: int | None = None) -> Fitted:
     """One line per problem and estimator, smallest MSE first: at the smallest N that all have (else its own), and at
     its temperature nearest the middle.
 
     Exact values are shown where there are any; at most `limit` lines per problem (default: 12, or fewer for a run of
-    many problems). Notes say what is left out.
+    many problems). `level` is that of the intervals in the frame. Notes say what is left out.
     """
     shown = readable(frame)
     limit = limit or max(6, min(12, 72 // max(1, shown["problem"].nunique())))
@@ -107,43 +103,11 @@ def _legend(rows: pd.DataFrame, level: float) -> list[str]:
 
 def _columns(rows: pd.DataFrame, repeat: bool) -> list[Column]:
     """The columns that have something to say. `repeat` a name that is also in the row above, or not."""
-
-    def column(name: str, write: Callable[[float], str] = as_given) -> list[str]:
-        return [write(value) for value in rows[name].astype(float)]
-
     keys = list(zip(rows["problem"], rows["name"], strict=True))
-    verdicts = [plain(verdict).partition(":")[0] or UNKNOWN for verdict in rows["bias_verdict"]]
-    declared = rows.get("declared_unbiased", pd.Series(pd.NA, rows.index)).eq(True).fillna(False)
-    claims = ["unbiased" if claim else "" for claim in declared]
-    methods = ["exact" if method == "exact" else "MC" for method in rows["method"]]
-    marks = [flags.short(words) for words in rows["flags"]]
-    built = [
-        Column("estimator", _stacked(keys, 28, repeat), right=False, short=_stacked(keys, 18, repeat)),
-        Column("τ", aligned(column("temperature"))),
-        Column("N", column("samples")),
-        Column("method", methods, rank=3, right=False),
-        interval("bias²", ends(rows, "bias_squared")),
-        Column("rel. bias", aligned([percent(*e) for e in ends(rows, "relative_bias")]), rank=5),
-        Column("verdict", verdicts, right=False, styles=[COLOURS.get(v, "") for v in verdicts]),
-        Column("declared", claims, right=False, rank=9),
-        Column("more R", [_needed(verdict) for verdict in rows["bias_verdict"]], rank=9, note=MORE),
-        interval("variance", ends(rows, "variance"), rank=1),
-        Column("MSE", aligned(column("mse", number)), rank=4),
-        interval("cosine", ends(rows, "cosine"), rank=2),
-        Column("f", column("f_evaluations"), rank=6),
-        Column("∇f", column("grad_evaluations"), rank=7),
-        Column("time", aligned(column("seconds_per_estimate", seconds)), rank=8, note=TIME),
-        Column("flags", marks, right=False, styles=["yellow"] * len(marks)),
-    ]
-    silent = {"τ": {UNKNOWN}, "declared": {""}, "more R": {""}, "time": {UNKNOWN}, "flags": {""}}
-    silent["method"] = set(methods if repeat else methods[:1])
-    return [c for c in built if not {cell.strip() for cell in c.cells} <= silent.get(c.head, set())]
-
-
-def _needed(verdict: object) -> str:
-    """The number in `inconclusive: about n more replicates`."""
-    count = plain(verdict).partition("about ")[2].partition(" ")[0].replace(",", "")
-    return number(float(count), 2) if count.replace(".", "").isdigit() else ""
+    first = Column(head("label"), _stacked(keys, 28, repeat), right=False, short=_stacked(keys, 18, repeat))
+    columns = [first if column.head == first.head else column for column in cells(rows)]
+    methods = set(rows["method"])
+    return [c for c in columns if c.head != head("method") or (not repeat and methods != {rows["method"].iloc[0]})]
 
 
 def _stacked(keys: Sequence[tuple[str, str]], width: int, repeat: bool) -> list[str]:
