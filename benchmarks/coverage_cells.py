@@ -194,4 +194,5 @@ def spread(problem: Problem, estimator: Estimator, mse: float, seed: int) -> flo
     """The standard deviation of ‖ĝ − g‖² over its mean, from a draw of its own."""
     (found,) = benchmarks(problem, {"": estimator}, 20_000, 1, 1, seed, "spread")
     k = found[""].moments
-    return math.sqrt(max(0.0, float(k.y2.sum() / k.n.sum()) - mse**2)) / mse
+    of_shards = k.y1 / k.n  # each a mean of n, so that its spread is 1/√n of that of one
+    return math.sqrt(float(k.n.mean()) * float(of_shards.var(ddof=1))) / mse

@@ -16,7 +16,7 @@ from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.base import Estimator
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.intervals import exact_metrics
-from estbench.moments import Floats, Moments, first, second
+from estbench.moments import Floats, Moments
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem, make
 
@@ -44,9 +44,9 @@ def exact_values(estimator: Estimator, p: Probabilities) -> dict[str, float]:
     if len(p) == 1 or isinstance(estimator, Reinforce):
         columns = exact_metrics(Moments.unpack(exact(problem, estimator, 1).packed, g))
         return {metric: float(columns[metric]) for metric in METRICS}
-    own = {x: exact(problem_at((x,)), estimator, 1).packed for x in set(p)}
-    b = np.array([first(own[x]).item() for x in p])
-    v = np.array([second(own[x]).item() for x in p]) - b**2
+    own = {x: exact(problem_at((x,)), estimator, 1) for x in set(p)}
+    b, v = (np.array([of.item() for of in each]) for each in ([own[x].mean for x in p], [own[x].variance for x in p]))
+    b = b - g
     u = g / np.linalg.norm(g)
     if isinstance(estimator, Arm):
         v = v + (sum(p) - np.array(p)) * 2 * DELTA**2 / 12

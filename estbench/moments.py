@@ -1,7 +1,8 @@
-"""Mergeable moments of gradient estimates: power sums about a fixed shift, one record per shard.
+"""Mergeable moments of gradient estimates: sums, and central second and third moments, one record per shard.
 
-The shift c is the true gradient where it is known, else zero. With δ = ĝ − c, every entry but `umax` is a plain
-(weighted) sum over the estimates, so merging two records is addition: exact, in any grouping, up to rounding.
+What varies is kept about the mean of the shard itself, and the mean about 0, neither about the true gradient: estimates
+that are far smaller than it, or that hardly vary, would lose their digits in rounding. Records are merged by the
+formulas of Chan, Golub & LeVeque 1983 and Pébay 2008: in any grouping, up to rounding.
 
 Torch is imported only where estimates are made into moments, on whatever device they live.
 """
@@ -9,8 +10,9 @@ Torch is imported only where estimates are made into moments, on whatever device
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,78 +21,147 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = NDArray[np.float64]
+T = TypeVar("T", "Tensor", Floats)
 
-SCALARS = ("n", "non_finite", "zeros", "y1", "y2", "c1", "c2", "c3", "d4", "umax")
-_UMAX = SCALARS.index("umax")
+SCALARS = ("n", "non_finite", "zeros", "c1", "c2", "c3", "d4", "umax")
+_N, _, _, _C1, _, _, _, _UMAX = range(len(SCALARS))
+_PILOT = 8  # estimates whose mean power sums are taken about: what it is off costs a digit or two
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the estimates of each of S shards; P parameters, Y = ‖δ‖², cos = cos(ĝ, c).
+    """Moments of the estimates ĝ of each of S shards; P parameters, cos = cos(ĝ, g).
 
-    shift        [P]     c
-    known                whether c is the true gradient (else bias, MSE and cosine are unknown)
+    true         [P]     g, the true gradient; None where it is unknown, and so are bias, MSE and cosine
     n            [S]     number of finite estimates (for a weighted draw: their total weight)
     non_finite   [S]     number of estimates with a NaN or an infinity: counted here, left out everywhere else
     zeros        [S]     number of estimates that are exactly zero (their cosine counts as 0)
-    y1, y2       [S]     ΣY, ΣY²
-    c1, c2, c3   [S]     Σcos, Σcos², Σcos³; NaN where the true gradient is unknown or zero
+    c1, c2, c3   [S]     Σ cos, Σ (cos − c̄)², Σ (cos − c̄)³, c̄ the mean of the shard; NaN where the true gradient is
+                         unknown or zero
     d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags only)
-    s1, s2, s3   [S, P]  Σδ, Σδ², Σδ³ per coordinate
+    s1, m2, m3   [S, P]  Σ ĝ, Σ (ĝ − m)², Σ (ĝ − m)³ per coordinate, m the mean of the shard
     """
 
-    shift: Floats
-    known: bool
+    true: Floats | None
     n: Floats
     non_finite: Floats
     zeros: Floats
-    y1: Floats
-    y2: Floats
     c1: Floats
     c2: Floats
     c3: Floats
     d4: Floats
     umax: Floats
     s1: Floats
-    s2: Floats
-    s3: Floats
+    m2: Floats
+    m3: Floats
 
     @classmethod
     def unpack(cls, packed: Floats, true: Floats | None) -> Moments:
-        """Name the columns of packed records [S, 10 + 3P] as `moments` makes them."""
+        """Name the columns of packed records [S, 8 + 3P] as `moments` makes them."""
         scalars = {name: packed[:, i] for i, name in enumerate(SCALARS)}
-        s1, s2, s3 = np.split(packed[:, len(SCALARS) :], 3, axis=1)
-        shift = np.zeros(s1.shape[1]) if true is None else np.asarray(true, dtype=np.float64)
-        return cls(shift=shift, known=true is not None, s1=s1, s2=s2, s3=s3, **scalars)
+        s1, m2, m3 = np.split(packed[:, len(SCALARS) :], 3, axis=1)
+        return cls(true=None if true is None else np.asarray(true, np.float64), s1=s1, m2=m2, m3=m3, **scalars)
+
+    @property
+    def known(self) -> bool:
+        """Whether the true gradient is known."""
+        return self.true is not None
+
+    @property
+    def y1(self) -> Floats:
+        """Σ‖ĝ − g‖² of each shard, [S]; NaN where g is unknown."""
+        bias = self.s1 / np.where(self.n > 0, self.n, 1.0)[:, None] - (np.nan if self.true is None else self.true)
+        y: Floats = self.m2.sum(1) + self.n * (bias**2).sum(1)
+        return y
 
 
 def merge(a: Floats, b: Floats) -> Floats:
-    """Merge packed records of one shape: sums add, the largest deviation is the larger of the two."""
+    """Merge packed records of one shape: sums add, central moments move to the common mean, the larger umax stays."""
     merged: Floats = a + b
     merged[..., _UMAX] = np.maximum(a[..., _UMAX], b[..., _UMAX])
+    P = (a.shape[-1] - len(SCALARS)) // 3
+    n_a, n_b, n = (x[..., _N, None] for x in (a, b, merged))
+    some = np.where(n > 0, n, 1.0)
+    share = n_a * n_b / some
+    for start, width in ((_C1, 1), (len(SCALARS), P)):
+        first, second, third = (slice(start + i * width, start + (i + 1) * width) for i in range(3))
+        means = (x[..., first] / np.where(w > 0, w, 1.0) for x, w in ((a, n_a), (b, n_b)))
+        step = np.where(share > 0, -np.subtract(*means), 0.0)  # from the mean of a to that of b
+        between = (n_a * b[..., second] - n_b * a[..., second]) / some
+        merged[..., second] += share * step**2
+        merged[..., third] += share * (n_a - n_b) / some * step**3 + 3 * step * between
     return merged
 
 
-def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = None) -> Tensor:
-    """Packed records [S, 10 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] or None.
-
-    With weights [n] (summing to 1 over a whole draw) every sum is weighted, and n is the total weight.
-    """
+def moments(estimates: Tensor, true: Tensor | None) -> Tensor:
+    """Packed records [S, 8 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] or None."""
     x = estimates.double()
-    w = None if weights is None else weights.double().expand(x.shape[:2])
     if x.device.type == "cpu":  # elsewhere, asking would wait for the device
-        packed = _of_finite(x, true, w)
-        s1 = packed[:, len(SCALARS) : len(SCALARS) + x.shape[-1]]
-        if math.isfinite(s1.sum().item()):
+        packed = _about_pilot(x, true, None)
+        if math.isfinite(packed[:, len(SCALARS) : len(SCALARS) + x.shape[-1]].sum().item()):
             return packed
     finite = x.isfinite().all(-1)  # [S, n]
-    x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
-    packed = _of_finite(x, true, finite.double() if w is None else w * finite)
+    packed = _about_pilot(x.masked_fill(~finite.unsqueeze(-1), 0.0), true, finite.double())
     packed[:, SCALARS.index("non_finite")] = (~finite).sum(1)
     return packed
 
 
-def _of_finite(x: Tensor, true: Tensor | None, w: Tensor | None) -> Tensor:
+def power_sums(estimates: Tensor, true: Tensor, weights: Tensor, shift: Tensor) -> Tensor:
+    """Records [S, 8 + 3P] of weighted estimates [S, n, P] in which everything but umax adds up: sums about `shift`.
+
+    In place of the central moments of a packed record stand Σ w (ĝ − shift)ᵏ, k = 1, 2, 3, and Σ w cosᵏ; n is the total
+    weight. `central` makes a packed record of the total.
+    """
+    x, w = estimates.double(), weights.double().expand(estimates.shape[:2])
+    finite = x.isfinite().all(-1)
+    x, w = x.masked_fill(~finite.unsqueeze(-1), 0.0), w * finite
+    sums = _packed(*_sums(x, shift.expand(len(x), 1, -1), true, w, 0)[:2])
+    sums[:, SCALARS.index("non_finite")] = (~finite).sum(1)
+    return sums
+
+
+def central(sums: Floats, shift: Floats) -> Floats:
+    """The packed records [S, 8 + 3P] that `power_sums` about `shift` amount to."""
+    packed, P = sums.copy(), len(shift)
+    n, some = sums[:, :1], np.where(sums[:, :1] > 0, sums[:, :1], 1.0)
+    for start, width, moved in ((_C1, 1, np.zeros(1)), (len(SCALARS), P, shift)):
+        s1, s2, s3 = (sums[:, start + i * width : start + (i + 1) * width] for i in range(3))
+        columns = (s1 + n * moved, *_about_mean(s1, s2, s3, s1 / some))
+        packed[:, start : start + 3 * width] = np.concatenate(columns, axis=1)
+    return packed
+
+
+def _about_mean(s1: T, s2: T, s3: T, mean: T) -> tuple[T, T]:
+    """Σ (x − m)² and Σ (x − m)³ from power sums of x."""
+    return (s2 - mean * s1).clip(min=0), s3 + mean * (2 * mean * s1 - 3 * s2)
+
+
+def _about_pilot(x: Tensor, true: Tensor | None, w: Tensor | None) -> Tensor:
+    """Packed records by way of power sums about the mean of the first few estimates of each shard."""
+    one = x[:, :1]
+    pilot = one + (x[:, :_PILOT] - one).mean(1, keepdim=True)  # [S, 1, P], exact where nothing varies
+    scalars, (s1, s2, s3), shift = _sums(x, pilot, true, w, _PILOT)
+    n = scalars[0].unsqueeze(1)
+    mean = s1 / (n if w is None else n + (n == 0))
+    return _packed(scalars, (s1 + n * shift, *_about_mean(s1, s2, s3, mean)))
+
+
+def _packed(scalars: Sequence[Tensor], moments: Sequence[Tensor]) -> Tensor:
+    """Records [S, 8 + 3P] from n, zeros, d4 and umax [S], and three moments of cosine and coordinates, [S, 1 + P]."""
+    import torch  # noqa: PLC0415 - whoever reads results needs none
+
+    n, zeros, d4, umax = (v.unsqueeze(1) for v in scalars)
+    cosines, coordinates = ([t[:, at] for t in moments] for at in (slice(0, 1), slice(1, None)))
+    return torch.cat((n, torch.zeros_like(n), zeros, *cosines, d4, umax, *coordinates), 1)
+
+
+def _sums(
+    x: Tensor, shift: Tensor, true: Tensor | None, w: Tensor | None, pilot: int
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+    """What `_packed` takes, of x about the shift [S, 1, P], and cosines about the mean of the first `pilot` of them.
+
+    The last of the three is what the sums are about: that mean, and the shift, [S, 1 + P].
+    """
     import torch  # noqa: PLC0415 - whoever reads results needs none
 
     shards, size, parameters = x.shape
@@ -101,57 +172,54 @@ def _of_finite(x: Tensor, true: Tensor | None, w: Tensor | None) -> Tensor:
         return v.sum(1)
 
     n = x.new_full((shards,), float(size)) if w is None else w.sum(1)
+    some = n if w is None else n + (n == 0)
+    direction = x.new_full((parameters,), float("nan")) if true is None else true / true.norm()
     if parameters == 1:
         x = x.squeeze(-1)  # [S, n]: a short last axis is slow
-    if true is None:
-        direction, delta = x.new_full((parameters,), float("nan")), x.clone()
-    else:
-        direction, delta = true / true.norm(), x - true
-    squared = delta * delta
-    s1, s2 = total(delta), total(squared)
-    if parameters == 1:
-        y = squared
-        s3 = total(y * delta)
-        u = delta.sub_((s1 / n).unsqueeze(1)).square_()
-        sign = x.sign()
+        delta = x - shift.squeeze(-1)
+        squared = delta * delta
+        s1, s2 = total(delta), total(squared)
+        s3 = total(squared.mul_(delta))
+        u = delta.sub_((s1 / some).unsqueeze(1)).square_()
+        sign = x.sign()  # cosines are −1, 0 and 1: whole numbers, whose sums are exact
         c1 = c3 = total(sign) * direction
         zeros = total(1 - sign.abs_())
-        c2 = (n - zeros) * direction.abs()
+        c2, about = (n - zeros) * direction.abs(), x.new_zeros(shards, 1)
     else:
         one = x.new_ones(parameters)
-        y = squared @ one  # [S, n]
+        delta = x - shift
+        squared = delta * delta
+        s1, s2, y = total(delta), total(squared), squared @ one  # y [S, n]
         s3 = total(squared.mul_(delta))
-        mean = (s1 / n.unsqueeze(1)).unsqueeze(1)  # [S, 1, P]
+        mean = (s1 / some.unsqueeze(1)).unsqueeze(1)  # [S, 1, P]
         u = torch.baddbmm(y.unsqueeze(-1), delta, mean.mT, alpha=-2).squeeze(-1).add_((mean * mean) @ one).clamp_(min=0)
         norm = torch.mul(x, x, out=squared) @ one
         zero = torch.eq(norm, 0, out=torch.empty_like(norm))
         zeros = total(zero)
         cosine = norm.add_(zero).rsqrt_().mul_(x @ direction)
-        squares = cosine * cosine
+        about = cosine[:, :pilot].mean(1, keepdim=True) if pilot else x.new_zeros(shards, 1)
+        squares = cosine.sub_(about).square()
         c1, c2, c3 = total(cosine), total(squares), total(squares.mul_(cosine))
     umax = (u if w is None else u * (w > 0)).amax(1)
-    y1, y2, d4 = total(y), total(y.square_()), total(u.square_())
-    scalars = torch.stack((n, torch.zeros_like(n), zeros, y1, y2, c1, c2, c3, d4, umax), 1)
-    return torch.cat((scalars, *(s.view(shards, parameters) for s in (s1, s2, s3))), 1)
+    moments = (torch.cat((c.view(-1, 1), s.view(-1, parameters)), 1) for c, s in ((c1, s1), (c2, s2), (c3, s3)))
+    return (n, zeros, total(u.square_()), umax), tuple(moments), torch.cat((about, shift.squeeze(1)), 1)
 
 
 def first(packed: Floats) -> Floats:
-    """Σδ of packed records: [S, P]."""
+    """Σ ĝ of packed records, or Σ (ĝ − shift) of power sums: [S, P]."""
     P = (packed.shape[1] - len(SCALARS)) // 3
     return packed[:, len(SCALARS) : len(SCALARS) + P]
 
 
 def second(packed: Floats) -> Floats:
-    """Σδ² of packed records: [S, P]."""
+    """Σ (ĝ − m)² of packed records, or Σ (ĝ − shift)² of power sums: [S, P]."""
     P = (packed.shape[1] - len(SCALARS)) // 3
     return packed[:, len(SCALARS) + P : len(SCALARS) + 2 * P]
 
 
-def record(delta: Floats, variance: Floats) -> Floats:
-    """A packed record [1, 10 + 3P] of weight 1 that knows E δ and the variance of each coordinate [1, P], no more."""
-    square = variance + delta**2
+def record(delta: Floats, square: Floats) -> Floats:
+    """A record [1, 8 + 3P] of weight 1 that knows these first and second moments [1, P], and no more."""
     packed = np.full((1, len(SCALARS) + 3 * delta.shape[1]), np.nan)
     packed[:, SCALARS.index("n")], packed[:, SCALARS.index("non_finite")] = 1.0, 0.0
-    packed[:, SCALARS.index("y1")] = square.sum()
     packed[:, len(SCALARS) :] = np.concatenate((delta, square, np.full_like(delta, np.nan)), axis=1)
     return packed

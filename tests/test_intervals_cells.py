@@ -61,25 +61,22 @@ class Cell:
         length = np.linalg.norm(self.g)
         cosine = self.values @ self.g / np.where(norms > 0, norms, 1) / length if length > 0 else np.nan * y
         n = counts.sum(1)
-        s1 = counts @ delta
-        centre = s1 / n[:, None]
+        centre = counts @ delta / n[:, None]
+        about, mean_cosine = delta - centre[:, None], cosine - (counts @ cosine / n)[:, None]  # [S, K, P], [S, K]
         u = np.maximum(0, y - 2 * centre @ delta.T + (centre**2).sum(1)[:, None])  # [S, K] ‖ĝ − m_s‖²
         return Moments(
-            shift=self.g,
-            known=True,
+            true=self.g,
             n=n,
             non_finite=0 * n,
             zeros=counts @ (norms == 0),
-            y1=counts @ y,
-            y2=counts @ y**2,
             c1=counts @ cosine,
-            c2=counts @ cosine**2,
-            c3=counts @ cosine**3,
+            c2=(counts * mean_cosine**2).sum(1),
+            c3=(counts * mean_cosine**3).sum(1),
             d4=(counts * u**2).sum(1),
             umax=(u * (counts > 0)).max(1),
-            s1=s1,
-            s2=counts @ delta**2,
-            s3=counts @ delta**3,
+            s1=counts @ self.values,
+            m2=(counts[..., None] * about**2).sum(1),
+            m3=(counts[..., None] * about**3).sum(1),
         )
 
 
@@ -132,5 +129,5 @@ def test_drawn_moments_are_those_of_the_estimates(D: int) -> None:
     raw = np.stack([np.repeat(cell.values, row.astype(int), axis=0) for row in counts])
     packed = moments(torch.tensor(raw), torch.tensor(cell.g))
     summed, drawn = Moments.unpack(packed.numpy(), cell.g), cell.of_counts(counts)
-    for name in ("n", "non_finite", "zeros", "y1", "y2", "c1", "c2", "c3", "d4", "umax", "s1", "s2", "s3"):
+    for name in ("n", "non_finite", "zeros", "y1", "c1", "c2", "c3", "d4", "umax", "s1", "m2", "m3"):
         np.testing.assert_allclose(getattr(summed, name), getattr(drawn, name), rtol=1e-9, atol=1e-12, err_msg=name)

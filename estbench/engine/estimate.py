@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
-from estbench.moments import Floats, moments
+from estbench.moments import Floats, power_sums
 from estbench.problem import Problem
 
 
@@ -41,12 +41,13 @@ def truth(problem: Problem, estimator: Estimator) -> Tensor | None:
     return estimator.reference(problem) if isinstance(estimator, Referenced) else problem.true
 
 
-def weighted_moments(estimator: Estimator, draw: Draw, true: Tensor, pieces: int = 1) -> Floats:
-    """Packed moments [pieces, 10 + 3P] from all N samples of a weighted draw, of so many equal parts of its rows."""
+def weighted_sums(estimator: Estimator, draw: Draw, true: Tensor, shift: Tensor, pieces: int = 1) -> Floats:
+    """`power_sums` [pieces, 8 + 3P] from all N samples of a weighted draw, of so many equal parts of its rows."""
     (estimate,) = estimates(estimator, draw, [draw.N])
     assert draw.weights is not None
-    packed: Floats = moments(estimate.view(pieces, -1, estimate.shape[-1]), true, draw.weights.view(pieces, -1)).numpy()
-    return packed
+    x, weights = estimate.view(pieces, -1, estimate.shape[-1]), draw.weights.view(pieces, -1)
+    sums: Floats = power_sums(x, true, weights, shift).numpy()
+    return sums
 
 
 def _has_rows(estimator: Estimator) -> TypeGuard[RowEstimator]:

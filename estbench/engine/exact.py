@@ -17,18 +17,19 @@ import torch
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.engine.estimate import truth, weighted_moments
+from estbench.engine.estimate import truth, weighted_sums
 from estbench.engine.integrand import Integrand
 from estbench.engine.noise import of_variable
 from estbench.engine.quadrature import TooMany
 from estbench.estimators.base import Estimator, Referenced, RowEstimator
-from estbench.moments import SCALARS, Floats, first, record, second
+from estbench.moments import SCALARS, Floats, central, first, record, second
 from estbench.problem import Problem
 
 MAX_TUPLES = 2**16
 _CHUNK = 2**16
 _DOUBLINGS = 7
 _GOAL = 1e-9  # of the change at the last doubling; what is left is less by as much again
+_LOST = 1e-6  # six digits of sixteen
 _LUCK = 32  # a change is not believed to be smaller than the last one by more
 
 
@@ -49,6 +50,18 @@ class Exact:
     route: str
     error: float
     mean_error: float = 0.0
+
+    @property
+    def mean(self) -> Floats:
+        """E ĝ, [P]."""
+        found: Floats = (first(self.packed) / self.packed[:, :1])[0]
+        return found
+
+    @property
+    def variance(self) -> Floats:
+        """Var ĝ of each coordinate, [P]."""
+        found: Floats = (second(self.packed) / self.packed[:, :1])[0]
+        return found
 
 
 def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
@@ -91,16 +104,38 @@ def enumerable(problem: Problem, estimator: Estimator, N: int) -> bool:
 
 
 def _enumerated(problem: Problem, estimator: Estimator, N: int) -> Floats:
-    """All N-tuples of joint states with their probabilities."""
+    """All N-tuples of joint states with their probabilities; once more about the mean where it has to be."""
     true = _truth(problem, estimator)
     d, M = problem.distribution, problem.n_states
     states, log_prob = d.states(), d.log_prob(d.states())
-    total = np.zeros((1, len(SCALARS) + 3 * problem.parameters))
-    for start in range(0, M**N, _CHUNK):
-        index = torch.arange(start, min(start + _CHUNK, M**N)).unsqueeze(1) // M ** torch.arange(N) % M  # [R, N]
-        draw = Draw(problem, len(index), N, z=states[index], weights=log_prob[index].sum(1).exp())
-        total += weighted_moments(estimator, draw, true)
-    return total
+
+    def about(shift: Tensor) -> Floats:
+        total = np.zeros((1, len(SCALARS) + 3 * problem.parameters))
+        for start in range(0, M**N, _CHUNK):
+            index = torch.arange(start, min(start + _CHUNK, M**N)).unsqueeze(1) // M ** torch.arange(N) % M  # [R, N]
+            draw = Draw(problem, len(index), N, z=states[index], weights=log_prob[index].sum(1).exp())
+            total += weighted_sums(estimator, draw, true, shift)
+        return total
+
+    found, shift = about(true), true
+    if _cancels(found):
+        shift = _mean(found, true)
+        found = about(shift)
+    return central(found, shift.numpy())
+
+
+def _cancels(sums: Floats) -> bool:
+    """Whether the variance about the mean is so small beside the square about the shift that its digits are lost."""
+    n = float(sums[0, 0])
+    if not n > 0:
+        return False
+    mean = first(sums) / n
+    return bool((second(sums) / n - mean**2).sum() < _LOST * (mean**2).sum())
+
+
+def _mean(sums: Floats, shift: Tensor) -> Tensor:
+    """The mean of power sums about the shift, [P]."""
+    return shift + torch.from_numpy(first(sums)[0] / sums[0, 0])
 
 
 def _of_mean(packed: Floats, N: int) -> Floats:
@@ -111,8 +146,7 @@ def _of_mean(packed: Floats, N: int) -> Floats:
     n, non_finite = (packed[:, [SCALARS.index(name)]] for name in ("n", "non_finite"))
     if not n.any():
         return packed
-    s1, s2 = first(packed) / n, second(packed) / n
-    of_mean = n * record(s1, (s2 - s1**2) / N)
+    of_mean = n * record(first(packed) / n, second(packed) / n / N)
     of_mean[:, [SCALARS.index("non_finite")]] = non_finite
     return of_mean
 
@@ -125,33 +159,38 @@ def _integrated(problem: Problem, estimator: Estimator) -> Exact:
     doubling all nodes is of no help. What is found is kept: it serves every N.
     """
     true = _truth(problem, estimator)
-    integrand, size = Integrand(problem, estimator, true), float(true.norm())
+    shift, size = true, float(true.norm())
+    integrand = Integrand(problem, estimator, true, shift)
     found, error, change = None, np.full(2, math.inf), np.zeros(2)  # as `_change` gives them
     with suppress(TooMany):
+        if _cancels(start := integrand.pair(1)[1]):
+            shift = _mean(start, true)
+            integrand = Integrand(problem, estimator, true, shift)
+        offset = (shift - true).numpy()
         for level in range(1, _DOUBLINGS + 1):
             before, found = integrand.pair(level)
-            last, change = change, _change(before, found, size)
+            last, change = change, _change(before, found, offset, size)
             error = np.maximum(change, last / _LUCK)
             if error[0] < _GOAL or integrand.axes <= 1:
                 break
     if error[0] >= _GOAL:
         with suppress(TooMany):
             before, after = integrand.nested()
-            if (change := _change(before, after, size))[0] < error[0]:
+            if (change := _change(before, after, (shift - true).numpy(), size))[0] < error[0]:
                 found, error = after, change
     if found is None:
         raise Unavailable(f"{integrand.axes} uniforms are too many to integrate over")
     blur = _resolution(problem, estimator)
     error = np.maximum(error, (blur, blur * size)) if integrand.axes else np.zeros(2)
-    return Exact(found, "quadrature", *map(float, error))
+    return Exact(central(found, shift.numpy()), "quadrature", *map(float, error))
 
 
-def _change(before: Floats, after: Floats, size: float) -> Floats:
+def _change(before: Floats, after: Floats, offset: Floats, size: float) -> Floats:
     """What moved: [the larger relative change of bias and variance, the change of the mean].
 
     That of the bias is taken against ‖g‖ where it is next to nothing.
     """
-    bias, moved = (float(np.linalg.norm(x)) for x in (first(after), first(after) - first(before)))
+    bias, moved = (float(np.linalg.norm(x)) for x in (offset + first(after), first(after) - first(before)))
     relative = moved / max(bias if bias > 1e-6 * size else size, 1e-300)
     old, new = (float((second(p) - first(p) ** 2).sum()) for p in (before, after))
     of_variance = abs(new - old) / max(abs(new), 1e-300) if abs(new) > 1e-20 * size**2 else 0.0

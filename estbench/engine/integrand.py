@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.engine.estimate import weighted_moments
+from estbench.engine.estimate import weighted_sums
 from estbench.engine.noise import Rule, edges, given_class, noise, of_variable, others, still, uniforms
 from estbench.engine.quadrature import NODES, TooMany, adaptive, gamma, lattice, lobatto, nested, panels
 from estbench.estimators.base import Broken, Estimator
@@ -28,9 +28,11 @@ class Integrand:
     Noise of which the estimate is a sum (`additive`) or a mean (`inner`) is integrated part by part.
     """
 
-    def __init__(self, problem: Problem, estimator: Estimator, true: Tensor) -> None:
+    def __init__(self, problem: Problem, estimator: Estimator, true: Tensor, shift: Tensor) -> None:
+        """Records are power sums about `shift`, with cosines to the true gradient."""
         facts = estimator.facts
-        self.problem, self.true, self.inner = problem, true, facts.inner
+        self.problem, self.true, self.shift, self.inner = problem, true, shift, facts.inner
+        self.away = float((shift - true).square().sum())
         self.estimator = replace(estimator, inner=1) if facts.inner > 1 else estimator  # type: ignore[type-var] # pydantic's
         self.breaks = estimator.breaks(problem) if isinstance(estimator, Broken) else {}
         self.classes = range(problem.distribution.classes)
@@ -73,18 +75,18 @@ class Integrand:
         given = sum(first(r) for r in records) - (len(records) - 1) * alone
         within = sum(second(r) - first(r) ** 2 for r in records) / self.inner
         mean = (P * given).sum(0, keepdims=True)
-        return record(mean, (P * (within + (given - mean) ** 2)).sum(0, keepdims=True))
+        return record(mean, (P * (within + given**2)).sum(0, keepdims=True))
 
     def _adaptive(self, stream: str) -> tuple[Floats, Floats]:
         """The records given each class over the one axis of a stream, from panels and from their halves."""
 
         def evaluate(parts: Floats) -> Floats:
             draw = _on_panels(self.problem, tuple(self.uniforms.items()), stream, parts.tobytes())
-            return weighted_moments(self.estimator, draw, self.true, len(parts))
+            return weighted_sums(self.estimator, draw, self.true, self.shift, len(parts))
 
         breaks = self.breaks.get(stream, [])
         parts = [panels(k, edges(self.problem, stream, k, breaks)) for k in self.classes]
-        return adaptive(evaluate, np.concatenate(parts))
+        return adaptive(evaluate, np.concatenate(parts), self.away)
 
     def _within(self, part: tuple[str, ...]) -> tuple[Floats, Floats]:
         """The records given each class over the two ratios of a stream, from panels within panels and their halves."""
@@ -102,7 +104,8 @@ class Integrand:
                 rule = noise(self.problem, stream, k, torch.from_numpy(r)), torch.from_numpy(weight)
                 return self._sums(k, self._rules(k, {stream: rule}), pieces)
 
-            found.append(nested(evaluate, *(edges(self.problem, stream, k, [], i) for i in others(3, k))))
+            outer, inner = (edges(self.problem, stream, k, [], i) for i in others(3, k))
+            found.append(nested(evaluate, outer, inner, self.away))
         before, after = zip(*found, strict=True)
         return np.concatenate(before), np.concatenate(after)
 
@@ -133,7 +136,7 @@ class Integrand:
             weight = math.prod((w for _, w in picked.values()), start=torch.ones(len(rows), dtype=torch.float64))
             z, points = given_class(self.problem, k, len(rows)), {s: noise for s, (noise, _) in picked.items()}
             draw = Draw(self.problem, len(rows), 1, z=z, noise=points, weights=weight)
-            total += weighted_moments(self.estimator, draw, self.true, pieces)
+            total += weighted_sums(self.estimator, draw, self.true, self.shift, pieces)
         return total
 
     def _rule(self, stream: str, k: int, fineness: float) -> Rule:

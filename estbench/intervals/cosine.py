@@ -31,11 +31,12 @@ def cosine_moments(s: Shards) -> tuple[float, float, float]:
     """Mean, variance (ddof 1; rounding counts as 0) and skewness of cos(ĝ, g); NaN where g is unknown or zero."""
     if not s.enough or not s.true_norm > 0:
         return NAN, NAN, NAN
-    C, c2, c3 = (float(c.sum()) / s.R for c in (s.moments.c1, s.moments.c2, s.moments.c3))
-    second = c2 - C**2
-    if second <= ROUNDING * C**2:
+    C, n = float(s.moments.c1.sum()) / s.R, s.n
+    d = s.moments.c1 / n - C  # of each shard
+    second = float((s.moments.c2 + n * d**2).sum()) / s.R
+    if second <= ROUNDING**2 * C**2:
         return C, 0.0, 0.0
-    third = c3 - 3 * C * c2 + 2 * C**3 if second > 1e-9 * C**2 else 0.0  # else lost in rounding
+    third = float((s.moments.c3 + 3 * d * s.moments.c2 + n * d**3).sum()) / s.R
     return C, second * s.R / (s.R - 1), third / second**1.5
 
 

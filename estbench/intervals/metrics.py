@@ -9,7 +9,7 @@ import numpy as np
 from estbench.intervals.bias import bias_norm, bias_p_value, bias_squared, relative_bias
 from estbench.intervals.cosine import cosine, cosine_of_mean, scaled_bias_squared, scaled_variance, snr
 from estbench.intervals.flags import flags
-from estbench.intervals.shards import NAN, ROUNDING, Estimate, Shards, mean_about
+from estbench.intervals.shards import NAN, Estimate, Shards, unless_cancelled, unless_rounding, without_rounding
 from estbench.intervals.variance import mse, variance
 from estbench.moments import Moments
 
@@ -48,11 +48,11 @@ def exact_metrics(moments: Moments, samples: int = 1) -> Columns:
     With samples = N the estimate is the mean of N independent rows whose moments these are: variance/N. Its cosine
     and share of zeros do not follow from those of a row: NaN for N > 1. No test, so `bias_p_value` is NaN.
     """
-    delta, second = _exact_mean(moments)  # [P] E δ, E δ²
-    g, m = (moments.shift if moments.known else moments.shift * NAN), mean_about(moments.shift, delta)
-    scatter, square = second - delta**2, m**2 + delta**2
-    v = 0.0 if scatter.sum() <= ROUNDING * square.sum() else float(scatter.sum()) / samples
-    length, norm, bias2 = _norm(g), _norm(m), float(delta @ delta) if moments.known else NAN
+    m, var = _exact_mean(moments)  # [P]
+    g = np.full_like(m, NAN) if moments.true is None else moments.true
+    b, var = unless_rounding(m - g, g), without_rounding(var, m)
+    m, v = unless_cancelled(m, g, np.sqrt(var)), float(var.sum()) / samples
+    length, norm, bias2 = _norm(g), _norm(m), float(b @ b)
     u = g / length if length > 0 else g * NAN
     angle = atan2(_norm(m - (m @ u) * u), float(m @ u)) if norm > 0 else NAN
     of_row = float(moments.n.sum()) if samples == 1 else NAN
@@ -82,19 +82,20 @@ def exact_verdict(moments: Moments, error: float = 0.0, delta: float = 0.01) -> 
     interest is as small as 1e-9 (finite differences, the smallest, have 1e-6), and no sum over states is as wrong.
     The last term is rounding. Without a gradient to compare with, at g = 0, all is measured against √E‖ĝ‖².
     """
-    if not moments.known:
+    if moments.true is None:
         return ""
-    delta_mean, second = _exact_mean(moments)
-    size, spread = _norm(moments.shift), sqrt(float(second.sum()))
+    m, var = _exact_mean(moments)
+    b = unless_rounding(m - moments.true, moments.true)
+    size, spread = _norm(moments.true), sqrt(float(var.sum() + b @ b))
     allowed = max(1e-9 * size, 3 * error) + 1e-12 * spread
-    if _norm(delta_mean) > allowed:
+    if _norm(b) > allowed:
         return "biased"
     return "unbiased" if allowed <= delta * (size or spread) else "inconclusive"
 
 
 def _exact_mean(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
     total = moments.n.sum()
-    return moments.s1.sum(0) / total, moments.s2.sum(0) / total
+    return moments.s1.sum(0) / total, moments.m2.sum(0) / total
 
 
 def _norm(x: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Shards: what every interval is made of, derived once from the power sums."""
+"""Shards: what every interval is made of, derived once from the moments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from estbench.errors import UsageError
 from estbench.moments import Floats, Moments
 
 NAN = float("nan")
-ROUNDING = 1e-12  # a variance below this multiple of the squared mean is rounding, hence zero
+ROUNDING = 1e-13  # of their own size: estimates that vary by less, or lie nearer to g, differ by rounding alone: by 0
 MIN_SHARDS = 3  # with fewer, trace(V²) has no estimate: every interval is unknown
 
 
@@ -33,7 +33,7 @@ UNKNOWN = Estimate(NAN, NAN, NAN)
 class Shards:
     """S shards of R gradient estimates ĝ of P parameters in all, about the true gradient g (NaN where unknown).
 
-    moments           the power sums; shards without a finite estimate are left out
+    moments           the moments; shards without a finite estimate are left out
     non_finite        number of estimates left out, in all shards
     level             of the intervals
     rarest            expected number of the rarest class of any variable among all samples; infinite if not said
@@ -62,35 +62,31 @@ class Shards:
 
     @classmethod
     def of(cls, moments: Moments, level: float = 0.95, rarest: float = inf) -> Shards:
-        """Derive all from the power sums of equal shards (a little unequal where estimates are non-finite).
+        """Derive all from the moments of equal shards (a little unequal where estimates are non-finite).
 
         `rarest` is what the logits say: R N times the smallest probability that a variable has for a class.
         """
         if not 0 < level < 1:
             raise UsageError(f"level: {level} is not a confidence level; give a number between 0 and 1, such as 0.95")
         k = _with_estimates(moments)
-        n, R, c, lost = k.n, float(k.n.sum()), k.shift, float(moments.non_finite.sum())
+        n, R, lost = k.n, float(k.n.sum()), float(moments.non_finite.sum())
+        g = np.full(k.s1.shape[1], NAN) if k.true is None else k.true
         if len(n) < MIN_SHARDS:
-            none = np.full_like(c, NAN)
-            g = c if k.known else none
+            none = np.full_like(g, NAN)
             return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN, rarest)
-        delta = k.s1.sum(0) / R  # [P] mean of ĝ − c
-        m, d = mean_about(c, delta), k.s1 / n[:, None] - delta
-        within = k.s2 - k.s1**2 / n[:, None]  # [S, P] Σ(ĝ − m_s)²
+        m = k.s1.sum(0) / R
+        b, d, within = m - g, k.s1 / n[:, None] - m, k.m2
         scatter = (within + n[:, None] * d**2).sum(0)  # [P] Σ(ĝ − m)²
-        square = m**2 + delta**2  # the shift cancels: what is lost in rounding grows with both
-        var = scatter / (R - 1)
-        var = np.where(var <= np.maximum(ROUNDING * square, 1e-28 * square.sum()), 0.0, var)
-        if var.sum() <= ROUNDING * square.sum():
-            var = np.zeros_like(var)
+        var = without_rounding(scatter / (R - 1), m)
         v = float(var.sum())
+        if v == 0:
+            b, d = unless_rounding(b, g), np.zeros_like(d)
+        m = unless_cancelled(m, g, np.sqrt(var))
         # leaving a shard out takes its own scatter and its distance from the others: n_s R/(R − n_s) ‖d_s‖²
         rest = scatter.sum() - within.sum(1) - n * R / (R - n) * (d**2).sum(1)
         v_without = rest / (R - n - 1) if v > 0 else np.zeros_like(n)
-        third = (k.s3.sum(0) - 3 * delta * k.s2.sum(0)) / R + 2 * delta**3
-        resolved = var > 1e-9 * delta**2  # else the third moment is lost in rounding
-        skew = np.where(resolved, third, 0.0) / np.where(resolved, scatter / R, 1.0) ** 1.5
-        g, b = (c, delta) if k.known else (c * NAN, delta * NAN)
+        third = (k.m3 + 3 * d * within + n[:, None] * d**3).sum(0) / R
+        skew = np.where(var > 0, third, 0.0) / np.where(var > 0, scatter / R, 1.0) ** 1.5
         return cls(k, lost, level, R, n, g, m, b, d, var, skew, v, v_without, rarest)
 
     @property
@@ -128,10 +124,23 @@ class Shards:
         return (d.T * np.sqrt(self.n / ((len(self.n) - 1) * self.R))).T
 
 
-def mean_about(shift: Floats, delta: Floats) -> Floats:
-    """Add the mean of ĝ − c to the shift c; what is left of a cancellation is 0, not rounding with a direction."""
-    m = shift + delta
-    return np.where(np.abs(m) <= 1e-14 * np.abs(delta), 0.0, m)
+def unless_cancelled(m: Floats, g: Floats, sd: Floats) -> Floats:
+    """The mean m of estimates [P]; what is left of a cancellation, beside sd and g alike, is 0 and has no direction."""
+    return np.where((np.abs(m) <= 1e-14 * np.abs(m - g)) & (np.abs(m) <= 1e-16 * sd), 0.0, m)
+
+
+def without_rounding(var: Floats, m: Floats) -> Floats:
+    """The variances of the coordinates, 0 where that is rounding of estimates of mean m [P]."""
+    square = m**2
+    if var.sum() <= ROUNDING**2 * square.sum():
+        return np.zeros_like(var)
+    return np.where(var <= np.maximum(ROUNDING**2 * square, 1e-32 * square.sum()), 0.0, var)
+
+
+def unless_rounding(b: Floats, g: Floats) -> Floats:
+    """The bias b = E ĝ − g [P] of estimates that do not vary, 0 if it is rounding of theirs or of g."""
+    size = max(float(np.linalg.norm(g)), float(np.linalg.norm(g + b)))
+    return np.zeros_like(b) if np.linalg.norm(b) <= ROUNDING * size else b
 
 
 def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int) -> float:
@@ -148,5 +157,5 @@ def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int) -> float
 
 def _with_estimates(m: Moments) -> Moments:
     keep = m.n > 0
-    per_shard = [f.name for f in fields(m) if f.name not in {"shift", "known"}]
+    per_shard = [f.name for f in fields(m) if f.name != "true"]
     return replace(m, **{name: getattr(m, name)[keep] for name in per_shard})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, sqrt
 from typing import Literal
 
-from estbench.intervals.shards import NAN, ROUNDING, UNKNOWN, Estimate, Shards
+from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards
 from estbench.moments import Floats
 
 Metric = Literal["variance", "mse"]
@@ -27,8 +27,7 @@ def point(s: Shards, metric: Metric) -> float:
         return s.v
     if not s.moments.known:
         return NAN
-    value = float(s.moments.y1.sum()) / s.R
-    return 0.0 if s.v == 0 and value <= (ROUNDING * s.true_norm) ** 2 else value
+    return float(s.b @ s.b) if s.v == 0 else float(s.moments.y1.sum()) / s.R
 
 
 def shard_values(s: Shards, metric: Metric) -> Floats:

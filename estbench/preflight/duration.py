@@ -68,7 +68,7 @@ def _nodes(problem: Problem, estimator: Estimator) -> float:
     if enumerable(problem, estimator, 1):
         return problem.n_states
     assert problem.true is not None
-    return _NODES * float(_MORE) ** (Integrand(problem, estimator, problem.true).axes - 1)
+    return _NODES * float(_MORE) ** (Integrand(problem, estimator, problem.true, problem.true).axes - 1)
 
 
 def _fit(plan: Plan, cell: Cell, fits: dict[EstimatorSpec, float]) -> float:

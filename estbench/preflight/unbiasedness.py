@@ -17,7 +17,7 @@ from estbench.engine.exact import Unavailable, exact, why_not
 from estbench.estimators.base import Estimator
 from estbench.intervals import Shards, exact_verdict, flags, holm
 from estbench.intervals.hall import hall
-from estbench.moments import Floats, Moments, first, moments
+from estbench.moments import Floats, Moments, moments
 from estbench.problem import Problem
 
 MAX_TUPLES = 2**12
@@ -109,7 +109,7 @@ def exactly(problem: Problem, estimator: Estimator, samples: int) -> Exactly | N
     true = truth(problem, estimator)
     assert true is not None
     biased = exact_verdict(Moments.unpack(found.packed, true.numpy()), found.mean_error) == "biased"
-    return Exactly(biased, float(np.linalg.norm(first(found.packed))), float(true.norm()))
+    return Exactly(biased, float(np.linalg.norm(found.mean - true.numpy())), float(true.norm()))
 
 
 def sampled(problem: Problem, estimator: Estimator, samples: int, stage: int = 1) -> Sampled:

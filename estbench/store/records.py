@@ -8,8 +8,8 @@ an *item*, found under (kind, key, cell); the cell is "" where a record has none
     problem  problem id                 route, true: encoded [P], or null where the gradient is not known
     cost     cell key                   f, df, seconds (null: not timed), maybe reference: encoded [P], and
                                         unbiased: whether it is declared to be (older records do not say)
-    job      problem id/first shard     cells: {cell key: {moments: encoded [G, 10 + 3P]}}
-    exact    cell key                   moments: encoded [1, 10 + 3P], route, error, mean_error, or reason: …
+    job      problem id/first shard     cells: {cell key: {moments: encoded [G, 8 + 3P]}}
+    exact    cell key                   moments: encoded [1, 8 + 3P], route, error, mean_error, or reason: …
     fit      problem id/estimator       fields: the numbers found; f, df, seconds: what finding them cost
     failed   cell key                   reason: …
 

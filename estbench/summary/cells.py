@@ -23,7 +23,7 @@ def truth(plan: Plan, cell: Cell, items: Items) -> Floats | None:
 
 
 def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, str] | None:
-    """The packed records of a cell, [S, 10 + 3P]; `status` and `reason` where it has none; None if it is not done."""
+    """The packed records of a cell, [S, 8 + 3P]; `status` and `reason` where it has none; None if it is not done."""
     if cell.reason is not None:
         return {"status": "skipped", "reason": cell.reason}
     if prepared(plan, cell, items):
@@ -40,13 +40,13 @@ def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, str] | N
 
 
 def _width(plan: Plan, cell: Cell) -> int:
-    """Numbers in one packed record of a cell: 10 + 3P."""
+    """Numbers in one packed record of a cell: 8 + 3P."""
     spec = plan.problems[cell.problem]
     return len(SCALARS) + 3 * spec.parameters
 
 
 def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:
-    """The packed records of a Monte Carlo cell, shard by shard from the first: [S, 10 + 3P]; None if there are none."""
+    """The packed records of a Monte Carlo cell, shard by shard from the first: [S, 8 + 3P]; None if there are none."""
     spec, layout = plan.problems[cell.problem], plan.layouts[cell.problem]
     found = []
     for first, shards in layout.jobs():

@@ -54,12 +54,14 @@ def fits(plan: Plan, items: Items) -> pd.DataFrame:
 
 def _vectors(m: Moments, true: Floats | None) -> dict[str, list[float] | None]:
     n = m.n.sum()
-    delta, second = m.s1.sum(0) / n, m.s2.sum(0) / n
+    mean = m.s1.sum(0) / n
+    between = m.s1 / np.where(m.n > 0, m.n, 1.0)[:, None] - mean  # of each shard
+    variance = (m.m2 + m.n[:, None] * between**2).sum(0) / n
     bessel = n / (n - 1) if n > 1 else 1.0
     return {
         "true_gradient": None if true is None else true.tolist(),
-        "mean_gradient": (m.shift + delta).tolist(),
-        "coordinate_variance": (np.maximum(second - delta**2, 0.0) * bessel).tolist(),
+        "mean_gradient": mean.tolist(),
+        "coordinate_variance": (variance * bessel).tolist(),
     }
 
 

@@ -22,7 +22,6 @@ from estbench.draws import Draw
 from estbench.engine.estimate import truth
 from estbench.engine.exact import Unavailable, exact
 from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
-from estbench.moments import SCALARS
 from estbench.problem import Evaluations, Problem
 from tests.estimators.members import (
     ALL,
@@ -219,10 +218,7 @@ def test_sum_over_classes(name: str, options: dict[str, Any]) -> None:
 
 def exact_mean(problem: Problem, estimator: Estimator, N: int) -> Any:
     """E ĝ, [P]."""
-    true = truth(problem, estimator)
-    assert true is not None
-    P = problem.parameters
-    return true.numpy() + exact(problem, estimator, N).packed[0, len(SCALARS) :][:P]
+    return exact(problem, estimator, N).mean
 
 
 def one_variable(estimator: Estimator) -> list[Problem]:

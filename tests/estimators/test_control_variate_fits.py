@@ -24,7 +24,7 @@ from estbench.estimators.control_variate.least_squares import SIZES, least_squar
 from estbench.estimators.control_variate.rebar import GRID, Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.control_variate.rodeo import Rodeo
-from estbench.moments import SCALARS, Floats
+from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.mlp import Mlp
 from estbench.problem import Evaluations, Problem
@@ -66,8 +66,7 @@ def agrees(found: Floats, best: Floats) -> bool:
 
 def variance(of: Problem, estimator: Estimator, N: int = 1) -> float:
     """The exact variance, summed over the parameters."""
-    packed, P = exact(of, estimator, N).packed[0, len(SCALARS) :], of.parameters
-    return float((packed[P : 2 * P] - packed[:P] ** 2).sum())
+    return float(exact(of, estimator, N).variance.sum())
 
 
 def least(V: Callable[[Floats], float], n: int) -> Floats:

@@ -76,7 +76,7 @@ class ShardTask:
         return [min(rows, n - start) for start in range(0, n, rows)]
 
     def _moments(self, group: Group, draw: Draw) -> torch.Tensor:
-        """Packed records [cells, shards, 10 + 3P], of all cells in one call: few estimates cost less than the calls."""
+        """Packed records [cells, shards, 8 + 3P], of all cells in one call: few estimates cost less than the calls."""
         x = estimates(group.estimator(), draw, [N for N, _ in group.cells])  # [cells, R, P]
         true = truth_of(self.spec, group, self.device)
         packed = moments(x.reshape(len(x) * self.shards, -1, x.shape[-1]), true)
