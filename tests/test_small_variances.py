@@ -1,0 +1,63 @@
+"""Estimates much smaller than the true gradient, or nearly free of noise, keep their variance and their direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from estbench import catalog
+from estbench.engine.exact import exact
+from estbench.intervals import Shards, metrics
+from estbench.intervals.metrics import Columns, exact_metrics, exact_verdict
+from estbench.moments import Moments, moments
+from estbench.problem import make
+
+
+def row(objective: str, logits: Any, estimator: str, f: dict[str, Any], options: dict[str, Any]) -> Columns:
+    """The exact metrics of one sample."""
+    problem = make(catalog.build(catalog.objective_class(objective), f), torch.tensor(logits, dtype=torch.float64))
+    found = exact(problem, catalog.build(catalog.estimator_class(estimator), options), 1)
+    assert problem.true is not None
+    return exact_metrics(Moments.unpack(found.packed, problem.true.numpy()))
+
+
+def test_estimates_far_smaller_than_the_gradient() -> None:
+    """A steep proxy far from its threshold: variance, SNR and scaled variance to six digits."""
+    steep = {"proxy": "steep_sigmoid"}
+    columns = row("quadratic", [-1.0], "ste", {}, steep)
+    assert columns["variance"] == pytest.approx(9.480381e-20, rel=1e-6)
+    assert columns["snr"] == pytest.approx(0.4083327, rel=1e-6)
+    assert columns["scaled_variance"] == pytest.approx(0.002318416, rel=1e-6)
+    assert row("sine", [1.37], "ste", {}, steep)["snr"] == pytest.approx(0.518104, abs=1e-6)
+
+
+def test_estimates_that_hardly_vary() -> None:
+    """A variance of 3e-14 beside a mean of 1 is a variance; that of a constant estimate is 0, and its bias too."""
+    f = {"A": ((0.0, 1e-6), (0.0, 0.0)), "b": (1.0, 1.0)}
+    assert row("quadratic_form", [0.0, 0.0], "leg", f, {})["variance"] == pytest.approx(3.125e-14, rel=1e-6)
+    columns = row("quadratic", [0.3], "reinforce", {}, {"baseline": "optimal"})
+    assert columns["variance"] == columns["mse"] == columns["bias_squared"] == 0
+
+
+@pytest.mark.parametrize("mean", [1e-14, 1.0])
+@pytest.mark.parametrize("sd", [1e-12, 1e-6, 1.0])
+def test_sampled_variances(mean: float, sd: float) -> None:
+    """Sampled estimates beside a true gradient of size 1: v is that of the estimates themselves, to 1e-3."""
+    x = mean * (1 + sd * np.random.default_rng(0).normal(size=(16, 500, 2)))
+    g = np.array([0.6, -0.8])
+    s = Shards.of(Moments.unpack(moments(torch.from_numpy(x), torch.from_numpy(g)).numpy(), g))
+    about = x - mean
+    assert s.v == pytest.approx(float(about.reshape(-1, 2).var(0, ddof=1).sum()), rel=1e-3)
+    assert metrics(s.moments)["snr"] == pytest.approx(float(np.linalg.norm(s.m)) / np.sqrt(s.v), rel=1e-3)
+
+
+def test_a_constant_estimate_equal_to_the_gradient_is_unbiased() -> None:
+    """What is off by rounding alone has bias, variance and MSE 0, sampled or exact."""
+    g = np.array([0.1, -0.7])
+    x = torch.from_numpy(np.tile(g * (1 + 2e-16), (4, 100, 1)))
+    columns = metrics(Moments.unpack(moments(x, torch.from_numpy(g)).numpy(), g))
+    assert columns["variance"] == columns["mse"] == columns["bias_squared"] == 0
+    assert exact_verdict(Moments.unpack(moments(x, torch.from_numpy(g)).numpy(), g)) == "unbiased"
