@@ -18,7 +18,9 @@ from estbench.problem import make
 
 def row(objective: str, logits: Any, estimator: str, f: dict[str, Any], options: dict[str, Any]) -> Columns:
     """The exact metrics of one sample."""
-    problem = make(catalog.build(catalog.objective_class(objective), f), torch.tensor(logits, dtype=torch.float64))
+    problem = make(
+        catalog.build(catalog.objective_class(objective), f), torch.tensor(logits, dtype=torch.float64), "bernoulli"
+    )
     found = exact(problem, catalog.build(catalog.estimator_class(estimator), options), 1)
     assert problem.true is not None
     return exact_metrics(Moments.unpack(found.packed, problem.true.numpy()))

@@ -111,7 +111,19 @@ def _selector(name: str, options: tuple[tuple[str, Any], ...]) -> str:
 
 
 def measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
-    """A cell by itself, without what takes the others: verdict and contradictions; None for one that is not done."""
+    """A cell by itself, without what takes the others: verdict and contradictions; None for one that is not done.
+
+    Its metrics may fail, as those of estimates near 1e80, whose fourth powers are no floats: then it has failed, alone.
+    """
+    try:
+        with np.errstate(over="raise"):
+            return _measured(plan, cell, items)
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
+        reason = f"its metrics are beyond the range of float64 ({type(error).__name__}): rescale the objective"
+        return Finding(cell, _identity(plan, cell) | {"status": "failed", "reason": reason})
+
+
+def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
     packed, row = outcome(plan, cell, items), _identity(plan, cell)
     if packed is None or isinstance(packed, dict):
         return None if packed is None else Finding(cell, row | packed)

@@ -26,15 +26,27 @@ def least_squares(estimate: Callable[[Sequence[float]], Tensor], n: int) -> tupl
 
     They are linear in c, ĝ = g₀ + Σ_j c_j g_j, so c = −⟨g_i, g_j⟩⁻¹ ⟨g_j, g₀⟩ with totals over replicates and
     parameters of what is centred, also g_j with E g_j = 0: where control variates are perfect, the fit is too. The g_j
-    are read off ĝ, asked at 0 and at each unit vector. Combinations of nothing but rounding are left at 0.
+    are read off ĝ, asked at 0 and at each unit vector. Each is scaled to length 1 first. What is nothing but rounding
+    beside g₀, or a combination of the others, is left at 0, and so is all if nothing finite is found.
     """
-    g0 = estimate([0.0] * n).double()
-    g = torch.stack([_centred(estimate(unit).double() - g0) for unit in torch.eye(n).tolist()])  # [n, R P]
-    size = g.norm(dim=1).clamp(min=torch.finfo(g.dtype).tiny)
-    g = g / size.unsqueeze(1)
+    first = estimate([0.0] * n)
+    g0 = first.double()
+    moved = [estimate(unit).double() for unit in torch.eye(n).tolist()]
+    g = torch.stack([_centred(m - g0) for m in moved])  # [n, R P]
+    largest = g.abs().amax(1, keepdim=True)  # first by it, as squares may overflow or underflow
+    rounding = 8 * torch.finfo(first.dtype).eps * torch.stack([m.abs().amax() for m in moved]).unsqueeze(1)
+    some = (largest > rounding) & largest.isfinite()
+    g = torch.where(some, g / torch.where(some, largest, 1.0), 0.0)
+    length = g.norm(dim=1, keepdim=True)
+    g = g / torch.where(some, length, 1.0)
+    about = _centred(g0)
+    size = about.abs().amax()
+    if not (size > 0 and size.isfinite()):
+        return (0.0,) * n
     inverse = torch.linalg.pinv(g @ g.T, rtol=1e-10, hermitian=True)
-    c: list[float] = (-inverse @ (g @ _centred(g0)) / size).tolist()
-    return tuple(c)
+    scale = torch.where(some, size / torch.where(some, largest * length, 1.0), 0.0).squeeze(1)
+    c = -inverse @ (g @ (about / size)) * scale
+    return tuple(c.nan_to_num(0.0, 0.0, 0.0).tolist())
 
 
 def _centred(estimates: Tensor) -> Tensor:
