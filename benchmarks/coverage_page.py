@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from benchmarks.coverage_bias import Bias, Rare
 from benchmarks.coverage_cells import ESTIMATORS, INTERVALS, LOW, RATIOS, Row, Tally, too_few, too_many
 from benchmarks.coverage_verdicts import UNBIASED
+from estbench.intervals.flags import RARE as LEAST
 
 Called = tuple[float, int, Counter[str]]
 
@@ -57,6 +59,73 @@ number of replicates that *inconclusive* asks for and at three times that. *Unbi
 runs if the bias is 1 % or more, *biased* in 5 % if there is none.
 
 """
+
+
+BIASED = """
+## Bias of biased estimators
+
+{repeats} repeats of every cell, one estimate from the fewest samples. *size*: ‖b‖ in standard errors of the mean, 0 for
+what is unbiased. *below*, *above*: repeats, in %, in which the exact bias² lies below or above its interval.
+*wrong verdict*, in %: *unbiased* with δ just below the true relative bias, or, where there is no bias, *biased*
+(p < .05). Both may be 5 %; the interval may hold more than 97 % where b is 0 or lies across the noise, as its direction
+is not known.
+
+"""
+
+RARE = """
+## A rare class beside an ordinary variable
+
+Sine of two Bernoulli variables, one with a class that is expected so many times among R = 2000, the other p = .6;
+reinforce, muprop and leg, {repeats} repeats. *unflagged*: repeats, in %, without any flag that the estimates themselves
+raise; *biased*: of those, called *biased* (p < .05) though unbiased; *variance*: of those, the intervals of the
+variance that hold. Below {least:g} a run flags `rare_event` whatever was seen, and withholds the verdict.
+
+"""
+
+
+def bias_section(cells: Sequence[Bias], repeats: int) -> str:
+    """The table of biased and unbiased cells."""
+
+    def percent(count: int, of: int) -> str:
+        return f"{100 * count / of:.1f}"
+
+    rows = [
+        [
+            c.objective,
+            str(c.logits) if len(str(c.logits)) < 50 else f"{len(c.logits)} variables",
+            c.estimator,
+            f"{c.R}",
+            f"{c.size:.1f}",
+            percent(c.trials - c.below - c.above, c.trials),
+            percent(c.below, c.trials),
+            percent(c.above, c.trials),
+            percent(c.unbiased if c.size > 0 else c.biased, c.trials),
+            c.verdict(),
+        ]
+        for c in cells
+    ]
+    head = ["f", "logits", "estimator", "R", "size", "holds", "below", "above", "wrong verdict", "verdict"]
+    return BIASED.format(repeats=repeats) + table(head, rows)
+
+
+def rare_section(rows: Sequence[Rare], repeats: int) -> str:
+    """The table of a rare class."""
+
+    def percent(count: int, of: int) -> str:
+        return f"{100 * count / of:.1f}" if of >= 20 else "–"
+
+    return RARE.format(repeats=repeats, least=LEAST) + table(
+        ["expected", "unflagged", "biased", "variance"],
+        [
+            [
+                f"{r.expected:g}",
+                percent(r.quiet, r.trials),
+                percent(r.biased, r.quiet),
+                percent(r.quiet - r.missed, r.quiet),
+            ]
+            for r in rows
+        ],
+    )
 
 
 def page(

@@ -181,7 +181,7 @@ def test_a_reference_at_one_temperature(pool: list[Entry]) -> None:
     assert set(every["reference_temperature"]) == {0.5, 1.0}
     texts = [Console(width=120, file=StringIO()) for _ in range(2)]
     for console, found in zip(texts, (frame, every), strict=True):
-        console.print(ranking(found, "gumbel"))
+        console.print(ranking(found, "gumbel", 0.95))
     one, several = (console.file.getvalue() for console in texts)  # type: ignore[attr-defined] # they are texts
     assert "over that of gumbel at τ = 1 on the same draws" in one
     assert "τ of ref." in several

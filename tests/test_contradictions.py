@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,10 @@ def test_a_claim_that_a_run_refutes(tmp_path: Path) -> None:
     assert set(own["bias_verdict"]) == {"biased"}
     assert flagged(frame, "claim_refuted") == {(f"{HERE}:Longer", "exact"), (f"{HERE}:Longer", "monte_carlo")}
     assert not frame.loc[frame["label"] == "ste", "declared_unbiased"].any()
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps(CONFIG | {"estimators": names, "replicates": 40_000}))
+    said = CliRunner().invoke(app, ["run", str(config), "-o", str(tmp_path / "run")])
+    assert f"{HERE}:Longer: declared unbiased, and found biased (2 of 10 rows)." in said.stderr
     said = CliRunner().invoke(app, ["compare", str(tmp_path / "run"), "--estimators", f"ste,{HERE}:Longer"])
     assert "refuted: declared unbiased, and found biased." in " ".join(said.stdout.split())
 

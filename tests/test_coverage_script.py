@@ -6,6 +6,7 @@ import math
 import re
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.special import expit
 
-from benchmarks import coverage, coverage_cells
+from benchmarks import coverage, coverage_bias, coverage_cells
+from benchmarks.coverage_bias import Bias, Rare
 from benchmarks.coverage_cells import ESTIMATORS, REFERENCE, REPLICATES, Tally, benchmarks, layout, measure
-from benchmarks.coverage_page import cells, standing_out
+from benchmarks.coverage_page import bias_section, cells, rare_section, standing_out
 from benchmarks.coverage_truth import (
     Probabilities,
     cosine_of_arm,
@@ -237,6 +239,8 @@ def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     """The script writes date, seed, a row for every cell and the verdicts; the same seed writes the same numbers."""
     monkeypatch.setattr(coverage, "PROBLEMS", {"0.5": (0.5,)})
     monkeypatch.setattr(coverage, "REPLICATES", (1000,))
+    monkeypatch.setattr(coverage_bias, "CELLS", coverage_bias.CELLS[2:3])
+    monkeypatch.setattr(coverage_bias, "RARE", (5.0,))
     texts = []
     for seed in ("5", "5", "6"):
         out = tmp_path / "page.md"
@@ -251,5 +255,23 @@ def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "40 of 25 for R = 1000" in texts[0]
     assert len(re.findall(r"^\| 0.5 \| 1000 \|", texts[0], re.MULTILINE)) == len(ESTIMATORS)
     assert "## Verdicts on bias" in texts[0]
+    assert "## Bias of biased estimators" in texts[0]
+    assert "## A rare class" in texts[0]
     numbers = [text.partition("\n## ")[2] for text in texts]
     assert numbers[0] == numbers[1] != numbers[2]
+
+
+def test_bias_section_names_what_fails() -> None:
+    """An interval that holds in 88 % and a verdict that is wrong in 16 % of 1000 are named; rates as stated are ok."""
+    cell = Bias("sine", [0.5], "ste", 1000, trials=1000, size=3.0)
+    assert replace(cell, below=20, above=40, unbiased=55).verdict() == "ok"
+    assert replace(cell, below=10, above=110, unbiased=160).verdict() == "short, wrong verdicts"
+    assert replace(cell, size=0.0, biased=100).verdict() == "wrong verdicts"
+    assert "| sine | [0.5] | ste | 1000 | 3.0 | 100.0 | 0.0 | 0.0 | 0.0 | ok |" in bias_section([cell], 1000)
+
+
+def test_rare_section_counts_the_unflagged() -> None:
+    """Where few repeats are unflagged nothing is said of them, else how often they were wrong."""
+    text = rare_section([Rare(2, trials=300, quiet=10, biased=10), Rare(30, 300, 300, 15, 30)], 100)
+    assert "| 2 | 3.3 | – | – |" in text
+    assert "| 30 | 100.0 | 5.0 | 90.0 |" in text

@@ -15,6 +15,8 @@ from estbench.cli.console import err, out, plain
 from estbench.errors import EstbenchError, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from estbench.engine.stages import Part
     from estbench.plan import Plan
 
@@ -97,6 +99,7 @@ def run(
         from estbench.tables import digest, summary
 
         out().print((summary if verbose else digest)(frame, level=benchmark.plan.config.level))
+        _say_contradictions(frame)
         if not worked:
             err().print("All is done already; nothing was run.")
         if len(frame) < len(benchmark.plan.cells):
@@ -106,6 +109,17 @@ def run(
     if failed:
         err().print(f"{failed} of {len(frame)} cells failed; the others are saved.", markup=False)
         raise typer.Exit(3)
+
+
+def _say_contradictions(frame: pd.DataFrame) -> None:
+    """Which rows contradict a claim or each other: the table, which may be cut, is not the place for it alone."""
+    from estbench.intervals.flags import CONTRADICTIONS, MEANING
+
+    for flag in CONTRADICTIONS:
+        rows = frame[[flag in str(words).split() for words in frame["flags"]]]
+        if len(rows):
+            names = ", ".join(dict.fromkeys(map(str, rows["label"])))
+            err().print(f"{names}: {MEANING[flag]} ({len(rows)} of {len(frame)} rows).", markup=False)
 
 
 def _settings(config: Path, given: list[str], seed: int | None, quick: bool, rigorous: bool) -> list[str]:

@@ -30,6 +30,9 @@ MEANING = {
     "non_finite": "some estimates are NaN or infinite, and are left out of all else",
 }
 
+CONTRADICTIONS = ("claim_refuted", "exact_disagrees")
+"""Flags that say that something is wrong, not that something is not known."""
+
 
 def flags(s: Shards) -> tuple[str, ...]:
     """Compute the names in `MEANING` that the shards alone can tell.
