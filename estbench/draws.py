@@ -1,14 +1,17 @@
 """Draws: base noise (with weights or without) and, lazily and once, all that estimators derive from it.
 
-The only module that makes random numbers. There is one stream per (seed, problem, shard, stream name), so what an
-estimator sees does not hang on which other estimators run, in what order, on how many workers, or after a resume.
+The only module that makes random numbers. There is one stream per (seed, problem, shard, stream name, shape), so what
+an estimator sees does not depend on which other estimators run, in what order, on how many workers, or after a resume.
+
+A stream of the shape of one sample has its seed from its name; one of another shape from its name and its shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property, reduce
+from collections.abc import Iterator, Mapping
+from functools import reduce
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +19,20 @@ from torch import Tensor
 
 from estbench.distributions import Mirrored, Noisy
 from estbench.errors import UsageError
+from estbench.kept import cached_property, remember, written
 from estbench.problem import Problem
 
 MAIN = "main"
-_TINY = {torch.float64: 2.0**-54, torch.float32: 2.0**-25}
+
+
+def _tiny(dtype: torch.dtype) -> float:
+    """A quarter of the distance from 1 to the next number: 1 − 2 of it is below 1."""
+    return torch.finfo(dtype).eps / 4
+
+
+_Reader = tuple[str, tuple[int, ...], str]
+_Stream = tuple[str, tuple[int, ...] | None, bool]
+"""The name and shape of a stream (None: the exponentials of the distribution), and whether it is one per replicate."""
 
 
 class Streams:
@@ -33,34 +46,41 @@ class Streams:
         self._entropy = (seed, _number(problem))
         self._shards = shards
         self._device = torch.device(device)
-        self._generators: dict[str, list[np.random.Generator]] = {}
-        self._device_generators: dict[str, torch.Generator] = {}
+        self._generators: dict[_Reader, list[np.random.Generator]] = {}
+        self._device_generators: dict[_Reader, torch.Generator] = {}
+        self.reads = 0
 
-    def uniform(self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-        """The next `rows` rows of every shard, one shard after the other: [shards · rows, *shape], inside (0, 1)."""
-        total = (len(self._shards) * rows, *shape)
+    def uniform(
+        self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
+    ) -> Tensor:
+        """The next `rows` rows of every shard, one shard after the other: [shards · rows, *shape], inside (0, 1).
+
+        Rows of another shape, and those of another `reader`, are read from the beginning, whoever came first.
+        """
+        self.reads += 1
+        total, key, tiny = (len(self._shards) * rows, *shape), (name, shape, reader), _tiny(dtype)
         if self._device.type != "cpu":
-            made = torch.rand(total, generator=self._device_generator(name), device=self._device, dtype=dtype)
-            return made.clamp_(_TINY[dtype], 1 - 2 * _TINY[dtype])
-        if name not in self._generators:
-            self._generators[name] = [self._generator(name, shard) for shard in self._shards]
+            if key not in self._device_generators:
+                self._device_generators[key] = self._device_generator(name)
+            made = torch.rand(total, generator=self._device_generators[key], device=self._device, dtype=dtype)
+            return made.clamp_(tiny, 1 - 2 * tiny)
+        if key not in self._generators:
+            self._generators[key] = [self._generator(name, shard) for shard in self._shards]
         u = np.empty(total)
-        for i, generator in enumerate(self._generators[name]):
+        for i, generator in enumerate(self._generators[key]):
             generator.random(out=u[i * rows : (i + 1) * rows])
-        uniforms = torch.from_numpy(u).clamp_(min=_TINY[torch.float64])  # 0 does occur, and its logarithm is infinite
+        uniforms = torch.from_numpy(u).clamp_(min=_tiny(torch.float64))  # 0 does occur, and its logarithm is infinite
         if dtype != torch.float64:
-            uniforms = uniforms.to(dtype).clamp_(_TINY[dtype], 1 - 2 * _TINY[dtype])
+            uniforms = uniforms.to(dtype).clamp_(tiny, 1 - 2 * tiny)
         return uniforms
 
     def _generator(self, name: str, shard: int) -> np.random.Generator:
         return np.random.Generator(np.random.SFC64(np.random.SeedSequence((*self._entropy, shard, _number(name)))))
 
     def _device_generator(self, name: str) -> torch.Generator:
-        if name not in self._device_generators:
-            sequence = np.random.SeedSequence((*self._entropy, self._shards.start, _number(name)))
-            seed = int(sequence.generate_state(1, np.uint64)[0] >> 1)
-            self._device_generators[name] = torch.Generator(self._device).manual_seed(seed)
-        return self._device_generators[name]
+        sequence = np.random.SeedSequence((*self._entropy, self._shards.start, _number(name)))
+        seed = int(sequence.generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator(self._device).manual_seed(seed)
 
 
 def _number(text: str) -> int:
@@ -102,38 +122,80 @@ class Draw:
         self.shard = replicates if shard is None else shard
         self.weights = weights
         self._streams = streams
-        self._noise = dict(noise or {})
+        self._given = dict(noise or {})
+        self._noise: dict[_Stream, Tensor] = {}
         self._kept_noisy: dict[int | None, Noisy] = {}
         self._relaxed: dict[int | None, Relaxed] = {}
+        self._first_read, self._reads = 0 if streams is None else streams.reads, [0]
         if z is not None:
             self.z = z
+        remember(self, "logits", vars(self.distribution), "logits")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Allowed while it is made; what other estimators read too is not to be replaced."""
+        if "_kept" in vars(self):
+            raise AttributeError(f"a draw is shared by all estimators: {name} cannot be set")
+        super().__setattr__(name, value)
 
     def again(self) -> Draw:
         """A draw of the same base noise, with nothing derived from it yet."""
-        return Draw(self.problem, self.R, self.N, streams=self._streams, shard=self.shard, noise=self._noise)
+        twin = Draw(self.problem, self.R, self.N, streams=self._streams, shard=self.shard, noise=self._given)
+        twin._noise.update(self._noise)
+        return twin
 
     def uniform(self, name: str, *shape: int, per_replicate: bool = False) -> Tensor:
-        """Uniforms of a named stream: [R, N, *shape], or [R, *shape] where the replicate needs but one."""
-        if name not in self._noise:
-            if self._streams is None:
-                have = ", ".join(self._noise) or "none"
-                raise LookupError(
-                    f"this draw holds no noise named '{name}' (it holds: {have}); declare it in facts.noise, with "
-                    "exact='smooth' (and in `breaks`, if the uniforms are the estimator's own), or say exact='none'"
-                )
-            rows = self.shard if self.R % self.shard == 0 else self.R
+        """Uniforms of a named stream: [R, N, *shape], or [R, *shape] where the replicate needs but one.
+
+        A stream is its name, its shape, and whether it is one per replicate: those that differ in one are independent.
+        """
+        stream = (name, shape, per_replicate)
+        if stream not in self._noise:
             tail = shape if per_replicate else (self.N, *shape)
-            dtype = self.distribution.logits.dtype
-            self._noise[name] = self._streams.uniform(name, rows, *tail, dtype=dtype)
-        return self._noise[name]
+            if name in self._given:
+                return self._of_given(name, tail)
+            plain = shape == self.distribution.event_shape and not per_replicate
+            seed = name if plain else f"{name} {list(shape)}" + " per replicate" * per_replicate
+            self._noise[stream] = self._read(name, seed, tail)
+            remember(self, f"noise '{name}'", self._noise, stream)
+        return self._noise[stream]
 
     def noise(self, name: str = MAIN) -> Tensor:
         """The distribution's base noise of a named stream: uniforms [R, N, D], or exponentials [R, N, D, K]."""
-        made = name not in self._noise
-        noise = self.uniform(name, *self.distribution.event_shape)
-        if made:  # what is given is base noise as it is
-            noise = self._noise[name] = self.distribution.base_noise(noise)
-        return noise
+        if name in self._given:
+            return self._given[name]  # base noise as it is
+        stream = (name, None, False)
+        if stream not in self._noise:
+            u = self._read(name, name, (self.N, *self.distribution.event_shape), "noise")
+            self._noise[stream] = self.distribution.base_noise(u)
+            remember(self, f"noise '{name}'", self._noise, stream)
+        return self._noise[stream]
+
+    def _read(self, name: str, seed: str, tail: tuple[int, ...], reader: str = "") -> Tensor:
+        if self._streams is None:
+            have = ", ".join(self._given) or "none"
+            raise LookupError(
+                f"this draw holds no noise named '{name}' (it holds: {have}); declare it in facts.noise, with "
+                "exact='smooth' (and in `breaks`, if the uniforms are the estimator's own), or say exact='none'"
+            )
+        rows = self.shard if self.R % self.shard == 0 else self.R
+        self._reads[0] += 1
+        return self._streams.uniform(seed, rows, *tail, dtype=self.distribution.logits.dtype, reader=reader)
+
+    def _of_given(self, name: str, tail: tuple[int, ...]) -> Tensor:
+        given = self._given[name]
+        if given.shape != (self.R, *tail):
+            raise LookupError(
+                f"this draw holds noise named '{name}' of shape {list(given.shape)}, not {[self.R, *tail]}; where a "
+                "name has several shapes, or is read once per replicate, say exact='none'"
+            )
+        return given
+
+    def written(self) -> Iterator[str]:
+        """What was written into of all that estimators share, by name: none of it may be."""
+        for kept in (self, self.problem, self.distribution, *self._kept_noisy.values(), *self._relaxed.values()):
+            yield from written(kept)
+        if self._streams is not None and self._streams.reads != self._first_read + self._reads[0]:
+            yield "the streams (ask the draw: draw.uniform(name, ...))"
 
     @cached_property
     def z(self) -> Tensor:
@@ -207,6 +269,8 @@ class Draw:
             d = self.distribution
             x = d.noisy(self.noise()) if redraw is None else d.conditional(self.z, self.redraw(redraw))
             self._kept_noisy[redraw] = x
+            for part in [name for name, value in vars(x).items() if isinstance(value, Tensor)]:
+                remember(x, "the noisy logits", vars(x), part)
         return self._kept_noisy[redraw]
 
     def redraw(self, number: int) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Literal, cast
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from estbench.distributions import DISTRIBUTIONS, Distribution, Independent
 from estbench.errors import UsageError
+from estbench.kept import cached_property
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
 
 MAX_STATES = 2**20

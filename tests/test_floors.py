@@ -18,6 +18,7 @@ FLOORS = (
     "outputs",
     "processes",
     "references",
+    "kept",
     "distributions",
     "objectives",
     "problem",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn.functional import logsigmoid
 
 from estbench.distributions.base import Noisy
 from estbench.distributions.logarithm import log_
+from estbench.kept import cached_property
 
 CERTAIN = 700.0
 """A logit at which P(z ≠ k) = 1e-304 is nothing beside 1, while e^φ is still finite in float64."""

@@ -89,7 +89,7 @@ def test_replicates_and_samples_are_apart(name: str, options: dict[str, Any]) ->
         g = gradients(estimator, whole, n)
         noise = {
             key: u[5:9, :n].contiguous() if u.ndim > 2 or u.shape[1] == n + 2 else u[5:9]
-            for key, u in whole._noise.items()
+            for (key, _, _), u in whole._noise.items()
         }
         part = Draw(problem, 4, n, streams=whole._streams, noise=noise)
         torch.testing.assert_close(gradients(estimator, part, n), g[5:9], rtol=1e-12, atol=1e-13)
@@ -104,7 +104,10 @@ def test_rows_are_apart(name: str, options: dict[str, Any]) -> None:
     for problem in problems(estimator):
         whole = draw(problem, 20, 3)
         g = estimator.rows(whole)
-        noise = {key: u[:, 1:].contiguous() if u.ndim > 2 or u.shape[1] == 3 else u for key, u in whole._noise.items()}
+        noise = {
+            key: u[:, 1:].contiguous() if u.ndim > 2 or u.shape[1] == 3 else u
+            for (key, _, _), u in whole._noise.items()
+        }
         part = Draw(problem, 20, 2, streams=whole._streams, noise=noise)
         torch.testing.assert_close(estimator.rows(part), g[:, 1:], rtol=1e-12, atol=1e-13)
 

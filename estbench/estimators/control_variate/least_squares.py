@@ -81,5 +81,5 @@ def regrouped(draw: Draw, N: int) -> Draw:
         return t.flatten(0, 1)[: R * N].reshape(R, N, *t.shape[2:])
 
     groups = Draw(draw.problem, R, N, z=group(draw.z))
-    groups.fz, groups.dfz = group(draw.fz), group(draw.dfz)
+    vars(groups).update(fz=group(draw.fz), dfz=group(draw.dfz))  # known, so not asked for again
     return groups

@@ -1,0 +1,42 @@
+"""Tensors that are computed once and shared: each is remembered with its version, so that a later write is seen.
+
+Torch counts the writes into a tensor and into its views (`Tensor._version`). Writes through numpy memory or `.data`
+are not counted; the comparison with recomputed values sees those (`estbench.engine.purity`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+T = TypeVar("T")
+
+Kept = list[tuple[str, dict[Any, Any], Any, Tensor, int]]
+"""For each tensor: what it is called, the dictionary and the key that it is kept under, itself, and its version."""
+
+
+class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands in for functools.cached_property
+    """`functools.cached_property` that remembers the version of a tensor."""
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        """The value; only its first use comes here, later ones find it in the instance."""
+        value = super().__get__(instance, owner)
+        if isinstance(value, Tensor) and self.attrname is not None:
+            remember(instance, self.attrname, vars(instance), self.attrname)
+        return value
+
+
+def remember(owner: Any, label: str, place: dict[Any, Any], key: Any) -> None:
+    """Remember the tensor that is kept at `place[key]` as it is now."""
+    tensor = place[key]
+    vars(owner).setdefault("_kept", []).append((label, place, key, tensor, tensor._version))
+
+
+def written(owner: Any) -> Iterator[str]:
+    """What of an owner's tensors was written into, replaced, or made to require a gradient since it was made."""
+    for label, place, key, tensor, version in vars(owner).get("_kept", ()):
+        if tensor._version != version or tensor.requires_grad or place.get(key) is not tensor:
+            yield label
