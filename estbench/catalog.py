@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from difflib import get_close_matches
-from hashlib import sha256
-from importlib import import_module
-from inspect import getmodule, getsource
 from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter
@@ -60,6 +57,7 @@ from estbench.estimators.straight_through.random_scaling import RandomScaling
 from estbench.estimators.straight_through.reinmax import Reinmax
 from estbench.estimators.straight_through.ste import Ste
 from estbench.estimators.straight_through.zgr import Zgr
+from estbench.foreign import Calling, reason
 from estbench.objectives.arsm_toy import ArsmToy
 from estbench.objectives.base import Objective
 from estbench.objectives.linear import Linear
@@ -69,6 +67,7 @@ from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
+from estbench.sources import current
 
 T = TypeVar("T")
 
@@ -171,6 +170,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "arsm_toy": ArsmToy,
 }
 
+_OURS: frozenset[type[Any]] = frozenset({*ESTIMATORS.values(), *OBJECTIVES.values()})
+
 OBJECTIVE_ALIASES: dict[str, str] = {"parity": "product[offset=1, slope=-2]"}
 
 
@@ -201,14 +202,9 @@ def options_of(kind: Any) -> dict[str, FieldInfo]:
     return {field.name: FieldInfo.from_annotated_attribute(hints[field.name], field.default) for field in fields}
 
 
-def plugin_hash(name: str, kind: type[Any]) -> str:
-    """SHA-256 of the source of the module that a plug-in's class is written in; where there is none, of its name."""
-    module = getmodule(kind)
-    try:
-        text = getsource(module) if module else name
-    except (OSError, TypeError):
-        text = name
-    return sha256(text.encode()).hexdigest()
+def is_plugin(name: str) -> bool:
+    """Whether it is the name of a class of a user: `package.module:Class`."""
+    return ":" in name
 
 
 def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
@@ -217,9 +213,10 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
     if ":" in name:
         module, _, attribute = name.partition(":")
         try:
-            return cast(type[Any], getattr(import_module(module), attribute))
+            with Calling("import", module):
+                return cast(type[Any], getattr(current(module), attribute))
         except Exception as error:  # whatever the module does when it is imported
-            raise UsageError(f"{what} plug-in '{name}' cannot be imported: {error}") from error
+            raise UsageError(f"{what} plug-in '{name}' cannot be imported: {reason(error)}") from error
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise UsageError(f"unknown {what} '{name}'.{hint} (estbench list {what}s)")
@@ -227,8 +224,10 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
 
 def build(kind: type[T], options: Mapping[str, Any]) -> T:
     """An estimator or objective with its options checked; pydantic's ValidationError says what is wrong with which."""
-    built: T = TypeAdapter(kind).validate_python(dict(options))
-    return built
+    if kind in _OURS:
+        return cast(T, TypeAdapter(kind).validate_python(dict(options)))
+    with Calling("build", kind.__module__, kind.__qualname__, sorted(options.items())):
+        return cast(T, TypeAdapter(kind).validate_python(dict(options)))
 
 
 def option_names(kind: type[Any]) -> list[str]:

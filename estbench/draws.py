@@ -197,6 +197,19 @@ class Draw:
         if self._streams is not None and self._streams.reads != self._first_read + self._reads[0]:
             yield "the streams (ask the draw: draw.uniform(name, ...))"
 
+    def differences(self, clean: Draw) -> Iterator[str]:
+        """Which of the tensors kept here are others in a draw of the same noise that nobody has touched, by name."""
+        pairs = [(self, clean), (self.problem, clean.problem), (self.distribution, clean.distribution)]
+        pairs += [(kept, clean.relaxed(kept.tau, redraw)) for redraw, kept in self._relaxed.items()]
+        for mine, theirs in pairs:
+            for name, value in list(vars(mine).items()):
+                if isinstance(value, Tensor) and not _equal(value, getattr(theirs, name)):
+                    yield name
+        for (name, shape, per_replicate), value in self._noise.items():
+            other = clean.noise(name) if shape is None else clean.uniform(name, *shape, per_replicate=per_replicate)
+            if not _equal(value, other):
+                yield f"noise '{name}'"
+
     @cached_property
     def z(self) -> Tensor:
         """The samples, [R, N, D(, K)]."""
@@ -280,6 +293,10 @@ class Draw:
     def redraw_pull(self, number: int, h: Tensor) -> Tensor:
         """(dx̃/dlogits)ᵀ h of that redraw x̃, like z."""
         return self.distribution.conditional_pull(self.z, self.redraw(number), h, self._noisy(number))
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-12, atol=0.0, equal_nan=True)
 
 
 def over_samples(t: Tensor) -> Tensor:

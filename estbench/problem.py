@@ -12,6 +12,7 @@ from torch import Tensor
 
 from estbench.distributions import DISTRIBUTIONS, Distribution, Independent
 from estbench.errors import UsageError
+from estbench.foreign import end_of_child
 from estbench.kept import cached_property
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
 
@@ -69,15 +70,15 @@ class Problem:
     def f(self, z: Tensor) -> Tensor:
         """f at samples (or relaxed samples) [..., D] or [..., D, K]: [...]."""
         self.evaluations.f += z.numel() // self.numbers
-        return self.objective.value(self._inputs(z))
+        return self._value(self.inputs(z), z.shape[: z.ndim - len(self.distribution.event_shape)])
 
     def f_of_classes(self, c: Tensor) -> Tensor:
         """f at samples of which only the classes 0 … K − 1 are given, as numbers [n, ..., D]: [n, ...]."""
         self.evaluations.f += c.numel() // self.D
         d = self.distribution
         if self.ordinal:
-            return self.objective.value(c / (d.classes - 1))
-        each = (self.objective.value(self._inputs(d.one_hot(part))) for part in c)  # K times as large, they stay cached
+            return self._value(c / (d.classes - 1), c.shape[:-1])
+        each = (self._value(self.inputs(d.one_hot(c)), c.shape[:-1]) for c in c)  # K times as large, they stay cached
         return torch.stack(list(each))
 
     def difference(self, a: Tensor, b: Tensor, summands: int | None = None, trailing: int = 0) -> Tensor:
@@ -125,15 +126,33 @@ class Problem:
     def df_inputs(self, z: Tensor) -> Tensor:
         """∇f with respect to what the objective takes: the values v(z), [..., D], or the sample, flat or not."""
         self.evaluations.df += z.numel() // self.numbers
-        v = self._inputs(z)
-        return self.objective.grad(v) if isinstance(self.objective, WithGrad) else _autograd(self.objective, v)
+        v = self.inputs(z)
+        if not isinstance(self.objective, WithGrad):
+            return _autograd(self.objective, v)
+        g = self.objective.grad(v)
+        return g.detach() if g.requires_grad else g
+
+    def _value(self, v: Tensor, shape: torch.Size) -> Tensor:
+        """f(v), one number of the logits' type for each row, whatever graph the objective made."""
+        value = self.objective.value(v)
+        end_of_child()
+        if not isinstance(value, Tensor):
+            raise TypeError(f"the objective returned a {type(value).__name__}, not a tensor")
+        if value.shape != shape:
+            raise ValueError(f"the objective returned shape {list(value.shape)}, not {list(shape)}")
+        if value.requires_grad:  # the weights of a network do
+            value = value.detach()
+        if value.is_inference():
+            value = value.clone()
+        return value if value.dtype == v.dtype else value.to(v.dtype)
 
     @property
     def ordinal(self) -> bool:
         """Whether f is a function of the ordinal values of the variables."""
         return self.objective.on == "values"
 
-    def _inputs(self, z: Tensor) -> Tensor:
+    def inputs(self, z: Tensor) -> Tensor:
+        """What the objective takes of a sample: its values, or the sample itself, flat or not."""
         if self.ordinal:
             return self.distribution.values(z)
         return self.distribution.flatten(z) if self.objective.on == "flat" else z
@@ -287,7 +306,15 @@ class Problem:
 def _autograd(objective: Objective, v: Tensor) -> Tensor:
     with torch.enable_grad():
         v = v.detach().requires_grad_()
-        (g,) = torch.autograd.grad(objective.value(v).sum(), v)
+        try:
+            value = objective.value(v)
+        except RuntimeError as error:
+            if "requires grad" not in str(error):
+                raise
+            raise TypeError(f"f has no gradient: {error}") from error
+        (g,) = torch.autograd.grad(value.sum(), v, allow_unused=True) if value.requires_grad else (None,)
+    if g is None:
+        raise TypeError("f has no gradient: its value is not a differentiable function of its input")
     return g
 
 

@@ -19,6 +19,8 @@ FLOORS = (
     "processes",
     "references",
     "kept",
+    "foreign",
+    "sources",
     "distributions",
     "objectives",
     "problem",

@@ -23,6 +23,7 @@ from estbench.engine.stages import WHOLE, Part
 from estbench.errors import ResultsError, UsageError
 from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, expand
 from estbench.processes import cores
+from estbench.sources import source_hash
 from estbench.store import Store, merge, read, run_folder, write_atomically
 from estbench.summary import Results, layouts, read_results, results
 
@@ -109,7 +110,7 @@ class Benchmark:
         kinds: dict[str, type[Any]] = {name: catalog.estimator_class(name) for name in estimators}
         kinds |= {name: catalog.objective_class(name) for name in objectives}
         kinds |= {p.distribution.name: catalog.distribution_class(p.distribution.name) for p in config.problems}
-        return {name: catalog.plugin_hash(name, kind) for name, kind in sorted(kinds.items()) if ":" in name}
+        return {name: source_hash(kind) for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
 
 
 def executor(where: Where, device: str, timeout: float | None = None) -> AbstractContextManager[Execute]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
+from estbench.foreign import end_of_child
 from estbench.moments import Floats, power_sums
 from estbench.problem import Problem
 
@@ -60,6 +61,7 @@ def _has_joint(estimator: Estimator) -> TypeGuard[JointEstimator]:
 
 
 def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:
+    end_of_child()
     if not isinstance(gradient, Tensor):
         raise TypeError(f"the estimator returned a {type(gradient).__name__}, not a tensor")
     if gradient.shape != shape:

@@ -10,11 +10,13 @@ from statistics import median
 import numpy as np
 import torch
 
+from estbench import catalog
 from estbench.draws import Draw, Streams
 from estbench.engine.estimate import estimates
 from estbench.engine.limit import limited
-from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
-from estbench.engine.tasks.group import Group, apart, keys, problem_of, truth_of
+from estbench.engine.purity import random_of_its_own
+from estbench.engine.tasks.failure import Record, failures, reason
+from estbench.engine.tasks.group import Group, apart, calling, is_foreign, keys, own_problem, problem_of, truth_of
 from estbench.estimators.base import Estimator, Referenced
 from estbench.plan import ProblemSpec
 from estbench.problem import Evaluations, Problem
@@ -51,34 +53,40 @@ class CostTask:
     def perform(self) -> list[Record]:
         """One `problem` record, and a `cost` or a `failed` record for each cell."""
         try:
-            problem = problem_of(self.spec, self.device)
-            with limited(self.timeout):
+            with calling(is_foreign(self.spec), self.spec.id), limited(self.timeout):
+                problem = problem_of(self.spec, self.device)
                 true = None if problem.true is None else problem.true.cpu().numpy()
             if true is not None and not np.isfinite(true).all():
                 raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
-        except FAULTS as error:
+        except Exception as error:
             return failures(self.cells(), reason(error))
         records: list[Record] = [{"kind": "problem", "key": self.spec.id, "route": problem.route}]
         records[0]["true"] = None if true is None else encode(true)
         for group in self.groups:
             try:
-                group.estimator()  # a plug-in is imported, which may take longer than a job
-                with limited(self.timeout):
-                    records += self._costs(group, problem)
-            except FAULTS as error:
+                with group.calling(self.spec, self.seed, "cost"):
+                    estimator = group.estimator()  # a plug-in is imported, which may take longer than a job
+                    with limited(self.timeout):
+                        own = problem
+                        if catalog.is_plugin(group.name):
+                            own = self._own()
+                            random_of_its_own(self._own, estimator, group.cells[0][0])
+                        records += self._costs(group, estimator, own)
+            except Exception as error:
                 records += failures((key for _, key in group.cells), reason(error))
         return records
 
-    def _costs(self, group: Group, problem: Problem) -> list[Record]:
+    def _own(self) -> Problem:
+        return own_problem(self.spec, self.device)
+
+    def _costs(self, group: Group, estimator: Estimator, problem: Problem) -> list[Record]:
         records = []
-        own = isinstance(group.estimator(), Referenced)
-        reference = truth_of(self.spec, group, self.device) if own else None
+        reference = truth_of(problem, estimator) if isinstance(estimator, Referenced) else None
         for N, same in itertools.groupby(group.cells, key=lambda cell: cell[0]):
-            f, df = self._evaluations(group.estimator(), problem, N)
-            unbiased = group.estimator().facts.unbiased
-            cost = {"kind": "cost", "f": f, "df": df, "unbiased": unbiased, "seconds": None}
+            f, df = self._evaluations(estimator, problem, N)
+            cost = {"kind": "cost", "f": f, "df": df, "unbiased": estimator.facts.unbiased, "seconds": None}
             if self.replicates:
-                cost["seconds"] = self._seconds(group.estimator(), problem, N)
+                cost["seconds"] = self._seconds(estimator, problem, N)
             if reference is not None:
                 cost["reference"] = encode(reference.cpu().numpy())
             records += [cost | {"key": key} for _, key in same]

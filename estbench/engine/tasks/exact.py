@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from estbench import catalog
 from estbench.engine.exact import Unavailable, exact
 from estbench.engine.limit import limited
-from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
-from estbench.engine.tasks.group import Group, apart, keys, problem_of
+from estbench.engine.purity import Impure, random_of_its_own, writes
+from estbench.engine.tasks.failure import Record, failures, reason
+from estbench.engine.tasks.group import Group, apart, keys, own_problem, problem_of
+from estbench.kept import written
 from estbench.plan import ProblemSpec
+from estbench.problem import Problem
 from estbench.store import encode
 
 
@@ -31,17 +35,34 @@ class ExactTask:
 
     def perform(self) -> list[Record]:
         """An `exact` record for each cell: its moments, or the reason why there are none."""
-        return [record for group in self.groups for N, key in group.cells for record in self._cell(group, N, key)]
+        return [record for group in self.groups for record in self._group(group)]
 
-    def _cell(self, group: Group, N: int, key: str) -> list[Record]:
+    def _group(self, group: Group) -> list[Record]:
+        """The records of a group; what an estimator of a user keeps of the problem serves no other."""
+        plugin = catalog.is_plugin(group.name)
         try:
-            problem, estimator = problem_of(self.spec, "cpu"), group.estimator()
-            with limited(self.timeout):
-                x = exact(problem, estimator, N)
+            problem = (own_problem if plugin else problem_of)(self.spec, "cpu")
+        except Exception as error:
+            return failures(keys([group]), reason(error))
+        return [record for N, key in group.cells for record in self._cell(group, problem, N, key)]
+
+    def _cell(self, group: Group, problem: Problem, N: int, key: str) -> list[Record]:
+        try:
+            with group.calling(self.spec, 0, "exact"):
+                estimator = group.estimator()
+                with limited(self.timeout):
+                    if catalog.is_plugin(group.name) and random_of_its_own(self._own, estimator, N):
+                        raise Unavailable("it makes random numbers of its own: two calls on one draw differ")
+                    x = exact(problem, estimator, N)
+            if touched := [*written(problem), *written(problem.distribution)]:
+                raise Impure(writes(estimator, touched))
             found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
             found["mean_error"] = encode(x.mean_error)
         except Unavailable as why:
             found = {"reason": str(why)}
-        except FAULTS as error:
+        except Exception as error:
             return failures([key], reason(error))
         return [{"kind": "exact", "key": key, **found}]
+
+    def _own(self) -> Problem:
+        return own_problem(self.spec, "cpu")

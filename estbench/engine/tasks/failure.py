@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from estbench.foreign import reason
+
+__all__ = ["FAULTS", "Record", "failures", "reason"]
+
 Record = dict[str, Any]
 
-
 FAULTS = (Exception, SystemExit)
-"""What an estimator or an objective may raise."""
-
-
-def reason(error: BaseException) -> str:
-    """An error as the reason why a cell failed: on one line, and nothing in it that a terminal would obey."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return "".join(c for c in text if c.isprintable())[:500]
+"""What an estimator or an objective may raise; in a `Calling`, all that it raises is an Exception."""
 
 
 def failures(keys: Iterable[str], why: str) -> list[Record]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 
 from estbench.draws import Draw, Streams
 from estbench.engine.limit import limited
-from estbench.engine.tasks.failure import FAULTS, Record, failures, reason
-from estbench.engine.tasks.group import Group, keys, problem_of
+from estbench.engine.tasks.failure import Record, failures, reason
+from estbench.engine.tasks.group import Group, keys, own_problem, problem_of
 from estbench.estimators.base import Fitted
 from estbench.plan import ProblemSpec, fit_key
 from estbench.problem import Evaluations
@@ -38,17 +38,19 @@ class FitTask:
         streams = Streams(self.seed, f"{self.spec.id}/fit", range(1), self.device)
         start = time.perf_counter()
         try:
-            problem = replace(problem_of(self.spec, self.device), evaluations=Evaluations())
-            estimator = self.group.estimator()
-            assert isinstance(estimator, Fitted)
-            draw = Draw(problem, estimator.n_fit, estimator.facts.min_samples, streams=streams)
-            with limited(self.timeout):
-                frozen = estimator.fit(problem, draw)
+            shared = own_problem if self.group.foreign(self.spec) else problem_of
+            problem = replace(shared(self.spec, self.device), evaluations=Evaluations())
+            with self.group.calling(self.spec, self.seed, "fit"):
+                estimator = self.group.estimator()
+                assert isinstance(estimator, Fitted)
+                draw = Draw(problem, estimator.n_fit, estimator.facts.min_samples, streams=streams)
+                with limited(self.timeout):
+                    frozen = estimator.fit(problem, draw)
             new = {f.name: getattr(frozen, f.name) for f in fields(frozen)}  # type: ignore[arg-type] # a dataclass, by contract
             old = {f.name: getattr(estimator, f.name) for f in fields(estimator)}  # type: ignore[arg-type] # likewise
             found = {name: value for name, value in new.items() if value != old[name]}
             json.dumps(found, allow_nan=False)  # a fit that found NaN, or no plain numbers, has failed
-        except FAULTS as error:
+        except Exception as error:
             return failures(self.cells(), f"fit: {reason(error)}")
         counts = problem.evaluations
         record = {"kind": "fit", "key": fit_key(self.spec, self.group.id), "fields": found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,10 @@ import torch
 
 from estbench import catalog
 from estbench.engine.estimate import truth
+from estbench.engine.purity import demand_purity
 from estbench.estimators.base import Estimator
+from estbench.foreign import Calling
+from estbench.objectives.base import Objective
 from estbench.plan import ProblemSpec
 from estbench.problem import Problem
 
@@ -32,28 +36,78 @@ class Group:
     fitted: Options = ()
 
     def estimator(self) -> Estimator:
-        """The frozen estimator, kept as long as it is in use: some solve for constants once."""
-        return _estimator(self.name, self.options, self.fitted)
+        """The frozen estimator, kept as long as its class is the same: some solve for constants once."""
+        return _estimator(catalog.estimator_class(self.name), self.options, self.fitted)
+
+    def foreign(self, spec: ProblemSpec) -> bool:
+        """Whether code of a user is run for its cells on that problem."""
+        return catalog.is_plugin(self.name) or is_foreign(spec)
+
+    def calling(self, spec: ProblemSpec, seed: int, *where: object) -> AbstractContextManager[object]:
+        """The context of a call for its cells; its random numbers depend on the run's seed, on it, and on `where`."""
+        return calling(self.foreign(spec), seed, spec.id, self.id, *where)
+
+
+_OURS = nullcontext()
+
+
+def calling(foreign: bool, *entropy: object) -> AbstractContextManager[object]:
+    """The context of a call; of our own code nothing need be kept apart."""
+    return Calling(*entropy) if foreign else _OURS
 
 
 @lru_cache(maxsize=1024)
-def _estimator(name: str, options: Options, fitted: Options) -> Estimator:
-    return catalog.build(catalog.estimator_class(name), dict(options) | dict(fitted))
+def _estimator(kind: type[Estimator], options: Options, fitted: Options) -> Estimator:
+    return catalog.build(kind, dict(options) | dict(fitted))
+
+
+def problem_of(spec: ProblemSpec, device: str) -> Problem:
+    """The problem of a spec, kept: its oracle constants are computed once in each process.
+
+    Raises Impure where its objective is a user's and is no pure function.
+    """
+    return _problem(*_classes(spec), spec, device)
 
 
 @lru_cache(maxsize=8)
-def problem_of(spec: ProblemSpec, device: str) -> Problem:
-    """The problem of a spec, kept: its oracle constants are computed once in each process."""
-    objective = catalog.build(catalog.objective_class(spec.objective), dict(spec.objective_options))
+def _problem(objective: type[Objective], distribution: Any, spec: ProblemSpec, device: str) -> Problem:
+    if is_foreign(spec):
+        with Calling("purity", spec.id):
+            demand_purity(_made(objective, distribution, spec, device))
+    return _made(objective, distribution, spec, device)
+
+
+def own_problem(spec: ProblemSpec, device: str) -> Problem:
+    """The same, new: nothing that is written into it reaches anybody else."""
+    problem_of(spec, device)
+    return _made(*_classes(spec), spec, device)
+
+
+def _classes(spec: ProblemSpec) -> tuple[type[Objective], Any]:
+    return catalog.objective_class(spec.objective), catalog.distribution_class(spec.distribution)
+
+
+def is_foreign(spec: ProblemSpec) -> bool:
+    """Whether the objective or the distribution of a problem is a user's."""
+    return catalog.is_plugin(spec.objective) or catalog.is_plugin(spec.distribution)
+
+
+def _made(objective: type[Objective], distribution: Any, spec: ProblemSpec, device: str) -> Problem:
     logits = torch.tensor(spec.logits, dtype=torch.float64, device=device)
-    distribution = catalog.distribution_class(spec.distribution)(logits, **dict(spec.distribution_options))
-    return Problem(distribution, objective, spec.tie)
+    f = catalog.build(objective, dict(spec.objective_options))
+    return Problem(distribution(logits, **dict(spec.distribution_options)), f, spec.tie)
+
+
+def forget_problems() -> None:
+    """Make all problems anew when they are asked for: one of them has been written into."""
+    _problem.cache_clear()
+    truth_of.cache_clear()
 
 
 @lru_cache(maxsize=256)
-def truth_of(spec: ProblemSpec, group: Group, device: str) -> torch.Tensor | None:
-    """The truth of a group, kept: one of its own may take a quadrature."""
-    return truth(problem_of(spec, device), group.estimator())
+def truth_of(problem: Problem, estimator: Estimator) -> torch.Tensor | None:
+    """What an estimator is measured against, kept: a truth of its own may take a quadrature."""
+    return truth(problem, estimator)
 
 
 def keys(groups: Iterable[Group]) -> list[str]:

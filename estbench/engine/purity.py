@@ -1,0 +1,121 @@
+"""Whether an objective or an estimator of a user is what all that is measured takes it for: a pure function.
+
+An objective is asked again, in other batches, orders and shapes; an estimator again on one draw, and what it was given
+is compared with what a draw that it never saw has. Both are asked with the global generators seeded alike, and anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from estbench.draws import Draw, Streams
+from estbench.engine.estimate import estimates
+from estbench.estimators.base import Estimator
+from estbench.foreign import Thrown, end_of_child, seed
+from estbench.objectives.base import Objective, WithExpectation, WithGrad
+from estbench.problem import Problem
+
+ROWS, MANY, REPLICATES = 24, 1536, 32
+
+
+class Impure(Thrown):
+    """It is no pure function of what it is given."""
+
+
+def demand_purity(problem: Problem) -> None:
+    """Raise Impure, with what was seen, unless the problem's objective is a pure function of each row alone.
+
+    It sees samples of the problem, [24, D(, K)] and more: f twice, f with other random numbers, f of the rows reversed,
+    in parts, alone, repeated to a large batch, and under two leading axes; ∇f and E f where they are written out.
+    """
+    objective = problem.objective
+    draw = Draw(problem, ROWS, 1, streams=Streams(0, "purity", range(1)))
+    v = problem.inputs(draw.z[:, 0]).clone()
+    _pure("f", objective.value, v, objective)
+    if isinstance(objective, WithGrad):
+        _pure("grad", objective.grad, v, objective)
+    if isinstance(objective, WithExpectation):
+        one, two = (_asked(lambda _: objective.expectation(problem.distribution), v, 0) for _ in range(2))
+        if not _same(one, two):
+            raise Impure(f"{_name(objective)}.expectation is not a function of the logits: two calls gave two values")
+
+
+def _pure(what: str, f: Callable[[Tensor], Tensor], v: Tensor, objective: Objective) -> None:
+    who, given = f"{_name(objective)}.{'value' if what == 'f' else what}", v.clone()
+    first = _asked(f, given, 0)
+    if not _same(given, v):
+        raise Impure(f"{who} writes in place into what it is given; it must work on a copy (v - a, not v -= a)")
+    if not _same(first, _asked(f, v.clone(), 0)):
+        raise Impure(f"{who} keeps state, or makes random numbers that no seed reaches: two calls gave two values")
+    if not _same(first, _asked(f, v.clone(), 1)):
+        raise Impure(f"{who} is random: two calls with other random numbers gave two values (dropout? call .eval())")
+    n, rest = len(v), first.shape[1:]
+    halves = torch.cat((_asked(f, v[: n // 2].clone(), 0), _asked(f, v[n // 2 :].clone(), 0)))
+    alone = torch.cat([_asked(f, v[i : i + 1].clone(), 0) for i in range(n)])
+    reversed_ = _asked(f, v.flip(0), 0).flip(0)
+    times = MANY // n
+    many = _asked(f, v.repeat(times, *[1] * (v.ndim - 1)), 0).view(times, n, *rest)
+    axes = _asked(f, v.view(2, n // 2, *v.shape[1:]).clone(), 0).reshape(n, *rest)
+    for other in (halves, alone, reversed_, many[0], many[-1], axes):
+        if not _same(first, other):
+            raise Impure(
+                f"{who} depends on the other rows of the batch (whitening, batch normalisation, a mean over all?): one "
+                "row among others gave another value"
+            )
+
+
+def _asked(f: Callable[[Tensor], Tensor], v: Tensor, number: int) -> Tensor:
+    seed("purity", number)
+    found = f(v)
+    end_of_child()
+    if not isinstance(found, Tensor):
+        raise TypeError(f"the objective returned a {type(found).__name__}, not a tensor")
+    return found.detach().clone()
+
+
+def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int) -> bool:
+    """Whether an estimator makes random numbers of its own, with the global generators of torch, numpy or Python.
+
+    Two calls on one draw differ then, if these are seeded differently. `made` gives a new problem at each call. Raises
+    Impure where the calls differ although they are seeded alike, and where the estimator writes into what it shares.
+    """
+    used, clean, third = (Draw(made(), REPLICATES, N, streams=Streams(0, "purity", range(1))) for _ in range(3))
+
+    def asked(draw: Draw, number: int) -> Tensor:
+        seed("purity", number)
+        return estimates(estimator, draw, [N])
+
+    first = asked(used, 0)
+    touched = [*used.written(), *used.differences(clean)]
+    if touched:
+        raise Impure(writes(estimator, touched))
+    if not (_same(first, asked(used, 0)) and _same(first, asked(clean, 0))):
+        raise Impure(
+            f"{_name(estimator)} keeps state between calls, or makes random numbers that no seed reaches: two calls on "
+            "one draw differ (ask the draw: draw.uniform(name, ...))"
+        )
+    return not _same(first, asked(third, 1))
+
+
+def writes(estimator: Estimator, touched: list[str]) -> str:
+    """What an estimator did that others would have suffered from."""
+    what = ", ".join(dict.fromkeys(touched))
+    return f"{_name(estimator)} changes what other estimators read too: {what}. It must work on a copy (.clone())"
+
+
+def _name(of: object) -> str:
+    return type(of).__name__
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Equal up to the rounding of other batch sizes; NaN and infinities are equal to themselves."""
+    if a.shape != b.shape:
+        return False
+    a, b = a.double(), b.double()
+    single = torch.equal(a.nan_to_num(), a.float().double().nan_to_num())
+    finite = a.isfinite()
+    size = float(a[finite].abs().max()) if bool(finite.any()) else 0.0
+    return torch.allclose(a, b, rtol=0.0, atol=(1e-5 if single else 1e-10) * size, equal_nan=True)

@@ -1,0 +1,233 @@
+"""Calls of code that is not ours: plug-ins and objectives of users, wherever they are imported, built or asked.
+
+What such code does to the process stays in the call: random numbers, standard output, settings of torch and numpy, the
+working directory, child processes. What it throws becomes an exception with a text; only a Ctrl-C of the user goes on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+LONGEST = 500
+"""Characters of a reason."""
+
+_ALONE = threading.RLock()
+"""Held during a call: generators, settings and standard output belong to the process, not to a thread."""
+
+
+class Thrown(Exception):  # noqa: N818 - it is what was thrown
+    """What foreign code threw that is no `Exception`, told as one."""
+
+
+def reason(error: BaseException) -> str:
+    """An error as the reason why a cell failed: on one line, and nothing in it that a terminal would obey."""
+    if isinstance(error, Thrown):
+        return str(error)
+    try:
+        text = str(error)
+    except BaseException as second:  # its text is foreign code too
+        text = f"(its text cannot be had: {type(second).__name__})"
+    if isinstance(error, BaseExceptionGroup):
+        text += f" [{'; '.join(reason(each) for each in error.exceptions[:3])}]"
+    text = " ".join(f"{type(error).__name__}: {text}".split())
+    return "".join(c for c in text if c.isprintable())[:LONGEST].rstrip(": ")
+
+
+class Calling:
+    """A context for one call of foreign code.
+
+    The global generators of torch, numpy and Python are seeded from `entropy` (numbers and texts) and are as before
+    afterwards, so that what the call draws is the same in any process. What it prints goes to standard error. What it
+    throws leaves the context as an `Exception`, except an interrupt that came as a signal. A child that it forks ends
+    where the call ends.
+    """
+
+    def __init__(self, *entropy: object) -> None:
+        self._entropy = entropy
+
+    def __enter__(self) -> Self:
+        _ALONE.acquire()
+        self._inner = bool(_DEPTH)
+        _DEPTH.append(None)
+        if not self._inner:
+            self._interrupted = False
+            self._restore = [_generators(), _settings(), _output(), self._interrupts()]
+            seed(*self._entropy)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not self._inner:
+            end_of_child()
+            for restore in reversed(self._restore):
+                restore()
+        _DEPTH.pop()
+        _ALONE.release()
+        if self._inner:
+            return False
+        if self._interrupted:
+            raise KeyboardInterrupt
+        if error is None:
+            return False
+        if not isinstance(error, Exception):
+            raise Thrown(reason(error)) from None
+        return False
+
+    def _interrupts(self) -> Callable[[], None]:
+        """Note whether Ctrl-C was pressed: foreign code can raise KeyboardInterrupt by itself, or swallow ours."""
+        if threading.current_thread() is not threading.main_thread():
+            return _nothing
+        before = signal.getsignal(signal.SIGINT)
+        if not callable(before):
+            return lambda: _back(signal.SIGINT, before)
+
+        def heard(number: int, frame: Any) -> None:
+            self._interrupted = True
+            before(number, frame)
+
+        signal.signal(signal.SIGINT, heard)
+        return lambda: _back(signal.SIGINT, before)
+
+
+_DEPTH: list[None] = []
+"""One entry for each call that is under way: a call within another one is part of it."""
+
+
+_FORKED: list[None] = []
+
+
+def _in_child() -> None:
+    if _DEPTH:
+        _FORKED.append(None)
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
+def end_of_child() -> None:
+    """End this process if foreign code has forked it and come back: it is no second worker."""
+    if _FORKED:
+        os._exit(0)
+
+
+def seed(*entropy: object) -> None:
+    """Seed the global generators of torch, numpy and Python from numbers and texts."""
+    number = int.from_bytes(sha256(repr(entropy).encode()).digest()[:8], "big")
+    torch.default_generator.manual_seed(number >> 1)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(number >> 1)
+    np.random.seed([number >> 32, number & 0xFFFFFFFF])
+    random.seed(number)
+
+
+def _nothing() -> None:
+    """Nothing is to be restored."""
+
+
+def _back(number: signal.Signals, handler: Any) -> None:
+    if handler is not None:  # None: it was not installed from Python
+        signal.signal(number, handler)
+
+
+def _generators() -> Callable[[], None]:
+    of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    of_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+
+    def restore() -> None:
+        torch.set_rng_state(of_torch)
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
+        if of_cuda is not None:
+            torch.cuda.set_rng_state_all(of_cuda)
+
+    return restore
+
+
+def _settings() -> Callable[[], None]:
+    dtype, grad, threads, errors = (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_num_threads(),
+        np.geterr(),
+    )
+    deterministic, path = torch.are_deterministic_algorithms_enabled(), list(sys.path)
+    folder: Path | None = None
+    with suppress(OSError):  # it has been deleted
+        folder = Path.cwd()
+
+    def restore() -> None:
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+        if torch.is_grad_enabled() != grad:
+            torch.set_grad_enabled(grad)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if torch.are_deterministic_algorithms_enabled() != deterministic:
+            torch.use_deterministic_algorithms(deterministic)
+        if torch.get_default_device().type != "cpu":
+            torch.set_default_device(None)
+        np.seterr(**errors)
+        sys.path[:] = path
+        if folder is not None:
+            with suppress(OSError):
+                os.chdir(folder)
+
+    return restore
+
+
+def _output() -> Callable[[], None]:
+    """Standard output becomes standard error, for Python and for all else in this process."""
+    before = sys.stdout
+    _flush(before)
+    try:
+        kept: int | None = os.dup(1)
+    except OSError:  # it is closed
+        kept = None
+    else:
+        _point_at_error()
+    sys.stdout = sys.stderr
+
+    def restore() -> None:
+        _flush(sys.stdout)
+        _flush(before)  # a plug-in may have kept it
+        _flush_c()
+        sys.stdout = before
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+    return restore
+
+
+def _point_at_error() -> None:
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+
+
+def _flush(stream: Any) -> None:
+    with suppress(Exception):  # closed, or a pipe that nobody reads
+        stream.flush()
+
+
+def _flush_c() -> None:
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).fflush(None)

@@ -1,0 +1,245 @@
+"""The source that a user's class is made of: hashed, and read anew where it has changed.
+
+What counts is code that runs: the statements of its module that the class uses, and what these use, also of other
+modules that are not installed packages. Comments, docstrings, layout and unrelated classes do not count. Data files and
+the environment are not seen here; recomputed values are compared for that (`estbench.engine.tasks.repeat`).
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = tuple(
+    {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {_PACKAGE}
+)
+_Stamp = tuple[Path, int, int]
+
+_READ: dict[str, dict[str, _Stamp]] = {}
+"""For each module that was imported here: the files of the user that it and those it imports were read from."""
+
+
+def source_hash(kind: type[Any]) -> str:
+    """SHA-256 of what a class and all that it uses are made of."""
+    found: dict[tuple[str, str], str] = {}
+    if not _collect(kind.__module__, kind.__qualname__.partition(".")[0], found):
+        found = {(kind.__module__, kind.__qualname__): repr(list(_codes(kind)))}  # typed in, or made by a function
+    return sha256(repr(sorted(found.items())).encode()).hexdigest()
+
+
+def current(name: str) -> ModuleType:
+    """The module of that name, imported; imported anew if its file, or that of a module it uses, has changed since.
+
+    So it is where the name is found in another folder now. Modules that were never files are taken as they are.
+    """
+    if name in sys.modules:
+        if name not in _READ:
+            _READ[name] = _stamps(_paths(name))
+        if _changed(name):
+            for each in _READ[name].keys() | _reached(name) | {name}:
+                sys.modules.pop(each, None)
+            del _READ[name]
+    if name in sys.modules:
+        return sys.modules[name]
+    importlib.invalidate_caches()  # its file may have been written a moment ago
+    module = importlib.import_module(name)
+    _READ[name] = _stamps(_paths(name))
+    return module
+
+
+def _changed(name: str) -> bool:
+    known = _READ[name]
+    if not known or _stamps({each: path for each, (path, *_) in known.items()}) == known == _found(name, known):
+        return False
+    return _file(name) is not None  # what is gone from the path stays as it was read
+
+
+def _found(name: str, known: dict[str, _Stamp]) -> dict[str, _Stamp]:
+    return known if _file(name) == known.get(name, (None,))[0] else {}
+
+
+def _stamps(paths: dict[str, Path]) -> dict[str, _Stamp]:
+    """When each file was changed, and its size."""
+    found = {}
+    for name, path in paths.items():
+        with suppress(OSError):
+            stat = path.stat()
+            found[name] = path, stat.st_mtime_ns, stat.st_size
+    return found
+
+
+def _paths(name: str) -> dict[str, Path]:
+    """The files of a module and of the modules of the user that it imports."""
+    return {each: path for each in sorted({name, *_reached(name)}) if (path := _file(each)) is not None}
+
+
+def _reached(name: str) -> set[str]:
+    """The user's modules that a module imports, directly or through others."""
+    reached: set[str] = set()
+    todo = [name]
+    while todo:
+        each = todo.pop()
+        if each in reached or (tree := _tree(each)) is None:
+            continue
+        reached.add(each)
+        for node in ast.walk(tree):
+            todo += [module for module, _, _ in _imports(node, each)]
+    return reached
+
+
+def _file(name: str) -> Path | None:
+    """The file that a module of the user would be imported from now; None for what is installed, or is no file."""
+    if name == "__main__":
+        origin = getattr(sys.modules["__main__"], "__file__", None)
+    elif "." in name:
+        parent = sys.modules.get(name.rpartition(".")[0])
+        spec = importlib.machinery.PathFinder.find_spec(name, getattr(parent, "__path__", None)) if parent else None
+        origin = spec.origin if spec else None
+    else:
+        spec = importlib.machinery.PathFinder.find_spec(name)
+        origin = spec.origin if spec else None
+    if origin is None or not origin.endswith(".py"):
+        return None
+    path = Path(origin).resolve()
+    if not path.is_file() or any(path.is_relative_to(place) for place in _INSTALLED):
+        return None
+    return path
+
+
+def _tree(name: str) -> ast.Module | None:
+    path = _file(name)
+    if path is None:
+        return None
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return None
+
+
+def _imports(node: ast.AST, inside: str) -> Iterator[tuple[str, str | None, str]]:
+    """(module, name in it or None for all of it, name here) for each thing that an import statement binds."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.name, None, alias.asname or alias.name.partition(".")[0]
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            package = inside if _is_package(inside) else inside.rpartition(".")[0]
+            try:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            except ImportError:
+                return
+        for alias in node.names:
+            if _file(f"{base}.{alias.name}") is not None:  # a module of a package
+                yield f"{base}.{alias.name}", None, alias.asname or alias.name
+            else:
+                yield base, None if alias.name == "*" else alias.name, alias.asname or alias.name
+
+
+def _is_package(name: str) -> bool:
+    path = _file(name)
+    return path is not None and path.name == "__init__.py"
+
+
+def _collect(module: str, name: str | None, found: dict[tuple[str, str], str]) -> bool:
+    """Add the statements that a name of a module is made of (None: all of it), and what they use; whether any are."""
+    tree = _tree(module)
+    if tree is None:
+        return False
+    statements = [Statement(node, module) for node in tree.body]
+    wanted, seen, hit = [name], set[str | None](), False
+    while wanted:
+        one = wanted.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        for statement in statements:
+            if one is not None and one not in statement.binds and not (statement.acts and one in statement.uses):
+                continue
+            hit = True
+            key = (module, sha256(statement.text.encode()).hexdigest())
+            if key in found:
+                continue
+            if not statement.only_imports:
+                found[key] = statement.text
+            wanted += sorted(statement.uses)
+            for other, theirs, here in statement.imports:
+                if (one in (None, here) or not statement.only_imports) and other != module:
+                    _collect_once(other, theirs, found)
+    return hit
+
+
+def _collect_once(module: str, name: str | None, found: dict[tuple[str, str], str]) -> None:
+    mark = (module, f"<{name or '*'}>")
+    if mark not in found and _file(module) is not None:
+        found[mark] = ""
+        _collect(module, name, found)
+
+
+class Statement:
+    """A statement at the top of a module: its normal form, the names it binds and uses, and what it imports."""
+
+    def __init__(self, node: ast.stmt, module: str) -> None:
+        self.only_imports = isinstance(node, ast.Import | ast.ImportFrom)
+        self.imports = [each for part in ast.walk(node) for each in _imports(part, module)]
+        loaded = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        self.binds = {here for _, _, here in self.imports} if self.only_imports else _bound(node)
+        if any(theirs is None and here == "*" for _, theirs, here in self.imports):
+            self.binds = _Everything()
+        self.uses = loaded
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        self.acts = not docstring and not self.binds and not self.only_imports  # on what it mentions
+        self.text = ast.dump(_Bare().visit(node)) if not docstring else ""
+
+
+class _Everything(set[str]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class _Bare(ast.NodeTransformer):
+    """Without docstrings."""
+
+    def _strip(self, node: Any) -> Any:
+        self.generic_visit(node)
+        if node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant):
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _strip
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    """The names that a statement binds at the top of a module: not those inside functions and classes."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
+    found |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+    return found | {here for part in ast.walk(node) for _, _, here in _imports(part, "")}
+
+
+def _codes(kind: type[Any]) -> Iterator[Any]:
+    """What the functions of a class are compiled to, where there is no source."""
+    for name, value in sorted(vars(kind).items()):
+        code = getattr(getattr(value, "fget", value), "__code__", None)
+        if isinstance(code, CodeType):
+            yield name, *_code(code)
+    for base in kind.__mro__[1:]:
+        if base.__module__ == kind.__module__:
+            yield from _codes(base)
+
+
+def _code(code: CodeType) -> tuple[Any, ...]:
+    constants = tuple(_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts)
+    return code.co_code, constants, code.co_names
