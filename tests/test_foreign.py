@@ -1,0 +1,321 @@
+"""Code of users: what it does stays in its call, and is said of the cell that did it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from estbench import catalog
+from estbench.engine.benchmark import Benchmark
+from estbench.engine.executors import Where
+from estbench.engine.run import Failure
+from estbench.foreign import Calling, Thrown
+from estbench.sources import current, source_hash
+from tests.forked import environment
+from tests.unruly import QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
+
+TOGETHER = ["seconds_per_estimate", "bias_p_value", "bias_verdict"]
+SINE: dict[str, Any] = {"objective": "sine", "distribution": "bernoulli", "logits": [0.83, -1.9]}
+BEFORE, AFTER = ["reinforce", "gumbel", "reinforce[baseline=optimal]"], ["rloo", "muprop"]
+
+
+def ran(
+    folder: Path,
+    estimators: Sequence[Any],
+    problem: Any = SINE,
+    seed: int = 0,
+    workers: int = 1,
+    executor: Any = "local",
+    timeout: float | None = None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The results of a small run, and why cells failed."""
+    config = {
+        "name": "foreign",
+        "seed": seed,
+        "replicates": 512,
+        "samples": [2],
+        "temperatures": [0.5],
+        "problems": [problem],
+        "estimators": [*estimators],
+    }
+    benchmark = Benchmark.of(config, folder)
+    where = Where(executor=executor, workers=workers)
+    failed = [event.reason for event in benchmark.run(where, timeout=timeout) if isinstance(event, Failure)]
+    return benchmark.results(), failed
+
+
+def unruly(how: str) -> dict[str, str]:
+    """The entry of such an estimator."""
+    return {"name": "tests.unruly:Unruly", "how": how, "label": "unruly"}
+
+
+def others(frame: pd.DataFrame) -> str:
+    """The rows of all but the unruly one."""
+    return str(frame[frame.label != "unruly"].drop(columns=TOGETHER).to_csv(index=False))
+
+
+def statuses(frame: pd.DataFrame) -> dict[str, str]:
+    """The status of the unruly one by each method."""
+    mine = frame[frame.label == "unruly"]
+    return dict(zip(mine.method, mine.status, strict=True))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The rows of the others where there is no unruly one."""
+    return others(ran(tmp_path_factory.mktemp("alone") / "run", BEFORE + AFTER)[0])
+
+
+FAILS = [*(f"writes/{key}" for key in WRITES), *(f"uncounted/{key}" for key in UNCOUNTED)]
+FAILS += [f"throws/{key}" for key in THROWS]
+
+
+@pytest.mark.parametrize("how", FAILS)
+def test_what_must_not_be_done_fails_alone(how: str, alone: str, tmp_path: Path) -> None:
+    """A write into what is shared, or whatever is thrown, fails its own cells by name; others keep each bit."""
+    frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(how), *AFTER])
+    assert set(statuses(frame).values()) == {"failed"}
+    assert how.partition("/")[2] in failed[0], failed
+    assert others(frame) == alone
+
+
+@pytest.mark.parametrize("key", QUIET)
+def test_what_can_be_undone_is_undone(key: str, alone: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Prints go to standard error; settings, the working directory and children are none of the others' business."""
+    before = (torch.get_default_dtype(), torch.is_grad_enabled(), np.geterr(), Path.cwd(), list(sys.path))
+    frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(f"quiet/{key}"), *AFTER])
+    assert not failed
+    assert others(frame) == alone
+    assert before == (torch.get_default_dtype(), torch.is_grad_enabled(), np.geterr(), Path.cwd(), list(sys.path))
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert (key == "print") == ("PRINTED" in said.err) == ("WRITTEN" in said.err) == ("SHELL" in said.err)
+
+
+@pytest.mark.parametrize("key", RANDOM)
+def test_global_generators_are_the_runs(key: str, tmp_path: Path) -> None:
+    """Their numbers are of the seed, whatever the workers; there is no exact row, and our own generators stay."""
+    states = torch.get_rng_state(), repr(np.random.get_state(legacy=False)), random.getstate()
+    (a, _), (b, _) = (ran(tmp_path / str(seed), [unruly(f"random/{key}")], seed=seed) for seed in (0, 1))
+    more, _ = ran(tmp_path / "more", [unruly(f"random/{key}")], workers=2)
+    assert statuses(a) == {"exact": "skipped", "monte_carlo": "ok"}
+    reasons = dict(zip(a.method, a.reason, strict=True))
+    assert reasons["exact"] == "it makes random numbers of its own: two calls on one draw differ"
+    variance = [frame[frame.method == "monte_carlo"].variance.item() for frame in (a, more, b)]
+    assert variance[0] == variance[1] != variance[2]
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1:] == (repr(np.random.get_state(legacy=False)), random.getstate())
+
+
+@pytest.mark.parametrize("key", UNREACHED)
+def test_random_numbers_that_no_seed_reaches_are_refused(key: str, tmp_path: Path) -> None:
+    """An estimator with a generator of its own, or numbers of the system, differs between two calls on one draw."""
+    frame, failed = ran(tmp_path / "run", [unruly(f"random/{key}")])
+    assert statuses(frame) == {"exact": "failed", "monte_carlo": "failed"}
+    assert "two calls on one draw differ" in failed[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "how", ["throws/KeyboardInterrupt", "throws/SystemExit: 0", "throws/CancelledError", "quiet/fork"]
+)
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_with_dask_too(how: str, timeout: float | None, alone: str, tmp_path: Path) -> None:
+    """On a Dask cluster nothing hangs, and the others keep each bit."""
+    pytest.importorskip("distributed")
+    entries = [*BEFORE, unruly(how), *AFTER]
+    frame, failed = ran(tmp_path / "run", entries, workers=2, executor="dask", timeout=timeout)
+    assert bool(failed) == how.startswith("throws")
+    assert others(frame) == alone
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("in place", "Odd.value writes in place into what it is given"),
+        ("whitening", "Odd.value depends on the other rows of the batch"),
+        ("large batches", "Odd.value depends on the other rows of the batch"),
+        ("dropout", "Odd.value is random"),
+        ("state", "Odd.value keeps state"),
+    ],
+)
+def test_impure_objectives_are_refused(how: str, said: str, tmp_path: Path) -> None:
+    """What was seen is the reason why all cells of that problem fail; nothing of it is called exact."""
+    frame, failed = ran(tmp_path / "run", ["reinforce"], SINE | {"objective": {"name": "tests.unruly:Odd", "how": how}})
+    assert set(frame.status) == {"failed"}
+    assert said in failed[0]
+    assert frame.true_norm.isna().all()
+
+
+def test_a_network_inside_an_objective(tmp_path: Path) -> None:
+    """`nn.Linear` whose weights ask for gradients is as one whose weights do not: ‖g‖ of w·z is that of p q w."""
+    frame, failed = ran(
+        tmp_path / "run", ["reinforce", "ste"], SINE | {"objective": {"name": "tests.unruly:Odd", "how": "linear"}}
+    )
+    assert not failed
+    p = torch.sigmoid(torch.tensor(SINE["logits"], dtype=torch.float64))
+    expected = float((p * (1 - p) * Odd.net.weight.detach()[0]).norm())
+    assert frame.true_norm.to_numpy() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("how", ["steps", "numpy"])
+def test_without_a_gradient_only_those_fail_that_need_one(how: str, tmp_path: Path) -> None:
+    """f that torch cannot differentiate is said to have no gradient; score-function estimators go on."""
+    problem = SINE | {"objective": {"name": "tests.unruly:Odd", "how": how}}
+    frame, failed = ran(tmp_path / "run", ["reinforce", "ste"], problem)
+    assert all("f has no gradient" in why for why in failed), failed
+    assert set(frame[frame.label == "ste"].status) == {"failed"}
+    assert set(frame[frame.label == "reinforce"].status) == {"ok"}
+
+
+def test_an_interrupt_of_the_user_goes_on() -> None:
+    """Ctrl-C is a signal: it ends the call, even if the code swallows it; KeyboardInterrupt by itself does not."""
+    with pytest.raises(Thrown, match="KeyboardInterrupt"), Calling(0):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), Calling(0), suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    with Calling(0):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+# --- sources ------------------------------------------------------------------------------------------------------
+
+PLUGIN = '''
+"""A module."""
+import math
+from {helper} import scaled
+
+FACTOR = 2.0
+
+class Mine:
+    """An objective."""
+    def value(self, v):
+        return scaled(v) * FACTOR
+
+class Other:
+    pass
+'''
+HELPER = """
+A = 3.0
+B = 4.0
+
+def scaled(x):
+    return x * A
+
+def unused(x):
+    return x + B
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path, str]]:
+    """A plug-in and its helper module as files, and the name of the plug-in."""
+    number = random.SystemRandom().randrange(10**9)
+    plugin, helper = tmp_path / f"plugin{number}.py", tmp_path / f"helper{number}.py"
+    plugin.write_text(PLUGIN.format(helper=helper.stem))
+    helper.write_text(HELPER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield plugin, helper, plugin.stem
+    for name in (plugin.stem, helper.stem):
+        sys.modules.pop(name, None)
+
+
+def edited(path: Path, old: str, new: str) -> None:
+    """Edit a file, and let it look edited."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**7))
+
+
+@pytest.mark.parametrize(
+    ("which", "old", "new", "differs"),
+    [
+        (0, '"""An objective."""', '"""Another text."""  # and a comment', False),
+        (0, "class Other:\n    pass", "class Other:\n    x = 1", False),
+        (0, "import math\n", "import math\n\n\n", False),
+        (1, "B = 4.0", "B = 5.0", False),
+        (0, "FACTOR = 2.0", "FACTOR = 2.5", True),
+        (0, "* FACTOR", "/ FACTOR", True),
+        (0, "class Other", "Mine.more = 3\nclass Other", True),
+        (1, "A = 3.0", "A = 3.5", True),
+        (1, "x * A", "A * x", True),
+    ],
+)
+def test_the_hash_is_of_what_the_class_uses(
+    which: int, old: str, new: str, differs: bool, written: tuple[Path, Path, str]
+) -> None:
+    """Code that the class uses changes it, in its module or in another of the user's; nothing else does."""
+    *files, name = written
+    before = source_hash(current(name).Mine)
+    edited(Path(files[which]), old, new)
+    assert (source_hash(current(name).Mine) != before) == differs
+
+
+def test_a_changed_file_is_read_anew(written: tuple[Path, Path, str]) -> None:
+    """Within one Python session a class is what its file, and that of its helper, say now."""
+    plugin, helper, name = written
+    kind: Any = catalog.objective_class(f"{name}:Mine")
+    assert kind().value(1.0) == 6.0
+    assert catalog.objective_class(f"{name}:Mine") is kind
+    edited(helper, "A = 3.0", "A = 5.0")
+    assert catalog.objective_class(f"{name}:Mine")().value(1.0) == 10.0  # type: ignore[arg-type] # a number will do
+    edited(plugin, "FACTOR = 2.0", "FACTOR = 3.0")
+    assert catalog.objective_class(f"{name}:Mine")().value(1.0) == 15.0  # type: ignore[arg-type] # likewise
+
+
+def test_a_redefined_class_gives_new_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class put under a name that another had is the one that is measured, in one Python session."""
+    import tests.unruly
+
+    problem = SINE | {"objective": {"name": "tests.unruly:Odd", "how": "none"}}
+    before, _ = ran(tmp_path / "a", ["reinforce"], problem)
+
+    class Twice(Odd):
+        def value(self, v: torch.Tensor) -> Any:
+            return 2 * super().value(v)
+
+    monkeypatch.setattr(tests.unruly, "Odd", Twice)
+    after, _ = ran(tmp_path / "b", ["reinforce"], problem)
+    assert after.true_norm.to_numpy() == pytest.approx(2 * before.true_norm.to_numpy(), rel=1e-12)
+
+
+def test_an_exit_while_the_config_is_read_is_said(tmp_path: Path) -> None:
+    """`sys.exit(0)` in a module that a config names is a message and exit 2, and what it prints is not our output."""
+    (tmp_path / "leaves.py").write_text("import sys\nprint('hello')\nsys.exit(0)\n")
+    config = """
+        name: leaves
+        replicates: 512
+        samples: [1]
+        problems: [{objective: sine, distribution: bernoulli, logits: [0.5]}]
+        estimators: ["leaves:Estimator"]
+    """
+    (tmp_path / "run.yaml").write_text(textwrap.dedent(config))
+    done = subprocess.run(
+        [sys.executable, "-m", "estbench", "run", "run.yaml", "-q"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 2
+    assert "SystemExit: 0" in done.stderr
+    assert done.stdout == ""
