@@ -71,7 +71,7 @@ class Calling:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    ) -> None:
         if not self._inner:
             end_of_child()
             for restore in reversed(self._restore):
@@ -79,14 +79,11 @@ class Calling:
         _DEPTH.pop()
         _ALONE.release()
         if self._inner:
-            return False
+            return
         if self._interrupted:
             raise KeyboardInterrupt
-        if error is None:
-            return False
-        if not isinstance(error, Exception):
+        if error is not None and not isinstance(error, Exception):
             raise Thrown(reason(error)) from None
-        return False
 
     def _interrupts(self) -> Callable[[], None]:
         """Note whether Ctrl-C was pressed: foreign code can raise KeyboardInterrupt by itself, or swallow ours."""
@@ -129,10 +126,15 @@ def seed(*entropy: object) -> None:
     """Seed the global generators of torch, numpy and Python from numbers and texts."""
     number = int.from_bytes(sha256(repr(entropy).encode()).digest()[:8], "big")
     torch.default_generator.manual_seed(number >> 1)
-    if torch.cuda.is_initialized():
+    if _cuda():
         torch.cuda.manual_seed_all(number >> 1)
     np.random.seed([number >> 32, number & 0xFFFFFFFF])
     random.seed(number)
+
+
+def _cuda() -> bool:
+    """Whether CUDA is in use: asking for its generators would begin it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call] # of torch
 
 
 def _nothing() -> None:
@@ -146,7 +148,7 @@ def _back(number: signal.Signals, handler: Any) -> None:
 
 def _generators() -> Callable[[], None]:
     of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    of_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    of_cuda = torch.cuda.get_rng_state_all() if _cuda() else None
 
     def restore() -> None:
         torch.set_rng_state(of_torch)

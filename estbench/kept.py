@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from torch import Tensor
 
@@ -21,7 +21,13 @@ Kept = list[tuple[str, dict[Any, Any], Any, Tensor, int]]
 class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands in for functools.cached_property
     """`functools.cached_property` that remembers the version of a tensor."""
 
-    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         """The value; only its first use comes here, later ones find it in the instance."""
         value = super().__get__(instance, owner)
         if isinstance(value, Tensor) and self.attrname is not None:

@@ -17,6 +17,9 @@ from estbench.draws import Draw
 from estbench.estimators.base import Facts
 
 
+_OWN = torch.Generator()
+
+
 class Panic(BaseException):
     """As a panic of an extension in Rust is."""
 
@@ -84,7 +87,6 @@ UNREACHED: dict[str, Any] = {
     "os": lambda shape: torch.from_numpy(np.random.default_rng().standard_normal(shape)),
     "own": lambda shape: torch.randn(shape, generator=_OWN, dtype=torch.float64),
 }
-_OWN = torch.Generator()
 
 
 @dataclass(frozen=True)
