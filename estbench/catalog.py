@@ -80,10 +80,10 @@ __all__ = [
     "build",
     "distribution_class",
     "estimator_class",
+    "is_plugin",
     "objective_class",
     "option_names",
     "options_of",
-    "plugin_hash",
 ]
 
 ESTIMATORS: dict[str, type[Estimator]] = {

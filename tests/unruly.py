@@ -16,7 +16,6 @@ from torch import Tensor
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
 
-
 _OWN = torch.Generator()
 
 

@@ -20,6 +20,11 @@ from tests.estimators.members import BERNOULLI, CATEGORICAL, build, draw, object
 Named = tuple[str, Estimator]
 
 
+def kind(logits: Any) -> str:
+    """The distribution that has such logits."""
+    return "bernoulli" if isinstance(logits[0], float) else "categorical"
+
+
 def members(problem: Problem) -> list[Named]:
     """All of the catalogue that serve the problem, with their options at two values and more; fitted where they are."""
     found = []
@@ -38,7 +43,7 @@ def members(problem: Problem) -> list[Named]:
 
 def measured(problem: Problem, those: Sequence[Named]) -> dict[str, Tensor]:
     """The estimates of these estimators, in this order, from two blocks of two shards of one stream."""
-    fresh = make(problem.objective, problem.distribution.logits.clone())
+    fresh = make(problem.objective, problem.distribution.logits.clone(), problem.distribution.name)
     streams, found = Streams(0, "company", range(2)), []
     for _ in range(2):
         shared = Draw(fresh, 8, 4, streams=streams, shard=4)
@@ -50,7 +55,7 @@ def measured(problem: Problem, those: Sequence[Named]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("logits", [BERNOULLI, CATEGORICAL, CATEGORICAL[:1]], ids=["bernoulli", "categorical", "one"])
 def test_forward_reversed_and_alone(logits: Any) -> None:
     """All of the catalogue, each with two option sets and more: the same bytes in any order and alone."""
-    problem = make(objective("mlp", seed=3), torch.tensor(logits, dtype=torch.float64))
+    problem = make(objective("mlp", seed=3), torch.tensor(logits, dtype=torch.float64), kind(logits))
     those = members(problem)
     forward, reverse = measured(problem, those), measured(problem, those[::-1])
     for name, estimator in those:
@@ -61,7 +66,7 @@ def test_forward_reversed_and_alone(logits: Any) -> None:
 
 def test_a_stream_is_its_name_and_its_shape() -> None:
     """Streams of one name that differ in shape, or in being one per replicate, are independent and have their own."""
-    problem = make(objective("sine"), torch.tensor(CATEGORICAL, dtype=torch.float64))
+    problem = make(objective("sine"), torch.tensor(CATEGORICAL, dtype=torch.float64), "categorical")
 
     def read(order: Sequence[int]) -> list[Tensor]:
         streams, blocks = Streams(0, "shapes", range(1)), []
@@ -91,16 +96,16 @@ def test_a_stream_is_its_name_and_its_shape() -> None:
 def test_the_distributions_own_noise_keeps_its_seed() -> None:
     """Of the shape of a sample, a stream has the seed of its name alone: Streams gives the same by that name."""
     for logits in (BERNOULLI, CATEGORICAL):
-        problem = make(objective("sine"), torch.tensor(logits, dtype=torch.float64))
+        problem = make(objective("sine"), torch.tensor(logits, dtype=torch.float64), kind(logits))
         noise = Draw(problem, 6, 2, streams=Streams(0, "p", range(1))).noise("redraw/1")
-        u = Streams(0, "p", range(1)).uniform("redraw/1", 6, 2, *problem.distribution.event)
+        u = Streams(0, "p", range(1)).uniform("redraw/1", 6, 2, *problem.distribution.event_shape)
         torch.testing.assert_close(noise, u if isinstance(problem.distribution, Bernoulli) else -u.log())
 
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_unordered_sets_of_two_sizes(k: int) -> None:
     """Beside sets of another size, `unordered_set` keeps the variance that it has alone."""
-    problem = make(objective("sine"), torch.tensor([0.83, -1.9], dtype=torch.float64))
+    problem = make(objective("sine"), torch.tensor([0.83, -1.9], dtype=torch.float64), "bernoulli")
     own, other = build("unordered_set", {"k": k}), build("unordered_set", {"k": 5 - k})
     beside = Draw(problem, 2000, 1, streams=Streams(1, "sets", range(1)))
     estimates(other, beside, [1])
