@@ -59,6 +59,11 @@ def problems() -> list[Any]:
 every = pytest.mark.parametrize("problem", problems())
 
 
+def test_every_distribution_is_enrolled() -> None:
+    """Each distribution of the catalogue has logits here, so that every objective meets it."""
+    assert set(LOGITS) == set(catalog.DISTRIBUTIONS)
+
+
 @every
 def test_closed_form_enumeration_and_differences_agree(problem: Problem) -> None:
     """The closed form equals enumeration at 1e-12, and enumeration equals central differences of E f at 1e-7."""
