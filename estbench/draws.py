@@ -114,10 +114,8 @@ class Draw:
         self.problem = problem = problem.with_flat_batch()
         self.distribution = problem.independent
         if problem.distribution.batch_shape not in ((), (replicates,)):
-            shape = list(problem.distribution.batch_shape)
-            raise UsageError(
-                f"the logits have a batch of shape {shape}, so a draw has as many replicates, not {replicates}"
-            )
+            entries = problem.distribution.batch_shape[0]
+            raise UsageError(f"one replicate for each entry of the batch of logits: {entries}, not {replicates}")
         self.R, self.N = replicates, samples
         self.shard = replicates if shard is None else shard
         self.weights = weights
@@ -302,6 +300,13 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 def over_samples(t: Tensor) -> Tensor:
     """Σ_n t_n of t [R, N, …]: [R, …]; a few are added one by one, as sums over a short axis are slow."""
     return reduce(torch.add, t.unbind(1)) if t.shape[1] <= 4 else t.sum(1)
+
+
+def per_variable(a: Tensor, M: Tensor) -> Tensor:
+    """a M, variable by variable: a [R, N, D, i] times M [D, i, j], or [R, 1, D, i, j], is [R, N, D, j]."""
+    if M.ndim == 3:
+        return torch.einsum("rndi,dij->rndj", a, M)
+    return torch.einsum("rndi,rdij->rndj", a, M.squeeze(1))
 
 
 class Relaxed:

@@ -110,7 +110,8 @@ class Problem:
         o = self.oracle
         i, d = (torch.arange(1, n + 1).to(o.distribution.logits) for n in (64, self.D))
         u = i.outer((d + 1).log()) % 1  # spread over the cube as uniforms are, and not random
-        median = o.f(o.distribution.inverse_cdf(u)).abs().nanmedian(-1, keepdim=True).values
+        z = o.distribution.inverse_cdf(u.expand(*self.distribution.batch_shape, *u.shape))
+        median = o.f(z).abs().nanmedian(-1, keepdim=True).values
         median = torch.where(median.isfinite(), median, 0.0)
         return median.to(self.distribution.logits) if self.distribution.batch_shape else median.item()
 

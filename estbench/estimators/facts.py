@@ -50,6 +50,8 @@ class Facts:
     additive       given z, the estimate is a sum of parts that read one stream each
     inner          given z, the estimate is a mean of `inner` independent ones of the same method with inner = 1
     scale          for categorical variables it hangs on the scale of the exponentials, not on their ratios alone
+    unbatchable    why logits cannot have batch axes, a problem of its own for each replicate; None: they can. Fitted
+                   numbers are shared by the whole batch
     centred        Σ_k ĝ_k = 0 in every draw (categorical)
     within_shard   a replicate reads others of its shard, as a moving average does, but none of other shards
     sources        keys into `references.REFERENCES`
@@ -71,6 +73,7 @@ class Facts:
     additive: bool = False
     inner: int = 1
     scale: bool = False
+    unbatchable: str | None = None
     centred: bool = True
     within_shard: bool = False
     sources: tuple[str, ...] = ()

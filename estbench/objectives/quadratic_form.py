@@ -47,7 +47,8 @@ class QuadraticForm:
         A, b = self._coefficients(mu)
         D, k = blocks.shape[-3:-1]
         within = A.view(D, k, D, k).diagonal(dim1=0, dim2=2).movedim(-1, 0)  # [D, k, k]
-        return torch.linalg.vecdot(mu @ A, mu) + (within * blocks).sum((-3, -2, -1)) + mu @ b
+        expected: Tensor = torch.linalg.vecdot(mu @ A, mu) + (within * blocks).sum((-3, -2, -1)) + mu @ b
+        return expected
 
     def _coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         return _coefficients(self, z.shape[-1], z.dtype, z.device)

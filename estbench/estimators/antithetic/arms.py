@@ -49,13 +49,13 @@ class Arms:
         m = log_m.exp()
         if self.copula == "dirichlet":
             a = cut(log_m, N)
-            rare = torch.gt(dirichlet(u), a.to(u), out=torch.empty_like(u))  # 1[U_n < m]
+            rare = torch.gt(dirichlet(u), d.align(a).to(u), out=torch.empty_like(u))  # 1[U_n < m]
             rho = m * (1 - m) / (m - both_below(a, a, N))
         else:
             h = torch.special.ndtri(m)
-            rare = torch.lt(gaussian(u), h.to(u), out=torch.empty_like(u))
+            rare = torch.lt(gaussian(u), d.align(h).to(u), out=torch.empty_like(u))
             rho = m * (1 - m) / parted(h, N)
-        z = rare.sub_(d.mode).abs_()  # the rarer value is 0 where p > 1/2
+        z = rare.sub_(d.align(d.mode)).abs_()  # the rarer value is 0 where p > 1/2
         f = draw.problem.from_first(draw.problem.f(z))
         f = f - over_samples(f).unsqueeze(1) / N
         return over_samples(draw.lift(f) * z) * (rho / (N - 1)).to(z)

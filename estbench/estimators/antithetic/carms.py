@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import combinations
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from estbench.distributions import Independent
-from estbench.draws import Draw, over_samples
+from estbench.distributions.tables import table
+from estbench.draws import Draw, over_samples, per_variable
 from estbench.estimators.antithetic.copula import both_below, cut, dirichlet
 from estbench.estimators.base import CATEGORICAL, Facts
 
@@ -48,26 +48,28 @@ class Carms:
         lower, upper, r = _orders(draw.distribution, N)
         d = dirichlet(draw.uniform("carms/copula", D)[:, :N]).unsqueeze(-1)  # [R, N, D, 1]
         pick = (draw.uniform("carms/order", D, per_replicate=True) * (K * (K - 1) // 2)).long()  # [R, D]
-        variable = torch.arange(D, device=pick.device)
+        variable = torch.arange(lower.shape[1], device=pick.device).view(-1, D)  # [1, D], or [R, D]
         z, short = d.new_empty(2, draw.R, N, D, K)
         torch.gt(d, upper[pick, variable].unsqueeze(1), out=z)  # 1[U < R_c]
         z -= torch.gt(d, lower[pick, variable].unsqueeze(1), out=short)  # less 1[U < L_c]
         f = draw.problem.from_first(draw.problem.f(z))
         n, m = over_samples(z), over_samples(draw.lift(f) * z)
-        rn, rm = (torch.einsum("rda,dab->rdb", sums, r) for sums in (n, m))
+        rn, rm = (per_variable(sums.unsqueeze(1), r).squeeze(1) for sums in (n, m))
         pairs: Tensor = m * rn - n * rm
         return pairs / (N * (N - 1))
 
 
-@lru_cache(maxsize=16)
+@table
 def _orders(distribution: Independent, N: int) -> tuple[Tensor, Tensor, Tensor]:
     """The d_n at the ends L_c, R_c of class c in the CDF of each order, `lower` and `upper` [M, D, K], and r [D, K, K].
+
+    Of batched logits they are [M, R D, K] and [R, 1, D, K, K].
 
     P(a, b) is the mean over the orders of C(R_a, R_b) − C(L_a, R_b) − C(R_a, L_b) + C(L_a, L_b). It needs none of the
     smoothing or clipping of public code: the order from a to b alone gives π_a π_b at least, a bound for rounding.
     """
-    pi = distribution.marginals.double()
-    D, K = pi.shape
+    K = distribution.classes
+    pi = distribution.marginals.double().view(-1, K)
     rows = [[a, *(c for c in range(K) if c not in (a, b)), b] for a, b in combinations(range(K), 2)]
     orders = torch.tensor(rows, device=pi.device)  # [M, K]
     ordered = pi[:, orders].movedim(0, 1)  # [M, D, K]
@@ -75,11 +77,12 @@ def _orders(distribution: Independent, N: int) -> tuple[Tensor, Tensor, Tensor]:
     ends = cut(torch.where(below < above, below.log(), (-above).log1p()), N)  # [M, D, K + 1]
     position = orders.argsort(-1).unsqueeze(1).expand_as(ordered)  # of each class
     lower, upper = ends.gather(-1, position), ends.gather(-1, position + 1)
-    P = torch.zeros(D, K, K).to(pi)
+    P = torch.zeros(len(pi), K, K).to(pi)
     for L, R in zip(lower.unsqueeze(-1), upper.unsqueeze(-1), strict=True):  # [D, K, 1]
         mixed = both_below(L, R.mT, N)
         P += both_below(R, R.mT, N) + both_below(L, L.mT, N) - (mixed + mixed.mT)
     independent = pi.unsqueeze(-1) * pi.unsqueeze(-2)
     r = len(orders) / torch.fmax(P / independent, torch.ones_like(P))
     r.diagonal(dim1=1, dim2=2).zero_()
+    r = distribution.align(r.view(*distribution.logits.shape, K))
     return lower.to(distribution.logits), upper.to(distribution.logits), r.to(distribution.logits)

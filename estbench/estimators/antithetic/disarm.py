@@ -36,5 +36,6 @@ class Disarm:
 
     def rows(self, draw: Draw) -> Tensor:
         """½ (f(z₁) − f(z₂)) (z₁ − z₂) σ(|φ|)."""
-        half = torch.sigmoid(draw.distribution.logits.abs()) / 2
+        d = draw.distribution
+        half = d.align(torch.sigmoid(d.logits.abs()) / 2)
         return draw.lift(draw.antithetic_difference) * (draw.antithetic - draw.z) * half

@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import Draw, per_variable
 from estbench.estimators.antithetic.trees import NODES, sticks
 from estbench.estimators.base import CATEGORICAL, Facts
 from estbench.problem import Problem
@@ -44,7 +44,7 @@ class DisarmIw:
         s, alpha = tree.s, tree.alpha
         passed = torch.sigmoid(-alpha) ** 2 / (1 - 2 * s)  # of node k < i
         omega = torch.sigmoid(alpha.abs())
-        omega[:, 1:] *= passed[:, :-1].cumprod(-1)
-        weight = torch.einsum("rndi,di->rnd", tree.parting(z, z_twin).abs_(), omega).unsqueeze(-1)
+        omega[..., 1:] *= passed[..., :-1].cumprod(-1)
+        weight = per_variable(tree.parting(z, z_twin).abs_(), omega.unsqueeze(-1))
         difference = draw.problem.difference(draw.problem.f(z), draw.problem.f(z_twin))
         return draw.lift(difference / 2) * weight * (z - z_twin)

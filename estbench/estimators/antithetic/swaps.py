@@ -30,7 +30,8 @@ def f_all_swapped(problem: Problem, e: Tensor, fz: Tensor) -> Tensor:
     the same product as before. Against them stands the best of the others; where m and j were the best two themselves,
     one of them stays as good as the second, so that the best two are all that need be known.
     """
-    K, pi = e.shape[-1], problem.independent.mean.mT.contiguous()[:, None, None]  # [K, 1, 1, D]
+    D, K = e.shape[-2:]
+    pi = problem.independent.mean.movedim(-1, 0).contiguous().view(K, -1, 1, D)  # [K, 1 or R, 1, D]
     e = e.movedim(-1, 0).contiguous()  # [K, R, N, D]
     k = torch.arange(K).to(e)[:, None, None, None]
     first, second = best_two(pi / e, k)

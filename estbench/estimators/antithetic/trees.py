@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from estbench.distributions import Independent
-from estbench.draws import Draw
+from estbench.distributions.tables import table
+from estbench.draws import Draw, per_variable
 
 NODES = "trees/nodes"
 """The stream of the nodes' uniforms, shared by all estimators on trees."""
@@ -25,7 +26,10 @@ Order = Literal["ascending", "descending", "index"]
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """`side` [D, K − 1, K]: 1 where class c is in R_n, −1 where it is in L_n, else 0; `log_mean` [D, K]: log π."""
+    """`side` [D, K − 1, K]: 1 where class c is in R_n, −1 where it is in L_n, else 0; `log_mean` [D, K]: log π.
+
+    Of batched logits all tables have the axes [R, 1] first.
+    """
 
     side: Tensor
     log_mean: Tensor
@@ -52,7 +56,7 @@ class Tree:
         """The class that the turns b [R, N, D, K − 1] lead to: the one all of whose nodes turn its way; one-hot."""
         rights = (self.side > 0).sum(-2)  # [D, K]
         z = b.new_empty(*b.shape[:-1], rights.shape[-1])
-        return torch.eq(torch.einsum("rndi,dik->rndk", b, self.side), rights, out=z)
+        return torch.eq(per_variable(b, self.side), rights, out=z)
 
     def coupled(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """z and z̃, one-hot [R, N, D, K]."""
@@ -62,7 +66,7 @@ class Tree:
 
     def parting(self, z: Tensor, z_twin: Tensor) -> Tensor:
         """b_n − b̃_n at the node where the ways to z and z̃ part, 0 at all others: [R, N, D, K − 1]."""
-        sides = torch.einsum("rndk,dik->rndi", z - z_twin, self.side)  # ±2 where they part, ±1 where one comes through
+        sides = per_variable(z - z_twin, self.side.mT)  # ±2 where they part, ±1 where one comes through
         return sides.div_(2).trunc_()
 
     def breaks(self) -> dict[str, list[Tensor]]:
@@ -86,28 +90,29 @@ def disarm(draw: Draw, tree: Tree) -> Tensor:
     z, z_twin = tree.coupled(draw)
     difference = draw.problem.difference(draw.problem.f(z), draw.problem.f(z_twin))
     common = torch.sigmoid(-tree.alpha.abs()).unsqueeze(-1) * tree.d_alpha  # min(s, 1 − s) ∂α/∂θ: [D, K − 1, K]
-    less = torch.einsum("rndi,dik->rndk", tree.parting(z, z_twin), common)
+    less = per_variable(tree.parting(z, z_twin), common)
     return draw.lift(difference / 2) * (z - z_twin - less)
 
 
-@lru_cache(maxsize=16)
+@table
 def sticks(distribution: Independent, order: Order) -> Tree:
     """Stick-breaking: node n turns right to the n-th class in the order of π, left to all later ones."""
-    theta = distribution.logits
+    theta = distribution.align(distribution.logits)
     key = {"ascending": theta, "descending": -theta, "index": torch.zeros_like(theta)}[order]
     position = key.argsort(dim=-1, stable=True).argsort(-1).unsqueeze(-2)  # of each class: [D, 1, K]
     n = torch.arange(distribution.classes - 1, device=theta.device).unsqueeze(-1)
-    return Tree((position == n).to(theta) - (position > n).to(theta), distribution.log_mean)
+    return Tree((position == n).to(theta) - (position > n).to(theta), distribution.align(distribution.log_mean))
 
 
-@lru_cache(maxsize=16)
+@table
 def halves(distribution: Independent) -> Tree:
     """A balanced tree: a node with the classes a, …, b − 1 splits them at ⌊(a + b)/2⌋, the upper half to the right."""
-    D, K = distribution.event_shape
+    K = distribution.classes
     a, middle, b = torch.tensor([*_splits(0, K)], device=distribution.logits.device).T.unsqueeze(-1)  # each [K − 1, 1]
     c = torch.arange(K, device=distribution.logits.device)
     side = ((middle <= c) & (c < b)).to(distribution.logits) - ((a <= c) & (c < middle)).to(distribution.logits)
-    return Tree(side.expand(D, -1, -1), distribution.log_mean)
+    log_mean = distribution.align(distribution.log_mean)
+    return Tree(side.expand(*log_mean.shape[:-1], -1, -1), log_mean)
 
 
 def _splits(a: int, b: int) -> Iterator[tuple[int, int, int]]:

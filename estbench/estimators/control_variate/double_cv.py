@@ -63,4 +63,4 @@ def double_cv(draw: Draw, samples: int, a: float) -> Tensor:
     others = (total.unsqueeze(1) - g) / (N - 1)
     v = f + a * over_variables((others * s).flatten(2))  # z − p is the score
     covariance = over_samples(draw.lift(v - over_samples(v).unsqueeze(1) / N) * s) / (N - 1)
-    return covariance - a * draw.distribution.mean_jac(total / N)
+    return covariance - a * draw.distribution.mean_jac(total.unsqueeze(1) / N).squeeze(1)

@@ -47,7 +47,7 @@ class Lax:
 
     def rows(self, draw: Draw) -> Tensor:
         """The estimate with the fitted critic; unfitted, without any."""
-        like = draw.distribution.logits
+        like = draw.z[0, 0]
         return self.estimate(draw, restored(self.fitted, like) if self.fitted else unfitted(like, 0.0))
 
     def estimate(self, draw: Draw, critic: Critic) -> Tensor:
@@ -57,7 +57,7 @@ class Lax:
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b and a on the draw."""
-        uniforms = draw.uniform("lax/critic", problem.independent.logits.numel() + 1, per_replicate=True)
+        uniforms = draw.uniform("lax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(uniforms[: self.hidden], 0.0)
         critic = learn(self.estimate, draw, (MAIN,), start, self.steps, eta=False)
         return replace(self, fitted=critic.numbers())

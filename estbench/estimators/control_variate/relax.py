@@ -59,7 +59,7 @@ class Relax:
 
     def rows(self, draw: Draw) -> Tensor:
         """The estimate with the fitted critic; unfitted, with η alone."""
-        like = draw.distribution.logits
+        like = draw.z[0, 0]
         return self.estimate(draw, restored(self.fitted, like) if self.fitted else unfitted(like, self._eta))
 
     def estimate(self, draw: Draw, critic: Critic) -> Tensor:
@@ -75,7 +75,7 @@ class Relax:
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b, a and η on the draw."""
-        normal = draw.uniform("relax/critic", problem.independent.logits.numel() + 1, per_replicate=True)
+        normal = draw.uniform("relax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(normal[: self.hidden], self._eta)
         critic = learn(self.estimate, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
         return replace(self, fitted=critic.numbers())

@@ -41,7 +41,8 @@ class StochasticAd:
 
     def rows(self, draw: Draw) -> Tensor:
         """1[z_i = 0] p_i (f(z^{i→1}) − f(z)), or f′(z) times ½ q (z = 1), ½ p (z = 0)."""
-        p, q = draw.distribution.mean, draw.distribution.q
+        d = draw.distribution
+        p, q = d.align(d.mean), d.align(d.q)
         if self.variant == "one-sided":
             return (1 - draw.z) * p * effects(draw)
         return torch.lerp(p / 2, q / 2, draw.z) * draw.dfz

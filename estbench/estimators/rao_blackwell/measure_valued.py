@@ -32,4 +32,5 @@ class MeasureValued:
 
     def rows(self, draw: Draw) -> Tensor:
         """π_k [f(z_{−d}, e_k) − f(z)]."""
-        return draw.distribution.mean * effects(draw)
+        d = draw.distribution
+        return d.align(d.mean) * effects(draw)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from estbench.distributions import Distribution, Independent
+from estbench.distributions.tables import table
 from estbench.draws import Draw
 
 Space = Literal["joint", "per_variable"]
@@ -29,6 +29,8 @@ class Ranked:
     rank    the place of each state of `Distribution.states`, [M]
     log_P   [M]
     below   C_i = Σ_{j < i} P_j, [M + 1]
+
+    Of batched logits all tables have the axis R first; `entries` looks states up in a table.
     """
 
     at: slice
@@ -42,18 +44,25 @@ class Ranked:
     @property
     def M(self) -> int:
         """The number of states."""
-        return len(self.states)
+        return self.log_P.shape[-1]
+
+    def entries(self, table: Tensor, i: Tensor) -> Tensor:
+        """The entries i, [R or 1, …], of a table [M, …], or of each replicate's own, [R, M, …]."""
+        if self.log_P.ndim == 1:
+            return table[i]
+        replicate = torch.arange(len(table), device=i.device).view(-1, *[1] * (i.ndim - 1))
+        return table[replicate, i]
 
     def of(self, z: Tensor) -> Tensor:
         """The state that samples [R, N, D(, K)] are in: [R, N]."""
         digits = self.distribution.numbers(z[:, :, self.at])
         powers = self.distribution.classes ** torch.arange(digits.shape[-1] - 1, -1, -1)
-        return self.rank[(digits @ powers.to(digits)).long()]
+        return self.entries(self.rank, (digits @ powers.to(digits)).long())
 
-    def put(self, draw: Draw, i: Tensor | int) -> Tensor:
-        """The samples with the variables `at` in state i ([R, N], or one for all): [R, N, D(, K)]."""
-        c, shape = self.states[i], (draw.R, draw.N, *draw.distribution.event_shape)
-        if self.states.shape[1:] == shape[2:]:
+    def put(self, draw: Draw, i: Tensor) -> Tensor:
+        """The samples with the variables `at` in state i ([R, N], or [1, 1] for all): [R, N, D(, K)]."""
+        c, shape = self.entries(self.states, i), (draw.R, draw.N, *draw.distribution.event_shape)
+        if c.shape[2:] == shape[2:]:
             return c.expand(shape)  # every variable is set: z need not be drawn
         z = draw.z.clone()
         z[:, :, self.at] = c
@@ -61,17 +70,18 @@ class Ranked:
 
     def outside(self, S: Tensor) -> Tensor:
         """Σ_{i ∉ S} P_i of ascending S [..., k], as the sum of what lies between its members: [...]."""
-        C = self.below
-        ends = torch.cat((C[S], C[-1].expand(*S.shape[:-1], 1)), -1)
-        starts = torch.cat((C[0].expand(*S.shape[:-1], 1), C[S + 1]), -1)
+        before, after = self.entries(self.below, S), self.entries(self.below, S + 1)
+        last = self.below[..., -1:].view(-1, *[1] * (before.ndim - 1)).expand(*before.shape[:-1], 1)
+        ends, starts = torch.cat((before, last), -1), torch.cat((torch.zeros_like(last), after), -1)
         return (ends - starts).sum(-1)
 
     def next(self, S: Tensor, v: Tensor) -> Tensor:
         """One more state, drawn from P given that it is not in ascending S [..., k], by inverse CDF of v [...]."""
-        C, t = self.below, v * self.outside(S)
+        t = v * self.outside(S)
         for s in S.unbind(-1):
-            t = t + (t >= C[s]) * (C[s + 1] - C[s])  # over what is in S
-        return torch.searchsorted(C[1:], t, right=True).clamp_(max=self.M - 1)
+            C, after = self.entries(self.below, s), self.entries(self.below, s + 1)
+            t = t + (t >= C) * (after - C)  # over what is in S
+        return torch.searchsorted(self.below[..., 1:].contiguous(), t, right=True).clamp_(max=self.M - 1)
 
     def without_replacement(self, first: Tensor, v: Tensor) -> Tensor:
         """`first` [...] and as many states more as v [..., k − 1] has uniforms, all different, ascending: [..., k]."""
@@ -81,7 +91,7 @@ class Ranked:
         return S
 
 
-@lru_cache(maxsize=4)
+@table
 def ranked(distribution: Independent, space: Space) -> tuple[Ranked, ...]:
     """The states of all variables jointly (one table), or of each variable by itself (D tables)."""
     D = distribution.n_variables
@@ -94,7 +104,7 @@ def _ranked(distribution: Distribution, at: slice) -> Ranked:
     """The table of a distribution of the variables `at` alone."""
     double = distribution.with_logits(distribution.logits.double().cpu())
     log_P, order = double.log_prob(double.states()).sort()
-    below = torch.cat((log_P.new_zeros(1), log_P.exp().cumsum(0)))
+    below = torch.cat((torch.zeros_like(log_P[..., :1]), log_P.exp().cumsum(-1)), -1)
     states = distribution.states()[order.to(distribution.logits.device)]
-    table = (order.argsort(), log_P, below)
-    return Ranked(at, distribution, states, distribution.score(states), *(t.to(states.device) for t in table))
+    tables = (order.argsort(), log_P, below)
+    return Ranked(at, distribution, states, distribution.score(states), *(t.to(states.device) for t in tables))

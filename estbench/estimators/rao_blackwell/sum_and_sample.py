@@ -54,16 +54,15 @@ class SumAndSample:
         f, g = draw.problem.f, draw.distribution.logits.new_empty(draw.R, draw.N, *draw.distribution.event_shape)
         tables = ranked(draw.distribution, self.space)
         for d, c in enumerate(tables):
-            top = range(max(0, c.M - self.top), c.M)
-            terms: list[tuple[Tensor, Tensor | int]] = [(c.log_P[i].exp(), i) for i in top]
-            if len(top) < c.M:
-                S = torch.arange(top.start, top.stop, device=g.device).view(1, 1, -1)
+            S = torch.arange(max(0, c.M - self.top), c.M, device=g.device).view(1, 1, -1)
+            top = S.shape[-1]
+            terms = [(c.entries(c.log_P, i).exp(), i) for i in S.unbind(-1)]
+            if top < c.M:
                 v = draw.uniform(REST, len(tables))[..., d].double()
                 terms.append((c.outside(S), c.next(S, v)))
             values = [f(c.put(draw, i)) for _, i in terms]
-            if (
-                len(top) >= c.M - 1
-            ):  # every state is looked at, and E s = 0: f may be counted from that of the likeliest
-                values = [draw.problem.difference(v, values[len(top) - 1]) for v in values]
-            g[:, :, c.at] = sum(draw.lift(P * v) * c.score[i] for v, (P, i) in zip(values, terms, strict=True))
+            if top >= c.M - 1:  # every state is looked at, and E s = 0: f may be counted from that of the likeliest
+                values = [draw.problem.difference(v, values[top - 1]) for v in values]
+            scored = zip(values, terms, strict=True)
+            g[:, :, c.at] = sum(draw.lift(P * v) * c.entries(c.score, i) for v, (P, i) in scored)
         return g

@@ -86,7 +86,7 @@ class UnorderedSet:
     def _estimate(self, draw: Draw, c: Ranked, S: Tensor) -> Tensor:
         states, k = S.unbind(-1), S.shape[-1]
         f = [draw.problem.f(c.put(draw, s)) for s in states]
-        log_P = c.log_P[S].unbind(-1)
+        log_P = c.entries(c.log_P, S).unbind(-1)
         p = leave_out(log_P, c.outside(S).log())
         total = torch.zeros(())
         if k == c.M and not self.baseline:  # every state is looked at, and E s = 0: f may be counted from one of them
@@ -97,7 +97,7 @@ class UnorderedSet:
                 R = [(p[1 << i | 1 << j] - p[1 << i] + log_P[j]).exp() for j in range(k)]
                 signal = sum(R[j] * draw.problem.difference(f[i], f[j]) for j in range(k) if j != i)  # type: ignore[assignment]
             weight = (log_P[i] + p[1 << i] - p[0]).exp()
-            total = total + draw.lift(weight * signal) * c.score[states[i]]
+            total = total + draw.lift(weight * signal) * c.entries(c.score, states[i])
         return total
 
 

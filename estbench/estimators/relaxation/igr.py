@@ -46,7 +46,7 @@ class Igr:
     def rows(self, draw: Draw) -> Tensor:
         """y (1 − y) f′(y)/τ · dμ/dφ."""
         d, sigma, tau = draw.distribution, self.sigma, self.temperature
-        quantile, dquantile = (t.to(d.logits) for t in normal_quantile(d.logits.double()))
+        quantile, dquantile = (t.to(d.logits) for t in normal_quantile(d.align(d.logits).double()))
         noisy = Sigmoid(sigma * (quantile - torch.special.ndtri(draw.noise())))
         y = noisy.relax(tau)
         return noisy.pull(y, draw.z, tau, draw.problem.df(y)) * (sigma * dquantile)

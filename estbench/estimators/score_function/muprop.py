@@ -30,7 +30,8 @@ class Muprop:
 
     def rows(self, draw: Draw) -> Tensor:
         """[f(z) − f(p) − g·s(z)] s(z) + J(p) g, g = ∇f(p); every sample pays for its own f(p) and ∇f(p)."""
-        s, p = draw.score, draw.distribution.mean.expand(draw.z.shape)  # s(z) is z − p
+        d, s = draw.distribution, draw.score  # s(z) is z − p
+        p = d.align(d.mean).expand(draw.z.shape)
         g = draw.problem.df(p)
         rest = draw.problem.difference(draw.fz, draw.problem.f(p)) - (g * s).flatten(2).sum(-1)  # [R, N]
-        return draw.lift(rest) * s + draw.distribution.mean_jac(g)
+        return draw.lift(rest) * s + d.mean_jac(g)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d
 
 from estbench.draws import Draw
+from estbench.errors import UsageError
 from estbench.estimators.base import Facts
 from estbench.problem import MAX_STATES, Problem
 
@@ -23,6 +24,9 @@ BELONGS = {
     "n_fit": "optimal",
 }
 """The baseline that each further option is for."""
+
+
+AVERAGES = "averages f over other replicates, which would be other problems"
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Reinforce:
             general=True,
             f=1,
             exact="none" if self.baseline == "moving_average" else "z",
+            unbatchable=AVERAGES if self.baseline == "moving_average" else None,
             max_states=MAX_STATES if needs_states else None,
             within_shard=self.baseline == "moving_average",
             sources=("williams1992", "glynn1990", "bengio2013"),
@@ -76,6 +81,8 @@ class Reinforce:
         if self.baseline == "mean":
             return draw.lift(draw.problem.mean_f.unsqueeze(-1))
         if self.baseline == "moving_average":
+            if draw.distribution.batch_shape:
+                raise UsageError(f"reinforce[baseline=moving_average] {AVERAGES}; give the logits without batch axes")
             return draw.lift(moving_average(draw.fz, draw.shard, self.decay, self.history))
         if self.baseline == "optimal":
             if self.oracle:

@@ -36,6 +36,7 @@ class BengioSts:
 
     def rows(self, draw: Draw) -> Tensor:
         """f′(h) b ½ √p q."""
-        p, q = draw.distribution.mean, draw.distribution.q
+        d = draw.distribution
+        p, q = d.align(d.mean), d.align(d.q)
         b = (draw.noise() < p.sqrt()).to(p.dtype)
         return draw.problem.df(b * torch.sqrt(p)) * b * (p.sqrt() * q / 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated
 
 import torch
@@ -11,7 +10,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Bernoulli, Categorical
-from estbench.draws import Draw
+from estbench.distributions.tables import table
+from estbench.draws import Draw, per_variable
 from estbench.estimators.base import Facts
 
 
@@ -49,27 +49,28 @@ class Mve:
         v = 1 - u
         d, z, g = draw.distribution, draw.z, draw.dfz
         if isinstance(d, Bernoulli):  # two classes: what is solved for below has a closed form
-            omega = 4 * v * d.variance / (u + 4 * v * d.variance)
-            return g * torch.lerp(d.variance, draw.score.abs() / 2, omega)
-        a = (g - d.dot(g, z)) / (u + v * (d.mean + d.pick(z, d.mean)))
-        of_V = a * (u + v * d.mean) - v * d.dot(a, d.mean) * z  # [R, N, D, i]
-        return torch.einsum("rndi,dij->rndj", of_V, _V(d, u, v))
+            variance = d.align(d.variance)
+            return g * torch.lerp(variance, draw.score.abs() / 2, 4 * v * variance / (u + 4 * v * variance))
+        pi = d.align(d.mean)
+        a = (g - d.dot(g, z)) / (u + v * (pi + d.pick(z, d.mean)))
+        of_V = a * (u + v * pi) - v * d.dot(a, pi) * z  # [R, N, D, i]
+        return per_variable(of_V, d.align(_V(d, u, v)))
 
 
-@lru_cache(maxsize=64)
+@table
 def _V(d: Categorical, u: float, v: float) -> Tensor:
-    """V, [D, K, K], solved once per problem.
+    """V, [*batch, D, K, K].
 
     Towards t = ∞ A becomes a Laplacian and V is free up to a constant row, which S_xᵀ g does not feel: V at the mode is
     set to 0.
     """
     exact = d.with_logits(d.logits.double())
-    pi, one_hot = exact.mean.unsqueeze(-1), torch.eye(d.classes).to(exact.mean)  # [D, K, 1], [K, K]
+    pi, one_hot = exact.mean.unsqueeze(-1), torch.eye(d.classes).to(exact.mean)  # [*batch, D, K, 1], [K, K]
     c = 1 / (u + v * (pi + pi.mT))
     W = v * c * pi * pi.mT  # −A_ij for i ≠ j
     A = torch.diag_embed(u * (c @ pi).squeeze(-1) + W.sum(-1)) - W
     if u < 2**-50:
         A = A + pi * exact.mode.unsqueeze(-2)
-    J = pi * exact.score(one_hot.unsqueeze(1)).transpose(0, 1)
+    J = pi * torch.lerp(-pi.mT, exact.q.unsqueeze(-2), one_hot)  # row i: π_i times the score of class i
     V: Tensor = torch.linalg.solve(A, (u + v * pi) / (u + 2 * v * pi) * J)
     return V.to(d.logits)

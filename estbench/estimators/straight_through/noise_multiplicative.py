@@ -37,8 +37,9 @@ class NoiseMultiplicative:
 
     def rows(self, draw: Draw) -> Tensor:
         """f′(h) m p q."""
-        h = torch.log(draw.noise()).neg_() * draw.distribution.mean
-        return draw.problem.df(h) * h * draw.distribution.q
+        d = draw.distribution
+        h = torch.log(draw.noise()).neg_() * d.align(d.mean)
+        return draw.problem.df(h) * h * d.align(d.q)
 
     def reference(self, problem: Problem) -> Tensor:
         """∇ E f(h) by quadrature; at D = 1, E f(h) = ∫₀^∞ e^{−m} f(m p) dm."""

@@ -7,6 +7,7 @@ and kinks of f cost it far fewer digits than kinks of ∇f would.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from scipy.special import roots_legendre
 from torch import Tensor
 
+from estbench.distributions.tables import table
 from estbench.problem import Problem
 
 MAX_VARIABLES = 3
@@ -40,9 +42,15 @@ def clustered(n: int) -> tuple[Tensor, Tensor, Tensor]:
     return t, t.flip(0), w * 140 * (s * (1 - s)) ** 3
 
 
-@lru_cache(maxsize=16)
+@table
 def gradient(problem: Problem, unit: Callable[[Tensor, int], Nodes]) -> Tensor:
-    """E (f(h) − f(0)) score_d over the product grid of at most MAX_VARIABLES units: [P] in float64."""
+    """E (f(h) − f(0)) score_d over the product grid of at most MAX_VARIABLES units: [*batch, P] in float64."""
+    d = problem.distribution
+    each = (replace(problem, distribution=d.with_logits(one)) for one in d.logits.view(-1, *d.event_shape))
+    return torch.stack([_gradient(one, unit) for one in each]).view(*d.batch_shape, problem.parameters)
+
+
+def _gradient(problem: Problem, unit: Callable[[Tensor, int], Nodes]) -> Tensor:
     o, n = problem.oracle, _NODES[problem.D]
     h, weight, score = (
         torch.cartesian_prod(*axes).view(-1, problem.D)  # [n^D, D]
