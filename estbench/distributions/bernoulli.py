@@ -269,6 +269,8 @@ class Bernoulli:
         log (1 + w)/v where z = 1, −log (1 + w)/(1 − v) where z = 0, w = e^φ (1 − v) or e^{−φ} v.
         """
         ratio = self._far(z, v).add_(1).div_((1 - z).sub_(v).abs_())
+        if ratio.dtype != torch.float64:
+            ratio.clamp_(max=torch.finfo(ratio.dtype).max)  # e^φ over the least uniform overflows float32
         return Sigmoid(log_(ratio).mul_((2 * z).sub_(1)))
 
     def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:

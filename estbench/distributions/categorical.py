@@ -325,7 +325,8 @@ class Categorical:
 
         x̃_k = −log e_k, x̃_i = −log(e_i/π_i + e_k).
         """
-        r = e * torch.exp(-self._log_pi)
+        large = math.log(torch.finfo(e.dtype).max) - 5  # 1/π beyond it times e is not finite
+        r = e * torch.exp((-self._log_pi).clamp(max=large))
         e_k = dot(e, z)
         each = repeat(e_k, self.classes)
         return Softmax(each / r.sub_(r * z).add_(each), z, 1 / e_k)

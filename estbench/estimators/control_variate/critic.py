@@ -26,6 +26,8 @@ class Critic(NamedTuple):
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """r and ∇r at x, [R, N, D] or [R, N, D, K]: [R, N] and like x."""
+        if x.dtype != torch.float64:
+            x = x.clamp(-1e30, 1e30)  # log π of a class that float32 takes for impossible is −∞
         t = torch.addmm(2 * self.b, x.reshape(-1, self.W.shape[1]), 2 * self.W.T)
         h = 2 * torch.sigmoid(t) - 1  # tanh(t/2), [R N, H]; torch's tanh takes seven times as long
         aW = self.a.unsqueeze(1) * self.W
