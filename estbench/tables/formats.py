@@ -75,7 +75,7 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
     UsageError without pyarrow.
     """
-    mappings = [name for name in frame if any(isinstance(value, dict) for value in frame[name])]
+    mappings = [str(name) for name in frame if any(isinstance(value, dict) for value in frame[name])]
     whole = frame.assign(**{name: frame[name].map(json.dumps, na_action="ignore") for name in mappings})
     file = io.BytesIO()
     try:
