@@ -101,9 +101,12 @@ class _Edited(Streams):
         self._stream, self._replicates, self._whole, self._own = stream, replicates, whole, own
         self._over_replicates, self._over_samples = over_replicates, over_samples
 
-    def uniform(self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    def uniform(
+        self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
+    ) -> Tensor:
         """All replicates of the draw: [R, *shape]."""
-        del rows  # those of one shard
+        del rows, reader  # those of one shard; each stream is read once, from its beginning
+        self.reads += 1
         of_samples = not self.per_replicate
         tail = (self._whole, *shape[1:]) if of_samples else shape
         total = self._replicates if self._over_replicates is None else REPLICATES

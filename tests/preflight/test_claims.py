@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.config import load
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
 from estbench.objectives.linear import Linear
@@ -73,7 +73,7 @@ class Skewed(Linear):
 
     factor: float = 1.0
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """The factor times Σ_d w_d E v_d."""
         return self.factor * super().expectation(distribution)
 

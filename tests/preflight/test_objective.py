@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench import catalog
-from estbench.distributions import Distribution
+from estbench.distributions import Factorised
 from estbench.objectives.linear import Linear
 from estbench.objectives.mlp import Mlp
 from estbench.objectives.power import Power
@@ -49,7 +49,7 @@ def test_the_catalogue_is_right(name: str, logits: Any) -> None:
 class OfTheMean(Sine):
     """E f taken for f(E v), which it is for linear f alone."""
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """f(E v)."""
         return self.value((distribution.marginals * distribution.levels).sum(-1))
 
@@ -57,7 +57,7 @@ class OfTheMean(Sine):
 class Independent(Mlp):
     """E f as a sum over variables that are looked at one by one, all others at 0."""
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """Σ_d E f(v_d e_d) − (D − 1) f(0)."""
         P = distribution.marginals  # [D, K]
         v = torch.eye(len(P), dtype=P.dtype).unsqueeze(1) * distribution.levels.view(1, -1, 1)  # [D, K, D]
@@ -67,7 +67,7 @@ class Independent(Mlp):
 class WrongFromFive(Linear):
     """E f that is right for few variables only."""
 
-    def expectation(self, distribution: Distribution) -> Tensor:
+    def expectation(self, distribution: Factorised) -> Tensor:
         """Off by half a per cent of a variable where there are more than twenty."""
         right = super().expectation(distribution)
         return right * 1.2 if len(distribution.marginals) > 20 else right
