@@ -10,6 +10,8 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help run test lint types unit slow coverage bench docs reference clean
 .DEFAULT_GOAL := help
@@ -19,8 +21,12 @@ help:
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable .
 	touch $(STAMP)
+
+$(DEV): $(STAMP)
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]'
+	touch $(DEV)
 
 run: $(STAMP)
 	$(BIN)/estbench run configs/bernoulli.yaml
@@ -32,30 +38,30 @@ run: $(STAMP)
 
 test: lint types unit
 
-lint: $(STAMP)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+types: $(DEV)
 	$(BIN)/mypy
 
-unit: $(STAMP)
+unit: $(DEV)
 	$(BIN)/pytest -n auto -m 'not slow' -q
 
-slow: $(STAMP)
+slow: $(DEV)
 	$(BIN)/pytest -n auto -m slow -q
 
-coverage: $(STAMP)
+coverage: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 
-bench: $(STAMP)
+bench: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/throughput.py
 
 reference: $(STAMP)
 	$(BIN)/estbench run configs/reference.yaml --fresh
 	$(MAKE) docs
 
-docs: $(STAMP)
+docs: $(DEV)
 	$(BIN)/python docs/build.py
 
 clean:

@@ -1,5 +1,41 @@
-"""`python -m estbench`."""
+"""The program: `estbench`, and `python -m estbench`.
 
-from estbench.cli import main
+Nothing is imported here before the working directory has its place on the path, and Ctrl-C its meaning.
+"""
 
-main()
+import os
+import sys
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it without a traceback, from the first import on."""
+    try:
+        from estbench.cli import main as run  # noqa: PLC0415 - the imports may be interrupted too
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _working_directory_last() -> None:
+    """`python -m` looks for modules in the working directory first; here they are looked for there last.
+
+    A checkout that is the working directory still goes before an estbench that is installed elsewhere.
+    """
+    try:
+        here = os.getcwd()  # noqa: PTH109 - pathlib would be imported from the working directory
+    except OSError:  # it has been deleted
+        return
+    if sys.flags.safe_path or sys.path[:1] not in ([""], [here]):
+        return
+    rest = sys.path[1:]
+    others = [i for i, folder in enumerate(rest) if os.path.isdir(os.path.join(folder, "estbench"))]  # noqa: PTH112, PTH118
+    last = others[0] if others and __file__.startswith(os.path.join(here, "estbench")) else len(rest)  # noqa: PTH118
+    sys.path[:] = [*rest[:last], here, *rest[last:]]
+
+
+if __name__ == "__main__":
+    _working_directory_last()
+    main()

@@ -19,3 +19,9 @@ class ResultsError(EstbenchError):
     """A results folder that is missing, damaged or not one (exit code 2); nothing on disk was changed."""
 
     exit_code = 2
+
+
+class FullError(ResultsError):
+    """The disk, or the user's share of it, is full (exit code 5); what was saved before is there."""
+
+    exit_code = 5

@@ -147,7 +147,7 @@ def values(path: Path) -> pd.DataFrame:
 def test_every_command_and_option_is_explained() -> None:
     """The commands are those promised, and each has a help text for itself and for every option and argument."""
     commands = get_command(app).commands  # type: ignore[attr-defined] # a group
-    assert list(commands) == "run plot compare list show status report export merge check".split()
+    assert list(commands) == "run plot compare list show status report export merge check init".split()
     for name, command in commands.items():
         assert command.help, name
         for parameter in command.params:

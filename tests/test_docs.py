@@ -41,7 +41,7 @@ def test_generated_pages_are_fresh() -> None:
 def test_every_command_is_in_the_readme() -> None:
     """Every command is shown, and every command that is shown exists."""
     commands = set(get_command(app).commands)  # type: ignore[attr-defined] # a group
-    shown = set(re.findall(r"estbench (run|plot|compare|list|show|status|export|report|check|merge)\b", README))
+    shown = set(re.findall(r"estbench (run|plot|compare|list|show|status|export|report|check|merge|init)\b", README))
     assert shown == commands
     assert set(re.findall(r"^estbench (\w+)", README, re.MULTILINE)) <= commands
 

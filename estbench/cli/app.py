@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,22 +15,29 @@ import typer
 from typer.core import TyperGroup
 
 from estbench import __version__
-from estbench.cli import catalogue, check, compare, export, merge, plot, report, run, status
-from estbench.cli.console import plain, silence
-from estbench.errors import EstbenchError
+from estbench.cli import catalogue, check, compare, export, init, merge, plot, report, run, status
+from estbench.cli.console import open_streams, plain, silence
+from estbench.errors import EstbenchError, FullError
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 a bug in estbench, 2 wrong usage, config or folder, 3 some cells failed, 4 --fail-on, "
+    "5 the disk is full, 130 interrupted."
+)
 
 
 class _Commands(TyperGroup):
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read what stands before the command."""
+        with _readable():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what a user can cause or do is one message and its exit code, and no traceback."""
         try:
-            return super().invoke(ctx)
-        except typer.BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")  # that is how pydantic talks
-            raise
+            with _readable():
+                return super().invoke(ctx)
         except EstbenchError as error:
             typer.echo(f"estbench: {plain(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from None
@@ -37,12 +46,26 @@ class _Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """What the parser complains of is told without control characters, and as this program talks."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = plain(message).removeprefix("Value error, ")  # type: ignore[attr-defined] # pydantic's
+        raise
+
+
 app = typer.Typer(
     name="estbench",
     cls=_Commands,
-    help="Measure gradient estimators for discrete variables: bias, variance and cosine against exact gradients.",
+    help="Measure gradient estimators for discrete variables: bias, variance and cosine against exact gradients, "
+    "computed in double precision (float64).",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # brackets in help texts are selectors, not markup
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -56,6 +79,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "merge": merge.merge,
     "check": check.check,
+    "init": init.init,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
@@ -77,20 +101,52 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 internal error, 2 wrong usage, 3 some cells failed, 130 interrupted.
+    """Run the command line; `EXIT_CODES` says how it ends.
 
     Plug-ins (`module:Class`) are looked for in the working directory too, after everything that is installed.
     """
-    sys.path.append(str(Path.cwd()))
+    open_streams()
+    interrupted = _note_interrupts()
+    try:
+        here = str(Path.cwd())
+    except OSError as error:
+        typer.echo(f"estbench: the working directory cannot be used ({error.strerror}); change to another", err=True)
+        sys.exit(2)
+    if here not in sys.path:
+        sys.path.append(here)
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            silence(sys.stdout)
-            typer.echo(f"estbench: what was to be printed cannot be written: {error.strerror}", err=True)
-        else:
-            traceback.print_exc()
-            typer.echo("estbench: this is a bug in estbench; please report the lines above", err=True)
-        sys.exit(1)
+        if interrupted:  # an import in C makes other errors of it
+            sys.exit(INTERRUPTED)
+        sys.exit(_explain(error))
+
+
+def _note_interrupts() -> list[int]:
+    """A list that gets an item at each Ctrl-C, which is a KeyboardInterrupt as before."""
+    seen: list[int] = []
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+
+        def interrupt(number: int, frame: Any) -> None:
+            seen.append(number)
+            signal.default_int_handler(number, frame)
+
+        signal.signal(signal.SIGINT, interrupt)
+    return seen
+
+
+def _explain(error: Exception) -> int:
+    """Tell of what no command has foreseen; the exit code."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        silence(sys.stdout)
+        typer.echo(f"estbench: what was to be printed cannot be written: {error.strerror}", err=True)
+        return FullError.exit_code
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
+        where = plain(error.filename if isinstance(error.filename, str) else repr(error.filename))
+        typer.echo(f"estbench: {where}: {error.strerror}", err=True)
+        return 2
+    traceback.print_exc()
+    typer.echo("estbench: this is a bug in estbench; please report the lines above", err=True)
+    return 1

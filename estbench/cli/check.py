@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from estbench.cli.arguments import place
 from estbench.cli.console import err, out, plain
 
 QUICK = 5.0
@@ -22,7 +23,9 @@ and, if they are called unbiased, on up to 5 small ones of one to three variable
 
 
 def check(
-    config: Annotated[Path, typer.Argument(help="A config in YAML.")],
+    config: Annotated[
+        Path, typer.Argument(parser=place, metavar="CONFIG", help="A config in YAML, or the name of a shipped one.")
+    ],
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value.")] = None,
 ) -> None:
     """Check a config before a long run: its objectives, the claims of its estimators, and how long it will take.

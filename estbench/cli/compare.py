@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from estbench.cli.arguments import finite
 from estbench.cli.console import err
 from estbench.cli.deliver import check_output, deliver
 from estbench.errors import UsageError
@@ -44,7 +45,9 @@ def compare(
     correction: Annotated[
         Literal["holm", "bh", "none"], typer.Option(help="Adjustment of the p-values of the ratios.")
     ] = "holm",
-    margin: Annotated[float, typer.Option(min=1e-6, max=10, help="Ratios this near to 1 are equivalent.")] = 0.05,
+    margin: Annotated[
+        float, typer.Option(min=1e-6, max=10, callback=finite, help="Ratios this near to 1 are equivalent.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The seed of the suite.")] = 0,
     mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs of other versions or devices too.")] = False,
     fail_on: Annotated[

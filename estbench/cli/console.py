@@ -5,16 +5,37 @@ A reader who goes away early, such as `head`, ends no work and is no error.
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import unicodedata
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TextIO
+from io import TextIOWrapper
+from typing import Any, TextIO
 
 from rich.console import Console
+from rich.segment import Segment
+from rich.text import Text
+
+from estbench.errors import UsageError
+
+HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of characters that steer a terminal, turn the order of text round, or cannot be encoded."""
 
 
 class _Console(Console):
+    """A console that prints control characters of names and paths as escapes; its own remain what they are."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text of a string."""
+        return super().render_str(plain(text), **options)
+
+    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+        """What is printed, piece by piece."""
+        for segment in super().render(*arguments, **options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
     def on_broken_pipe(self) -> None:
         """Go on in silence."""
         self.quiet = True
@@ -32,7 +53,9 @@ def err() -> Console:
 
 
 def write(text: str) -> None:
-    """Text for other programs, to stdout as it is."""
+    """Text for other programs, to stdout as it is; UsageError if there is no stdout."""
+    if sys.__stdout__ is None:
+        raise UsageError("standard output is closed, so there is nowhere to write to")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -41,8 +64,42 @@ def write(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Text without control characters, which a name or a path could smuggle to a terminal."""
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")
+    """Text whose control and bidirectional characters, which could steer a terminal, are escapes such as `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN and c not in "\n\t" else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    """`\\x1b`, `\\u202e` or, beyond U+FFFF, the two halves that JSON has: `\\ud83d\\ude00`."""
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    halves = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{halves[i] << 8 | halves[i + 1]:04x}" for i in range(0, len(halves), 2))
+
+
+def _encodable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_escaped, error.object[error.start : error.end])), error.end
+
+
+def open_streams() -> None:
+    """Let stdout and stderr take any text: what their encoding lacks is written as escapes, which JSON has too.
+
+    A stream that is closed is opened to nowhere, so that no file of a run takes its number and gets what is printed.
+    """
+    codecs.register_error("estbench.escapes", _encodable)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            if (nowhere := os.open(os.devnull, os.O_RDWR)) != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+        elif number and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="estbench.escapes")
 
 
 def silence(stream: TextIO) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from estbench.cli.arguments import place
 from estbench.cli.deliver import check_output, deliver
 from estbench.outputs import TableFormat
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 def export(
     results: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")],
     file_format: Annotated[TableFormat, typer.Option("--format", help="The format.")] = "csv",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; by default stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", parser=place, metavar="FILE", help="The file; by default stdout.")
+    ] = None,
 ) -> None:
     """Write results: csv, json and parquet for programs, markdown and latex for readers, or the table of a run.
 

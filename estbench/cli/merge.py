@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from estbench.cli.arguments import place
 from estbench.cli.console import err, out
 
 
 def merge(
     runs: Annotated[list[Path], typer.Argument(help="Run folders of one config: parts of it, or with other cells.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A new run folder, or one that is added to.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", parser=place, metavar="FOLDER", help="A new run folder, or one that is added to."
+        ),
+    ],
 ) -> None:
     """Join runs made on several machines into one: what each has, each result once.
 

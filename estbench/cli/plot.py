@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from estbench.cli.arguments import place
 from estbench.cli.console import err, out
 from estbench.cli.display import figures_drawn
 from estbench.errors import ResultsError
@@ -18,7 +19,14 @@ KINDS = "; ".join(f"{kind}: {shows}" for kind, shows in FIGURES.items())
 def plot(
     results: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")] = Path("results"),
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to draw; by default figures/ in each run folder.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=place,
+            metavar="FOLDER",
+            help="Where to draw; by default figures/ in each run folder.",
+        ),
     ] = None,
     kinds: Annotated[
         list[str] | None,

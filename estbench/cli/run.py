@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.text import Text
 
+from estbench.cli.arguments import finite, place
 from estbench.cli.console import err, out, plain
 from estbench.errors import EstbenchError, UsageError
 
@@ -20,15 +21,28 @@ if TYPE_CHECKING:
     from estbench.engine.stages import Part
     from estbench.plan import Plan
 
+MAX_SECONDS = 1e8  # three years
 QUICK, RIGOROUS = 2_000, 200_000
 ONCE = {"fresh", "dry_run"}  # what is not said again to go on
 
 
 def run(
     context: typer.Context,
-    config: Annotated[Path, typer.Argument(help="A config in YAML, such as configs/bernoulli.yaml.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            parser=place, metavar="CONFIG", help="A config in YAML, or the name of a shipped one, such as bernoulli."
+        ),
+    ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The run folder; by default results/<name of the config>.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=place,
+            metavar="FOLDER",
+            help="The run folder; by default results/<name of the config>.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="The seed, in place of the config's.")] = None,
     workers: Annotated[int, typer.Option("-j", "--workers", min=0, help="Processes; 0 is one for each core.")] = 0,
@@ -50,7 +64,14 @@ def run(
         Literal["continue", "stop"], typer.Option("--on-error", help="What to do when a cell fails.")
     ] = "continue",
     cell_timeout: Annotated[
-        float | None, typer.Option(min=0.001, metavar="SECONDS", help="Longer than this in one job, and a cell fails.")
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=MAX_SECONDS,
+            metavar="SECONDS",
+            callback=finite,
+            help="Longer than this in one job, and a cell fails.",
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
     verbose: Annotated[
@@ -59,7 +80,8 @@ def run(
 ) -> None:
     """Run a benchmark, or go on with it: what is done is never done again; what failed is tried again.
 
-    Exit codes: 0 all cells done, 2 wrong usage or config (nothing ran), 3 some cells failed, 130 interrupted.
+    Exit codes: 0 all cells done, 2 wrong usage or config (nothing ran), 3 some cells failed, 5 the disk is full,
+    130 interrupted.
     """
     wanted = _settings(config, settings or [], seed, quick, rigorous)
     elsewhere = executor == "dask" or scheduler is not None or device != "cpu"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from torch import Tensor
@@ -164,8 +164,9 @@ def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
     except UsageError as error:
         raise faults((("name",), str(error))) from None
     options, paths = _gather(given, implied, bracketed)
-    options = {option: math.inf if value == "inf" else value for option, value in options.items()}  # as JSON has it
     model = entry(what, kind)
+    numbers = {o for o, info in model.model_fields.items() if float in (info.annotation, *get_args(info.annotation))}
+    options = {o: math.inf if value == "inf" and o in numbers else value for o, value in options.items()}  # as in JSON
     try:
         checked = model.model_validate_json(json.dumps(options))
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -12,12 +13,14 @@ from typing import Any
 import yaml
 
 from estbench.config.complaint import Complaint, Path, Place, refusal
-from estbench.config.scalar import scalar
+from estbench.config.scalar import is_special, scalar
+from estbench.config.shipped import find
 from estbench.errors import UsageError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_VALUES = 50_000
+EXAMPLE = "`estbench init` writes an example; `estbench run bernoulli` runs a shipped one"
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,17 @@ class Document:
 
 
 def read(file: File) -> Document:
-    """The YAML document in a file of at most 1 MB of UTF-8."""
+    """The YAML document in a file of at most 1 MB of UTF-8, or in the config of that name that is shipped."""
     try:
+        file = find(file)
         if file.is_dir():
-            raise UsageError(f"{file}: this is a folder; give a config file, such as configs/bernoulli.yaml")
+            raise UsageError(f"{file}: this is a folder; give a config file ({EXAMPLE})")
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         near = sorted(str(other) for other in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
-        raise UsageError(f"{file}: no such file{'; there is ' + ', '.join(near[:8]) if near else ''}") from None
+        there = "; there is " + ", ".join(near[:8]) if near else f" ({EXAMPLE})"
+        raise UsageError(f"{file}: no such file{there}") from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
     if len(raw) > MAX_BYTES:
@@ -60,6 +65,11 @@ def read(file: File) -> Document:
         column = error.start - raw.rfind(b"\n", 0, error.start)
         raise UsageError(f"{file}:{line}:{column}: not UTF-8 text; save the config as UTF-8") from None
     return parse(text, str(file))
+
+
+def too_large(value: Any) -> bool:
+    """Whether it is a number that double precision does not hold: infinite, or an integer of 2^1024 and more."""
+    return (isinstance(value, int) and value.bit_length() > 1023) or (isinstance(value, float) and math.isinf(value))
 
 
 def parse(text: str, source: str, *, offset: int | None = None) -> Document:
@@ -112,6 +122,8 @@ class _Builder:
         before = self._count
         if isinstance(event, yaml.ScalarEvent):
             value = scalar(event.value) if event.implicit[0] else event.value
+            if too_large(value) and not is_special(event.value):
+                raise self._fault(event.start_mark, path, "a number beyond 1.8e308, the largest of double precision")
         elif isinstance(event, yaml.SequenceStartEvent):
             value = self._sequence(path)
         else:

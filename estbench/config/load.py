@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from estbench.config.choice import DistributionChoice, EstimatorChoice, ObjectiveChoice
 from estbench.config.complaint import Complaint, Path, Place, dotted, refusal
-from estbench.config.document import Document, read
+from estbench.config.document import EXAMPLE, MAX_DEPTH, Document, read, too_large
 from estbench.config.explain import UNKNOWN, explain, shown
 from estbench.config.logits import Drawn
 from estbench.config.override import override
@@ -42,7 +42,7 @@ def load(source: File | str | Mapping[str, Any] | Document, settings: Sequence[s
     document = override(document, settings)
     if not isinstance(document.data, dict):
         text = "the config is empty" if document.data is None else f"expected key: value, got {shown(document.data)}"
-        raise refusal([Complaint(document.start, (), f"{text}; configs/bernoulli.yaml is an example")])
+        raise refusal([Complaint(document.start, (), f"{text} ({EXAMPLE})")])
 
     config, wrong = _checked({**name, **_plain(document.data)})
     complaints = [Complaint(document.place(path, key=text.startswith(UNKNOWN)), path, text) for path, text in wrong]
@@ -92,12 +92,16 @@ def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice | 
     return {key: asdict(v) if isinstance(v, Precision | Drawn) else v for key, v in given.items() if v is not None}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Lists, mappings, text and numbers as JSON has them, with one number for 1, 1.0 and 1e0."""
+    if depth > MAX_DEPTH:
+        raise UsageError(f"config: nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, int) and too_large(value):
+        raise UsageError("config: an integer beyond 1.8e308, the largest number of double precision")
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if value is None or isinstance(value, str | int | float):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from estbench.config.complaint import Complaint, Path, refusal
-from estbench.config.document import Document, parse
+from estbench.config.document import MAX_DEPTH, Document, parse
 from estbench.config.selector import parse_selector
 from estbench.errors import UsageError
 
@@ -52,6 +52,8 @@ def _set(document: Document, setting: str) -> Document:
     shown, path = f"--set {setting}", path_of(key)
     if not equals or not path:
         raise UsageError(f"{shown}: write key=value, for example replicates=5000 or problems.0.logits=1")
+    if len(path) > MAX_DEPTH:
+        raise UsageError(f"--set {key[:60]}…: {len(path)} parts; a config has no more than {MAX_DEPTH} levels")
     given = parse(text, shown, offset=len("--set ") + len(key) + 1)
     try:
         data = put(document.data, path, given.data)

@@ -27,3 +27,8 @@ def scalar(text: str) -> Any:
     if _FLOAT.fullmatch(text):
         return float(text)
     return float(text.lower().replace(".", "")) if _SPECIAL.fullmatch(text) else text
+
+
+def is_special(text: str) -> bool:
+    """Whether a plain scalar is `.inf` or `.nan`, and not a number too large to be held."""
+    return _SPECIAL.fullmatch(text) is not None

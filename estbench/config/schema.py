@@ -171,14 +171,18 @@ class Config:
     @classmethod
     def _distinct(cls, estimators: tuple[EstimatorChoice, ...], info: ValidationInfo) -> tuple[EstimatorChoice, ...]:
         shared = info.data.get("temperatures", ())
+        labels: dict[str, int] = {}
+        variants: dict[Any, int] = {}
         wrong: list[tuple[Path, str]] = []
         for j, b in enumerate(estimators):
-            for i, a in enumerate(estimators[:j]):
-                if (a.name, a.options) != (b.name, b.options):
-                    if a.label == b.label:
-                        wrong.append(((j,), f"has the label {b.label!r} of estimators[{i}]; give it another"))
-                elif set(temperatures_of(a, shared)) & set(temperatures_of(b, shared)):
-                    wrong.append(((j,), f"is the same as estimators[{i}]; drop one of them"))
+            own = [(b.name, b.options, t) for t in temperatures_of(b, shared)]
+            same = next((variants[variant] for variant in own if variant in variants), None)
+            labelled = labels.setdefault(b.label, j)
+            if same is not None:
+                wrong.append(((j,), f"is the same as estimators[{same}]; drop one of them"))
+            elif (b.name, b.options) != (estimators[labelled].name, estimators[labelled].options):
+                wrong.append(((j,), f"has the label {b.label!r} of estimators[{labelled}]; give it another"))
+            variants |= {variant: j for variant in own if variant not in variants}
         if wrong:
             raise faults(*wrong)
         return estimators

@@ -1,0 +1,24 @@
+"""What the values of arguments and options must be, beyond their types."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import typer
+
+
+def place(text: str | Path) -> Path:
+    """The path of a file or folder; BadParameter for an empty one, which is not the working directory."""
+    if not str(text):
+        raise typer.BadParameter("expected the name of a file or folder, got ''; `.` is the working directory")
+    if "\0" in str(text):
+        raise typer.BadParameter("a name has no NUL characters")
+    return Path(text)
+
+
+def finite(value: float | None) -> float | None:
+    """A number that is neither infinite nor NaN; BadParameter otherwise."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a finite number, got {value:g}")
+    return value
