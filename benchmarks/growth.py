@@ -20,7 +20,8 @@ from benchmarks.stopwatch import Bar, Section, Stopwatch
 from estbench.config import load
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import ShardTask
-from estbench.plan import BLOCK, DEVICE_BLOCK, expand
+from estbench.expand import expand
+from estbench.plan import BLOCK, DEVICE_BLOCK
 
 ROWS = ("reinforce", "ste", "reinmax", "gumbel", "arm")
 """Means of independent rows."""

@@ -140,25 +140,6 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "imle": Imle,
 }
 
-ALIASES: dict[str, str] = {
-    "score_function": "reinforce",
-    "likelihood_ratio": "reinforce",
-    "bengio_centred": "reinforce[baseline=optimal]",
-    "loo": "rloo",
-    "loorf": "rloo",
-    "vargrad": "rloo",
-    "straight_through": "ste",
-    "local_expectation": "leg",
-    "ram": "leg",
-    "go": "leg",
-    "indecater": "leg",
-    "gumbel_softmax": "gumbel",
-    "concrete": "gumbel",
-    "st_gumbel": "gumbel_st",
-    "u2g": "disarm",
-}
-"""Other names of estimators, as selectors: a name, or a name with options."""
-
 OBJECTIVES: dict[str, type[Objective]] = {
     "quadratic": Quadratic,
     "power": Power,
@@ -171,8 +152,6 @@ OBJECTIVES: dict[str, type[Objective]] = {
 }
 
 _OURS: frozenset[type[Any]] = frozenset({*ESTIMATORS.values(), *OBJECTIVES.values()})
-
-OBJECTIVE_ALIASES: dict[str, str] = {"parity": "product[offset=1, slope=-2]"}
 
 
 def estimator_class(name: str) -> type[Estimator]:

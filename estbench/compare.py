@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from estbench.catalog import ALIASES
 from estbench.columns import COMPARISON, names
 from estbench.config import parse_selector
 from estbench.config.selector import format_value
 from estbench.errors import ResultsError, UsageError
 from estbench.intervals import Ratio, Shards, adjust, compare, mse, ratio, variance
+from estbench.names import ALIASES
 from estbench.plan import Cell
 from estbench.summary import Results, findings
 

@@ -11,6 +11,7 @@ from estbench.columns import COLUMNS
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
 from estbench.estimators.base import Count, Estimator, Facts, Fitted, Referenced, RowEstimator
+from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.references import REFERENCES, Reference
 
 
@@ -118,7 +119,7 @@ def page(name: str) -> str:
 
     A class of one's own, `package.module:Class`, has a page like those of the catalogue.
     """
-    canonical = (catalog.ALIASES | catalog.OBJECTIVE_ALIASES).get(name, name).partition("[")[0]
+    canonical = (ALIASES | OBJECTIVE_ALIASES).get(name, name).partition("[")[0]
     if canonical in catalog.OBJECTIVES:
         return _objective(canonical, catalog.OBJECTIVES[canonical])
     if canonical in catalog.DISTRIBUTIONS:
@@ -128,9 +129,9 @@ def page(name: str) -> str:
     if ":" not in name:
         known = [
             *catalog.ESTIMATORS,
-            *catalog.ALIASES,
+            *ALIASES,
             *catalog.OBJECTIVES,
-            *catalog.OBJECTIVE_ALIASES,
+            *OBJECTIVE_ALIASES,
             *catalog.DISTRIBUTIONS,
         ]
         close = get_close_matches(name, known, n=1)
@@ -156,7 +157,7 @@ def _lines(name: str, kind: type[Any]) -> dict[str, str]:
     if isinstance(estimator, Referenced):
         unbiased = "for the gradient of an expectation of its own"
     return {
-        "Also called": ", ".join(a for a, target in catalog.ALIASES.items() if target.partition("[")[0] == name),
+        "Also called": ", ".join(a for a, target in ALIASES.items() if target.partition("[")[0] == name),
         "Family": facts.family,
         "Serves": " and ".join(sorted(facts.distributions)),
         "Unbiased": unbiased,

@@ -11,8 +11,8 @@ import pytest
 
 from estbench.compare import Entry, comparison, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
+from estbench.expand import expand
 from estbench.intervals import variance
-from estbench.plan import expand
 from estbench.summary import Results, read_results, results
 
 CONFIG: dict[str, Any] = {
@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
 def run(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A run in blocks so small that it takes several jobs."""
     benchmark = Benchmark.of(CONFIG, tmp_path_factory.mktemp("costs") / "run")
-    benchmark = replace(benchmark, plan=expand(benchmark.plan.config, block=512))
+    benchmark = replace(benchmark, plan=expand(benchmark.config, block=512))
     for _ in benchmark.run():
         pass
     return read_results(benchmark.folder)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from estbench import catalog
 from estbench.config import Config, format_selector, load, parse_selector, resolve
 from estbench.config.editor import json_schema
-from estbench.config.selector import split
 from estbench.errors import UsageError
+from estbench.names import ALIASES, OBJECTIVE_ALIASES, split
 
 EXAMPLE = """\
 name: bernoulli
@@ -273,12 +273,12 @@ def test_every_estimator_of_the_catalogue_goes_into_a_config_and_back(name: str)
     assert load(resolve(config)) == config
 
 
-@pytest.mark.parametrize("alias", sorted({**catalog.ALIASES, **catalog.OBJECTIVE_ALIASES}))
+@pytest.mark.parametrize("alias", sorted({**ALIASES, **OBJECTIVE_ALIASES}))
 def test_every_alias_of_the_catalogue_stands_for_something(alias: str) -> None:
     """Aliases of estimators and objectives are found, with the options they imply."""
-    selector = {**catalog.ALIASES, **catalog.OBJECTIVE_ALIASES}[alias]
+    selector = {**ALIASES, **OBJECTIVE_ALIASES}[alias]
     name, options = parse_selector(selector)
-    if alias in catalog.ALIASES:
+    if alias in ALIASES:
         choice: Any = load(small(estimators=[alias])).estimators[0]
     else:
         choice = load(problem(objective=alias, logits=1)).problems[0].objective
@@ -358,11 +358,11 @@ def test_the_json_schema_knows_every_key_name_and_option() -> None:
     assert set(schema["properties"]) == set(Config.__dataclass_fields__)
     assert "sweep" in schema["$defs"]["ProblemConfig"]["properties"]
     for choices, known, aliases in (
-        (schema["properties"]["estimators"]["items"]["anyOf"], catalog.ESTIMATORS, catalog.ALIASES),
+        (schema["properties"]["estimators"]["items"]["anyOf"], catalog.ESTIMATORS, ALIASES),
         (
             schema["$defs"]["ProblemConfig"]["properties"]["objective"]["anyOf"],
             catalog.OBJECTIVES,
-            catalog.OBJECTIVE_ALIASES,
+            OBJECTIVE_ALIASES,
         ),
     ):
         assert choices[0]["enum"] == [*known, *aliases]

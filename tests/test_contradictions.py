@@ -20,8 +20,8 @@ from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.estimators.base import Facts
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.expand import expand
 from estbench.intervals import Exactly, Shards, disagreement, flags, verdict
-from estbench.plan import expand
 from tests.test_intervals_cells import reinforce, scaled
 from tests.test_intervals_coverage import at_most, draws
 

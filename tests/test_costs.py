@@ -18,10 +18,10 @@ from estbench.draws import MAIN, Draw
 from estbench.engine.estimate import estimates
 from estbench.engine.noise import edges, noise
 from estbench.engine.tasks import CostTask, Group
+from estbench.expand import expand
 from estbench.objectives.base import BOTH
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
-from estbench.plan import expand
 from estbench.problem import Problem
 from tests.problems import make
 

@@ -32,9 +32,9 @@ from benchmarks.coverage_verdicts import UNBIASED, Scaled, calls, false_biased
 from estbench.config import load
 from estbench.engine.exact import exact
 from estbench.engine.tasks import Group, ShardTask
+from estbench.expand import expand
 from estbench.intervals import Estimate, Shards
 from estbench.moments import first
-from estbench.plan import expand
 from estbench.store import decode
 
 UNEQUAL = (0.5, 0.3, 0.1)

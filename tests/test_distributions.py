@@ -17,9 +17,9 @@ from estbench.draws import Draw, Streams
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.exact import exact
 from estbench.errors import UsageError
+from estbench.expand import expand
 from estbench.moments import first
 from estbench.objectives.base import Objective
-from estbench.plan import expand
 from estbench.preflight.objective import differences
 from estbench.problem import Problem, make
 from tests.coupled import Chain

@@ -19,7 +19,8 @@ from estbench.cli.app import app
 from estbench.config import load
 from estbench.engine.exact import exact
 from estbench.engine.tasks import problem_of
-from estbench.plan import expand
+from estbench.expand import expand
+from estbench.names import ALIASES
 from estbench.references import REFERENCES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,7 +91,7 @@ def test_everything_is_everything() -> None:
     assert names == set(catalog.ESTIMATORS)
 
 
-@pytest.mark.parametrize("name", [*catalog.ESTIMATORS, *catalog.OBJECTIVES, *catalog.ALIASES])
+@pytest.mark.parametrize("name", [*catalog.ESTIMATORS, *catalog.OBJECTIVES, *ALIASES])
 def test_everything_can_be_shown(name: str) -> None:
     """`estbench show` has a page for every name, with options and, for estimators, sources."""
     page = guide.page(name)

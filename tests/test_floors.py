@@ -16,8 +16,20 @@ FLOORS = (
     "errors",
     "columns",
     "outputs",
+    "names",
     "processes",
     "references",
+    "moments",
+    "intervals",
+    "plan",
+    "store",
+    "summary",
+    "compare",
+    "views",
+    "frames",
+    "tables",
+    "plots",
+    "report",
     "kept",
     "foreign",
     "sources",
@@ -25,31 +37,21 @@ FLOORS = (
     "objectives",
     "problem",
     "draws",
-    "moments",
-    "intervals",
     "estimators",
     "catalog",
     "config",
-    "plan",
-    "store",
-    "summary",
+    "expand",
     "engine",
     "preflight",
-    "compare",
     "suite",
     "guide",
-    "views",
-    "frames",
-    "tables",
-    "plots",
-    "report",
     "cli",
     "__main__",
 )
-"""From the ground up. The store lies below the engine, which appends to it and reads a pilot back from it."""
+"""From the ground up. What reads results lies below what computes them, and below the catalogue: it needs neither."""
 
 SHOW = ("views", "tables", "plots", "report")
-WITHOUT_TORCH = ("errors", "columns", "outputs", "processes", "references", "moments", "intervals", "store", *SHOW)
+WITHOUT_TORCH = FLOORS[: FLOORS.index("kept")]
 
 
 def imports(path: Path) -> set[str]:

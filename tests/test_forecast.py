@@ -12,7 +12,8 @@ from estbench.config import load
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.exact import Unavailable, exact
 from estbench.engine.tasks import problem_of
-from estbench.plan import Plan, expand
+from estbench.expand import build, expand
+from estbench.plan import Plan
 from estbench.preflight.check import checked
 from estbench.preflight.duration import START, durations
 from estbench.preflight.forecast import forecast, skipped
@@ -47,7 +48,9 @@ def test_what_will_be_skipped_is_known_before() -> None:
         if cell.reason is None:
             try:
                 exact(
-                    problem_of(plan.problems[cell.problem], "cpu"), cell.estimator.build(cell.temperature), cell.samples
+                    problem_of(plan.problems[cell.problem], "cpu"),
+                    build(cell.estimator, cell.temperature),
+                    cell.samples,
                 )
                 reason = None
             except Unavailable as why:
@@ -72,7 +75,7 @@ def test_four_classes_are_promised_and_delivered() -> None:
     problems = [{"objective": "quadratic", "distribution": "categorical", "logits": [[0.2, -0.5, 0.4, 0.0]]}]
     (cell,) = plan_of(methods=["exact"], problems=problems, samples=[1], estimators=["gumbel"]).cells
     assert skipped(plan := plan_of(methods=["exact"], problems=problems), cell) is None
-    assert exact(problem_of(plan.problems[0], "cpu"), cell.estimator.build(cell.temperature), 1).route == "quadrature"
+    assert exact(problem_of(plan.problems[0], "cpu"), build(cell.estimator, cell.temperature), 1).route == "quadrature"
 
 
 def test_rows_say_what_will_be_skipped() -> None:
@@ -93,7 +96,7 @@ def test_an_unknown_gradient_is_foreseen() -> None:
     assert skipped(plan, cell) == "the exact gradient is not known: 2^20000 joint states"
     assert time.process_time() - before < 5
     with pytest.raises(Unavailable, match=r"2\^20000"):
-        exact(problem_of(plan.problems[0], "cpu"), cell.estimator.build(None), 1)
+        exact(problem_of(plan.problems[0], "cpu"), build(cell.estimator, None), 1)
 
 
 def duration(**changes: Any) -> float:

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from estbench.config import load
+from estbench.expand import expand
 from estbench.intervals import Shards, flags, precision
 from estbench.moments import SCALARS, Moments, merge, moments, record
-from estbench.plan import Cell, Plan, expand
+from estbench.plan import Cell, Plan
 from estbench.store import Item, encode
 from estbench.summary import details, grouped, precision_reached, results
 

@@ -34,7 +34,7 @@ def check(
     3 cells will fail, or something is not what it claims to be.
     """
     from estbench.config import load
-    from estbench.plan import expand
+    from estbench.expand import expand
     from estbench.preflight.check import checked
     from estbench.tables import Listing
 

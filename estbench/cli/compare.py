@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from estbench.compare import At, Entry, Metric
-    from estbench.config import Place
 
 
 def compare(
@@ -59,16 +58,19 @@ def compare(
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
     metric, limit = _limit(fail_on, metric)
     check_output(file_format, output)
-    from estbench.catalog import ALIASES
     from estbench.compare import comparison, left_out, references, sentence
-    from estbench.config import selectors
-    from estbench.suite import N
+    from estbench.names import ALIASES, split
     from estbench.tables import ranking
 
-    named = dict(selectors("--estimators", estimators or ""))
-    if named and reference is not None and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in named}:
-        named |= selectors("--reference", reference)
-    pool = _suite(named, seed) if not results else _runs(results, named, mixed)
+    named = {"--estimators": estimators or ""}
+    chosen = {name.strip() for name in split(named["--estimators"])}
+    if (
+        chosen
+        and reference is not None
+        and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in chosen}
+    ):
+        named["--reference"] = reference
+    pool, N = _runs(results, named, mixed) if results else _suite(named, seed)
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
     frame = comparison(
         pool,
@@ -77,7 +79,7 @@ def compare(
         at=bases,
         correction=correction,
         margin=margin,
-        samples=None if results else N,
+        samples=N,
     )
 
     def show(console: Console) -> None:
@@ -107,20 +109,26 @@ def _limit(fail_on: str | None, metric: Metric | None) -> tuple[Metric, float | 
     return found, float(match[2])
 
 
-def _runs(results: list[Path], named: dict[str, Place], mixed: bool) -> list[Entry]:
+def _runs(results: list[Path], named: dict[str, str], mixed: bool) -> tuple[list[Entry], None]:
+    """The cells of some run folders that are named, or all. They are read without the code that made them."""
     from estbench.compare import entries, selected
+    from estbench.names import split
     from estbench.store import find_runs
     from estbench.summary import read_results
 
     folders = {folder.resolve(): folder for path in results for folder in find_runs(path)}
     runs = [read_results(folder) for folder in folders.values()]
     pool = entries(runs, mixed)
-    return selected(pool, list(named)) if named else pool
+    names = [name.strip() for text in named.values() for name in split(text)]
+    return selected(pool, names) if names else pool, None
 
 
-def _suite(named: dict[str, Place], seed: int) -> list[Entry]:
-    from estbench.suite import run_suite
+def _suite(named: dict[str, str], seed: int) -> tuple[list[Entry], int]:
+    """The cells of the built-in suite for the estimators that these options name, and the N of the reference."""
+    from estbench.config import selectors
+    from estbench.suite import N, run_suite
 
-    if not named:
+    places = {name: place for option, text in named.items() for name, place in selectors(option, text)}
+    if not places:
         raise UsageError("give --estimators a,b,c for the built-in suite, or the run folders to compare")
-    return run_suite(list(named), seed, list(named.values()))
+    return run_suite(list(places), seed, list(places.values())), N

@@ -18,6 +18,7 @@ from estbench.config.explain import explain, faults, shown
 from estbench.config.selector import format_selector, parse_selector
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
+from estbench.names import ALIASES, OBJECTIVE_ALIASES
 
 Options = tuple[tuple[str, Any], ...]
 
@@ -38,8 +39,8 @@ _MEMBERS = {
     "distribution": ["event_dim", "independent", "sample", "score", "log_prob", "states"],
 }
 CATALOGUE: dict[str, tuple[Mapping[str, Any], Mapping[str, str], Callable[[str], Any]]] = {
-    "estimator": (catalog.ESTIMATORS, catalog.ALIASES, catalog.estimator_class),
-    "objective": (catalog.OBJECTIVES, catalog.OBJECTIVE_ALIASES, catalog.objective_class),
+    "estimator": (catalog.ESTIMATORS, ALIASES, catalog.estimator_class),
+    "objective": (catalog.OBJECTIVES, OBJECTIVE_ALIASES, catalog.objective_class),
     "distribution": (catalog.DISTRIBUTIONS, {}, catalog.distribution_class),
 }
 _STRICT = ConfigDict(extra="forbid", strict=True, protected_namespaces=())

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from estbench.config.choice import DistributionChoice, EstimatorChoice, ObjectiveChoice
+from estbench import catalog
+from estbench.config.choice import DistributionChoice, EstimatorChoice, ObjectiveChoice, changed
 from estbench.config.complaint import Complaint, Path, Place, dotted, refusal
 from estbench.config.document import EXAMPLE, MAX_DEPTH, Document, read, too_large
 from estbench.config.explain import UNKNOWN, explain, shown
@@ -67,7 +68,11 @@ def _checked(data: dict[str, Any]) -> tuple[Config | None, list[tuple[Path, str]
 
 
 def resolve(config: Config) -> dict[str, Any]:
-    """The config as plain data with every default written out; `load(resolve(config)) == config`."""
+    """The config as plain data; `load(resolve(config)) == config`.
+
+    Of the options of distributions, objectives and estimators it has those that differ from their defaults: an option
+    that is added with a default later does not make it another config.
+    """
     problems = [_problem(problem) for problem in config.problems]
     data = _given(config) | {"problems": problems, "estimators": [_entry(choice) for choice in config.estimators]}
     plain: dict[str, Any] = json.loads(json.dumps(data))
@@ -77,13 +82,15 @@ def resolve(config: Config) -> dict[str, Any]:
 def _problem(problem: ProblemConfig) -> dict[str, Any]:
     distribution = problem.distribution
     named = (
-        _given(distribution) | {"options": dict(distribution.options)} if distribution.changed else distribution.name
+        _given(distribution) | {"options": dict(distribution.changed)} if distribution.changed else distribution.name
     )
     return _given(problem) | {"objective": _entry(problem.objective), "distribution": named}
 
 
 def _entry(choice: ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
-    return _given(choice) | {"options": {name: "inf" if v == math.inf else v for name, v in choice.options}}
+    of = catalog.estimator_class if isinstance(choice, EstimatorChoice) else catalog.objective_class
+    options = changed(of(choice.name), choice.options)
+    return _given(choice) | {"options": {name: "inf" if v == math.inf else v for name, v in options}}
 
 
 def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice | DistributionChoice) -> dict[str, Any]:

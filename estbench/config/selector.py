@@ -11,9 +11,9 @@ from estbench.config.complaint import Place, refusal
 from estbench.config.document import parse
 from estbench.config.scalar import scalar
 from estbench.errors import UsageError
+from estbench.names import split
 
 _NAME = re.compile(r"[^\[\]{},=\s\"']+")
-_TOKEN = re.compile(r"""  "(?:[^"\\]|\\.)*" | '[^']*' | . """, re.DOTALL | re.VERBOSE)
 _OPTION = re.compile(r"\s*(\w+)\s*=(.*)", re.DOTALL)
 
 
@@ -70,18 +70,3 @@ def selectors(option: str, text: str) -> Iterator[tuple[str, Place]]:
     for part in split(text):
         yield part.strip(), Place(shown, 0, column + len(part) - len(part.lstrip()), shown, is_option=True)
         column += len(part) + 1
-
-
-def split(text: str) -> Iterator[str]:
-    """The parts of a text between its outermost commas: `a,b[c=1,d=2]` has two. Nothing for an empty text."""
-    depth = start = 0
-    for token in _TOKEN.finditer(text):
-        if token[0] in "[{":
-            depth += 1
-        elif token[0] in "]}":
-            depth -= 1
-        elif token[0] == "," and depth == 0:
-            yield text[start : token.start()]
-            start = token.end()
-    if text.strip():
-        yield text[start:]

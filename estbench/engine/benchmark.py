@@ -15,13 +15,14 @@ import pandas as pd
 import torch
 
 from estbench import catalog
-from estbench.config import Document, load, resolve
+from estbench.config import Config, Document, load, resolve
 from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.run import Execute, Failure, Progress, run
 from estbench.engine.stages import WHOLE, Part
 from estbench.errors import ResultsError, UsageError
-from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, expand
+from estbench.expand import expand
+from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, recorded
 from estbench.processes import cores
 from estbench.sources import source_hash
 from estbench.store import Store, merge, read, run_folder, write_atomically
@@ -30,8 +31,9 @@ from estbench.summary import Results, layouts, read_results, results
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A plan and the folder it is run in."""
+    """A config, its plan, and the folder it is run in."""
 
+    config: Config
     plan: Plan
     folder: Path
     device: str
@@ -57,10 +59,11 @@ class Benchmark:
             )
         checked = load(config, settings)
         folder = run_folder(Path("results"), checked.name) if folder is None else folder
-        recorded = {}
+        known = {}
         if not fresh and (folder / "manifest.json").exists():
-            recorded = layouts(read(folder).manifest)
-        return cls(expand(checked, recorded, BLOCK if device == "cpu" else DEVICE_BLOCK), folder, device, fresh)
+            known = layouts(read(folder).manifest)
+        plan = expand(checked, known, BLOCK if device == "cpu" else DEVICE_BLOCK)
+        return cls(checked, plan, folder, device, fresh)
 
     def run(
         self, where: Where = HERE, *, timeout: float | None = None, stop: bool = False, part: Part = WHOLE
@@ -88,11 +91,10 @@ class Benchmark:
 
     def manifest(self) -> dict[str, Any]:
         """What the run is and where it was made, once and not per row."""
-        problems = zip(self.plan.problems, self.plan.layouts, strict=True)
         return {
-            "config": resolve(self.plan.config),
+            "config": resolve(self.config),
             "seed": self.plan.config.seed,
-            "layout": {spec.id: layout.record() for spec, layout in problems},
+            **recorded(self.plan),
             "versions": versions(),
             "plugins": self._plugins(),
             "device": torch.cuda.get_device_name() if self.device == "cuda" else "cpu",
@@ -105,7 +107,7 @@ class Benchmark:
 
     def _plugins(self) -> dict[str, str]:
         """The hash of the source of each class that is not of the catalogue, by its name `module:Class`."""
-        config = self.plan.config
+        config = self.config
         estimators, objectives = {c.name for c in config.estimators}, {p.objective.name for p in config.problems}
         kinds: dict[str, type[Any]] = {name: catalog.estimator_class(name) for name in estimators}
         kinds |= {name: catalog.objective_class(name) for name in objectives}

@@ -1,7 +1,12 @@
-"""The plan of a run: which cells there are, and how the replicates of each problem are cut into shards and jobs."""
+"""The plan of a run: which cells there are, and how the replicates of each problem are cut into shards and jobs.
 
-from estbench.plan.expand import Cell, EstimatorSpec, Plan, ProblemSpec, expand, fit_key
+It is plain data: `estbench.expand` makes it from a config, `plan_of` reads it from a manifest.
+"""
+
 from estbench.plan.layout import BLOCK, DEVICE_BLOCK, PILOT, Layout, shard_size
+from estbench.plan.record import plan_of, recorded
+from estbench.plan.settings import Precision, Settings
+from estbench.plan.spec import Cell, EstimatorSpec, Plan, ProblemSpec, fit_key
 
 __all__ = [
     "BLOCK",
@@ -11,8 +16,11 @@ __all__ = [
     "EstimatorSpec",
     "Layout",
     "Plan",
+    "Precision",
     "ProblemSpec",
-    "expand",
+    "Settings",
     "fit_key",
+    "plan_of",
+    "recorded",
     "shard_size",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from estbench.config import Config
+from estbench.plan.settings import Settings
 
 BLOCK = 2**17
 """Random numbers in a block: what is computed at once, sized to stay in the cache of one core."""
@@ -60,6 +60,13 @@ class Layout:
         stages = tuple(record["stages"])
         return cls(**{name: record[name] for name in _RECORDED}, stages=stages, shards=stages[-1])
 
+    def asked(self, config: Settings) -> Layout:
+        """This layout with the `shards` that every cell of a config gets."""
+        if config.precision is not None:
+            return replace(self, shards=PILOT)
+        assert config.replicates is not None
+        return replace(self, shards=max(MIN_SHARDS, -(-config.replicates // self.shard_size)))
+
     def jobs(self) -> Iterator[tuple[int, int]]:
         """All jobs as (first shard, number of shards)."""
         for start, end in itertools.pairwise((0, *self.stages)):
@@ -67,7 +74,7 @@ class Layout:
                 yield first, min(self.shards_per_job, end - first)
 
 
-def layout_of(config: Config, numbers: int, recorded: Layout | None, block: int = BLOCK) -> Layout:
+def layout_of(config: Settings, numbers: int, recorded: Layout | None, block: int = BLOCK) -> Layout:
     """The layout of a problem, one estimate of which takes `numbers` = N D K random numbers."""
     if config.precision is None:
         assert config.replicates is not None

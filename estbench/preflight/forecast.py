@@ -7,6 +7,7 @@ from typing import Any
 from estbench.engine.exact import why_not
 from estbench.engine.tasks import problem_of
 from estbench.estimators.base import evaluations
+from estbench.expand import build
 from estbench.plan import Cell, Plan
 
 
@@ -26,7 +27,7 @@ def forecast(plan: Plan) -> dict[str, list[dict[str, Any]]]:
             "∇f": None,
         }
         if reason is None and cell.method == "monte_carlo":
-            facts, R = cell.estimator.build(cell.temperature).facts, plan.layouts[cell.problem].replicates
+            facts, R = build(cell.estimator, cell.temperature).facts, plan.layouts[cell.problem].replicates
             D, K = spec.dimensions, spec.classes
             f, df = (R * evaluations(count, D, K, cell.samples) for count in (facts.f, facts.df))
             row |= {"replicates": R, "f": f, "∇f": df}
@@ -39,4 +40,4 @@ def skipped(plan: Plan, cell: Cell) -> str | None:
     if cell.reason is not None or cell.method != "exact":
         return cell.reason
     problem = problem_of(plan.problems[cell.problem], "cpu")
-    return why_not(problem, cell.estimator.build(cell.temperature), cell.samples)
+    return why_not(problem, build(cell.estimator, cell.temperature), cell.samples)

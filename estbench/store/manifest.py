@@ -11,7 +11,7 @@ from estbench.store.files import check_regular, explained, write_atomically
 from estbench.store.growth import compatible, config_hash, diff, frozen, shown
 from estbench.store.records import Json, canonical, checksum, incomplete
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 
 KEYS = "config seed layout versions device dtype threads cpu git_commit created".split()
@@ -44,8 +44,9 @@ def read_manifest(folder: Path) -> Json:
         raise ResultsError(f"{path}: damaged or edited. Restore it, or start over with `estbench run CONFIG --fresh`.")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise ResultsError(
-            f"{path}: of schema version {shown(manifest.get('schema_version'))}, this estbench reads {SCHEMA_VERSION}. "
-            "Use the version of estbench that wrote it."
+            f"{path}: of format {shown(manifest.get('schema_version'))}, this estbench reads format {SCHEMA_VERSION}. "
+            "Read it with the version of estbench that wrote it; or run the config again with another folder (-o), or "
+            "with --fresh, which deletes this run."
         )
     if missing := list(_lacking(manifest)):
         raise incomplete(f"{path}:", missing)
@@ -84,8 +85,23 @@ def settle(folder: Path, manifest: Json, *, fresh: bool, any_version: bool) -> J
         if all(frozen(old.get(key)) == frozen(manifest.get(key)) for key in ("config", "versions", "plugins")):
             return old
         manifest |= {"created": old.get("created")}
-    write_atomically(path, json.dumps(manifest | {"crc32": checksum(canonical(manifest))}, indent=1) + "\n")
+    write_atomically(path, written(manifest | {"crc32": checksum(canonical(manifest))}))
     return manifest
+
+
+def written(manifest: Json) -> str:
+    """The manifest as JSON text for readers: a line for each key, and for each entry of a table."""
+    parts = []
+    for key, value in manifest.items():
+        if isinstance(value, list) and value:
+            rows = ",\n  ".join(map(json.dumps, value))
+            parts.append(f"{json.dumps(key)}: [\n  {rows}\n ]")
+        elif isinstance(value, dict) and value:
+            rows = ",\n  ".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in value.items())
+            parts.append(f"{json.dumps(key)}: {{\n  {rows}\n }}")
+        else:
+            parts.append(f"{json.dumps(key)}: {json.dumps(value)}")
+    return "{\n " + ",\n ".join(parts) + "\n}\n"
 
 
 def refusal(head: str, reasons: list[str], *rest: str) -> str:

@@ -41,8 +41,7 @@ def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, str] | N
 
 def _width(plan: Plan, cell: Cell) -> int:
     """Numbers in one packed record of a cell: 8 + 3P."""
-    spec = plan.problems[cell.problem]
-    return len(SCALARS) + 3 * spec.parameters
+    return len(SCALARS) + 3 * plan.problems[cell.problem].parameters
 
 
 def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from estbench.config import Document, Place, load
-from estbench.plan import Layout, Plan, expand
+from estbench.plan import Layout, Plan, plan_of
 from estbench.store import MANIFEST, read
 from estbench.summary.cells import Items
 
@@ -25,14 +24,16 @@ class Results:
     @property
     def name(self) -> str:
         """The name of the run."""
-        return str(self.plan.config.name)
+        return self.plan.config.name
 
 
 def read_results(folder: Path) -> Results:
-    """Read a run folder; ResultsError if it is none or is damaged."""
+    """Read a run folder from its manifest and its journal alone; nothing that they name is imported.
+
+    ResultsError if it is none or is damaged.
+    """
     found = read(folder)
-    config = load(Document(found.manifest["config"], Place(str(folder / MANIFEST), 0, 0, "")))
-    return Results(folder, found.manifest, expand(config, layouts(found.manifest)), found.items)
+    return Results(folder, found.manifest, plan_of(found.manifest, str(folder / MANIFEST)), found.items)
 
 
 def layouts(manifest: Mapping[str, Any]) -> dict[str, Layout]:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from estbench.columns import dtypes, names
-from estbench.config.selector import format_value
 from estbench.intervals import (
     FALSE_ALARM,
     Exactly,
@@ -91,23 +90,18 @@ def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
     spec, estimator = plan.problems[cell.problem], cell.estimator
     return {
         "problem": spec.label,
-        "distribution": _selector(spec.distribution, spec.distribution_options),
-        "objective": _selector(spec.objective, spec.objective_options),
+        "distribution": spec.distribution_text,
+        "objective": spec.objective_text,
         "dimensions": spec.dimensions,
         "categories": spec.classes,
         "logits": spec.logits_text,
         "estimator": estimator.name,
-        "options": ",".join(f"{name}={format_value(value)}" for name, value in estimator.changed),
+        "options": estimator.options_text,
         "label": estimator.label,
         "temperature": np.nan if cell.temperature is None else cell.temperature,
         "samples": cell.samples,
         "method": cell.method,
     }
-
-
-def _selector(name: str, options: tuple[tuple[str, Any], ...]) -> str:
-    inside = ",".join(f"{option}={format_value(value)}" for option, value in options if value is not None)
-    return f"{name}[{inside}]" if inside else name
 
 
 def measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
@@ -144,7 +138,7 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
         exactly = _exact(plan, moments, items[("exact", cell.key, "")], row)
     cost = items[("cost", cell.key, "")]
     row |= {
-        "declared_unbiased": cost.get("unbiased", pd.NA),
+        "declared_unbiased": pd.NA if cell.unbiased is None else cell.unbiased,
         "f_evaluations": cost["f"],
         "grad_evaluations": cost["df"],
         "work_normalised_variance": row["variance"] * (cost["f"] + cost["df"]),

@@ -14,7 +14,6 @@ from scipy.integrate import quad
 from scipy.special import expit, ndtr, ndtri
 from torch import Tensor
 
-from estbench.catalog import ALIASES
 from estbench.draws import MAIN, Draw, Streams
 from estbench.engine.estimate import estimates
 from estbench.engine.exact import exact
@@ -23,6 +22,7 @@ from estbench.estimators.antithetic.arms import Arms
 from estbench.estimators.antithetic.copula import parted
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.base import Estimator, Facts
+from estbench.names import ALIASES
 from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem

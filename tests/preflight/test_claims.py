@@ -13,8 +13,8 @@ from estbench.config import load
 from estbench.distributions import Factorised
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
+from estbench.expand import expand
 from estbench.objectives.linear import Linear
-from estbench.plan import expand
 from estbench.preflight.check import Check, checked
 
 PROBLEMS: list[dict[str, Any]] = [

@@ -6,118 +6,29 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
+import torch
 from pydantic import ValidationError
 
 from estbench import catalog
 from estbench.config import Config, ProblemConfig, format_selector
-from estbench.config.choice import Options, changed, temperatures_of
+from estbench.config.choice import changed, temperatures_of
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
-from estbench.config.schema import event_shape
 from estbench.config.selector import format_value
 from estbench.estimators.base import Estimator, Facts
 from estbench.plan.layout import BLOCK, Layout, layout_of
+from estbench.plan.settings import Precision, Settings
+from estbench.plan.spec import Cell, EstimatorSpec, Plan, ProblemSpec
 
 LONG_NAME = 80
 """Characters of an objective with its options in a label; a longer one, as with a whole matrix, is cut."""
 
 LONG = 8
 """Logits shown in a label before the rest is left out."""
-
-
-@dataclass(frozen=True)
-class ProblemSpec:
-    """A problem spelled out; `id` is a hash of its content, `label` its name in results.
-
-    `distribution_options` are those that are not at their defaults.
-    """
-
-    id: str
-    label: str
-    objective: str
-    objective_options: Options
-    distribution: str
-    dimensions: int
-    categories: int | None
-    logits: Row | tuple[Row, ...]
-    logits_text: str
-    tie: bool
-    distribution_options: Options = ()
-
-    @property
-    def numbers(self) -> int:
-        """The numbers in one sample, D or D K, and so the uniforms that it takes."""
-        return math.prod(event_shape(self.dimensions, self.categories))
-
-    @property
-    def classes(self) -> int:
-        """K; variables that are not categories have two classes."""
-        return self.categories or 2
-
-    @property
-    def parameters(self) -> int:
-        """P, the length of the gradient."""
-        return self.numbers // self.dimensions if self.tie else self.numbers
-
-    @property
-    def rarest(self) -> float:
-        """How many of a sample's variables are expected to have a given class, for the rarest one (and its variable).
-
-        min over d and k of P(z_d = k); where the variables share one logit, D times that: each of them shows the class.
-        """
-        theta = np.array(self.logits, dtype=np.float64)
-        if self.categories is None:
-            theta = np.stack([theta, np.zeros_like(theta)], -1)
-        log_p = theta - np.logaddexp.reduce(theta, axis=-1, keepdims=True)
-        return float(np.exp(log_p.min())) * (self.dimensions if self.tie else 1)
-
-
-@dataclass(frozen=True)
-class EstimatorSpec:
-    """An estimator with all its options but the temperature; `changed` are those that are not at their defaults."""
-
-    name: str
-    options: Options
-    changed: Options
-    label: str
-
-    def build(self, temperature: float | None) -> Estimator:
-        """The estimator itself; pydantic's ValidationError if it does not take the temperature."""
-        own = {} if temperature is None else {"temperature": temperature}
-        return catalog.estimator_class(self.name)(**dict(self.options), **own)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One row of the results: a problem (its index), an estimator, a temperature or none, N samples, a method.
-
-    `variant` is a hash of the estimator with its temperature, `key` one of all that the cell is; `reason`, where there
-    is one, says why the cell makes no sense and is skipped.
-    """
-
-    problem: int
-    estimator: EstimatorSpec
-    temperature: float | None
-    samples: int
-    method: str
-    variant: str
-    key: str
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a run does, in order: cells problem by problem, and one layout for each problem."""
-
-    config: Config
-    problems: tuple[ProblemSpec, ...]
-    cells: tuple[Cell, ...]
-    layouts: tuple[Layout, ...]
 
 
 def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: int = BLOCK) -> Plan:
@@ -129,9 +40,23 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: 
     variants = list(_variants(config))
     cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, variants))
     N = max(config.samples)
-    known = recorded or {}
-    layouts = tuple(layout_of(config, N * problem.numbers, known.get(problem.id), block) for problem in problems)
-    return Plan(config, problems, cells, layouts)
+    known, settings = recorded or {}, _settings(config)
+    layouts = tuple(layout_of(settings, N * problem.numbers, known.get(problem.id), block) for problem in problems)
+    return Plan(settings, problems, cells, layouts)
+
+
+def _settings(config: Config) -> Settings:
+    precision = config.precision and Precision(**asdict(config.precision))
+    return Settings(
+        name=config.name,
+        seed=config.seed,
+        samples=config.samples,
+        methods=config.methods,
+        level=config.level,
+        delta=config.delta,
+        replicates=config.replicates,
+        precision=precision,
+    )
 
 
 def _problem(problem: ProblemConfig) -> ProblemSpec:
@@ -139,8 +64,9 @@ def _problem(problem: ProblemConfig) -> ProblemSpec:
     logits = problem.all_logits()
     K = problem.categories
     distribution = problem.distribution.text
-    id_ = _hash(objective.name, objective.options, distribution, problem.dimensions, K, logits, problem.tie)
-    named = format_selector(objective.name, changed(catalog.objective_class(objective.name), objective.options))
+    other = changed(catalog.objective_class(objective.name), objective.options)
+    id_ = _hash(objective.name, other, distribution, problem.dimensions, K, logits, problem.tie)
+    named = format_selector(objective.name, other)
     named = named if len(named) <= LONG_NAME else f"{objective.name}[…]"
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
     text = _logits_text(problem)
@@ -149,15 +75,33 @@ def _problem(problem: ProblemConfig) -> ProblemSpec:
         id=id_,
         label=label,
         objective=objective.name,
+        objective_text=format_selector(objective.name, [(o, v) for o, v in objective.options if v is not None]),
         objective_options=objective.options,
         distribution=problem.distribution.name,
+        distribution_text=distribution,
         distribution_options=problem.distribution.changed,
         dimensions=problem.dimensions,
         categories=K,
         logits=logits,
         logits_text=text,
         tie=problem.tie,
+        rarest=_rarest(problem, logits),
     )
+
+
+def _rarest(problem: ProblemConfig, logits: Row | tuple[Row, ...]) -> float:
+    """min over d and k of P(z_d = k); where the variables share one logit, D times that: each of them shows the class.
+
+    So often is the rarest class of one variable seen in a sample. Of a distribution that is not `Factorised` nothing is
+    known: 1, which raises no flag.
+    """
+    choice = problem.distribution
+    kind = catalog.distribution_class(choice.name)
+    made: object = kind(torch.tensor(logits, dtype=torch.float64), **dict(choice.changed))
+    marginals: torch.Tensor | None = getattr(made, "marginals", None)
+    if marginals is None:
+        return 1.0
+    return float(marginals.min()) * (problem.dimensions if problem.tie else 1)
 
 
 def _labelled(problems: list[ProblemSpec]) -> tuple[ProblemSpec, ...]:
@@ -191,14 +135,23 @@ class _Variant:
 def _variants(config: Config) -> Iterator[_Variant]:
     for choice in config.estimators:
         kind = catalog.estimator_class(choice.name)
-        spec = EstimatorSpec(choice.name, choice.options, changed(kind, choice.options), choice.label)
+        other = changed(kind, choice.options)
+        text = ",".join(f"{option}={format_value(value)}" for option, value in other)
+        spec = EstimatorSpec(choice.name, choice.options, other, text, choice.label)
         for temperature in temperatures_of(choice, config.temperatures):
-            yield _Variant(spec, temperature, _hash(spec.name, spec.options, temperature), _facts(spec, temperature))
+            own = [] if temperature is None else changed(kind, (("temperature", temperature),))
+            yield _Variant(spec, temperature, _hash(spec.name, other, *own), _facts(spec, temperature))
+
+
+def build(spec: EstimatorSpec, temperature: float | None) -> Estimator:
+    """The estimator itself; pydantic's ValidationError if it does not take the temperature."""
+    own = {} if temperature is None else {"temperature": temperature}
+    return catalog.estimator_class(spec.name)(**dict(spec.options), **own)
 
 
 def _facts(spec: EstimatorSpec, temperature: float | None) -> Facts | str:
     try:
-        return spec.build(temperature).facts
+        return build(spec, temperature).facts
     except ValidationError as error:
         if temperature is None:
             return "needs a temperature"
@@ -208,10 +161,12 @@ def _facts(spec: EstimatorSpec, temperature: float | None) -> Facts | str:
 def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant]) -> Iterator[Cell]:
     for variant in variants:
         for samples in config.samples:
-            reason = variant.facts if isinstance(variant.facts, str) else _senseless(variant.facts, problem, samples)
+            facts = variant.facts
+            reason = facts if isinstance(facts, str) else _senseless(facts, problem, samples)
+            claim = None if isinstance(facts, str) else facts.unbiased
             for method in config.methods:
                 key = _hash(problem.id, variant.id, samples, method)
-                yield Cell(i, variant.spec, variant.temperature, samples, method, variant.id, key, reason)
+                yield Cell(i, variant.spec, variant.temperature, samples, method, variant.id, key, reason, claim)
 
 
 def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
@@ -228,10 +183,7 @@ def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
     return None
 
 
-def fit_key(problem: ProblemSpec, variant: str) -> str:
-    """The key of what fitting an estimator to a problem found."""
-    return f"{problem.id}/{variant}"
-
-
 def _hash(*content: Any) -> str:
+    """16 hexadecimal digits. Of options, only those that differ from their defaults are hashed, so that an option
+    added with a default leaves all ids and keys as they were."""
     return sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:16]
