@@ -58,6 +58,7 @@ from estbench.estimators.straight_through.reinmax import Reinmax
 from estbench.estimators.straight_through.ste import Ste
 from estbench.estimators.straight_through.zgr import Zgr
 from estbench.foreign import Calling, reason
+from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.objectives.arsm_toy import ArsmToy
 from estbench.objectives.base import Objective
 from estbench.objectives.linear import Linear

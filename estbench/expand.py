@@ -46,7 +46,7 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: 
 
 
 def _settings(config: Config) -> Settings:
-    precision = config.precision and Precision(**asdict(config.precision))
+    precision = None if config.precision is None else Precision(**asdict(config.precision))
     return Settings(
         name=config.name,
         seed=config.seed,

@@ -182,7 +182,7 @@ def test_keys_last_from_version_to_version(monkeypatch: pytest.MonkeyPatch) -> N
     """Ids and keys are what results on disk are found by: they are pinned."""
     monkeypatch.setitem(catalog.ESTIMATORS, "pinned", Pinned)
     got = plan(estimators=["pinned"])
-    assert (got.problems[0].id, got.cells[0].key) == ("97ab83ea2032c4e0", "KEY")
+    assert (got.problems[0].id, got.cells[0].key) == ("97ab83ea2032c4e0", "86a70c1f961ed953")
 
 
 def test_labels_of_problems_read_well_and_are_unique() -> None:

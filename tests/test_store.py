@@ -59,6 +59,10 @@ MANIFEST: Json = {
     },
     "seed": 3,
     "layout": {"p": CUT},
+    "problems": [],
+    "estimators": [],
+    "variants": [],
+    "cells": [],
     "versions": {"estbench": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "numpy": "2.1.0"},
     "device": "cpu",
     "dtype": "float64",
@@ -394,12 +398,13 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
         read(tmp_path)
 
 
-def test_a_later_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of another schema version is not misread: the message names both versions."""
-    monkeypatch.setattr("estbench.store.manifest.SCHEMA_VERSION", 2)
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    """A run of an older or later format is not misread: the message names both formats, and what to do."""
+    monkeypatch.setattr("estbench.store.manifest.SCHEMA_VERSION", version)
     folder = written(tmp_path / "run")
     monkeypatch.undo()
-    with pytest.raises(ResultsError, match="of schema version 2, this estbench reads 1"):
+    with pytest.raises(ResultsError, match=f"of format {version}, this estbench reads format 2.*--fresh"):
         read(folder)
 
 

@@ -25,8 +25,8 @@ from estbench.expand import expand
 from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, recorded
 from estbench.processes import cores
 from estbench.sources import source_hash
-from estbench.store import Store, merge, read, run_folder, write_atomically
-from estbench.summary import Results, layouts, read_results, results
+from estbench.store import Store, read, run_folder
+from estbench.summary import layouts, results, write_results
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class Benchmark:
                 yield from todo
             except BaseException:
                 with suppress(ResultsError):  # what went wrong first is what is to be heard of
-                    _write(self.folder, results(self.plan, store.items))
+                    write_results(self.folder, results(self.plan, store.items))
                 raise
-            _write(self.folder, results(self.plan, store.items))
+            write_results(self.folder, results(self.plan, store.items))
 
     def results(self) -> pd.DataFrame:
         """The results so far, one row per cell."""
@@ -130,21 +130,6 @@ def executor(where: Where, device: str, timeout: float | None = None) -> Abstrac
     if device != "cpu":
         count = 1
     return nullcontext(serial) if count == 1 and timeout is None else Pool(count)
-
-
-def merged(runs: Sequence[Path], destination: Path) -> Results:
-    """Join runs of one config into a run folder, results.csv included, and read it.
-
-    UsageError if they do not fit, ResultsError if they contradict each other; then nothing is written.
-    """
-    merge(runs, destination)
-    found = read_results(destination)
-    _write(destination, results(found.plan, found.items))
-    return found
-
-
-def _write(folder: Path, frame: pd.DataFrame) -> None:
-    write_atomically(folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _git_commit() -> str | None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from estbench.store.records import Json, canonical
@@ -71,7 +72,51 @@ def union(a: Json, b: Json) -> Json:
     more = {p: cut for p, cut in b["layout"].items() if p not in mine or len(cut["stages"]) > len(mine[p]["stages"])}
     both = a | {"config": _union(a["config"], b["config"]), "layout": mine | more}
     plugins = b.get("plugins", {}) | a.get("plugins", {})
-    return both | ({"plugins": plugins} if plugins else {})
+    return both | _tables(a, b) | ({"plugins": plugins} if plugins else {})
+
+
+def _tables(a: Json, b: Json) -> Json:
+    """The problems, estimators, variants and cells of both (see `estbench.plan.record`), in the order of a plan."""
+    problems = {entry["id"]: entry for entry in [*b["problems"], *a["problems"]]}
+    order = dict.fromkeys(entry["id"] for entry in [*a["problems"], *b["problems"]])
+    alike = Counter(problems[id_]["label"] for id_ in order)
+    at = {id_: i for i, id_ in enumerate(order)}
+    estimators: dict[bytes, int] = {}
+    entries: list[Json] = []
+    variants: dict[str, list[Any]] = {}
+    cells: dict[str, list[Any]] = {}
+    for manifest in (a, b):
+        own = []
+        for entry in manifest["estimators"]:
+            name = canonical([entry["name"], entry["changed"]])
+            if name not in estimators:
+                estimators[name] = len(entries)
+                entries.append(entry)
+            own.append(estimators[name])
+        for variant, estimator, *rest in manifest["variants"]:
+            variants.setdefault(variant, [variant, own[estimator], *rest])
+        for key, problem, variant, *rest in manifest["cells"]:
+            row = [key, at[manifest["problems"][problem]["id"]], manifest["variants"][variant][0], *rest]
+            cells.setdefault(key, row)
+    rows = {variant: i for i, variant in enumerate(variants)}
+
+    def place(cell: list[Any]) -> tuple[Any, ...]:
+        _, problem, variant, samples, method, _ = cell
+        _, estimator, temperature, _ = variants[variant]
+        return problem, estimator, temperature or 0.0, samples, method
+
+    return {
+        "problems": [_told_apart(problems[id_], alike) for id_ in order],
+        "estimators": entries,
+        "variants": list(variants.values()),
+        "cells": [[*cell[:2], rows[cell[2]], *cell[3:]] for cell in sorted(cells.values(), key=place)],
+    }
+
+
+def _told_apart(problem: Json, alike: Mapping[str, int]) -> Json:
+    """The problem, with its hash in its label where another one reads the same."""
+    label = problem["label"]
+    return problem | ({"label": f"{label} #{problem['id'][:6]}"} if alike[label] > 1 else {})
 
 
 def _union(a: Json, b: Json) -> Json:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from estbench.errors import ResultsError, UsageError
 from estbench.store.files import check_regular, explained, write_atomically
-from estbench.store.growth import compatible, config_hash, diff, frozen, shown
+from estbench.store.growth import compatible, config_hash, diff, shown
 from estbench.store.records import Json, canonical, checksum, incomplete
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 
-KEYS = "config seed layout versions device dtype threads cpu git_commit created".split()
+TABLES = ("problems", "estimators", "variants", "cells")
+"""The tables of its plan: see `estbench.plan.record`."""
+
+KEYS = "config seed layout versions device dtype threads cpu git_commit created".split() + list(TABLES)
 CONFIG = "name seed samples temperatures methods level delta problems estimators".split()
 CUT = "shard_size shards_per_job block_rows stages".split()
 """What a manifest, its config and each of its layouts have."""
@@ -82,7 +85,7 @@ def settle(folder: Path, manifest: Json, *, fresh: bool, any_version: bool) -> J
                     f"{folder}: holds another run; only cells and replicates can be added.", reasons, changes, advice
                 )
             )
-        if all(frozen(old.get(key)) == frozen(manifest.get(key)) for key in ("config", "versions", "plugins")):
+        if all(old.get(key) == manifest.get(key) for key in ("config", "versions", "plugins", *TABLES)):
             return old
         manifest |= {"created": old.get("created")}
     write_atomically(path, written(manifest | {"crc32": checksum(canonical(manifest))}))

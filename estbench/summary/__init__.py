@@ -2,7 +2,7 @@
 
 from estbench.summary.cells import grouped, packed_shards, prepared, truth
 from estbench.summary.details import details, fits, precision_reached
-from estbench.summary.reading import Results, layouts, read_results
+from estbench.summary.reading import Results, layouts, merged, read_results, write_results
 from estbench.summary.rows import Finding, findings, results
 
 __all__ = [
@@ -13,10 +13,12 @@ __all__ = [
     "fits",
     "grouped",
     "layouts",
+    "merged",
     "packed_shards",
     "precision_reached",
     "prepared",
     "read_results",
     "results",
     "truth",
+    "write_results",
 ]
