@@ -24,7 +24,6 @@ FLOORS = (
     "plan",
     "store",
     "summary",
-    "compare",
     "views",
     "frames",
     "tables",
@@ -40,6 +39,7 @@ FLOORS = (
     "estimators",
     "catalog",
     "config",
+    "compare",
     "expand",
     "engine",
     "preflight",
@@ -51,7 +51,7 @@ FLOORS = (
 """From the ground up. What reads results lies below what computes them, and below the catalogue: it needs neither."""
 
 SHOW = ("views", "tables", "plots", "report")
-WITHOUT_TORCH = FLOORS[: FLOORS.index("kept")]
+WITHOUT_TORCH = (*FLOORS[: FLOORS.index("kept")], "compare")
 
 
 def imports(path: Path) -> set[str]:

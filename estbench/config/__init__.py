@@ -1,10 +1,17 @@
-"""Configs: YAML with places, a schema whose errors say where, `--set`, selectors, and the way back to plain data."""
+"""Configs: YAML with places, a schema whose errors say where, `--set`, selectors, and the way back to plain data.
+
+What needs the catalogue, and with it torch, is imported when it is asked for: results are read without.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from estbench.config.complaint import Place
 from estbench.config.document import Document
-from estbench.config.load import CONFIG, load, resolve
-from estbench.config.schema import Config, Precision, ProblemConfig
 from estbench.config.selector import format_selector, parse_selector, selectors
+
+if TYPE_CHECKING:
+    from estbench.config.loading import CONFIG, load, resolve
+    from estbench.config.schema import Config, Precision, ProblemConfig
 
 __all__ = [
     "CONFIG",
@@ -19,3 +26,11 @@ __all__ = [
     "resolve",
     "selectors",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from estbench.config import loading, schema  # noqa: PLC0415
+
+    return getattr(loading if name in ("CONFIG", "load", "resolve") else schema, name)
