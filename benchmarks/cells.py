@@ -63,9 +63,11 @@ class Counted(Streams):
 
     read = 0
 
-    def uniform(self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    def uniform(
+        self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
+    ) -> torch.Tensor:
         """Count, and pass on."""
-        made = super().uniform(name, rows, *shape, dtype=dtype)
+        made = super().uniform(name, rows, *shape, dtype=dtype, reader=reader)
         self.read += made.numel()
         return made
 

@@ -205,9 +205,9 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
 def build(kind: type[T], options: Mapping[str, Any]) -> T:
     """An estimator or objective with its options checked; pydantic's ValidationError says what is wrong with which."""
     if kind in _OURS:
-        return cast(T, TypeAdapter(kind).validate_python(dict(options)))
+        return TypeAdapter(kind).validate_python(dict(options))
     with Calling("build", kind.__module__, kind.__qualname__, sorted(options.items())):
-        return cast(T, TypeAdapter(kind).validate_python(dict(options)))
+        return TypeAdapter(kind).validate_python(dict(options))
 
 
 def option_names(kind: type[Any]) -> list[str]:

@@ -44,9 +44,11 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 class Shapes(Streams):
     """Streams of uniforms without numbers."""
 
-    def uniform(self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    def uniform(
+        self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
+    ) -> Tensor:
         """[shards · rows, *shape]."""
-        del name
+        del name, reader
         return torch.empty(len(self._shards) * rows, *shape, dtype=dtype, device="meta")
 
 

@@ -82,7 +82,7 @@ class ShardTask:
                     failed |= {key: reason(error) for _, key in group.cells}
                     del found[group]
                 if touched := list(draw.written()):
-                    failed |= {key: writes(estimators.get(group, group), touched) for _, key in group.cells}
+                    failed |= {key: writes(group.estimator(), touched) for _, key in group.cells}
                     return False
         for group, blocks in found.items():
             packed = reduce(merge, (block.cpu().numpy() for block in blocks))
