@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from estbench.draws import Draw, Streams
+from estbench.engine.tasks import reason
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.objectives.base import WithExpectation, WithGrad
 from estbench.preflight.unbiasedness import NotChecked, convicted, percent, sampled
@@ -174,7 +175,7 @@ def gradient(problem: Problem, points: int = POINTS) -> Answer:
     try:
         g = o.df(numbers)
     except Exception as error:  # whatever an f without gradient raises
-        return Answer(claim, False if written else None, f"f has no gradient: {type(error).__name__}: {error}")
+        return Answer(claim, False if written else None, f"∇f raises {reason(error)}")
     f = o.f(numbers)
     size = float(g.abs().max())
     worst = 0.0
