@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from estbench.distributions.base import Factorised
 from estbench.draws import Draw, Streams
 from estbench.engine.estimate import estimates
 from estbench.estimators.base import Estimator
@@ -37,8 +38,9 @@ def demand_purity(problem: Problem) -> None:
     _pure("f", objective.value, v, objective)
     if isinstance(objective, WithGrad):
         _pure("grad", objective.grad, v, objective)
-    if isinstance(objective, WithExpectation):
-        one, two = (_asked(lambda _: objective.expectation(problem.distribution), v, 0) for _ in range(2))
+    distribution = problem.distribution
+    if isinstance(objective, WithExpectation) and isinstance(distribution, Factorised):
+        one, two = (_asked(lambda _: objective.expectation(distribution), v, 0) for _ in range(2))
         if not _same(one, two):
             raise Impure(f"{_name(objective)}.expectation is not a function of the logits: two calls gave two values")
 

@@ -40,10 +40,15 @@ class Row(Streams):
         super().__init__(0, "batched", range(1))
         self._of = of
 
-    def uniform(self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    def uniform(
+        self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
+    ) -> Tensor:
         """Its row of R."""
         assert rows == 1
-        return Streams(0, "batched", range(1)).uniform(name, R, *shape, dtype=dtype)[self._of : self._of + 1]
+        self.reads += 1
+        return Streams(0, "batched", range(1)).uniform(name, R, *shape, dtype=dtype, reader=reader)[
+            self._of : self._of + 1
+        ]
 
 
 def fitted(estimator: Estimator, problem: Problem) -> list[Estimator]:
