@@ -11,7 +11,7 @@ import torch
 from benchmarks.stopwatch import Bar, Section, Spread, Stopwatch, markdown
 from estbench import catalog
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.moments import moments
 from estbench.objectives.quadratic import Quadratic

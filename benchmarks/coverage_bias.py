@@ -10,7 +10,7 @@ import torch
 from benchmarks.coverage_cells import benchmarks, too_few, too_many
 from estbench import catalog
 from estbench.config import parse_selector
-from estbench.engine.exact import exact
+from estbench.exact import exact
 from estbench.intervals import Shards, bias_bound, bias_p_value, bias_squared, exact_metrics, flags, variance
 from estbench.moments import Moments
 from estbench.problem import Problem, make

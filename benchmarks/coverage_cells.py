@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from benchmarks.coverage_truth import Probabilities, exact_values, problem_at
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates, truth
+from estbench.estimate import estimates, truth
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.base import Estimator
 from estbench.estimators.relaxation.gumbel_st import GumbelSt

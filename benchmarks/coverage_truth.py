@@ -10,11 +10,11 @@ import torch
 from scipy.special import erfc, expit, roots_legendre
 
 from estbench.draws import MAIN, Draw
-from estbench.engine.estimate import estimates
-from estbench.engine.exact import exact
+from estbench.estimate import estimates
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.base import Estimator
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.exact import exact
 from estbench.intervals import exact_metrics
 from estbench.moments import Floats, Moments
 from estbench.objectives.quadratic import Quadratic

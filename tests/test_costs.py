@@ -15,9 +15,9 @@ from torch import Tensor
 from estbench import catalog
 from estbench.config import load
 from estbench.draws import MAIN, Draw
-from estbench.engine.estimate import estimates
-from estbench.engine.noise import edges, noise
 from estbench.engine.tasks import CostTask, Group
+from estbench.estimate import estimates
+from estbench.exact.noise import edges, noise
 from estbench.expand import expand
 from estbench.objectives.base import BOTH
 from estbench.objectives.quadratic import Quadratic

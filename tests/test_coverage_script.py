@@ -30,8 +30,8 @@ from benchmarks.coverage_truth import (
 )
 from benchmarks.coverage_verdicts import UNBIASED, Scaled, calls, false_biased
 from estbench.config import load
-from estbench.engine.exact import exact
 from estbench.engine.tasks import Group, ShardTask
+from estbench.exact import exact
 from estbench.expand import expand
 from estbench.intervals import Estimate, Shards
 from estbench.moments import first

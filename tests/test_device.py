@@ -18,7 +18,7 @@ from torch import Tensor
 from estbench import catalog
 from estbench.distributions import Distribution
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Facts
 from estbench.estimators.rao_blackwell import ranked, sum_and_sample, unordered_set
 from estbench.estimators.score_function.reinforce import Reinforce

@@ -15,8 +15,8 @@ from estbench.config import load
 from estbench.distributions import Bernoulli, Categorical, Distribution, Factorised, Integrable, Mirrored, Redrawable
 from estbench.draws import Draw, Streams
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.exact import exact
 from estbench.errors import UsageError
+from estbench.exact import exact
 from estbench.expand import expand
 from estbench.moments import first
 from estbench.objectives.base import Objective

@@ -17,8 +17,8 @@ from typer.main import get_command
 from estbench import catalog, guide
 from estbench.cli.app import app
 from estbench.config import load
-from estbench.engine.exact import exact
 from estbench.engine.tasks import problem_of
+from estbench.exact import exact
 from estbench.expand import build, expand
 from estbench.names import ALIASES
 from estbench.references import REFERENCES

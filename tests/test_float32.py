@@ -9,7 +9,7 @@ import torch
 
 from estbench import catalog
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.problem import make
 
 LOGITS: dict[str, list[Any]] = {

@@ -37,6 +37,8 @@ FLOORS = (
     "problem",
     "draws",
     "estimators",
+    "estimate",
+    "exact",
     "catalog",
     "config",
     "compare",

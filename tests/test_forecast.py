@@ -10,8 +10,8 @@ import pytest
 
 from estbench.config import load
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.exact import Unavailable, exact
 from estbench.engine.tasks import problem_of
+from estbench.exact import Unavailable, exact
 from estbench.expand import build, expand
 from estbench.plan import Plan
 from estbench.preflight.check import checked

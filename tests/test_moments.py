@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.estimators.antithetic.arm import Arm
 from estbench.moments import SCALARS, Floats, Moments, central, first, merge, moments, power_sums, record, second
 from estbench.objectives.quadratic import Quadratic

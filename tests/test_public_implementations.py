@@ -36,9 +36,9 @@ from torch.nn.functional import gumbel_softmax
 from estbench import catalog
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
-from estbench.engine.exact import exact
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
+from estbench.exact import exact
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
 from tests.problems import make

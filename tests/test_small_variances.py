@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from estbench import catalog
-from estbench.engine.exact import exact
+from estbench.exact import exact
 from estbench.intervals import Shards, metrics
 from estbench.intervals.metrics import Columns, exact_metrics, exact_verdict
 from estbench.moments import Moments, moments

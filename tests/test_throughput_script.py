@@ -11,7 +11,7 @@ from benchmarks import cells, growth, peers, throughput
 from benchmarks.scripts import RIVALS, Rival
 from benchmarks.stopwatch import Bar, Section, Stopwatch, spread
 from estbench import catalog
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 
 BRIEF = Stopwatch(turns=2, seconds=0.0)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estbench.distributions.base import Factorised
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.foreign import Thrown, end_of_child, seed
 from estbench.objectives.base import Objective, WithExpectation, WithGrad

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from estbench.engine.exact import enumerable
-from estbench.engine.integrand import Integrand
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import FitTask, Group, problem_of
 from estbench.estimators.base import Estimator, Fitted, RowEstimator
+from estbench.exact import enumerable
+from estbench.exact.integrand import Integrand
 from estbench.plan import Cell, EstimatorSpec, Plan
 from estbench.preflight.forecast import skipped
 from estbench.problem import Problem

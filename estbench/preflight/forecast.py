@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from estbench.engine.exact import why_not
 from estbench.engine.tasks import problem_of
 from estbench.estimators.base import evaluations
+from estbench.exact import why_not
 from estbench.expand import build
 from estbench.plan import Cell, Plan
 

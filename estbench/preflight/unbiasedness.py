@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates, truth
-from estbench.engine.exact import Unavailable, exact, why_not
+from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator
+from estbench.exact import Unavailable, exact, why_not
 from estbench.intervals import Shards, exact_verdict, flags, holm
 from estbench.intervals.hall import hall
 from estbench.moments import Floats, Moments, moments

@@ -14,7 +14,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.objectives.base import BOTH
 from estbench.problem import Problem

@@ -18,7 +18,7 @@ from scipy.special import expit, roots_legendre
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.moments import Floats
 from estbench.problem import Problem

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw
-from estbench.engine.exact import exact
 from estbench.estimators.base import Estimator
+from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.base import BOTH, Objective
 from estbench.problem import Problem

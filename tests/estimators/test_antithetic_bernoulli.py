@@ -15,13 +15,13 @@ from scipy.special import expit, ndtr, ndtri
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw, Streams
-from estbench.engine.estimate import estimates
-from estbench.engine.exact import exact
+from estbench.estimate import estimates
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.antithetic.arms import Arms
 from estbench.estimators.antithetic.copula import parted
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.base import Estimator, Facts
+from estbench.exact import exact
 from estbench.names import ALIASES
 from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic

@@ -12,7 +12,6 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw, Streams
-from estbench.engine.exact import exact
 from estbench.estimators.antithetic.ar import Ar
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.antithetic.ars import Ars
@@ -20,6 +19,7 @@ from estbench.estimators.antithetic.arsm import Arsm
 from estbench.estimators.antithetic.swaps import f_all_swapped, f_swapped
 from estbench.estimators.base import Estimator, Facts, RowEstimator, evaluations
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.exact import exact
 from estbench.objectives.base import Objective
 from estbench.objectives.mlp import Mlp
 from estbench.objectives.product import Product

@@ -14,13 +14,13 @@ from scipy.special import expit, logsumexp
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw, Streams
-from estbench.engine.exact import exact
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.antithetic.disarm_iw import DisarmIw
 from estbench.estimators.antithetic.disarm_sb import DisarmSb
 from estbench.estimators.antithetic.disarm_tree import DisarmTree
 from estbench.estimators.antithetic.trees import NODES, nodes, sticks
 from estbench.estimators.base import Estimator, Facts, RowEstimator
+from estbench.exact import exact
 from estbench.objectives.product import Product
 from estbench.problem import Problem
 from tests.estimators.antithetic_pieces import (

@@ -12,7 +12,7 @@ from torch import Tensor
 from estbench import catalog
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Fitted
 from estbench.problem import Problem, make
 from tests.estimators.members import BERNOULLI, CATEGORICAL, build, draw, objective, variants

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.draws import Draw
-from estbench.engine.estimate import truth
-from estbench.engine.exact import Unavailable, exact
+from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
+from estbench.exact import Unavailable, exact
 from estbench.problem import Evaluations, Problem
 from tests.estimators.members import (
     ALL,

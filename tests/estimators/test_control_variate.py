@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from estbench.draws import Draw, Streams
-from estbench.engine.exact import exact
 from estbench.estimators.base import Estimator
 from estbench.estimators.control_variate.critic import Critic
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.rebar import Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.exact import exact
 from estbench.problem import Problem
 from tests.estimators.noisy_arithmetic import (
     ONE,

@@ -14,8 +14,7 @@ import torch
 from scipy.stats import t as student
 
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
-from estbench.engine.exact import exact
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.estimators.control_variate.critic import Critic, random_critic, restored
 from estbench.estimators.control_variate.double_cv import DoubleCv
@@ -24,6 +23,7 @@ from estbench.estimators.control_variate.least_squares import SIZES, least_squar
 from estbench.estimators.control_variate.rebar import GRID, Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.control_variate.rodeo import Rodeo
+from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.mlp import Mlp

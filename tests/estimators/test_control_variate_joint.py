@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
-from estbench.engine.exact import exact
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.estimators.control_variate.double_cv import DoubleCv
 from estbench.estimators.control_variate.rodeo import Rodeo
 from estbench.estimators.score_function.rloo import Rloo
+from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.problem import Problem

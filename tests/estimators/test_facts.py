@@ -13,9 +13,9 @@ from torch import Tensor
 from estbench import catalog
 from estbench.config import parse_selector
 from estbench.distributions import Bernoulli, Categorical
-from estbench.engine.estimate import truth
-from estbench.engine.exact import MAX_TUPLES, exact
+from estbench.estimate import truth
 from estbench.estimators.base import Estimator
+from estbench.exact import MAX_TUPLES, exact
 from estbench.problem import MAX_STATES, Problem
 from tests.estimators import test_antithetic_bernoulli as antithetic
 from tests.estimators import test_antithetic_carms as carms

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
-from estbench.engine.exact import exact
+from estbench.estimate import estimates
+from estbench.exact import exact
 from estbench.intervals.metrics import Columns, exact_metrics
 from estbench.moments import Moments
 from estbench.objectives.base import BOTH, Objective

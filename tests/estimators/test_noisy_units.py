@@ -14,7 +14,7 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw, Streams
-from estbench.engine.estimate import truth
+from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Referenced, RowEstimator, evaluations
 from estbench.estimators.straight_through.bengio_sts import BengioSts
 from estbench.estimators.straight_through.noise_additive import NoiseAdditive

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estbench.draws import Draw, Streams
-from estbench.engine.exact import exact
 from estbench.estimators.base import Facts, RowEstimator
 from estbench.estimators.rao_blackwell.effects import effects
 from estbench.estimators.rao_blackwell.leg import Leg
@@ -23,6 +22,7 @@ from estbench.estimators.rao_blackwell.measure_valued import MeasureValued
 from estbench.estimators.rao_blackwell.stratified import ORDER, WITHIN, Stratified
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.straight_through.ste import Ste
+from estbench.exact import exact
 from estbench.objectives.linear import Linear
 from estbench.objectives.power import Power
 from estbench.objectives.sine import Sine

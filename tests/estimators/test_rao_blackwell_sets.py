@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from estbench.draws import Draw, Streams
-from estbench.engine.exact import exact
 from estbench.estimators.base import Facts, RowEstimator
 from estbench.estimators.rao_blackwell.enumerate import Enumerate
 from estbench.estimators.rao_blackwell.leg import Leg
@@ -24,6 +23,7 @@ from estbench.estimators.rao_blackwell.ranked import Ranked, Space, ranked
 from estbench.estimators.rao_blackwell.sum_and_sample import REST, SumAndSample
 from estbench.estimators.rao_blackwell.unordered_set import NEXT, UnorderedSet, leave_out
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.exact import exact
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
 from tests.estimators.test_rao_blackwell import Floats, f, over_states, problem, sample, score, states, truth

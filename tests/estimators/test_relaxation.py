@@ -13,7 +13,6 @@ from scipy.special import expit, ndtri
 from scipy.stats import norm
 
 from estbench.draws import MAIN, Draw, Streams
-from estbench.engine.exact import exact
 from estbench.estimators.base import Estimator
 from estbench.estimators.relaxation.gumbel import Gumbel
 from estbench.estimators.relaxation.gumbel_rao import GumbelRao
@@ -21,6 +20,7 @@ from estbench.estimators.relaxation.gumbel_st import GumbelSt
 from estbench.estimators.relaxation.hard_concrete import HardConcrete
 from estbench.estimators.relaxation.igr import Igr
 from estbench.estimators.straight_through.zgr import Zgr
+from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem

@@ -12,11 +12,11 @@ import torch
 
 from estbench import catalog
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
 from estbench.engine.limit import limited
 from estbench.engine.purity import random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import Group, apart, calling, is_foreign, keys, own_problem, problem_of, truth_of
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Referenced
 from estbench.plan import ProblemSpec
 from estbench.problem import Evaluations, Problem

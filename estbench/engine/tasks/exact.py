@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from estbench import catalog
-from estbench.engine.exact import Unavailable, exact
 from estbench.engine.limit import limited
 from estbench.engine.purity import Impure, random_of_its_own, writes
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import Group, apart, keys, own_problem, problem_of
+from estbench.exact import Unavailable, exact
 from estbench.kept import written
 from estbench.plan import ProblemSpec
 from estbench.problem import Problem

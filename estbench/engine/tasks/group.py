@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from estbench import catalog
-from estbench.engine.estimate import truth
 from estbench.engine.purity import demand_purity
+from estbench.estimate import truth
 from estbench.estimators.base import Estimator
 from estbench.foreign import Calling
 from estbench.objectives.base import Objective

@@ -8,11 +8,11 @@ from functools import reduce
 import torch
 
 from estbench.draws import Draw, Streams
-from estbench.engine.estimate import estimates
 from estbench.engine.limit import limited
 from estbench.engine.purity import writes
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import Group, apart, forget_problems, keys, problem_of, truth_of
+from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.moments import merge, moments
 from estbench.plan import Layout, ProblemSpec

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from estbench.draws import MAIN
-from estbench.engine.quadrature import lobatto
+from estbench.exact.quadrature import lobatto
 from estbench.moments import Floats
 from estbench.problem import Problem
 

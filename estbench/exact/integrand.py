@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.engine.estimate import weighted_sums
-from estbench.engine.noise import Rule, edges, given_class, noise, of_variable, others, still, uniforms
-from estbench.engine.quadrature import NODES, TooMany, adaptive, gamma, lattice, lobatto, nested, panels
+from estbench.estimate import weighted_sums
 from estbench.estimators.base import Broken, Estimator
+from estbench.exact.noise import Rule, edges, given_class, noise, of_variable, others, still, uniforms
+from estbench.exact.quadrature import NODES, TooMany, adaptive, gamma, lattice, lobatto, nested, panels
 from estbench.moments import SCALARS, Floats, first, record, second
 from estbench.problem import Problem
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.engine.estimate import truth, weighted_sums
-from estbench.engine.integrand import Integrand
-from estbench.engine.noise import of_variable
-from estbench.engine.quadrature import TooMany
+from estbench.estimate import truth, weighted_sums
 from estbench.estimators.base import Estimator, Referenced, RowEstimator
+from estbench.exact.integrand import Integrand
+from estbench.exact.noise import of_variable
+from estbench.exact.quadrature import TooMany
 from estbench.moments import SCALARS, Floats, central, first, record, second
 from estbench.problem import Problem
 
