@@ -10,7 +10,6 @@ Torch is imported only where estimates are made into moments, on whatever device
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,7 +24,6 @@ T = TypeVar("T", "Tensor", Floats)
 
 SCALARS = ("n", "non_finite", "zeros", "c1", "c2", "c3", "d4", "umax")
 _N, _, _, _C1, _, _, _, _UMAX = range(len(SCALARS))
-_PILOT = 8  # estimates whose mean power sums are taken about: what it is off costs a digit or two
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,8 @@ class Moments:
     zeros        [S]     number of estimates that are exactly zero (their cosine counts as 0)
     c1, c2, c3   [S]     Σ cos, Σ (cos − c̄)², Σ (cos − c̄)³, c̄ the mean of the shard; NaN where the true gradient is
                          unknown or zero
-    d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags only)
+    d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags only;
+                         in exact moments about the shift of their sums)
     s1, m2, m3   [S, P]  Σ ĝ, Σ (ĝ − m)², Σ (ĝ − m)³ per coordinate, m the mean of the shard
     """
 
@@ -97,11 +96,13 @@ def moments(estimates: Tensor, true: Tensor | None) -> Tensor:
     """Packed records [S, 8 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] or None."""
     x = estimates.double()
     if x.device.type == "cpu":  # elsewhere, asking would wait for the device
-        packed = _about_pilot(x, true, None)
+        packed = _packed(x, x[:, :1], true, None, centred=True)
         if math.isfinite(packed[:, len(SCALARS) : len(SCALARS) + x.shape[-1]].sum().item()):
             return packed
     finite = x.isfinite().all(-1)  # [S, n]
-    packed = _about_pilot(x.masked_fill(~finite.unsqueeze(-1), 0.0), true, finite.double())
+    x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
+    start = x.take_along_dim(finite.byte().argmax(1).view(-1, 1, 1), 1)  # the first that is finite
+    packed = _packed(x, start, true, finite.double(), centred=True)
     packed[:, SCALARS.index("non_finite")] = (~finite).sum(1)
     return packed
 
@@ -110,12 +111,12 @@ def power_sums(estimates: Tensor, true: Tensor, weights: Tensor, shift: Tensor) 
     """Records [S, 8 + 3P] of weighted estimates [S, n, P] in which everything but umax adds up: sums about `shift`.
 
     In place of the central moments of a packed record stand Σ w (ĝ − shift)ᵏ, k = 1, 2, 3, and Σ w cosᵏ; n is the total
-    weight. `central` makes a packed record of the total.
+    weight, and d4 and umax are about the shift too. `central` makes a packed record of the total.
     """
     x, w = estimates.double(), weights.double().expand(estimates.shape[:2])
     finite = x.isfinite().all(-1)
     x, w = x.masked_fill(~finite.unsqueeze(-1), 0.0), w * finite
-    sums = _packed(*_sums(x, shift.expand(len(x), 1, -1), true, w, 0)[:2])
+    sums = _packed(x, shift.expand(len(x), 1, -1), true, w, centred=False)
     sums[:, SCALARS.index("non_finite")] = (~finite).sum(1)
     return sums
 
@@ -136,31 +137,11 @@ def _about_mean(s1: T, s2: T, s3: T, mean: T) -> tuple[T, T]:
     return (s2 - mean * s1).clip(min=0), s3 + mean * (2 * mean * s1 - 3 * s2)
 
 
-def _about_pilot(x: Tensor, true: Tensor | None, w: Tensor | None) -> Tensor:
-    """Packed records by way of power sums about the mean of the first few estimates of each shard."""
-    one = x[:, :1]
-    pilot = one + (x[:, :_PILOT] - one).mean(1, keepdim=True)  # [S, 1, P], exact where nothing varies
-    scalars, (s1, s2, s3), shift = _sums(x, pilot, true, w, _PILOT)
-    n = scalars[0].unsqueeze(1)
-    mean = s1 / (n if w is None else n + (n == 0))
-    return _packed(scalars, (s1 + n * shift, *_about_mean(s1, s2, s3, mean)))
+def _packed(x: Tensor, start: Tensor, true: Tensor | None, w: Tensor | None, *, centred: bool) -> Tensor:
+    """Records [S, 8 + 3P] of x [S, n, P], weights w [S, n]: about the mean if `centred`, else about `start` [S, 1, P].
 
-
-def _packed(scalars: Sequence[Tensor], moments: Sequence[Tensor]) -> Tensor:
-    """Records [S, 8 + 3P] from n, zeros, d4 and umax [S], and three moments of cosine and coordinates, [S, 1 + P]."""
-    import torch  # noqa: PLC0415 - whoever reads results needs none
-
-    n, zeros, d4, umax = (v.unsqueeze(1) for v in scalars)
-    cosines, coordinates = ([t[:, at] for t in moments] for at in (slice(0, 1), slice(1, None)))
-    return torch.cat((n, torch.zeros_like(n), zeros, *cosines, d4, umax, *coordinates), 1)
-
-
-def _sums(
-    x: Tensor, shift: Tensor, true: Tensor | None, w: Tensor | None, pilot: int
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
-    """What `_packed` takes, of x about the shift [S, 1, P], and cosines about the mean of the first `pilot` of them.
-
-    The last of the three is what the sums are about: that mean, and the shift, [S, 1 + P].
+    Where that is one of the estimates, no digits are lost: its squared distance from the mean is at most n times the
+    variance. Estimates that do not vary leave exactly 0.
     """
     import torch  # noqa: PLC0415 - whoever reads results needs none
 
@@ -174,35 +155,43 @@ def _sums(
     n = x.new_full((shards,), float(size)) if w is None else w.sum(1)
     some = n if w is None else n + (n == 0)
     direction = x.new_full((parameters,), float("nan")) if true is None else true / true.norm()
+    if parameters == 1:  # [S, n]: a short last axis is slow
+        x, start = x.squeeze(-1), start.squeeze(-1)
+    each = n if parameters == 1 else n.unsqueeze(1)  # as the sums over estimates are: [S] or [S, P]
+    delta = x - start
+    s1 = total(delta)
+    if centred:
+        delta.sub_((s1 / (some if parameters == 1 else some.unsqueeze(1))).unsqueeze(1))
+        s1.addcmul_(each, start.squeeze(1))
+    squared = delta * delta
+    m2 = total(squared)
     if parameters == 1:
-        x = x.squeeze(-1)  # [S, n]: a short last axis is slow
-        delta = x - shift.squeeze(-1)
-        squared = delta * delta
-        s1, s2 = total(delta), total(squared)
-        s3 = total(squared.mul_(delta))
-        u = delta.sub_((s1 / some).unsqueeze(1)).square_()
-        sign = x.sign()  # cosines are −1, 0 and 1: whole numbers, whose sums are exact
+        u = squared
+        m3 = total(delta.mul_(squared))
+        sign = torch.sign(x, out=delta)  # cosines are −1, 0 and 1: whole numbers, whose sums are exact
         c1 = c3 = total(sign) * direction
-        zeros = total(1 - sign.abs_())
-        c2, about = (n - zeros) * direction.abs(), x.new_zeros(shards, 1)
+        nonzero = total(sign.abs_())
+        zeros, c2 = n - nonzero, nonzero * direction.abs()
+        if centred:
+            c2, c3 = _about_mean(c1, c2, c3, c1 / some)
     else:
         one = x.new_ones(parameters)
-        delta = x - shift
-        squared = delta * delta
-        s1, s2, y = total(delta), total(squared), squared @ one  # y [S, n]
-        s3 = total(squared.mul_(delta))
-        mean = (s1 / some.unsqueeze(1)).unsqueeze(1)  # [S, 1, P]
-        u = torch.baddbmm(y.unsqueeze(-1), delta, mean.mT, alpha=-2).squeeze(-1).add_((mean * mean) @ one).clamp_(min=0)
+        u = squared @ one  # [S, n]
+        m3 = total(delta.mul_(squared))
         norm = torch.mul(x, x, out=squared) @ one
         zero = torch.eq(norm, 0, out=torch.empty_like(norm))
         zeros = total(zero)
         cosine = norm.add_(zero).rsqrt_().mul_(x @ direction)
-        about = cosine[:, :pilot].mean(1, keepdim=True) if pilot else x.new_zeros(shards, 1)
-        squares = cosine.sub_(about).square()
-        c1, c2, c3 = total(cosine), total(squares), total(squares.mul_(cosine))
+        begin = cosine[:, :1].clone() if centred else torch.zeros_like(cosine[:, :1])
+        c1 = total(cosine.sub_(begin))
+        if centred:
+            cosine.sub_((c1 / some).unsqueeze(1))
+            c1.addcmul_(n, begin.squeeze(1))
+        squares = cosine.square()
+        c2, c3 = total(squares), total(squares.mul_(cosine))
     umax = (u if w is None else u * (w > 0)).amax(1)
-    moments = (torch.cat((c.view(-1, 1), s.view(-1, parameters)), 1) for c, s in ((c1, s1), (c2, s2), (c3, s3)))
-    return (n, zeros, total(u.square_()), umax), tuple(moments), torch.cat((about, shift.squeeze(1)), 1)
+    scalars = torch.stack((n, torch.zeros_like(n), zeros, c1, c2, c3, total(u.square_()), umax), 1)
+    return torch.cat((scalars, *(s.view(shards, parameters) for s in (s1, m2, m3))), 1)
 
 
 def first(packed: Floats) -> Floats:
