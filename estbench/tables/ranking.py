@@ -65,7 +65,7 @@ def _columns(rows: pd.DataFrame, metric: str, level: float) -> list[Column]:
         Column("#", [plain(rank).removesuffix(".0") for rank in rows["rank"]]),
         Column("estimator", [broken(n, 28) for n in names], right=False, short=[broken(n, 18) for n in names]),
         Column("τ", aligned([as_given(tau) for tau in rows["temperature"]]), rank=1),
-        Column("N", [as_given(n) for n in rows["samples"]], rank=3),
+        Column("N", [as_given(n) for n in rows["samples"]], rank=4),
         Column("f", [as_given(f) for f in rows["f_evaluations"]], rank=5),
         Column("∇f", [as_given(df) for df in rows["grad_evaluations"]], rank=6),
         interval(metric, ends(rows, "value")),
@@ -73,7 +73,7 @@ def _columns(rows: pd.DataFrame, metric: str, level: float) -> list[Column]:
         Column("ratio", aligned([number(ratio) for ratio, _, _ in ratios])),
         Column(f"{100 * level:g} % interval", [between(low, high) for _, low, high in ratios], right=False, rank=2),
         Column("verdict", verdicts, right=False, styles=[COLOURS.get(v, "") for v in verdicts]),
-        Column("bias", biases, right=False, rank=4, styles=[BIAS.get(bias, "") for bias in biases]),
+        Column("bias", biases, right=False, rank=3, styles=[BIAS.get(bias, "") for bias in biases]),
         Column("declared", claims, right=False, rank=7),
         Column("flags", marks, right=False, styles=["yellow"] * len(marks)),
     ]
