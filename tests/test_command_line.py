@@ -129,7 +129,7 @@ def test_any_encoding_of_standard_output(done: Path, monkeypatch: pytest.MonkeyP
         texts = []
         for stream in streams:
             stream.flush()
-            texts.append(stream.buffer.getvalue().decode(encoding))  # type: ignore[attr-defined] # it is bytes
+            texts.append(stream.buffer.getvalue().decode(encoding))
         assert (end.value.code or 0) == 0, texts
         if "json" in arguments:
             assert json.loads(texts[0]) == guide.metrics()

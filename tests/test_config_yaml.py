@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from estbench.config import document, load
-from estbench.config.document import MAX_VALUES, parse, read
+from estbench.config.document import EXAMPLE, MAX_VALUES, parse, read
 from estbench.config.scalar import scalar
 from estbench.errors import UsageError
 
@@ -75,10 +75,10 @@ BOMB = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "x.yaml:1:1: the config is empty; configs/bernoulli.yaml is an example"),
-        (b"# only a comment\n", "x.yaml:1:1: the config is empty; configs/bernoulli.yaml is an example"),
-        (b"hello", "x.yaml:1:1: expected key: value, got 'hello'; configs/bernoulli.yaml is an example"),
-        (b"- a\n- b\n", "x.yaml:1:1: expected key: value, got a list; configs/bernoulli.yaml is an example"),
+        (b"", f"x.yaml:1:1: the config is empty ({EXAMPLE})"),
+        (b"# only a comment\n", f"x.yaml:1:1: the config is empty ({EXAMPLE})"),
+        (b"hello", f"x.yaml:1:1: expected key: value, got 'hello' ({EXAMPLE})"),
+        (b"- a\n- b\n", f"x.yaml:1:1: expected key: value, got a list ({EXAMPLE})"),
         (b"name: caf\xe9\n", "x.yaml:1:10: not UTF-8 text; save the config as UTF-8"),
         ("seed: 1".encode("utf-16"), "x.yaml:1:1: not UTF-8 text; save the config as UTF-8"),
         (b"name: a\x07\n", "x.yaml:1:8: not YAML: a control character"),
@@ -130,9 +130,9 @@ def test_files_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     Path("configs/a.yaml").touch()
     with pytest.raises(UsageError, match=r"^configs/b.yaml: no such file; there is configs/a.yaml$"):
         load("configs/b.yaml")
-    with pytest.raises(UsageError, match=r"^nowhere/b.yaml: no such file$"):
+    with pytest.raises(UsageError, match=rf"^nowhere/b.yaml: no such file \({EXAMPLE}\)$"):
         load("nowhere/b.yaml")
-    with pytest.raises(UsageError, match=r"^configs: this is a folder; give a config file, such as "):
+    with pytest.raises(UsageError, match=r"^configs: this is a folder; give a config file "):
         load("configs")
 
 
