@@ -220,6 +220,11 @@ class Draw:
         return self.distribution.score(self.z)
 
     @cached_property
+    def deviation(self) -> Tensor:
+        """z − E z, like z: the score itself where the link is canonical."""
+        return self.score if self.distribution.canonical else self.distribution.deviation(self.z)
+
+    @cached_property
     def fz(self) -> Tensor:
         """f(z), [R, N]."""
         return self.problem.f(self.z)
@@ -235,7 +240,10 @@ class Draw:
 
     @cached_property
     def straight_through(self) -> Tensor:
-        """J(π) ∇f(z) = J(π) (dv/dz)ᵀ ∂f/∂v, like z; where f is of values v, J(π) (dv/dz)ᵀ is the same for all z."""
+        """(dE z/dlogits)ᵀ ∇f(z), like z: J(π) (dv/dz)ᵀ ∂f/∂v.
+
+        Where f is of values v, J(π) (dv/dz)ᵀ is the same for all z.
+        """
         d = self.distribution
         return d.mean_jac_values(self._df_values) if self.problem.ordinal else d.mean_jac(self.dfz)
 

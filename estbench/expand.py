@@ -101,7 +101,8 @@ def _rarest(problem: ProblemConfig, logits: Row | tuple[Row, ...]) -> float:
     marginals: torch.Tensor | None = getattr(made, "marginals", None)
     if marginals is None:
         return 1.0
-    return float(marginals.min()) * (problem.dimensions if problem.tie else 1)
+    possible = marginals[marginals > 0]  # what is impossible, as with a saturated link, has no part in any gradient
+    return float(possible.min()) * (problem.dimensions if problem.tie else 1)
 
 
 def _labelled(problems: list[ProblemSpec]) -> tuple[ProblemSpec, ...]:
@@ -172,7 +173,7 @@ def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant
 def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
     """Why a cell makes no sense, or None."""
     D, K = problem.dimensions, problem.classes
-    if (reason := facts.unserved(problem.distribution)) is not None:
+    if (reason := facts.unserved(problem.distribution, problem.link)) is not None:
         return reason
     if samples < facts.min_samples:
         return f"needs N ≥ {facts.min_samples}"

@@ -10,7 +10,7 @@ from estbench import catalog
 from estbench.columns import COLUMNS
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
-from estbench.estimators.base import Count, Estimator, Facts, Fitted, Referenced, RowEstimator
+from estbench.estimators.base import LINKS, Count, Estimator, Facts, Fitted, Referenced, RowEstimator
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.references import REFERENCES, Reference
 
@@ -160,6 +160,7 @@ def _lines(name: str, kind: type[Any]) -> dict[str, str]:
         "Also called": ", ".join(a for a, target in ALIASES.items() if target.partition("[")[0] == name),
         "Family": facts.family,
         "Serves": " and ".join(sorted(facts.distributions)),
+        "Links": _links(facts),
         "Unbiased": unbiased,
         "Cost": f"{cost(facts)} per {'estimate' if _per_estimate(facts) else 'sample'}",
         "Samples": f"N ≥ {facts.min_samples}, {'averaged' if isinstance(estimator, RowEstimator) else 'coupled'}",
@@ -168,6 +169,13 @@ def _lines(name: str, kind: type[Any]) -> dict[str, str]:
         "Options": options(kind),
         "Identities": "; ".join(facts.identities),
     }
+
+
+def _links(facts: Facts) -> str:
+    """The links of Bernoulli variables that an estimator serves, where it serves these variables."""
+    if "bernoulli" not in facts.distributions:
+        return ""
+    return "any p(φ) of Bernoulli variables" if facts.links == LINKS else " and ".join(sorted(facts.links)) + " only"
 
 
 def _estimator(name: str, kind: type[Any]) -> str:

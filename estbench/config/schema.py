@@ -107,6 +107,11 @@ class ProblemConfig:
             raise faults(((), f"{info.data['distribution'].name} variables need {wanted}"))
         if D and (count := math.prod(event_shape(D, K))) > MAX_LOGITS:
             raise faults(((), f"{count} logits are more than {MAX_LOGITS}; lower dimensions or categories"))
+        if distribution is not None and D and tie is not None and "categories" in info.data:
+            try:
+                distribution.at(torch.tensor(fill(logits, event_shape(D, K), tie), dtype=torch.float64))
+            except UsageError as error:  # logits that its options do not take
+                raise faults(((), str(error))) from None
         return logits
 
     @field_validator("objective")
@@ -221,7 +226,7 @@ def _misfit(choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K
     if reason := unserved(objective, distribution.name, catalog.distribution_class(distribution.name).event_dim):
         return f"{choice.name} {reason}"
     try:
-        problem = Problem(distribution.at(torch.zeros(event_shape(D, K), dtype=torch.float64)), objective)
+        problem = Problem(distribution.at(torch.full(event_shape(D, K), 0.5, dtype=torch.float64)), objective)
         value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)

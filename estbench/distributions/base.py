@@ -158,6 +158,19 @@ class Factorised(Protocol):
         ...
 
     @property
+    def canonical(self) -> bool:
+        """Whether the score is z − E z."""
+        ...
+
+    def deviation(self, z: Tensor) -> Tensor:
+        """z − E z, like z."""
+        ...
+
+    def chain(self, g: Tensor) -> Tensor:
+        """Gradients in canonical logits, in which the score is z − E z, as gradients in the logits, like g."""
+        ...
+
+    @property
     def levels(self) -> Tensor:
         """The ordinal values k/(K − 1) of the classes, [K]."""
         ...

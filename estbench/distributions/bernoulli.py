@@ -1,4 +1,4 @@
-"""D independent Bernoulli variables z ∈ {0, 1}^D with logits φ: p = σ(φ), q = 1 − p."""
+"""D independent Bernoulli variables z ∈ {0, 1}^D with logits φ: p = σ(φ), or another link; q = 1 − p."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from estbench.distributions.base import Noisy
+from estbench.distributions.links import LINKS, Link, LinkName
 from estbench.distributions.logarithm import log_
+from estbench.errors import UsageError
 from estbench.kept import cached_property
-
-CERTAIN = 700.0
-"""A logit at which P(z ≠ k) = 1e-304 is nothing beside 1, while e^φ is still finite in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +45,13 @@ class Bernoulli:
 
     Samples are [*batch_shape, N, D], see `base`. Everything is right at large |φ|: 1 − p is computed as σ(−φ), never
     subtracted.
+
+    link  p as a function of φ: sigmoid; hard_sigmoid, (clip(φ, −1, 1) + 1)/2; probit, Φ(φ); identity, φ in (0, 1).
+          Gradients are with respect to φ, whatever the link (see `links`). UsageError where it does not take the logits
     """
 
     logits: Tensor
+    link: LinkName = "sigmoid"
 
     name: ClassVar[str] = "bernoulli"
     event_dim: ClassVar[int] = 1
@@ -57,9 +60,24 @@ class Bernoulli:
     samples_by_noisy: ClassVar[bool] = False
     noise_scale: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise UsageError(f"unknown link {self.link!r}; there are {', '.join(LINKS)}")
+        if self.link == "identity" and not bool(((self.logits > 0) & (self.logits < 1)).all()):
+            raise UsageError("with the link identity the logits are probabilities, strictly between 0 and 1")
+
     def with_logits(self, logits: Tensor) -> Bernoulli:
         """The same at other logits."""
-        return Bernoulli(logits)
+        return Bernoulli(logits, self.link)
+
+    @property
+    def canonical(self) -> bool:
+        """Whether the score is z − E z: whether the link is the sigmoid."""
+        return self.link == "sigmoid"
+
+    @property
+    def _link(self) -> Link:
+        return LINKS[self.link]
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -104,23 +122,43 @@ class Bernoulli:
 
     @cached_property
     def mean(self) -> Tensor:
-        """p = σ(φ), like the logits."""
-        return torch.sigmoid(self.logits)
+        """p, σ(φ) with the sigmoid, like the logits."""
+        return self._link.p(self.logits)
 
     @cached_property
     def log_mean(self) -> Tensor:
         """log p, like the logits."""
-        return logsigmoid(self.logits)
+        return self._link.log_p(self.logits)
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        """log q, like the logits."""
+        return self._link.log_q(self.logits)
 
     @cached_property
     def q(self) -> Tensor:
-        """q = 1 − p = σ(−φ), like the logits."""
-        return torch.sigmoid(-self.logits)
+        """q = 1 − p, like the logits."""
+        return self._link.q(self.logits)
 
     @cached_property
     def variance(self) -> Tensor:
         """p q, like the logits."""
         return self.mean * self.q
+
+    @cached_property
+    def slope(self) -> Tensor:
+        """p′ = dp/dφ, p q with the sigmoid, like the logits."""
+        return self.variance if self.canonical else self._link.slope(self.logits)
+
+    @cached_property
+    def scores(self) -> tuple[Tensor, Tensor]:
+        """The scores of z = 0, −p′/q, and of z = 1, p′/p, like the logits; 0 where z is certain."""
+        return -self._link.score(self._link.mirror(self.logits)), self._link.score(self.logits)
+
+    @cached_property
+    def canonical_slope(self) -> Tensor:
+        """p′/(p q), the derivative of log p/q in φ, like the logits; 1 with the sigmoid, 0 where z is certain."""
+        return torch.ones_like(self.logits) if self.canonical else self.scores[1] - self.scores[0]
 
     @cached_property
     def marginals(self) -> Tensor:
@@ -130,7 +168,7 @@ class Bernoulli:
     @cached_property
     def log_others(self) -> Tensor:
         """log P(z_d ≠ k) for k = 0, 1: [*batch_shape, D, 2]."""
-        return torch.stack((logsigmoid(self.logits), logsigmoid(-self.logits)), -1)
+        return torch.stack((self.log_mean, self.log_q), -1)
 
     @property
     def covariance(self) -> Tensor:
@@ -176,16 +214,31 @@ class Bernoulli:
 
     @cached_property
     def mode(self) -> Tensor:
-        """1[φ > 0], like the logits."""
-        return (self.logits > 0).to(self.logits.dtype)
+        """1[p > ½], like the logits."""
+        return (self.logits > (0.5 if self.link == "identity" else 0)).to(self.logits.dtype)
 
     def score(self, z: Tensor) -> Tensor:
-        """The score function ∂ log P(z)/∂φ = z − p, as z q − (1 − z) p."""
+        """The score function ∂ log P(z)/∂φ = (z − p) p′/(p q), with the sigmoid z − p, as z q − (1 − z) p."""
+        return torch.lerp(*self._scores, z)
+
+    @cached_property
+    def _scores(self) -> tuple[Tensor, Tensor]:
+        at0, at1 = self.scores
+        return self.align(at0), self.align(at1)
+
+    def deviation(self, z: Tensor) -> Tensor:
+        """z − p, as z q − (1 − z) p."""
         return torch.lerp(-self._p, self._q, z)
+
+    def chain(self, g: Tensor) -> Tensor:
+        """Gradients in log p/q as gradients in φ: times p′/(p q)."""
+        return g if self.canonical else g * self.align(self.canonical_slope)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log P(z) of whole samples [..., D]: [...]."""
-        return (z * logsigmoid(self._phi) + (1 - z) * logsigmoid(-self._phi)).sum(-1)
+        if self.canonical:
+            return (z * logsigmoid(self._phi) + (1 - z) * logsigmoid(-self._phi)).sum(-1)
+        return torch.where(z > 0.5, self.align(self.log_mean), self.align(self.log_q)).sum(-1)
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples: a b."""
@@ -201,29 +254,29 @@ class Bernoulli:
         return m * (1 - m) * g
 
     def mean_jac(self, g: Tensor) -> Tensor:
-        """J(p) g = p q g."""
-        return self._variance * g
+        """(dp/dφ) g = p′ g."""
+        return self._slope * g
 
     def mean_jac_values(self, g: Tensor) -> Tensor:
-        """J(p) (dv/dz)ᵀ g for g of shape [..., D]: p q g."""
-        return self._variance * g
+        """(dp/dφ) (dv/dz)ᵀ g for g of shape [..., D]: p′ g."""
+        return self._slope * g
 
     @cached_property
-    def _variance(self) -> Tensor:
-        return self.align(self.variance)
+    def _slope(self) -> Tensor:
+        return self.align(self.slope)
 
     def centred(self, g: Tensor) -> Tensor:
         """The part of g that changes the probabilities: g itself."""
         return g
 
     def mean_jac_of(self, d: int, f: Tensor) -> Tensor:
-        """∂/∂φ_d of Σ_k P(z_d = k) f_k for numbers f [*batch, 2]: p q (f_1 − f_0), [*batch]."""
-        return self.variance[..., d] * (f[..., 1] - f[..., 0])
+        """∂/∂φ_d of Σ_k P(z_d = k) f_k for numbers f [*batch, 2]: p′ (f_1 − f_0), [*batch]."""
+        return self.slope[..., d] * (f[..., 1] - f[..., 0])
 
     def certain(self, d: int, k: int) -> Bernoulli:
         """The distribution with variable d sure to be k."""
         logits = self.logits.clone()
-        logits[..., d] = CERTAIN if k == 1 else -CERTAIN
+        logits[..., d] = self._link.certain[k]
         return self.with_logits(logits)
 
     def tempered(self, tau: float) -> Bernoulli:
@@ -236,8 +289,13 @@ class Bernoulli:
         return torch.lerp(p * (1 + q) / 4, (1 + p) * q / 4, z).mul_(g)
 
     def noisy(self, u: Tensor) -> Sigmoid:
-        """x = φ − logit(u), logistic with location φ; z = 1[x > 0]."""
+        """x = φ − logit(u), logistic with location φ; z = 1[x > 0], with the sigmoid."""
+        self._needs_sigmoid()
         return Sigmoid(log_((1 - u).div_(u)).add_(self._phi))
+
+    def _needs_sigmoid(self) -> None:
+        if not self.canonical:
+            raise UsageError(f"noisy logits are logistic, so they need the link sigmoid, not {self.link}")
 
     def noisy_pull(self, g: Tensor) -> Tensor:
         """(dx/dφ) g = g."""
@@ -254,6 +312,7 @@ class Bernoulli:
 
     def gapped(self, z: Tensor, gap: Tensor | float) -> Sigmoid:
         """φ moved to the side of z and at least `gap` away from 0: (2z − 1) max((2z − 1) φ, gap)."""
+        self._needs_sigmoid()
         side = 2 * z - 1
         return Sigmoid(side * (side * self._phi).clamp(min=gap))
 
@@ -268,6 +327,7 @@ class Bernoulli:
 
         log (1 + w)/v where z = 1, −log (1 + w)/(1 − v) where z = 0, w = e^φ (1 − v) or e^{−φ} v.
         """
+        self._needs_sigmoid()
         ratio = self._far(z, v).add_(1).div_((1 - z).sub_(v).abs_())
         if ratio.dtype != torch.float64:
             ratio.clamp_(max=torch.finfo(ratio.dtype).max)  # e^φ over the least uniform overflows float32

@@ -103,6 +103,7 @@ class Categorical:
     name: ClassVar[str] = "categorical"
     event_dim: ClassVar[int] = 2
     independent: ClassVar[bool] = True
+    canonical: ClassVar[bool] = True
     samples_by_noisy: ClassVar[bool] = True
     noise_scale: ClassVar[bool] = True
 
@@ -238,6 +239,14 @@ class Categorical:
     def score(self, z: Tensor) -> Tensor:
         """The score function ∂ log P(z)/∂θ = z − π, with 1 − π of the drawn class exact."""
         return torch.lerp(-self._pi, self._q, z)
+
+    def deviation(self, z: Tensor) -> Tensor:
+        """z − π: the score."""
+        return self.score(z)
+
+    def chain(self, g: Tensor) -> Tensor:
+        """Gradients in the logits, as they are."""
+        return g
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log P(z) of whole samples [..., D, K]: [...]."""

@@ -7,13 +7,15 @@ from typing import Protocol, Self, runtime_checkable
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.facts import BERNOULLI, BOTH, CATEGORICAL, Count, Facts, Family, evaluations
+from estbench.estimators.facts import BERNOULLI, BOTH, CATEGORICAL, LINKS, SIGMOID, Count, Facts, Family, evaluations
 from estbench.problem import Problem
 
 __all__ = [
     "BERNOULLI",
     "BOTH",
     "CATEGORICAL",
+    "LINKS",
+    "SIGMOID",
     "Broken",
     "Count",
     "Estimator",

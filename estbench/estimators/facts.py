@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from estbench.distributions import links
+
 Family = Literal[
     "score function",
     "straight-through",
@@ -19,6 +21,8 @@ Family = Literal[
 BERNOULLI = frozenset({"bernoulli"})
 CATEGORICAL = frozenset({"categorical"})
 BOTH = BERNOULLI | CATEGORICAL
+SIGMOID = frozenset({"sigmoid"})
+LINKS = frozenset(links.LINKS)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Facts:
     distributions  which variables it serves
     general        it needs nothing of a distribution but the contract (`distributions.base.Distribution`): not that the
                    variables are independent, nor any mean; it then serves every distribution
+    links          the links of Bernoulli variables that it serves: by default the sigmoid, for whose logistic noise it
+                   is made; LINKS where its formula holds for any p(φ)
     unbiased       E ĝ is the true gradient for every objective
     f, df          evaluations of f and of ∇f per sample: a number, or a `Count` of (D, K)
     off            f or ∇f is wanted off the vertices {0, 1}^D or one-hot
@@ -61,6 +67,7 @@ class Facts:
     family: Family
     distributions: frozenset[str] = BOTH
     general: bool = False
+    links: frozenset[str] = SIGMOID
     unbiased: bool = True
     f: int | Count = 0
     df: int | Count = 0
@@ -79,11 +86,13 @@ class Facts:
     sources: tuple[str, ...] = ()
     identities: tuple[str, ...] = field(default=())
 
-    def unserved(self, distribution: str) -> str | None:
-        """Why it does not serve a distribution of this name, or None if it does."""
-        if self.general or distribution in self.distributions:
-            return None
-        return f"serves {' and '.join(sorted(self.distributions))} only"
+    def unserved(self, distribution: str, link: str = "sigmoid") -> str | None:
+        """Why it does not serve a distribution of this name and link, or None if it does."""
+        if not self.general and distribution not in self.distributions:
+            return f"serves {' and '.join(sorted(self.distributions))} only"
+        if link not in self.links:
+            return f"serves the link {' and '.join(sorted(self.links))} only"
+        return None
 
 
 def evaluations(count: int | Count, D: int, K: int, N: int) -> int:

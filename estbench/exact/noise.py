@@ -58,7 +58,7 @@ def edges(problem: Problem, stream: str, k: int, breaks: list[Tensor], i: int | 
     """
     d, low = problem.independent, 0.0
     if of_variable(stream):
-        low = float(d.log_others[0, k] if i is None else d.marginals[0, i].log())
+        low = max(float(d.log_others[0, k] if i is None else d.marginals[0, i].log()), -700.0)
     found = [low - 36, low - 20, low - 12, *np.arange(low - 8, 8, 2), 8, 12, 20, 50]
     points = [b for axis in breaks for b in axis.flatten().tolist()]
     if stream == MAIN:

@@ -50,6 +50,11 @@ class ProblemSpec:
         return self.dimensions * (self.categories or 1)
 
     @property
+    def link(self) -> str:
+        """The link of Bernoulli variables."""
+        return str(dict(self.distribution_options).get("link", "sigmoid"))
+
+    @property
     def classes(self) -> int:
         """K; variables that are not categories have two classes."""
         return self.categories or 2

@@ -126,7 +126,7 @@ def sampled(problem: Problem, estimator: Estimator, samples: int, stage: int = 1
 def _sampled(problem: Problem, estimator: Estimator, samples: int, R: int, stream: str) -> Sampled:
     if truth(problem, estimator) is None:
         raise NotChecked(f"the exact gradient is not known: {problem.distribution.classes}^{problem.D} joint states")
-    rarest = float(problem.marginals.min())
+    rarest = float(problem.marginals[problem.marginals > 0].min())
     if R * samples * rarest < RARE:
         raise NotChecked(f"a class of probability {rarest:.1g} is too rare to be sampled")
     s = Shards.of(_moments(problem, estimator, samples, R, f"preflight/{stream}"))

@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Arm:
         """Unbiased; what it has over disarm in variance is the u that disarm integrates out."""
         return Facts(
             "antithetic",
+            links=LINKS,
             distributions=BERNOULLI,
             f=2,
             exact="smooth",
@@ -28,4 +29,4 @@ class Arm:
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z₁) − f(z₂)) (u − ½); z₁ is z of the mirrored 1 − u."""
-        return draw.lift(draw.antithetic_difference) * (draw.noise() - 0.5)
+        return draw.distribution.chain(draw.lift(draw.antithetic_difference) * (draw.noise() - 0.5))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
+from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw, over_samples
 from estbench.estimators.antithetic.copula import both_below, cut, dirichlet, gaussian, parted
-from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Arms:
         """Unbiased: ρ makes up for the pairs z_i ≠ z_j that coupling makes more likely."""
         return Facts(
             "antithetic",
+            links=LINKS,
             distributions=BERNOULLI,
             f=1,
             min_samples=2,
@@ -45,7 +46,8 @@ class Arms:
         """ρ/(N − 1) Σ_n (f_n − f̄) z_n: the p of z_n − p drops out of the sum."""
         N, d = samples, draw.distribution
         u = draw.noise()[:, :N]
-        log_m = logsigmoid(-d.logits.double().abs())
+        double = cast(Bernoulli, d.with_logits(d.logits.double()))  # all that it serves
+        log_m = torch.minimum(double.log_mean, double.log_q)
         m = log_m.exp()
         if self.copula == "dirichlet":
             a = cut(log_m, N)
@@ -58,4 +60,5 @@ class Arms:
         z = rare.sub_(d.align(d.mode)).abs_()  # the rarer value is 0 where p > 1/2
         f = draw.problem.from_first(draw.problem.f(z))
         f = f - over_samples(f).unsqueeze(1) / N
-        return over_samples(draw.lift(f) * z) * (rho / (N - 1)).to(z)
+        rho = torch.where(m > 0, rho, 0.0)  # where z is certain nothing moves
+        return over_samples(draw.lift(f) * z) * (rho * double.canonical_slope / (N - 1)).to(z)

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Disarm:
         """Unbiased; without variance for one variable at p = ½."""
         return Facts(
             "antithetic",
+            links=LINKS,
             distributions=BERNOULLI,
             f=2,
             exact="smooth",
@@ -37,5 +38,5 @@ class Disarm:
     def rows(self, draw: Draw) -> Tensor:
         """½ (f(z₁) − f(z₂)) (z₁ − z₂) σ(|φ|)."""
         d = draw.distribution
-        half = d.align(torch.sigmoid(d.logits.abs()) / 2)
-        return draw.lift(draw.antithetic_difference) * (draw.antithetic - draw.z) * half
+        half = d.align(torch.maximum(d.mean, d.q) / 2)
+        return d.chain(draw.lift(draw.antithetic_difference) * (draw.antithetic - draw.z) * half)

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw, over_samples
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 from estbench.estimators.control_variate.least_squares import Coefficient, Fits, at_size, filled, least_squares_by_size
 from estbench.objectives.base import over_variables
 from estbench.problem import Problem
@@ -35,6 +35,7 @@ class DoubleCv:
         """Unbiased at any a: E ḡ_n·(z_n − p) s(z_n) = J(p) E ∇f, which is taken off again."""
         return Facts(
             "control variate",
+            links=LINKS,
             f=1,
             df=1,
             min_samples=2,
@@ -59,8 +60,9 @@ def double_cv(draw: Draw, samples: int, a: float) -> Tensor:
     """The formula of `DoubleCv`, [R, D(, K)]."""
     N = samples
     f, g, s = draw.problem.from_first(draw.fz[:, :N]), draw.dfz[:, :N], draw.score[:, :N]
+    deviation = draw.deviation[:, :N]  # z − p
     total = over_samples(g)
     others = (total.unsqueeze(1) - g) / (N - 1)
-    v = f + a * over_variables((others * s).flatten(2))  # z − p is the score
+    v = f + a * over_variables((others * deviation).flatten(2))
     covariance = over_samples(draw.lift(v - over_samples(v).unsqueeze(1) / N) * s) / (N - 1)
     return covariance - a * draw.distribution.mean_jac(total.unsqueeze(1) / N).squeeze(1)

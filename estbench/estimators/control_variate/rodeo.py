@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw, over_samples
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 from estbench.estimators.control_variate.least_squares import Coefficient, Fits, at_size, filled, least_squares_by_size
 from estbench.objectives.base import over_variables
 from estbench.problem import Problem
@@ -39,6 +39,7 @@ class Rodeo:
         """Unbiased at any a and b: each multiplies something of mean zero."""
         return Facts(
             "control variate",
+            links=LINKS,
             f=1,
             df=1,
             min_samples=2,
@@ -67,9 +68,10 @@ def rodeo(draw: Draw, samples: int, a: float, b: float) -> Tensor:
     f, g, z, s = draw.fz[:, :N], draw.dfz[:, :N], draw.z[:, :N], draw.score[:, :N]
     g_others = others(g)  # ∇h_n, [R, N, D(, K)]
     h = others(f - total(g * z)) + total(g_others * z)  # h_n(z_n), [R, N]
-    along = total(g_others * s)  # Σ_d ∇h_n·(z_d − π_d)
+    deviation = draw.deviation[:, :N]
+    along = total(g_others * deviation)  # Σ_d ∇h_n·(z_d − π_d)
     Ah = along / -D
-    Ahs = (d.dot(g_others, s) * s + d.mean_jac(g_others) - d.lift(along + h) * s) / D
+    Ahs = (d.dot(g_others, deviation) * s + d.mean_jac(g_others) - d.lift(along + h) * s) / D
     e = draw.problem.from_first(f)
     return over_samples(d.lift(e - others(e + a * Ah)) * s + b * Ahs) / N
 

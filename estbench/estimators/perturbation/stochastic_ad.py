@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import BERNOULLI, Count, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts
 from estbench.estimators.rao_blackwell.effects import effects
 
 
@@ -31,6 +31,7 @@ class StochasticAd:
         one_sided = self.variant == "one-sided"
         return Facts(
             "perturbation",
+            links=LINKS,
             distributions=BERNOULLI,
             unbiased=one_sided,
             f=Count("D + 1", lambda D, K: D + 1) if one_sided else 0,  # noqa: ARG005 - a count takes D and K
@@ -44,5 +45,5 @@ class StochasticAd:
         d = draw.distribution
         p, q = d.align(d.mean), d.align(d.q)
         if self.variant == "one-sided":
-            return (1 - draw.z) * p * effects(draw)
-        return torch.lerp(p / 2, q / 2, draw.z) * draw.dfz
+            return d.chain((1 - draw.z) * p * effects(draw))
+        return d.chain(torch.lerp(p / 2, q / 2, draw.z) * draw.dfz)

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Count, Facts
+from estbench.estimators.base import LINKS, Count, Facts
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Enumerate:
         """Exact, at the price of every state."""
         return Facts(
             "Rao-Blackwell",
+            links=LINKS,
             general=True,
             f=Count("K^D", lambda D, K: K**D, per_estimate=True),
             max_states=2**16,

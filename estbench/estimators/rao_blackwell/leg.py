@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Count, Facts
+from estbench.estimators.base import LINKS, Count, Facts
 from estbench.estimators.rao_blackwell.effects import effects
 
 
@@ -23,6 +23,7 @@ class Leg:
         """Unbiased: E ĝ_d is the conditional expectation of REINFORCE given the other variables, averaged over them."""
         return Facts(
             "Rao-Blackwell",
+            links=LINKS,
             f=Count("D (K − 1) + 1", lambda D, K: D * (K - 1) + 1),
             sources=("titsias2015", "tokui2017", "cong2019", "desmet2023"),
             identities=("no variance on separable f, so none for one variable", "linear f: ste, draw by draw"),

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw, over_samples
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 
 ORDER, WITHIN = "stratified/order", "stratified/within"
 
@@ -25,6 +25,7 @@ class Stratified:
         """Unbiased, as every sample by itself is a plain one; one permutation shared by all variables would not be."""
         return Facts(
             "Rao-Blackwell",
+            links=LINKS,
             f=1,
             exact="none",
             noise=(ORDER, WITHIN),

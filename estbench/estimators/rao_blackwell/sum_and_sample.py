@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Count, Facts
+from estbench.estimators.base import LINKS, Count, Facts
 from estbench.estimators.rao_blackwell.ranked import MAX_RANKED, Space, ranked
 from estbench.problem import Problem
 
@@ -35,6 +35,7 @@ class SumAndSample:
         n, joint = self.top + 1, self.space == "joint"
         return Facts(
             "Rao-Blackwell",
+            links=LINKS,
             general=joint,
             f=Count(f"{n}", lambda D, K: min(n, K**D)) if joint else Count(f"{n} D", lambda D, K: min(n, K) * D),
             max_states=MAX_RANKED if joint else None,

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Count, Facts
+from estbench.estimators.base import LINKS, Count, Facts
 from estbench.estimators.rao_blackwell.ranked import MAX_RANKED, Ranked, Space, ranked
 from estbench.problem import Problem
 
@@ -49,6 +49,7 @@ class UnorderedSet:
         k, joint = self.k, self.space == "joint"
         return Facts(
             "Rao-Blackwell",
+            links=LINKS,
             general=joint,
             f=Count(f"{k}", lambda D, K: min(k, K**D)) if joint else Count(f"{k} D", lambda D, K: min(k, K) * D),
             max_states=MAX_RANKED if joint else None,

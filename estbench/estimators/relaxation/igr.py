@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Sigmoid
+from estbench.distributions import Bernoulli, Sigmoid
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Igr:
         """Biased: it is the gradient of E f(y), not of E f(z)."""
         return Facts(
             "relaxation",
+            links=LINKS,
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
@@ -46,14 +47,18 @@ class Igr:
     def rows(self, draw: Draw) -> Tensor:
         """y (1 − y) f′(y)/τ · dμ/dφ."""
         d, sigma, tau = draw.distribution, self.sigma, self.temperature
-        quantile, dquantile = (t.to(d.logits) for t in normal_quantile(d.align(d.logits).double()))
+        double = cast(Bernoulli, d.with_logits(d.align(d.logits).double()))  # all that it serves
+        quantile, dquantile = (t.to(d.logits) for t in normal_quantile(double))
         noisy = Sigmoid(sigma * (quantile - torch.special.ndtri(draw.noise())))
         y = noisy.relax(tau)
         return noisy.pull(y, draw.z, tau, draw.problem.df(y)) * (sigma * dquantile)
 
 
-def normal_quantile(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Φ⁻¹(σ(φ)) and its derivative p q/n(Φ⁻¹(p)), from the smaller of p and q."""
-    p, q = torch.sigmoid(logits), torch.sigmoid(-logits)
-    quantile = torch.special.ndtri(torch.minimum(p, q)) * -torch.sign(logits)
-    return quantile, p * q * math.sqrt(2 * math.pi) * torch.exp(quantile**2 / 2)
+def normal_quantile(d: Bernoulli) -> tuple[Tensor, Tensor]:
+    """Φ⁻¹(p) and its derivative p′/n(Φ⁻¹(p)), from the smaller of p and q; with the probit they are φ and 1."""
+    if d.link == "probit":
+        return d.logits, torch.ones_like(d.logits)
+    tail = torch.special.ndtri(torch.minimum(d.mean, d.q))
+    quantile = torch.where(d.mean < d.q, tail, -tail)
+    derivative = d.slope * math.sqrt(2 * math.pi) * torch.exp(quantile**2 / 2)
+    return quantile, torch.where(d.slope > 0, derivative, 0.0)  # nothing moves where z is certain

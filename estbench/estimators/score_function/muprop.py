@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Muprop:
         """Unbiased: the mean of the linear term times s(z) is J(p) ∇f(p)."""
         return Facts(
             "score function",
+            links=LINKS,
             f=2,
             df=1,
             off=True,
@@ -29,9 +30,9 @@ class Muprop:
         )
 
     def rows(self, draw: Draw) -> Tensor:
-        """[f(z) − f(p) − g·s(z)] s(z) + J(p) g, g = ∇f(p); every sample pays for its own f(p) and ∇f(p)."""
-        d, s = draw.distribution, draw.score  # s(z) is z − p
+        """[f(z) − f(p) − g·(z − p)] s(z) + J(p) g, g = ∇f(p); every sample pays for its own f(p) and ∇f(p)."""
+        d, s = draw.distribution, draw.score
         p = d.align(d.mean).expand(draw.z.shape)
         g = draw.problem.df(p)
-        rest = draw.problem.difference(draw.fz, draw.problem.f(p)) - (g * s).flatten(2).sum(-1)  # [R, N]
+        rest = draw.problem.difference(draw.fz, draw.problem.f(p)) - (g * draw.deviation).flatten(2).sum(-1)  # [R, N]
         return draw.lift(rest) * s + d.mean_jac(g)

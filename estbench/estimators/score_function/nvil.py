@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 from estbench.problem import Problem
 
 
@@ -33,6 +33,7 @@ class Nvil:
         """Unbiased but for the scale 1/c."""
         return Facts(
             "score function",
+            links=LINKS,
             general=True,
             unbiased=not self.normalise,
             f=1,

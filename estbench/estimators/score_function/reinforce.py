@@ -13,7 +13,7 @@ from torch.nn.functional import conv1d
 
 from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 from estbench.problem import MAX_STATES, Problem
 
 BELONGS = {
@@ -59,6 +59,7 @@ class Reinforce:
         needs_states = self.baseline == "mean" or (self.baseline == "optimal" and self.oracle)
         return Facts(
             "score function",
+            links=LINKS,
             general=True,
             f=1,
             exact="none" if self.baseline == "moving_average" else "z",

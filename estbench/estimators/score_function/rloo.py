@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw, over_samples
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Rloo:
         """Unbiased: (f_n − f̄) N/(N − 1) is f_n less the mean of the others."""
         return Facts(
             "score function",
+            links=LINKS,
             general=True,
             f=1,
             min_samples=2,

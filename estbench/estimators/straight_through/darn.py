@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Darn:
         """Biased, but exact on quadratics with center=half for Bernoulli variables."""
         return Facts(
             "straight-through",
+            links=LINKS,
             unbiased=False,
             df=1,
             sources=("gregor2014", "gu2016"),
@@ -34,5 +35,5 @@ class Darn:
     def rows(self, draw: Draw) -> Tensor:
         """g_d·(z_d − c_d) s(z_d)."""
         d, s = draw.distribution, draw.score
-        centred = s if self.center == "mean" else draw.z - 1 / d.classes
+        centred = draw.deviation if self.center == "mean" else draw.z - 1 / d.classes
         return d.dot(draw.dfz, centred) * s

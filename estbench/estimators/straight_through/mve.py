@@ -12,7 +12,7 @@ from torch import Tensor
 from estbench.distributions import Bernoulli, Categorical
 from estbench.distributions.tables import table
 from estbench.draws import Draw, per_variable
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Mve:
         """Biased, but exact on linear f at every t."""
         return Facts(
             "straight-through",
+            links=LINKS,
             unbiased=False,
             df=1,
             sources=("hooper2026",),
@@ -50,7 +51,8 @@ class Mve:
         d, z, g = draw.distribution, draw.z, draw.dfz
         if isinstance(d, Bernoulli):  # two classes: what is solved for below has a closed form
             variance = d.align(d.variance)
-            return g * torch.lerp(variance, draw.score.abs() / 2, 4 * v * variance / (u + 4 * v * variance))
+            omega = 4 * v * variance / (u + 4 * v * variance)
+            return d.chain(g * torch.lerp(variance, draw.deviation.abs() / 2, omega))
         pi = d.align(d.mean)
         a = (g - d.dot(g, z)) / (u + v * (pi + d.pick(z, d.mean)))
         of_V = a * (u + v * pi) - v * d.dot(a, pi) * z  # [R, N, D, i]

@@ -6,6 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, Facts
 from estbench.estimators.straight_through.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
@@ -42,9 +43,9 @@ class NoiseAdditive:
         """∇ E f(h) by quadrature; at D = 1, E f(h) = q f(0) + ∫₀^∞ f(y) ρ(y − φ) dy, ρ = σ(1 − σ)."""
         return gradient(problem, self._nodes)
 
-    def _nodes(self, logit: Tensor, n: int) -> Nodes:
+    def _nodes(self, d: Bernoulli, n: int) -> Nodes:
         """h = 0 of weight q and score −p; and h = φ − logit(u), of score 1 − 2u, for u from 0 to p."""
-        p, q, (t, rest, weight) = torch.sigmoid(logit), torch.sigmoid(-logit), clustered(n)
+        logit, p, q, (t, rest, weight) = d.logits.squeeze(), d.mean.squeeze(), d.q.squeeze(), clustered(n)
         u, complement = p * t, q + p * rest  # u and 1 − u
         h = (logit - torch.log(u) + torch.log(complement)).clamp(min=0)
         atom = torch.stack((torch.zeros_like(p), q, -p)).unsqueeze(1)

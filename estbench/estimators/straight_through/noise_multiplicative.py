@@ -6,8 +6,9 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts
 from estbench.estimators.straight_through.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
 from estbench.problem import Problem
 
@@ -24,6 +25,7 @@ class NoiseMultiplicative:
         """Unbiased for the gradient of its own E f(h)."""
         return Facts(
             "straight-through",
+            links=LINKS,
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
@@ -39,14 +41,14 @@ class NoiseMultiplicative:
         """f′(h) m p q."""
         d = draw.distribution
         h = torch.log(draw.noise()).neg_() * d.align(d.mean)
-        return draw.problem.df(h) * h * d.align(d.q)
+        return d.chain(draw.problem.df(h) * h * d.align(d.q))
 
     def reference(self, problem: Problem) -> Tensor:
         """∇ E f(h) by quadrature; at D = 1, E f(h) = ∫₀^∞ e^{−m} f(m p) dm."""
         return gradient(problem, self._nodes)
 
-    def _nodes(self, logit: Tensor, n: int) -> Nodes:
-        """h = m p, exponential with mean p, of score (m − 1) q."""
+    def _nodes(self, d: Bernoulli, n: int) -> Nodes:
+        """h = m p, exponential with mean p, of score (m − 1) p′/p."""
         u, _, weight = clustered(n)
         m = -torch.log(u)
-        return Nodes(m * torch.sigmoid(logit), weight, (m - 1) * torch.sigmoid(-logit))
+        return Nodes(m * d.mean, weight, (m - 1) * d.scores[1])

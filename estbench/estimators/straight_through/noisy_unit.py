@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from scipy.special import roots_legendre
 from torch import Tensor
 
+from estbench.distributions import Bernoulli
 from estbench.distributions.tables import table
 from estbench.problem import Problem
 
@@ -43,18 +44,20 @@ def clustered(n: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @table
-def gradient(problem: Problem, unit: Callable[[Tensor, int], Nodes]) -> Tensor:
+def gradient(problem: Problem, unit: Callable[[Bernoulli, int], Nodes]) -> Tensor:
     """E (f(h) − f(0)) score_d over the product grid of at most MAX_VARIABLES units: [*batch, P] in float64."""
     d = problem.distribution
     each = (replace(problem, distribution=d.with_logits(one)) for one in d.logits.view(-1, *d.event_shape))
     return torch.stack([_gradient(one, unit) for one in each]).view(*d.batch_shape, problem.parameters)
 
 
-def _gradient(problem: Problem, unit: Callable[[Tensor, int], Nodes]) -> Tensor:
+def _gradient(problem: Problem, unit: Callable[[Bernoulli, int], Nodes]) -> Tensor:
     o, n = problem.oracle, _NODES[problem.D]
+    every = o.independent.with_logits(o.distribution.logits.cpu())
+    variables = [cast(Bernoulli, every.only(slice(d, d + 1))) for d in range(problem.D)]
     h, weight, score = (
         torch.cartesian_prod(*axes).view(-1, problem.D)  # [n^D, D]
-        for axes in zip(*(unit(logit, n) for logit in o.independent.logits.cpu()), strict=True)
+        for axes in zip(*(unit(variable, n) for variable in variables), strict=True)
     )
     f = o.f(h) - o.f(torch.zeros_like(h[:1]))
     return problem.project((weight.prod(-1) * f) @ score).to(o.independent.logits)

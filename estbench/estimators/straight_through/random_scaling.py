@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import BERNOULLI, Count, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts
 
 _UNIFORM = "random_scaling/u"
 
@@ -26,6 +26,7 @@ class RandomScaling:
         """Unbiased one variable at a time; jointly only where f is a sum over the variables."""
         return Facts(
             "straight-through",
+            links=LINKS,
             distributions=BERNOULLI,
             unbiased=not self.joint,
             df=1 if self.joint else Count("D", lambda D, _: D),

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, SIGMOID, Facts
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Reinmax:
         """Biased, but exact on quadratics at τ = 1."""
         return Facts(
             "straight-through",
+            links=LINKS if self.temperature == 1 else SIGMOID,
             unbiased=False,
             df=1,
             sources=("liu2023",),
@@ -35,4 +36,5 @@ class Reinmax:
     def rows(self, draw: Draw) -> Tensor:
         """2 J((π_τ + z)/2) g − ½ J(π) g."""
         d, g = draw.distribution, draw.dfz
-        return d.tempered(self.temperature).jac_halfway(draw.z, g).mul_(2).sub_(draw.straight_through, alpha=0.5)
+        halfway = d.chain(d.tempered(self.temperature).jac_halfway(draw.z, g))
+        return halfway.mul_(2).sub_(draw.straight_through, alpha=0.5)

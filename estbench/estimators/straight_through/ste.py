@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import BERNOULLI, BOTH, Facts
+from estbench.estimators.base import BERNOULLI, BOTH, LINKS, Facts
 from estbench.estimators.straight_through.proxies import FIXED, PROXIES, SCALED
 
 Proxy = Literal[
@@ -34,8 +34,9 @@ Proxy = Literal[
 class Ste:
     """∇f(z) times a backward factor.
 
-    proxy   sigmoid, softmax (one and the same): J(p) f′, J(π) g; identity: f′, or g less its mean over the classes;
-            the others (Bernoulli only): ψ(φ) f′, see `proxies`
+    proxy   sigmoid, softmax (one and the same): J(p) f′, J(π) g, which is p′(φ) f′ with any link of Bernoulli
+            variables; identity: f′, or g less its mean over the classes; the others (Bernoulli only): ψ(φ) f′, see
+            `proxies`. Bernoulli(hard_sigmoid(φ)) with the backward of the identity is link hard_sigmoid, proxy identity
     slope   a of the default proxy: a J(σ(aφ)) f′, a J(softmax(aθ)) g, while z is drawn at slope 1 (Chung et al. 2017)
     scale   the proxy's own parameter (b, k or α), where it has one; by default its paper's
     sample  bernoulli: z is drawn; threshold: z = 1[φ > 0], argmax θ, without any randomness
@@ -59,6 +60,7 @@ class Ste:
         """Biased, but exact on linear f with the default proxy at slope 1."""
         return Facts(
             "straight-through",
+            links=LINKS if self.slope == 1 else LINKS - {"identity"},
             distributions=BERNOULLI if self.proxy in PROXIES else BOTH,
             unbiased=False,
             df=1,

@@ -6,12 +6,12 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import LINKS, Facts
 
 
 @dataclass(frozen=True)
 class Zgr:
-    """½ [J(π) g + (g·s) s], s = z − π, variable by variable (Shekhovtsov 2023).
+    """½ [J(π) g + (g·(z − π)) s], s = z − π, variable by variable (Shekhovtsov 2023).
 
     Bernoulli: ½ q f′(1) where z = 1 and ½ p f′(0) where z = 0.
     """
@@ -21,6 +21,7 @@ class Zgr:
         """Biased, but exact on quadratics."""
         return Facts(
             "straight-through",
+            links=LINKS,
             unbiased=False,
             df=1,
             sources=("shekhovtsov2023",),
@@ -32,6 +33,6 @@ class Zgr:
         )
 
     def rows(self, draw: Draw) -> Tensor:
-        """½ [J(π) g + (g·s) s]."""
+        """½ [J(π) g + (g·(z − π)) s]."""
         s = draw.score
-        return (draw.distribution.dot(draw.dfz, s) * s).add_(draw.straight_through).div_(2)
+        return (draw.distribution.dot(draw.dfz, draw.deviation) * s).add_(draw.straight_through).div_(2)
