@@ -19,10 +19,10 @@ from estbench.distributions import Bernoulli
 from estbench.distributions.links import LinkName
 from estbench.draws import Draw, Streams
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.estimate import estimates
-from estbench.engine.exact import Unavailable, exact
 from estbench.errors import UsageError
+from estbench.estimate import estimates
 from estbench.estimators.base import LINKS, Estimator, Fitted, RowEstimator
+from estbench.exact import Unavailable, exact
 from estbench.expand import expand
 from estbench.moments import Moments
 from estbench.problem import Problem, make
