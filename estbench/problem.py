@@ -34,7 +34,7 @@ class Problem:
 
     P is D or D K; with `tie` all variables share one logit (vector), the gradient is summed over them, and P is 1 or K.
     Where the logits have batch axes, every entry of the batch is a problem of its own: gradients are [*batch_shape, P],
-    samples [*batch_shape, N, …] (see `distributions.base`).
+    samples [*batch_shape, N, …] (see `distributions.base`). The logits are float32 or float64; UsageError otherwise.
     `f` and `df` are the only doors to the objective that estimators use, and they count. The oracle constants below
     them do not: they belong to the problem, not to an estimate.
     """
@@ -43,6 +43,11 @@ class Problem:
     objective: Objective
     tie: bool = False
     evaluations: Evaluations = field(default_factory=Evaluations)
+
+    def __post_init__(self) -> None:
+        given = self.distribution.logits.dtype
+        if given not in (torch.float32, torch.float64):
+            raise UsageError(f"logits are float32 or float64, got {given}: convert them with logits.double()")
 
     @property
     def independent(self) -> Independent:

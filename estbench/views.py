@@ -9,8 +9,7 @@ import pandas as pd
 
 from estbench.columns import INTERVALS
 
-ROUNDING = 1e-12  # a bias, deviation or error that is surely below this share of ‖g‖ is rounding: it is shown as 0
-NOTHING = {"bias_squared": ["bias_squared", "bias_norm", "relative_bias"], "variance": ["variance"], "mse": ["mse"]}
+ROUNDING = 1e-12  # a bias that is surely below this share of ‖g‖ is rounding: it is shown as 0
 
 
 def plain(text: object) -> str:
@@ -35,10 +34,11 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
     for metric in INTERVALS:
         for end in ("_low", "_high"):
             frame[metric + end] = frame[metric + end].mask(exact, frame[metric])
-    for metric, same in NOTHING.items():
-        largest = frame[[metric, f"{metric}_high"]].max(axis=1)
-        nothing = largest.notna() & (largest <= (ROUNDING * frame["true_norm"]) ** 2)
-        frame.loc[nothing, [name + end for name in same for end in ("", "_low", "_high")]] = 0.0
+    largest = frame[["bias_squared", "bias_squared_high"]].max(axis=1)
+    unbiased = largest.notna() & (largest <= (ROUNDING * frame["true_norm"]) ** 2)
+    constant = unbiased & (frame["variance"] == 0) & (frame["variance_high"] == 0)  # the MSE is the bias² alone
+    for rows, metrics in ((unbiased, ("bias_squared", "bias_norm", "relative_bias")), (constant, ("mse",))):
+        frame.loc[rows, [metric + end for metric in metrics for end in ("", "_low", "_high")]] = 0.0
     cosines = ["cosine", "cosine_low", "cosine_high"]
     frame[cosines] = frame[cosines].mask(frame[cosines].abs() <= ROUNDING, 0.0)
     return frame.copy()  # in one piece again: selecting rows of it is then several times as fast

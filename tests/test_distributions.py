@@ -112,6 +112,9 @@ def test_a_problem_is_made_by_the_name_of_its_distribution() -> None:
         make(objective("sine"), logits, "gauss")
     with pytest.raises(UsageError, match=r"categorical logits have the shape \[\*batch, D, K\], got \[4\]"):
         make(objective("sine"), logits[0], "categorical")
+    for dtype in (torch.float16, torch.bfloat16, torch.int64, torch.complex64):
+        with pytest.raises(UsageError, match=rf"logits are float32 or float64, got {dtype}: convert them"):
+            make(objective("sine"), logits.to(dtype), "bernoulli")
 
 
 COUPLED = [

@@ -239,6 +239,16 @@ def test_exact_values_at_the_level_of_rounding_are_zero() -> None:
     assert list(readable(run)["bias_squared_high"]) == [0.0, 0.0, 1e-20]
 
 
+def test_small_variances_are_shown() -> None:
+    """A variance and an MSE of 1e-30 beside a gradient of length .02 are shown; an MSE of rounding alone is 0."""
+    small = {name + end: 1e-30 for name in ("variance", "mse") for end in ("", "_low", "_high")}
+    nothing = {"bias_squared" + end: 1e-36 for end in ("", "_low", "_high")}
+    none = {"variance" + end: 0.0 for end in ("", "_low", "_high")}
+    run = readable(frame([row(**small), row(**small, method="exact"), row(**small | none | nothing)]))
+    assert list(run["variance"]) == [1e-30, 1e-30, 0.0]
+    assert list(run["mse"]) == [1e-30, 1e-30, 0.0]
+
+
 def test_cosines_at_the_level_of_rounding_are_zero() -> None:
     """A cosine of 6e-17 is 0, at its ends as well; one of 1e-10 is not, and an unknown one stays unknown."""
     ends = {"cosine": 6.2e-17, "cosine_low": -3e-13, "cosine_high": 0.5}
