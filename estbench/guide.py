@@ -211,6 +211,12 @@ def markdown() -> str:
         "Written by `make docs` from the code; do not edit. Notation: D variables, K classes, logits φ (Bernoulli) or "
         "θ, p = σ(φ), π = softmax(θ), z the sample, s(z) its score, g = ∇f, J(m)g = m(1 − m)g or m ⊙ (g − m·g). "
         "Gradients are with respect to the logits. Costs are per sample unless they say otherwise, without fitting.",
+        "Bernoulli variables may have another link p(φ) than the sigmoid: `distribution: {name: bernoulli, link: "
+        "hard_sigmoid}`, or `probit`, or `identity`. The score is then (z − p) p′/(p q), and J(p) g is p′ g; what is "
+        "written here for the sigmoid is multiplied by p′/(p q) in estimators that serve any p(φ). With these, "
+        "`ste[proxy=identity]` at the link `hard_sigmoid` is the neuron Bernoulli(hard_sigmoid(φ)) with the identity as "
+        "its backward pass, the links `hard_sigmoid` and `identity` are stochastic rounding, and `probit` is the escape "
+        "noise of a spiking neuron.",
     ]
     for family, names in families.items():
         parts.append(f"## {family[0].upper()}{family[1:]}")
