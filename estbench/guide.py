@@ -214,9 +214,9 @@ def markdown() -> str:
         "Bernoulli variables may have another link p(φ) than the sigmoid: `distribution: {name: bernoulli, link: "
         "hard_sigmoid}`, or `probit`, or `identity`. The score is then (z − p) p′/(p q), and J(p) g is p′ g; what is "
         "written here for the sigmoid is multiplied by p′/(p q) in estimators that serve any p(φ). With these, "
-        "`ste[proxy=identity]` at the link `hard_sigmoid` is the neuron Bernoulli(hard_sigmoid(φ)) with the identity as "
-        "its backward pass, the links `hard_sigmoid` and `identity` are stochastic rounding, and `probit` is the escape "
-        "noise of a spiking neuron.",
+        "`ste[proxy=identity]` at the link `hard_sigmoid` is the neuron Bernoulli(hard_sigmoid(φ)) with the identity "
+        "as its backward pass, the links `hard_sigmoid` and `identity` are stochastic rounding, and `probit` is the "
+        "escape noise of a spiking neuron.",
     ]
     for family, names in families.items():
         parts.append(f"## {family[0].upper()}{family[1:]}")
