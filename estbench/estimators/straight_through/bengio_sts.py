@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, LINKS, Facts
 from estbench.problem import Problem
@@ -43,8 +40,7 @@ class BengioSts:
 
     def rows(self, draw: Draw) -> Tensor:
         """f′(h) b ½ p′/√p."""
-        d = cast(Bernoulli, draw.distribution)  # all that it serves
-        p = d.align(d.mean)
+        d = draw.distribution
+        p, q = d.align(d.mean), d.align(d.q)
         b = (draw.noise() < p.sqrt()).to(p.dtype)
-        half = torch.where(d.slope > 0, d.slope / d.mean.sqrt() / 2, 0.0)  # d√p/dφ; nothing moves where z is certain
-        return draw.problem.df(b * torch.sqrt(p)) * b * d.align(half)
+        return d.chain(draw.problem.df(b * torch.sqrt(p)) * b * (p.sqrt() * q / 2))
