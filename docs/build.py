@@ -1,4 +1,6 @@
-"""Writes what is generated: docs/estimators.md, configs/schema.json, and the table and the picture of the README.
+"""Writes what is generated.
+
+That is docs/estimators.md, estbench/catalogue.json, configs/schema.json, and the table and the picture of the README.
 
 `python docs/build.py` writes; `python docs/build.py --check` says what is stale, and exits 1 if anything is.
 """
@@ -12,7 +14,8 @@ from pathlib import Path
 
 from estbench.config.editor import json_schema
 from estbench.frames import read_frame
-from estbench.guide import markdown
+from estbench.guide import contents, markdown
+from estbench.index import FILE, written
 from estbench.plots import draw
 from estbench.store import find_runs, read_manifest
 
@@ -42,6 +45,7 @@ def pages() -> dict[Path, str]:
     """Every generated text, by path."""
     return {
         ROOT / "docs" / "estimators.md": markdown(),
+        FILE: written(contents()),
         ROOT / "configs" / "schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
         ROOT / "README.md": readme(),
     }

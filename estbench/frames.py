@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from estbench.summary import read_results, results
+from estbench.summary import read_results
+from estbench.summary.table import results
 
 
 def read_frame(run: Path) -> pd.DataFrame:

@@ -1,88 +1,70 @@
-"""The catalogue in words: what is listed and shown, taken from the code itself."""
+"""The catalogue in words, taken from the code itself: what is listed and shown, and the page of all estimators."""
 
 from __future__ import annotations
 
 import inspect
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from estbench import catalog
-from estbench.columns import COLUMNS
+from estbench.config import format_selector, parse_selector
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Count, Estimator, Facts, Fitted, Referenced, RowEstimator
+from estbench.index import Contents, Entry, unknown
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.references import REFERENCES, Reference
 
-
-def estimators(
-    *,
-    family: str | None = None,
-    distribution: str | None = None,
-    unbiased: bool | None = None,
-    gradient: bool | None = None,
-) -> list[dict[str, Any]]:
-    """One row per estimator with its default options, those that pass the filters; UsageError for an unknown family."""
-    rows = []
-    families = list(dict.fromkeys(kind().facts.family for kind in catalog.ESTIMATORS.values()))
-    wanted = {f for f in families if family is None or f.casefold().startswith(family.casefold())}
-    if not wanted:
-        raise UsageError(f"--family: there is no family '{family}'; the families are {', '.join(families)}")
-    for name, kind in catalog.ESTIMATORS.items():
-        estimator = kind()
-        facts = estimator.facts
-        needs_gradient = facts.df != 0
-        kept = facts.family in wanted and (distribution is None or distribution in facts.distributions)
-        kept = kept and unbiased in (None, facts.unbiased) and gradient in (None, needs_gradient)
-        if kept:
-            rows.append(
-                {
-                    "name": name,
-                    "family": facts.family,
-                    "unbiased": "own" if isinstance(estimator, Referenced) else facts.unbiased,
-                    "serves": _served(facts.distributions),
-                    "cost": cost(facts),
-                    "N ≥": facts.min_samples,
-                    "needs τ": "temperature" in catalog.option_names(kind),
-                    "needs ∇f": needs_gradient,
-                    "reference": ", ".join(str(REFERENCES[key]) for key in facts.sources),
-                }
-            )
-    return rows
+COLUMN = 14  # characters up to the second column of a page
 
 
-def objectives() -> list[dict[str, Any]]:
-    """One row per objective."""
-    return [
-        {
-            "name": name,
-            "serves": _served(kind().distributions),
-            "formula": first_line(kind),
-            "options": options(kind),
-        }
-        for name, kind in catalog.OBJECTIVES.items()
-    ]
+def contents() -> Contents:
+    """All that the catalogue lists and shows; see `index`, which keeps a copy of it."""
+    return Contents(
+        [_entry(name, kind) for name, kind in catalog.ESTIMATORS.items()],
+        [
+            {
+                "name": name,
+                "serves": _served(kind().distributions),
+                "formula": first_line(kind),
+                "options": options(kind),
+            }
+            for name, kind in catalog.OBJECTIVES.items()
+        ],
+        [
+            {"name": name, "meaning": what(kind), "options": options(kind)}
+            for name, kind in catalog.DISTRIBUTIONS.items()
+        ],
+        {name: page(name) for name in known()},
+    )
 
 
-def distributions() -> list[dict[str, Any]]:
-    """One row per distribution."""
-    return [
-        {"name": name, "meaning": summary(kind), "options": options(kind)}
-        for name, kind in catalog.DISTRIBUTIONS.items()
-    ]
+def known() -> list[str]:
+    """All names that the catalogue has a page for."""
+    return [*catalog.ESTIMATORS, *ALIASES, *catalog.OBJECTIVES, *OBJECTIVE_ALIASES, *catalog.DISTRIBUTIONS]
+
+
+def _entry(name: str, kind: type[Any]) -> Entry:
+    estimator = kind()
+    facts = estimator.facts
+    row = {
+        "name": name,
+        "family": facts.family,
+        "unbiased": "own" if isinstance(estimator, Referenced) else facts.unbiased,
+        "serves": _served(facts.distributions),
+        "cost": cost(facts),
+        "N ≥": facts.min_samples,
+        "needs τ": "temperature" in catalog.option_names(kind),
+        "needs ∇f": facts.df != 0,
+        "reference": ", ".join(str(REFERENCES[key]) for key in facts.sources),
+    }
+    return Entry(row, facts.family, sorted(facts.distributions), facts.unbiased, facts.df != 0)
 
 
 def _served(distributions: frozenset[str]) -> str:
     return "both" if len(distributions) == 2 else " ".join(distributions)
-
-
-def metrics() -> list[dict[str, Any]]:
-    """One row per metric."""
-    return [
-        {"name": column.name, "formula": column.formula, "meaning": column.meaning, "interval": column.interval}
-        for column in COLUMNS
-        if column.metric
-    ]
 
 
 def cost(facts: Facts) -> str:
@@ -92,8 +74,8 @@ def cost(facts: Facts) -> str:
     return " + ".join(words) or "0"
 
 
-def summary(kind: type[Any]) -> str:
-    """What an estimator is: the first sentence of its module."""
+def what(kind: type[Any]) -> str:
+    """What a class is: the first sentence of its module, whose name for it begins it."""
     return first_line(inspect.getmodule(kind)).rstrip(".")
 
 
@@ -102,72 +84,108 @@ def first_line(thing: Any) -> str:
     return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
 
 
-def options(kind: type[Any]) -> str:
-    """The options with their defaults, or (in a class of one's own) as needed."""
-    needed = {name for name, info in catalog.options_of(kind).items() if info.is_required()}
-    words = [f"{o} (needed)" if o in needed else f"{o}={default(kind, o)}" for o in catalog.option_names(kind)]
+def options(kind: type[Any], given: Mapping[str, Any] | None = None) -> str:
+    """The options with their values: those given, else their defaults, or (in a class of one's own) as needed."""
+    given = given or {}
+    words = []
+    for name, info in catalog.options_of(kind).items():
+        value = given[name] if name in given else info.get_default()
+        needed = info.is_required() and name not in given
+        words.append(f"{name} (needed)" if needed else f"{name}={format_value(value)}")
     return ", ".join(words) or "none"
 
 
-def default(kind: type[Any], name: str) -> str:
-    """The default of one option as a config would write it."""
-    return format_value(catalog.options_of(kind)[name].get_default())
+def page(selector: str) -> str:
+    """All there is to say of an estimator, an objective or a distribution, in plain text.
 
-
-def page(name: str) -> str:
-    """All there is to say of an estimator or objective, in plain text; UsageError for an unknown name.
-
-    A class of one's own, `package.module:Class`, has a page like those of the catalogue.
+    The name may have options in brackets, and the facts are then those at these options. A class of one's own,
+    `package.module:Class`, has a page like those of the catalogue. UsageError for an unknown name or a wrong option.
     """
-    canonical = (ALIASES | OBJECTIVE_ALIASES).get(name, name).partition("[")[0]
-    if canonical in catalog.OBJECTIVES:
-        return _objective(canonical, catalog.OBJECTIVES[canonical])
-    if canonical in catalog.DISTRIBUTIONS:
-        return _objective(canonical, catalog.DISTRIBUTIONS[canonical])
-    if canonical in catalog.ESTIMATORS:
-        return _estimator(canonical, catalog.ESTIMATORS[canonical])
-    if ":" not in name:
-        known = [
-            *catalog.ESTIMATORS,
-            *ALIASES,
-            *catalog.OBJECTIVES,
-            *OBJECTIVE_ALIASES,
-            *catalog.DISTRIBUTIONS,
-        ]
-        close = get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise UsageError(
-            f"there is no estimator, objective or distribution '{name}'.{hint} (estbench list estimators, objectives …)"
-        )
+    given, options = parse_selector(selector)
+    name, implied = parse_selector((ALIASES | OBJECTIVE_ALIASES).get(given, given))
+    options = implied | options
+    for kinds in (catalog.OBJECTIVES, catalog.DISTRIBUTIONS):
+        if name in kinds:
+            return _objective(name, kinds[name], options)
+    if name in catalog.ESTIMATORS:
+        return _estimator(name, catalog.ESTIMATORS[name], options)
+    if not catalog.is_plugin(name):
+        raise unknown(given, known())
     kind: Any = catalog.estimator_class(name)
     if not hasattr(kind, "__pydantic_fields__"):
         raise UsageError(f"'{name}' is not a pydantic dataclass, as every estimator and objective must be")
     if hasattr(kind, "facts"):
-        return _estimator(name, kind)
+        return _estimator(name, kind, options)
     if hasattr(kind, "value"):
-        return _objective(name, kind)
+        return _objective(name, kind, options)
     raise UsageError(f"'{name}' is no estimator, as it has no `facts`, and no objective, as it has no `value`")
 
 
-def _lines(name: str, kind: type[Any]) -> dict[str, str]:
-    """The facts of an estimator at its default options in words."""
-    estimator: Estimator = kind()
+def _built(name: str, kind: type[Any], options: Mapping[str, Any]) -> Any:
+    """It, with these options; UsageError if they do not fit it."""
+    has = catalog.option_names(kind)
+    for option in options:
+        if option not in has:
+            raise UsageError(f"{name} has no option {option!r}; its options: {', '.join(has) or 'none'}")
+    try:
+        return catalog.build(kind, options)
+    except ValidationError as error:
+        told = "; ".join(": ".join([*map(str, e["loc"][:1]), e["msg"]]) for e in error.errors())
+        raise UsageError(f"{format_selector(name, options.items())}: {told}") from error
+
+
+def _estimator(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
+    shown = format_selector(name, given.items())
+    try:
+        estimator = _built(name, kind, given) if given else kind()
+        facts: Facts = estimator.facts
+    except UsageError:
+        raise
+    except Exception as error:  # a plug-in may raise anything, and may need options
+        lines = {"Facts": f"none at its defaults ({type(error).__name__})", "Options": options(kind, given)}
+        return _page(shown, *_said(kind)[:3], _lines(lines), _said(kind)[3])
+    cited = "\n".join(_cited(REFERENCES[key]) if key in REFERENCES else key for key in facts.sources)
+    bibtex = "\n".join(REFERENCES[key].bibtex(key) for key in facts.sources if key in REFERENCES)
+    is_a, formula, bias, about = _said(kind)
+    return _page(shown, is_a, formula, bias, _lines(_facts(name, estimator, given)), about, cited, bibtex)
+
+
+def _objective(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
+    if given and name not in catalog.DISTRIBUTIONS:  # a distribution is made of its logits too
+        _built(name, kind, given)
+    said = what(kind) if kind in (*catalog.OBJECTIVES.values(), *catalog.DISTRIBUTIONS.values()) else ""
+    shown = format_selector(name, given.items())
+    return _page(shown, said and f"{said}.", inspect.getdoc(kind), _lines({"Options": options(kind, given)}))
+
+
+def _said(kind: type[Any]) -> tuple[str, str, str, str]:
+    """(what it is, its formula in words too, how biased it is and why, what its options are), from its docstrings."""
+    paragraphs = (inspect.getdoc(kind) or "").split("\n\n")
+    names = set(catalog.option_names(kind))
+    about = [p for p in paragraphs if p.partition(" ")[0].rstrip(",") in names]
+    formula = [p for p in paragraphs if p not in about]
+    own = kind in catalog.ESTIMATORS.values()  # the docstring of a module of one's own may be of anything
+    return f"{what(kind)}." if own else "", "\n\n".join(formula), first_line(kind.facts), "\n\n".join(about)
+
+
+def _facts(name: str, estimator: Estimator, given: Mapping[str, Any]) -> dict[str, str]:
+    """The facts of an estimator in words, head → text; what does not apply is empty."""
     facts = estimator.facts
     unbiased = "yes" if facts.unbiased else "no"
     if isinstance(estimator, Referenced):
         unbiased = "for the gradient of an expectation of its own"
     return {
-        "Also called": ", ".join(a for a, target in ALIASES.items() if target.partition("[")[0] == name),
-        "Family": facts.family,
-        "Serves": " and ".join(sorted(facts.distributions)),
-        "Links": _links(facts),
         "Unbiased": unbiased,
         "Cost": f"{cost(facts)} per {'estimate' if _per_estimate(facts) else 'sample'}",
         "Samples": f"N ≥ {facts.min_samples}, {'averaged' if isinstance(estimator, RowEstimator) else 'coupled'}",
         "Fitted": "on a stream of its own, then frozen" if isinstance(estimator, Fitted) else "",
         "Off vertices": "f or ∇f is asked for between the classes" if facts.off else "",
-        "Options": options(kind),
+        "Serves": " and ".join(sorted(facts.distributions)),
+        "Links": _links(facts),
+        "Options": options(type(estimator), given),
         "Identities": "; ".join(facts.identities),
+        "Family": facts.family,
+        "Also called": ", ".join(a for a, target in ALIASES.items() if target.partition("[")[0] == name),
     }
 
 
@@ -178,19 +196,8 @@ def _links(facts: Facts) -> str:
     return "any p(φ) of Bernoulli variables" if facts.links == LINKS else " and ".join(sorted(facts.links)) + " only"
 
 
-def _estimator(name: str, kind: type[Any]) -> str:
-    try:
-        lines, keys = _lines(name, kind), kind().facts.sources
-    except Exception as error:  # a plug-in may raise anything, and may need options
-        lines, keys = {"Facts": f"none at its defaults ({type(error).__name__})", "Options": options(kind)}, ()
-    head = "\n".join(f"{key:<13}{text}" for key, text in lines.items() if text)
-    cited = "\n".join(_cited(REFERENCES[key]) if key in REFERENCES else key for key in keys)
-    bibtex = "\n".join(REFERENCES[key].bibtex(key) for key in keys if key in REFERENCES)
-    return _page(name, inspect.getdoc(kind), head, cited, bibtex)
-
-
-def _objective(name: str, kind: type[Any]) -> str:
-    return _page(name, inspect.getdoc(kind), f"Options   {options(kind)}")
+def _lines(rows: Mapping[str, str]) -> str:
+    return "\n".join(f"{key:<{COLUMN}}{text}" for key, text in rows.items() if text)
 
 
 def _page(*paragraphs: str | None) -> str:
@@ -226,13 +233,13 @@ def markdown() -> str:
 
 def _section(name: str) -> str:
     kind = catalog.ESTIMATORS[name]
-    facts = kind().facts
-    doc = (inspect.getdoc(kind) or "").split("\n\n", 1)
-    rows = [f"| {key} | {text} |" for key, text in _lines(name, kind).items() if text]
-    sources = [f"- {_cited(REFERENCES[key])}" for key in facts.sources]
-    options_text = f"```text\n{doc[1]}\n```" if len(doc) > 1 else ""
+    is_a, formula, bias, options_text = _said(kind)
+    rows = [f"| {key} | {text} |" for key, text in _facts(name, kind(), {}).items() if text]
+    sources = [f"- {_cited(REFERENCES[key])}" for key in kind().facts.sources]
     table = "\n".join(["| | |", "|---|---|", *rows])
-    return "\n\n".join(filter(None, [f"### `{name}`", doc[0], options_text, table, "\n".join(sources)]))
+    listed = f"```text\n{options_text}\n```" if options_text else ""
+    parts = [f"### `{name}`", is_a, formula, bias, table, listed, "\n".join(sources)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _cited(source: Reference) -> str:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 
 import pandas as pd
 
 from estbench.columns import INTERVALS
+from estbench.printable import distinct, plain
 
 ROUNDING = 1e-12  # a bias that is surely below this share of ‖g‖ is rounding: it is shown as 0
-
-
-def plain(text: object) -> str:
-    """Text on one line without control, format or surrogate characters (escapes, bidi marks); "" for an unknown."""
-    written = "" if text is None or text is pd.NA or (isinstance(text, float) and math.isnan(text)) else str(text)
-    kept = (c for c in written if c.isspace() or unicodedata.category(c)[0] != "C")
-    return " ".join("".join(kept).split())
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -45,13 +38,9 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def names(frame: pd.DataFrame) -> pd.Series[str]:
-    """The label, else estimator[options]; both, where one label is given to two estimators."""
-    parts = zip(frame["estimator"], frame["options"], strict=True)
-    full = pd.Series([plain(e) + (f"[{plain(o)}]" if plain(o) else "") for e, o in parts], frame.index, dtype=object)
-    label = frame["label"].map(plain).astype(object)
-    label = label.where(label != "", full)
-    shared = full.groupby(label).transform("nunique") > 1
-    return label.where(~shared | (label == full), label + " · " + full)
+    """What each row is called: see `printable.distinct`."""
+    called = distinct(frame["estimator"], frame["options"], list(frame["label"]))
+    return pd.Series(called, frame.index, dtype=object)
 
 
 def ends(rows: pd.DataFrame, metric: str) -> list[tuple[float, float, float]]:

@@ -25,7 +25,7 @@ PATIENCE = 240.0
 SERVER = """
 import atexit, gc, json, os, resource, sys
 import estbench.compare, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
-import estbench.report, estbench.tables
+import estbench.report, estbench.tables.ranking, estbench.tables.progress, estbench.summary.table
 from estbench.cli import main
 
 def begin(job):

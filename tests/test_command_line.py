@@ -19,13 +19,13 @@ from rich.table import Table
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from estbench import guide
 from estbench.cli.app import EXIT_CODES, app, main
 from estbench.cli.console import out, plain
 from estbench.config import load
 from estbench.config.document import MAX_DEPTH
 from estbench.config.shipped import shipped
 from estbench.errors import UsageError
+from estbench.index import metrics
 from tests.forked import PATIENCE, Forks, Said, environment, forking
 
 CONFIG: dict[str, Any] = {
@@ -132,7 +132,7 @@ def test_any_encoding_of_standard_output(done: Path, monkeypatch: pytest.MonkeyP
             texts.append(stream.buffer.getvalue().decode(encoding))
         assert (end.value.code or 0) == 0, texts
         if "json" in arguments:
-            assert json.loads(texts[0]) == guide.metrics()
+            assert json.loads(texts[0]) == metrics()
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31mred", "a\u202eb", "a\udcffb"])

@@ -20,7 +20,7 @@ from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
 from estbench.suite import N, run_suite
 from estbench.summary import read_results
-from estbench.tables import ranking
+from estbench.tables.ranking import ranking
 
 CONFIG: dict[str, Any] = {
     "name": "compared",

@@ -13,7 +13,8 @@ from estbench.compare import Entry, comparison, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.expand import expand
 from estbench.intervals import variance
-from estbench.summary import Results, read_results, results
+from estbench.summary import Results, read_results
+from estbench.summary.table import results
 
 CONFIG: dict[str, Any] = {
     "name": "costs",

@@ -17,6 +17,8 @@ FLOORS = (
     "columns",
     "outputs",
     "names",
+    "index",
+    "printable",
     "processes",
     "references",
     "moments",
@@ -96,7 +98,7 @@ def test_imports_only_go_down(room: str) -> None:
 @pytest.mark.parametrize("room", SHOW)
 def test_what_shows_computes_nothing(room: str) -> None:
     """Tables, plots and the report import neither engine nor estimators nor anything else that computes results."""
-    allowed = {"errors", "columns", "outputs", "processes", "intervals", "moments", "store", *SHOW}
+    allowed = {"errors", "columns", "outputs", "printable", "processes", "intervals", "moments", "store", *SHOW}
     assert rooms()[room] <= allowed
 
 

@@ -18,7 +18,8 @@ from estbench.intervals import Shards, flags, precision
 from estbench.moments import SCALARS, Moments, merge, moments, record
 from estbench.plan import Cell, Plan
 from estbench.store import Item, encode
-from estbench.summary import details, grouped, precision_reached, results
+from estbench.summary import grouped, precision_reached
+from estbench.summary.table import details, results
 
 Floats = NDArray[np.float64]
 RNG = np.random.default_rng

@@ -18,17 +18,22 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from estbench import tables
 from estbench.outputs import TableFormat
-from estbench.tables import Listing, encode, status
+from estbench.printable import plain
 from estbench.tables import numbers as write
 from estbench.tables.fitted import Column, broken, fit
-from estbench.views import at_middle_temperature, at_smallest_samples, best_known, ends, names, plain, readable
+from estbench.tables.formats import encode
+from estbench.tables.listing import Listing
+from estbench.tables.progress import status
+from estbench.tables.ranking import ranking as ranking_at
+from estbench.tables.summary import digest as digest_at
+from estbench.tables.summary import summary as summary_at
+from estbench.views import at_middle_temperature, at_smallest_samples, best_known, ends, names, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
 
-summary = partial(tables.summary, level=0.95)
-digest = partial(tables.digest, level=0.95)
-ranking = partial(tables.ranking, level=0.95)
+summary = partial(summary_at, level=0.95)
+digest = partial(digest_at, level=0.95)
+ranking = partial(ranking_at, level=0.95)
 
 NASTY = "[bold red]x[/bold red] \x1b[31mred\x07\u202egnp\r\n[/]"
 
@@ -45,6 +50,11 @@ def shown(table: RenderableType, width: int, **options: object) -> str:
 def text_of(data: pd.DataFrame, form: TableFormat) -> str:
     """A frame in one of the formats of text."""
     return encode(data, form).decode()
+
+
+def rows_of(data: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows of a frame, as `findings` have them."""
+    return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
 
 
 def words(text: str) -> str:
@@ -302,7 +312,7 @@ def test_verdicts_are_coloured_unless_told_not_to() -> None:
 def test_names_cannot_inject_markup_or_escape_codes() -> None:
     """Labels, problems and reasons of the user are shown as they are, without their control characters."""
     run = frame([measured("ste", NAN, 1, "exact", label=NASTY, problem=NASTY), row(status="failed", reason=NASTY)])
-    for table in (summary(run), digest(run), status(run, {NASTY: 3}), Listing([{"a": NASTY, "b": NASTY}])):
+    for table in (summary(run), digest(run), status(rows_of(run), {NASTY: 3}), Listing([{"a": NASTY, "b": NASTY}])):
         text = shown(table, 120)
         assert not {c for c in text if ord(c) < 32 or c in "\x7f\u202e"} - {"\n"}
         assert "[bold red]x[/bold red] [31mred" in words(text).replace("x [/bold", "x[/bold")
@@ -422,7 +432,7 @@ def test_listing_leaves_out_the_last_columns() -> None:
 def test_status_counts_cells() -> None:
     """Done, skipped, failed, to come and all, per problem and in total."""
     run = frame([row(problem="a"), row(problem="a", status="skipped"), row(problem="b", status="failed", reason="no")])
-    lines = shown(status(run, {"a": 5, "b": 1, "c": 2}), 80).splitlines()
+    lines = shown(status(rows_of(run), {"a": 5, "b": 1, "c": 2}), 80).splitlines()
     assert [words(line) for line in lines[:5]] == [
         "problem done skipped failed to come cells",
         "a 1 1 0 3 5",
@@ -487,9 +497,9 @@ def test_tables_and_plots_work_without_torch() -> None:
     """With torch blocked, tables are made and figures drawn; pyplot is not loaded."""
     code = (
         "import sys; sys.modules['torch'] = None; sys.path.insert(0, '.')\n"
-        "from tests.frames import results; from estbench import plots, tables; from pathlib import Path\n"
-        "import tempfile\n"
-        "tables.summary(results(), 0.95); tables.encode(results(), 'latex')\n"
+        "from tests.frames import results; from estbench import plots; from pathlib import Path\n"
+        "from estbench.tables.formats import encode; from estbench.tables.summary import summary; import tempfile\n"
+        "summary(results(), 0.95); encode(results(), 'latex')\n"
         "with tempfile.TemporaryDirectory() as folder: plots.draw(results(), Path(folder), ['overview'], level=0.95)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
@@ -509,7 +519,7 @@ def test_reasons_hang_beside_their_status() -> None:
     """A long reason goes on beneath itself, not beneath the word `skipped`."""
     reason = "noise is integrated for one variable only " * 4
     run = pd.concat([results(), frame([row(label="gone", status="skipped", reason=reason)])])
-    text = shown(status(run, {"quadratic logits=1": 3}), 60)
+    text = shown(status(rows_of(run), {"quadratic logits=1": 3}), 60)
     first, *rest = [line for line in text.splitlines() if "gone" in line or "one variable" in line]
     assert first.startswith("skipped  gone: noise")
     assert len(rest) > 1

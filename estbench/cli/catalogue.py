@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from estbench.cli.console import out, write
+
+if TYPE_CHECKING:
+    from estbench.index import Contents
+
+
+def contents() -> Contents:
+    """What the catalogue holds: from the index where that is fresh, else from the code, which takes longer."""
+    from estbench import index
+
+    found = index.read()
+    if found is None:
+        from estbench import guide
+
+        found = guide.contents()
+    return found
+
+
+def completed(incomplete: str) -> list[str]:
+    """The names that a word on the command line may become."""
+    return [name for name in contents().pages if name.startswith(incomplete)]
 
 
 def list_(
@@ -28,30 +48,47 @@ def list_(
     """List what the catalogue holds, with filters."""
     import json
 
-    from estbench import guide
-    from estbench.tables import Listing
+    from estbench.index import metrics
+    from estbench.tables.listing import Listing
 
-    if what == "estimators":
-        rows = guide.estimators(family=family, distribution=distribution, unbiased=unbiased, gradient=gradient)
+    if what == "metrics":
+        rows = metrics()
     else:
-        rows = {"objectives": guide.objectives, "distributions": guide.distributions, "metrics": guide.metrics}[what]()
+        found = contents()
+        rows = {
+            "estimators": lambda: found.listed(
+                family=family, distribution=distribution, unbiased=unbiased, gradient=gradient
+            ),
+            "objectives": lambda: list(found.objectives),
+            "distributions": lambda: list(found.distributions),
+        }[what]()
     if file_format == "json":
         write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
-    else:
-        out().print(
-            Listing(
-                rows,
-                prose={"objectives": "formula", "distributions": "meaning", "metrics": "meaning"}.get(
-                    what, "reference"
-                ),
-            )
-        )
+        return
+    prose = {"estimators": "reference", "objectives": "formula"}.get(what, "meaning")
+    out().print(Listing(rows, prose=prose))
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="The name of an estimator, an objective or a distribution.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="An estimator, an objective or a distribution, with options if need be: reinforce[baseline=optimal], "
+            "mine:Mix[alpha=0.9].",
+            autocompletion=completed,
+        ),
+    ],
 ) -> None:
-    """Show one estimator, objective or distribution: formula, options, cost, sources with BibTeX, identities."""
-    from estbench import guide
+    """Show what an estimator, objective or distribution is: formula, bias, cost, options, identities, sources."""
+    from estbench.index import unknown
 
-    out().print(guide.page(name), markup=False, soft_wrap=True)
+    pages = contents().pages
+    if name in pages:
+        page = pages[name]
+    elif ":" in name or "[" in name:
+        from estbench import guide
+
+        page = guide.page(name)
+    else:
+        raise unknown(name, list(pages))
+    out().print(page, markup=False, soft_wrap=True, end="")

@@ -36,7 +36,7 @@ def check(
     from estbench.config import load
     from estbench.expand import expand
     from estbench.preflight.check import checked
-    from estbench.tables import Listing
+    from estbench.tables.listing import Listing
 
     plan = expand(load(config, settings or []))
     start, last = time.monotonic(), [time.monotonic()]

@@ -60,7 +60,7 @@ def compare(
     check_output(file_format, output)
     from estbench.compare import comparison, left_out, references, sentence
     from estbench.names import ALIASES, split
-    from estbench.tables import ranking
+    from estbench.tables.ranking import ranking
 
     named = {"--estimators": estimators or ""}
     chosen = {name.strip() for name in split(named["--estimators"])}

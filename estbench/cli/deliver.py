@@ -28,7 +28,7 @@ def deliver(
 ) -> None:
     """Write the frame to stdout, or to the file `output`; `show` prints its table to a console."""
     from estbench.store import write_atomically
-    from estbench.tables import encode
+    from estbench.tables.formats import encode
 
     if file_format == "table":
         console = out()

@@ -31,9 +31,11 @@ def export(
     import pandas as pd
 
     from estbench.store import find_runs
-    from estbench.summary import details, read_results
-    from estbench.summary import results as frame_of
-    from estbench.tables import for_readers, summary
+    from estbench.summary import read_results
+    from estbench.summary.table import details
+    from estbench.summary.table import results as frame_of
+    from estbench.tables.formats import for_readers
+    from estbench.tables.summary import summary
 
     runs = [read_results(folder) for folder in find_runs(results)]
     frames = [frame_of(run.plan, run.items) for run in runs]

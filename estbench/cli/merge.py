@@ -25,7 +25,7 @@ def merge(
     Runs that differ in more than cells and replicates, or that contradict each other, are refused.
     """
     from estbench.cli.status import show_status
-    from estbench.summary import merged
+    from estbench.summary.table import merged
 
     show_status(out(), merged(runs, output))
     err().print(f"Results: {output / 'results.csv'}", markup=False)

@@ -118,7 +118,7 @@ def run(
     frame = read_frame(benchmark.folder)
     failed = int((frame["status"] == "failed").sum())
     if not quiet:
-        from estbench.tables import digest, summary
+        from estbench.tables.summary import digest, summary
 
         out().print((summary if verbose else digest)(frame, level=benchmark.plan.config.level))
         _say_contradictions(frame)
@@ -200,7 +200,7 @@ def _again(context: typer.Context) -> str:
 def _list_cells(plan: Plan) -> None:
     """Every cell with its cost, problem by problem, then how many there are; nothing is run."""
     from estbench.preflight.forecast import forecast
-    from estbench.tables import Listing
+    from estbench.tables.listing import Listing
 
     problems = forecast(plan)
     for problem, rows in problems.items():

@@ -28,15 +28,14 @@ def status(
 
 def show_status(console: Console, run: Results) -> None:
     """Print how far a run has come."""
-    from estbench.summary import fits, precision_reached
-    from estbench.summary import results as frame_of
-    from estbench.tables import fitting
-    from estbench.tables import status as table
+    from estbench.summary import findings, fits, precision_reached
+    from estbench.tables.progress import fitting
+    from estbench.tables.progress import status as table
 
     planned = Counter(run.plan.problems[cell.problem].label for cell in run.plan.cells)
     console.print(f"{run.folder}  seed {run.plan.config.seed}", markup=False, style="bold")
-    console.print(table(frame_of(run.plan, run.items), planned))
-    if len(cost := fits(run.plan, run.items)):
+    console.print(table([found.row for found in findings(run.plan, run.items)], planned))
+    if cost := fits(run.plan, run.items):
         console.print(fitting(cost))
     if (line := precision_reached(run.plan, run.items)) is not None:
         console.print(line, markup=False)

@@ -26,7 +26,8 @@ from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, recorded
 from estbench.processes import cores
 from estbench.sources import source_hash
 from estbench.store import Store, read, run_folder
-from estbench.summary import layouts, results, write_results
+from estbench.summary import layouts
+from estbench.summary.table import results, write_results
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A product over the variables, parity among them: every variable's effect hangs on all others."""
+"""A product over the variables, parity among them: the effect of each variable depends on all others."""
 
 from __future__ import annotations
 

@@ -18,11 +18,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from estbench.outputs import IN_REPORT
 from estbench.plots import draw
+from estbench.printable import plain
 from estbench.store import read_manifest, write_atomically
 from estbench.tables.cells import cells
 from estbench.tables.flags import meanings
-from estbench.tables.summary import left_out
-from estbench.views import describe, finished, plain, readable
+from estbench.tables.summary import left_out_of
+from estbench.views import describe, finished, readable
 
 PROBLEMS = 20  # whose figures are in a report: three of them take some 200 kB
 ROWS = 10_000  # of the tables, some 400 bytes each
@@ -99,7 +100,7 @@ def _problems(rows: pd.DataFrame) -> list[dict[str, Any]]:
     own: dict[str, list[tuple[str, ...]]] = {}
     for problem, line in zip(done["problem"], lines, strict=True):
         own.setdefault(problem, []).append(line)
-    missing = {problem: left_out(part) for problem, part in rows[rows["status"] != "ok"].groupby("problem")}
+    missing = {problem: left_out_of(part) for problem, part in rows[rows["status"] != "ok"].groupby("problem")}
     first = rows.drop_duplicates("problem")
     known = dict(list(rows.groupby("problem", sort=False)))
     return [

@@ -1,38 +1,17 @@
-"""What does not fit into a row: vectors, fits, and whether a precision was reached."""
+"""What does not fit into a row: fits, and whether a precision was reached."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from estbench.intervals import Shards, precision
-from estbench.moments import Floats, Moments
+from estbench.moments import Moments
 from estbench.plan import Cell, Plan, fit_key
-from estbench.summary.cells import Items, grouped, outcome, packed_shards, prepared, truth
+from estbench.summary.cells import Items, grouped, packed_shards, prepared, truth
 
-DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
-
-
-def details(plan: Plan, items: Items) -> pd.DataFrame:
-    """What does not fit into a cell of a table, for each row of `results`; None where there is nothing.
-
-    true_gradient, mean_gradient, coordinate_variance: lists. fit: for a fitted estimator, `fields` (the numbers found)
-    and what finding them cost: `f_evaluations`, `grad_evaluations`, `seconds`.
-    """
-    rows = []
-    for cell in plan.cells:
-        packed = outcome(plan, cell, items)
-        if packed is None:
-            continue
-        row: dict[str, Any] = {}
-        if not isinstance(packed, dict):
-            true = truth(plan, cell, items)
-            moments = Moments.unpack(packed, true)
-            row = _vectors(moments, true) | {"fit": fit(plan, cell, items)} if moments.n.sum() else {}
-        rows.append(dict.fromkeys(DETAILS) | row)
-    return pd.DataFrame(rows, columns=DETAILS, dtype=object)
+COSTS = ("f_evaluations", "grad_evaluations", "seconds")
 
 
 def fit(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
@@ -44,25 +23,16 @@ def fit(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
     return {"fields": item["fields"], **cost}
 
 
-def fits(plan: Plan, items: Items) -> pd.DataFrame:
-    """What fitting cost, one row per estimator label: label, fits, f_evaluations, grad_evaluations, seconds."""
+def fits(plan: Plan, items: Items) -> list[dict[str, Any]]:
+    """What fitting cost, once per estimator label: label, fits, f_evaluations, grad_evaluations, seconds."""
     found = {(cell.problem, cell.variant): (cell, fit(plan, cell, items)) for cell in plan.cells}
-    rows = [{"label": cell.estimator.label, "fits": 1, **cost} for cell, cost in found.values() if cost is not None]
-    columns = ["label", "fits", "f_evaluations", "grad_evaluations", "seconds"]
-    return pd.DataFrame(rows, columns=columns).groupby("label", sort=False, as_index=False).sum()
-
-
-def _vectors(m: Moments, true: Floats | None) -> dict[str, list[float] | None]:
-    n = m.n.sum()
-    mean = m.s1.sum(0) / n
-    between = m.s1 / np.where(m.n > 0, m.n, 1.0)[:, None] - mean  # of each shard
-    variance = (m.m2 + m.n[:, None] * between**2).sum(0) / n
-    bessel = n / (n - 1) if n > 1 else 1.0
-    return {
-        "true_gradient": None if true is None else true.tolist(),
-        "mean_gradient": mean.tolist(),
-        "coordinate_variance": (variance * bessel).tolist(),
-    }
+    costs: dict[str, dict[str, Any]] = {}
+    for cell, cost in found.values():
+        if cost is not None:
+            label = cell.estimator.label
+            so_far = costs.setdefault(label, {"label": label, "fits": 0} | dict.fromkeys(COSTS, 0))
+            costs[label] = so_far | {"fits": so_far["fits"] + 1} | {name: so_far[name] + cost[name] for name in COSTS}
+    return list(costs.values())
 
 
 def precision_reached(plan: Plan, items: Items) -> str | None:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from estbench.columns import dtypes, names
 from estbench.intervals import (
     FALSE_ALARM,
     Exactly,
@@ -40,12 +38,6 @@ class Finding:
     row: dict[str, Any]
     shards: Shards | None = None
     exactly: Exactly | None = None
-
-
-def results(plan: Plan, items: Items) -> pd.DataFrame:
-    """The results of all cells that are done, failed or skipped, in the order of the plan, with all columns."""
-    rows = [found.row for found in findings(plan, items)]
-    return pd.DataFrame(rows, columns=names()).astype(dtypes())
 
 
 def findings(plan: Plan, items: Items) -> list[Finding]:
@@ -138,7 +130,7 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
         exactly = _exact(plan, moments, items[("exact", cell.key, "")], row)
     cost = items[("cost", cell.key, "")]
     row |= {
-        "declared_unbiased": pd.NA if cell.unbiased is None else cell.unbiased,
+        "declared_unbiased": cell.unbiased,
         "f_evaluations": cost["f"],
         "grad_evaluations": cost["df"],
         "work_normalised_variance": row["variance"] * (cost["f"] + cost["df"]),

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from estbench import columns
+from estbench.printable import plain
 from estbench.tables import flags
 from estbench.tables.fitted import Column, interval
 from estbench.tables.numbers import UNKNOWN, aligned, as_given, number, percent, seconds
-from estbench.views import ends, plain
+from estbench.views import ends
 
 COLOURS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow", "failed": "bold red", "skipped": "dim"}
 METHODS = {"exact": "exact", "monte_carlo": "MC"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from estbench.intervals.flags import MEANING
-from estbench.views import plain
+from estbench.printable import plain
 
 SHORT = {
     "constant": "const",

@@ -17,8 +17,9 @@ import pandas as pd
 from estbench.columns import COLUMNS, head
 from estbench.errors import UsageError
 from estbench.outputs import TableFormat
+from estbench.printable import plain
 from estbench.tables.numbers import UNKNOWN, as_given, between, number
-from estbench.views import ends, names, plain
+from estbench.views import ends, names
 
 LATEX = {c: "\\" + c for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",

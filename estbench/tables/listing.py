@@ -1,20 +1,17 @@
-"""Tables of plain words: catalogues, and how far a run has come."""
+"""Tables of plain words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from estbench.tables.fitted import Column, Fitted, Section, broken
-from estbench.tables.numbers import UNKNOWN, aligned, seconds
-from estbench.tables.summary import left_out
-from estbench.views import plain, readable
+from estbench.printable import plain
+from estbench.tables.numbers import UNKNOWN
 
 PROSE = 36  # a column of prose is not squeezed below this, as long as others can be left out
 
@@ -51,36 +48,6 @@ class Listing:
         if len(kept) < len(heads):
             dropped = ", ".join(head for head in heads if head not in kept)
             yield Text(f"\nLeft out at this width: {dropped}.", "dim")
-
-
-def status(frame: pd.DataFrame, planned: Mapping[str, int]) -> Fitted:
-    """How far a run has come: of the cells `planned` per problem, those done, skipped or failed in `frame`."""
-    shown = readable(frame)
-    rows = []
-    for problem, cells in planned.items():
-        of = shown.loc[shown["problem"] == plain(problem), "status"]
-        ended = [int((of == word).sum()) for word in ("ok", "skipped", "failed")]
-        rows.append([*ended, cells - sum(ended), cells])
-    names = [plain(problem) for problem in planned]
-    if len(rows) > 1:
-        rows.append([sum(column) for column in zip(*rows, strict=True)])
-        names.append("all")
-    columns = [Column("problem", names, right=False, short=[broken(name, 40) for name in names])]
-    for i, head in enumerate(("done", "skipped", "failed", "to come", "cells")):
-        columns.append(Column(head, [str(row[i]) for row in rows]))
-    return Fitted(columns, [Section("", "", range(len(names)), left_out(shown))])
-
-
-def fitting(frame: pd.DataFrame) -> Fitted:
-    """What fitting cost: per estimator the number of fits, evaluations of f and ∇f, and seconds, of all together."""
-    columns = [
-        Column("fitted", [plain(label) for label in frame["label"]], right=False),
-        Column("fits", [f"{n:,}" for n in frame["fits"]]),
-        Column("f", [f"{n:,}" for n in frame["f_evaluations"]]),
-        Column("∇f", [f"{n:,}" for n in frame["grad_evaluations"]]),
-        Column("time", aligned([seconds(value) for value in frame["seconds"]])),
-    ]
-    return Fitted(columns, [Section("", "", range(len(frame)), [])])
 
 
 def _words(value: object) -> str:

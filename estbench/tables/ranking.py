@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from estbench.printable import plain
 from estbench.tables import flags
 from estbench.tables.fitted import SHORT, Column, Fitted, Section, broken, interval
 from estbench.tables.numbers import UNKNOWN, aligned, as_given, between, number
-from estbench.views import ends, plain
+from estbench.views import ends
 
 METRICS = {"bias_squared": "bias²", "mse": "MSE"}
 BIAS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow"}

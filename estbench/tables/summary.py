@@ -9,17 +9,10 @@ import pandas as pd
 
 from estbench.columns import head
 from estbench.tables import flags
-from estbench.tables.cells import COLOURS, cells
+from estbench.tables.cells import cells
 from estbench.tables.fitted import SHORT, Column, Fitted, Remark, Section, broken
-from estbench.views import (
-    at_middle_temperature,
-    at_smallest_samples,
-    best_known,
-    describe,
-    finished,
-    plain,
-    readable,
-)
+from estbench.tables.progress import left_out
+from estbench.views import at_middle_temperature, at_smallest_samples, best_known, describe, finished, readable
 
 Part = tuple[pd.DataFrame, pd.DataFrame, list[Remark]]  # the rows of a problem, those shown, remarks
 
@@ -31,7 +24,7 @@ def summary(frame: pd.DataFrame, level: float) -> Fitted:
         place = part["name"].map({name: i for i, name in enumerate(part["name"].unique())})
         order = ["place", "temperature", "samples", "method"]
         ordered = part.assign(place=place).sort_values(order, ascending=[True, True, True, False])
-        parts.append((part, finished(ordered), left_out(part)))
+        parts.append((part, finished(ordered), left_out_of(part)))
     return _sections(parts, [], level, repeat=False)
 
 
@@ -57,26 +50,12 @@ def digest(frame: pd.DataFrame, level: float, limit: int | None = None) -> Fitte
         ["Temperatures: of each, that nearest the middle one of all."] if shown["temperature"].notna().any() else []
     )
     notes += [f"Not shown: {hidden} more results (other N, temperatures, methods)."] if hidden else []
-    return _sections(parts, notes, level, repeat=True, last=left_out(shown))
+    return _sections(parts, notes, level, repeat=True, last=left_out_of(shown))
 
 
-def left_out(rows: pd.DataFrame) -> list[Remark]:
-    """Which cells were skipped or failed, and why: a line for all estimators with the same reasons, failures first."""
-    lines = []
-    for status in ("failed", "skipped"):
-        cells = rows[rows["status"] == status]
-        reasons = cells["reason"].map(plain).replace("", "no reason recorded")
-        why = reasons.groupby(cells["name"], sort=False).agg(_joined)
-        for reason, same in why.groupby(why, sort=False):
-            count = int(cells["name"].isin(same.index).sum())
-            text = f"{', '.join(same.index)}: {reason} ({count} cell{'s' * (count > 1)})"
-            lines.append(Remark(f"{status:<7}", text, COLOURS[status]))
-    return lines
-
-
-def _joined(reasons: pd.Series[str]) -> str:
-    different = list(dict.fromkeys(reasons))
-    return "; ".join(different[:2]) + ("; …" if len(different) > 2 else "")
+def left_out_of(rows: pd.DataFrame) -> list[Remark]:
+    """Which of the rows were skipped or failed, and why; see `progress.left_out`."""
+    return left_out(zip(rows["name"], rows["status"], rows["reason"], strict=True))
 
 
 def _sections(

@@ -1,4 +1,4 @@
-"""AR: augment-REINFORCE for categorical variables."""
+"""AR, augment-REINFORCE: REINFORCE for categorical variables with respect to the exponentials that z is made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ARM: augment-REINFORCE-merge."""
+"""ARM, augment-REINFORCE-merge: f at a sample less f at its mirror image, times the uniform that both are made of."""
 
 from __future__ import annotations
 

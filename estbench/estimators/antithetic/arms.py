@@ -1,4 +1,4 @@
-"""ARMS: antithetic REINFORCE with many samples."""
+"""ARMS: leave-one-out REINFORCE with N antithetic samples of Bernoulli variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CARMS: categorical antithetic REINFORCE with many samples."""
+"""CARMS: leave-one-out REINFORCE with N antithetic samples of categorical variables."""
 
 from __future__ import annotations
 

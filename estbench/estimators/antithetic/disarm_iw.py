@@ -1,4 +1,4 @@
-"""DisARM-IW: importance-weighted pairs of coupled classes."""
+"""DisARM-IW: DisARM for categorical variables, by importance-weighted pairs of coupled classes."""
 
 from __future__ import annotations
 

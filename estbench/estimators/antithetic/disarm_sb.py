@@ -1,4 +1,4 @@
-"""DisARM on a stick-breaking tree."""
+"""DisARM-SB: DisARM for categorical variables, each drawn by breaking a stick, class after class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DisARM on a balanced tree."""
+"""DisARM-Tree: DisARM for categorical variables, each drawn along a balanced binary tree of its classes."""
 
 from __future__ import annotations
 

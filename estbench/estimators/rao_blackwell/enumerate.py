@@ -1,4 +1,4 @@
-"""The exact gradient as an estimator of no variance: the floor and the price of knowing."""
+"""The exact gradient, by a sum over all joint states, as an estimator without bias or variance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The likeliest states summed out, the rest sampled."""
+"""Sum and sample: the likeliest states are summed over, and one of the others is sampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States drawn without replacement, weighted as a set."""
+"""REINFORCE at k states drawn without replacement, each weighted by what the set says of it."""
 
 from __future__ import annotations
 

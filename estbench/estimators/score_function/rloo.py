@@ -1,4 +1,4 @@
-"""REINFORCE with the mean of the other samples as the baseline."""
+"""RLOO, leave-one-out REINFORCE: the baseline of a sample is the mean of f over the other samples."""
 
 from __future__ import annotations
 

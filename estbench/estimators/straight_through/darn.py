@@ -1,4 +1,4 @@
-"""The estimator of DARN, known as the ½-estimator."""
+"""DARN's estimator, also the ½-estimator: REINFORCE with the first-order expansion of f in place of f."""
 
 from __future__ import annotations
 

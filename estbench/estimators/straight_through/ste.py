@@ -1,4 +1,4 @@
-"""The straight-through estimator and its proxies."""
+"""The straight-through estimator: ∇f at the sample, passed back as if sampling were smooth in the logits."""
 
 from __future__ import annotations
 

@@ -1,0 +1,117 @@
+"""The catalogue in words, read from a file: what is listed and shown without importing torch or any estimator.
+
+`make docs` writes the file from the code (`guide.contents`). It records a digest of the sources that it was made from:
+where these have changed since, `read` gives None, and whoever asked takes the words from the code itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from estbench.columns import COLUMNS
+from estbench.errors import UsageError
+
+ROOT = Path(__file__).parent
+FILE = ROOT / "catalogue.json"
+SOURCES = (
+    "catalog.py", "config/selector.py", "distributions", "estimators", "guide.py", "index.py", "names.py",
+    "objectives", "references.py",
+)  # fmt: skip
+"""Files, and folders of files, that the words are taken from."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An estimator at its default options: its row in the list, and what the list is filtered by."""
+
+    row: Row
+    family: str
+    distributions: Sequence[str]
+    unbiased: bool
+    gradient: bool
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Estimators, the rows of objectives and of distributions, and name → page of all these and of their aliases."""
+
+    estimators: Sequence[Entry]
+    objectives: Sequence[Row]
+    distributions: Sequence[Row]
+    pages: Mapping[str, str]
+
+    def listed(
+        self,
+        *,
+        family: str | None = None,
+        distribution: str | None = None,
+        unbiased: bool | None = None,
+        gradient: bool | None = None,
+    ) -> list[Row]:
+        """The rows of the estimators that pass the filters; UsageError for an unknown family."""
+        families = list(dict.fromkeys(entry.family for entry in self.estimators))
+        wanted = {f for f in families if family is None or f.casefold().startswith(family.casefold())}
+        if not wanted:
+            raise UsageError(f"--family: there is no family '{family}'; the families are {', '.join(families)}")
+        return [
+            entry.row
+            for entry in self.estimators
+            if entry.family in wanted
+            and (distribution is None or distribution in entry.distributions)
+            and unbiased in (None, entry.unbiased)
+            and gradient in (None, entry.gradient)
+        ]
+
+
+def unknown(name: str, known: Sequence[str]) -> UsageError:
+    """What is said of a name that the catalogue lacks."""
+    close = get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UsageError(
+        f"there is no estimator, objective or distribution '{name}'.{hint} (estbench list estimators, objectives …)"
+    )
+
+
+def metrics() -> list[Row]:
+    """One row per metric."""
+    return [
+        {"name": column.name, "formula": column.formula, "meaning": column.meaning, "interval": column.interval}
+        for column in COLUMNS
+        if column.metric
+    ]
+
+
+def digest() -> str:
+    """SHA-256 of the sources, names and bytes."""
+    found = hashlib.sha256()
+    for source in SOURCES:
+        path = ROOT / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            found.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
+            found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def written(contents: Contents) -> str:
+    """The text of the file."""
+    return json.dumps({"sources": digest(), **asdict(contents)}, ensure_ascii=False, indent=1) + "\n"
+
+
+def read() -> Contents | None:
+    """The contents of the file; None if there is none, or the sources are not those that it was made from."""
+    try:
+        record = json.loads(FILE.read_text(encoding="utf-8"))
+        if record.pop("sources") != digest():
+            return None
+        entries = [Entry(**entry) for entry in record.pop("estimators")]
+        return Contents(entries, **record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged: it is no more than a copy
+        return None
