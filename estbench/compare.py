@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +69,7 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
     """All finished Monte Carlo cells of some runs.
 
     Runs of other versions or devices are refused unless `mixed`: their times are not comparable, nor their last bits.
+    All intervals are at the level of the first run, whatever the levels of the others.
     """
     if runs and not any("monte_carlo" in run.plan.config.methods for run in runs):
         raise ResultsError("comparing takes draws, and there are none: add monte_carlo to the methods of the config")
@@ -81,13 +82,14 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
                 )
     short = len({run.folder.name for run in runs}) == len(runs)
     where = [f" @ {run.folder.name if short else run.folder}" if len(runs) > 1 else "" for run in runs]
-    return [entry for run, suffix in zip(runs, where, strict=True) for entry in _entries(run, suffix)]
+    return [entry for run, suffix in zip(runs, where, strict=True) for entry in _entries(run, suffix, runs[0])]
 
 
-def _entries(run: Results, suffix: str) -> Iterator[Entry]:
+def _entries(run: Results, suffix: str, first: Results) -> Iterator[Entry]:
     for found in findings(run.plan, run.items):
         if found.shards is not None:
-            yield Entry(run, found.cell, found.cell.estimator.label + suffix, found.shards, found.row)
+            shards = replace(found.shards, level=first.plan.config.level)
+            yield Entry(run, found.cell, found.cell.estimator.label + suffix, shards, found.row)
 
 
 def comparison(

@@ -59,6 +59,21 @@ def test_ratios_are_those_of_the_values(pool: list[Entry]) -> None:
     assert (frame.loc[frame["name"] == "ste", "verdict"] == "").all()
 
 
+def test_runs_of_several_levels_are_compared_at_that_of_the_first(tmp_path: Path) -> None:
+    """The table names one level, and every interval is at it, whatever the level of the run that a row is of."""
+    small = {"replicates": 256, "samples": [1], "estimators": ["reinforce", "ste"]}
+    runs = []
+    for level in (0.95, 0.8):
+        pool_of(tmp_path / str(level), level=level, **small)
+        runs.append(read_results(tmp_path / str(level)))
+    for first, second in (runs, runs[::-1]):
+        frame = comparison(entries([first, second]), metric="variance")
+        widths = {run: own["value_high"].tolist() for run, own in frame.groupby("run")}
+        assert widths[str(first.folder)] == widths[str(second.folder)]  # of one seed, so of the same draws
+        alone = comparison(entries([first]), metric="variance")
+        assert alone["value_high"].tolist() == widths[str(first.folder)]
+
+
 def test_identical_estimators_are_found_identical(pool: list[Entry]) -> None:
     """darn and zgr are one method for Bernoulli variables: bitwise or to rounding, never better or worse."""
     frame = comparison(pool, reference="zgr", metric="variance")
