@@ -127,7 +127,7 @@ def test_normal_logits_are_drawn_by_their_seed() -> None:
     assert drawn(seed=3, scale=2) == tuple(2 * x for x in drawn(seed=3))
     assert drawn(seed=3)[0] == pytest.approx(
         2.0409, abs=1e-4
-    )  # the stream itself is pinned: ids of problems hang on it
+    )  # the stream itself is pinned: ids of problems depend on it
 
 
 def test_tied_normal_logits_are_one_row_for_all_variables() -> None:

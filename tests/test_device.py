@@ -20,8 +20,9 @@ from estbench.distributions import Distribution
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Facts
-from estbench.estimators.rao_blackwell import ranked, sum_and_sample, unordered_set
+from estbench.estimators.rao_blackwell import sum_and_sample, unordered_set
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.estimators.shared import ranked
 from estbench.moments import SCALARS, moments
 from estbench.objectives.base import Objective
 from estbench.objectives.mlp import Mlp

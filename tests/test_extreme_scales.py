@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench.estimators.control_variate.least_squares import least_squares
+from estbench.estimators.shared.least_squares import least_squares
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-90, 1.0, 1e78, 1e150])

@@ -299,7 +299,7 @@ def test_jobs_cover_every_shard_once_and_blocks_fit_the_cache(sizes: tuple[int, 
 
 
 def test_each_problem_has_a_layout_of_its_own() -> None:
-    """Shards are the same for all problems; blocks hang on N D K."""
+    """Shards are the same for all problems; blocks depend on N D K."""
     got = plan(problems=[PROBLEM, PROBLEM | {"dimensions": 64}], samples=[1, 16], replicates=20_000)
     assert [layout.shard_size for layout in got.layouts] == [250, 250]
     assert [layout.shards_per_job for layout in got.layouts] == [32, 1]

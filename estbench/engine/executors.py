@@ -37,7 +37,7 @@ HERE = Where()
 
 
 def versions() -> dict[str, str]:
-    """What this process computes with: the last bits of results may hang on any of it."""
+    """What this process computes with: the last bits of results may depend on any of it."""
     packages = {package: version(package) for package in ("torch", "numpy", "scipy")}
     return {"estbench": __version__, "python": platform.python_version(), **packages}
 

@@ -38,7 +38,7 @@ class Estimator(Protocol):
 
     @property
     def facts(self) -> Facts:
-        """The claims; they may hang on the options."""
+        """The claims; they may depend on the options."""
         ...
 
 

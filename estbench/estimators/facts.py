@@ -27,7 +27,7 @@ LINKS = frozenset(links.LINKS)
 
 @dataclass(frozen=True)
 class Count:
-    """A number of evaluations per sample (or per estimate) that hangs on D and K: its text for tables, and itself."""
+    """A number of evaluations per sample (or per estimate) that depends on D and K: its text for tables, and itself."""
 
     text: str
     number: Callable[[int, int], int]
@@ -55,7 +55,7 @@ class Facts:
     noise          the named streams it reads beside the samples z themselves; "main" is the noise that z is made of
     additive       given z, the estimate is a sum of parts that read one stream each
     inner          given z, the estimate is a mean of `inner` independent ones of the same method with inner = 1
-    scale          for categorical variables it hangs on the scale of the exponentials, not on their ratios alone
+    scale          for categorical variables it depends on the scale of the exponentials, not on their ratios alone
     unbatchable    why logits cannot have batch axes, a problem of its own for each replicate; None: they can. Fitted
                    numbers are shared by the whole batch
     centred        Σ_k ĝ_k = 0 in every draw (categorical)

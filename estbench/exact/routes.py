@@ -98,7 +98,7 @@ def why_not(problem: Problem, estimator: Estimator, samples: int) -> str | None:
 
 
 def enumerable(problem: Problem, estimator: Estimator, N: int) -> bool:
-    """Whether the estimate hangs on z alone and the N-tuples of joint states are few enough to go through."""
+    """Whether the estimate depends on z alone and the N-tuples of joint states are few enough to go through."""
     facts = estimator.facts
     return not (facts.noise or facts.exact == "smooth") and problem.n_states**N <= MAX_TUPLES
 

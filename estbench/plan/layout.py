@@ -1,6 +1,6 @@
 """How the replicates of a problem are cut into shards, jobs and blocks.
 
-Sizes come from the config alone, never from the number of workers or of cores, so that no result hangs on them.
+Sizes come from the config alone, never from the number of workers or of cores, so that no result depends on them.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Given:
         return t.reshape(len(t), -1)
 
     def gradient(self, of: Callable[[Given], Numbers]) -> Floats:
-        """∂/∂θ of numbers [R] that hang on the row: [R, P]."""
+        """∂/∂θ of numbers [R] that depend on the row: [R, P]."""
         h, columns = 1e-30, []
         for i in np.ndindex(self.theta.shape):
             theta = self.theta.astype(np.complex128)

@@ -18,9 +18,9 @@ from estbench.draws import MAIN, Draw, Streams
 from estbench.estimate import estimates
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.antithetic.arms import Arms
-from estbench.estimators.antithetic.copula import parted
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.base import Estimator, Facts
+from estbench.estimators.shared.copula import parted
 from estbench.exact import exact
 from estbench.names import ALIASES
 from estbench.objectives.product import Product

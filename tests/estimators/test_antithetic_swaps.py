@@ -16,9 +16,9 @@ from estbench.estimators.antithetic.ar import Ar
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.antithetic.ars import Ars
 from estbench.estimators.antithetic.arsm import Arsm
-from estbench.estimators.antithetic.swaps import f_all_swapped, f_swapped
 from estbench.estimators.base import Estimator, Facts, RowEstimator, evaluations
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.estimators.shared.swaps import f_all_swapped, f_swapped
 from estbench.exact import exact
 from estbench.objectives.base import Objective
 from estbench.objectives.mlp import Mlp

@@ -18,8 +18,8 @@ from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.antithetic.disarm_iw import DisarmIw
 from estbench.estimators.antithetic.disarm_sb import DisarmSb
 from estbench.estimators.antithetic.disarm_tree import DisarmTree
-from estbench.estimators.antithetic.trees import NODES, nodes, sticks
 from estbench.estimators.base import Estimator, Facts, RowEstimator
+from estbench.estimators.shared.trees import NODES, nodes, sticks
 from estbench.exact import exact
 from estbench.objectives.product import Product
 from estbench.problem import Problem

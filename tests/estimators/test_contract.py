@@ -80,7 +80,7 @@ def test_purity(name: str, options: dict[str, Any]) -> None:
 
 @every
 def test_replicates_and_samples_are_apart(name: str, options: dict[str, Any]) -> None:
-    """A replicate's estimate hangs on its own noise alone, and an estimate from n samples on the first n alone."""
+    """A replicate's estimate depends on its own noise alone, and an estimate from n samples on the first n alone."""
     estimator = build(name, options)
     if coupled_over_replicates(estimator):
         pytest.skip("its baseline is an average over the other replicates of the shard")
@@ -97,7 +97,7 @@ def test_replicates_and_samples_are_apart(name: str, options: dict[str, Any]) ->
 
 @every
 def test_rows_are_apart(name: str, options: dict[str, Any]) -> None:
-    """A row hangs on its own sample's noise alone, so that the variance of a mean of N rows is that of one over N."""
+    """A row depends on its own sample's noise alone, so that the variance of a mean of N rows is that of one over N."""
     estimator = build(name, options)
     if not isinstance(estimator, RowEstimator) or coupled_over_replicates(estimator):
         pytest.skip("its samples are coupled, or it looks at other replicates")

@@ -8,11 +8,11 @@ import torch
 
 from estbench.draws import Draw, Streams
 from estbench.estimators.base import Estimator
-from estbench.estimators.control_variate.critic import Critic
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.rebar import Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.estimators.shared.critic import Critic
 from estbench.exact import exact
 from estbench.problem import Problem
 from tests.estimators.noisy_arithmetic import (

@@ -16,13 +16,13 @@ from scipy.stats import t as student
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
-from estbench.estimators.control_variate.critic import Critic, random_critic, restored
 from estbench.estimators.control_variate.double_cv import DoubleCv
 from estbench.estimators.control_variate.lax import Lax
-from estbench.estimators.control_variate.least_squares import SIZES, least_squares
 from estbench.estimators.control_variate.rebar import GRID, Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.control_variate.rodeo import Rodeo
+from estbench.estimators.shared.critic import Critic, random_critic, restored
+from estbench.estimators.shared.least_squares import SIZES, least_squares
 from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear

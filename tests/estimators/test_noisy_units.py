@@ -16,10 +16,10 @@ from torch import Tensor
 from estbench.draws import MAIN, Draw, Streams
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Referenced, RowEstimator, evaluations
+from estbench.estimators.shared.noisy_unit import MAX_VARIABLES
 from estbench.estimators.straight_through.bengio_sts import BengioSts
 from estbench.estimators.straight_through.noise_additive import NoiseAdditive
 from estbench.estimators.straight_through.noise_multiplicative import NoiseMultiplicative
-from estbench.estimators.straight_through.noisy_unit import MAX_VARIABLES
 from estbench.estimators.straight_through.random_scaling import RandomScaling
 from estbench.moments import Floats
 from estbench.objectives.base import Objective

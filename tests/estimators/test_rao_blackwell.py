@@ -16,11 +16,11 @@ from torch import Tensor
 
 from estbench.draws import Draw, Streams
 from estbench.estimators.base import Facts, RowEstimator
-from estbench.estimators.rao_blackwell.effects import effects
 from estbench.estimators.rao_blackwell.leg import Leg
 from estbench.estimators.rao_blackwell.measure_valued import MeasureValued
 from estbench.estimators.rao_blackwell.stratified import ORDER, WITHIN, Stratified
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.estimators.shared.effects import effects
 from estbench.estimators.straight_through.ste import Ste
 from estbench.exact import exact
 from estbench.objectives.linear import Linear

@@ -19,10 +19,10 @@ from estbench.draws import Draw, Streams
 from estbench.estimators.base import Facts, RowEstimator
 from estbench.estimators.rao_blackwell.enumerate import Enumerate
 from estbench.estimators.rao_blackwell.leg import Leg
-from estbench.estimators.rao_blackwell.ranked import Ranked, Space, ranked
 from estbench.estimators.rao_blackwell.sum_and_sample import REST, SumAndSample
 from estbench.estimators.rao_blackwell.unordered_set import NEXT, UnorderedSet, leave_out
 from estbench.estimators.score_function.reinforce import Reinforce
+from estbench.estimators.shared.ranked import Ranked, Space, ranked
 from estbench.exact import exact
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem

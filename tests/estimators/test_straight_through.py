@@ -18,10 +18,10 @@ from torch import Tensor
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw, Streams
 from estbench.estimators.base import Estimator, Facts, RowEstimator
+from estbench.estimators.shared.proxies import FIXED, PROXIES, SCALED
 from estbench.estimators.straight_through.darn import Darn
 from estbench.estimators.straight_through.gapped_st import GappedSt
 from estbench.estimators.straight_through.mve import Mve
-from estbench.estimators.straight_through.proxies import FIXED, PROXIES, SCALED
 from estbench.estimators.straight_through.reinmax import Reinmax
 from estbench.estimators.straight_through.ste import Proxy, Ste
 from estbench.estimators.straight_through.zgr import Zgr

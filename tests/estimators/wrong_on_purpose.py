@@ -136,7 +136,7 @@ class EarlierBaseline:
     facts: ClassVar[Facts] = Facts("score function", f=1)
 
     def rows(self, draw: Draw) -> Tensor:
-        """Every row but the first hangs on the one before it."""
+        """Every row but the first depends on the one before it."""
         f = draw.fz.clone()
         f[:, 1:] -= draw.fz[:, :-1]
         return draw.lift(f) * draw.score

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw, over_samples
-from estbench.estimators.antithetic.copula import both_below, cut, dirichlet, gaussian, parted
 from estbench.estimators.base import BERNOULLI, LINKS, Facts
+from estbench.estimators.shared.copula import both_below, cut, dirichlet, gaussian, parted
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.antithetic.swaps import f_swapped
 from estbench.estimators.base import CATEGORICAL, Count, Facts
+from estbench.estimators.shared.swaps import f_swapped
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.antithetic.swaps import f_all_swapped
 from estbench.estimators.base import CATEGORICAL, Count, Facts
+from estbench.estimators.shared.swaps import f_all_swapped
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 from estbench.distributions import Independent
 from estbench.distributions.tables import table
 from estbench.draws import Draw, over_samples, per_variable
-from estbench.estimators.antithetic.copula import both_below, cut, dirichlet
 from estbench.estimators.base import CATEGORICAL, Facts
+from estbench.estimators.shared.copula import both_below, cut, dirichlet
 
 
 @dataclass(frozen=True)

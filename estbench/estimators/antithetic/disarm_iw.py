@@ -7,8 +7,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw, per_variable
-from estbench.estimators.antithetic.trees import NODES, sticks
 from estbench.estimators.base import CATEGORICAL, Facts
+from estbench.estimators.shared.trees import NODES, sticks
 from estbench.problem import Problem
 
 

@@ -6,8 +6,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.antithetic.trees import NODES, Order, disarm, sticks
 from estbench.estimators.base import CATEGORICAL, Facts
+from estbench.estimators.shared.trees import NODES, Order, disarm, sticks
 from estbench.problem import Problem
 
 

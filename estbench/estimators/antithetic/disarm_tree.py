@@ -6,8 +6,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.antithetic.trees import NODES, disarm, halves
 from estbench.estimators.base import CATEGORICAL, Facts
+from estbench.estimators.shared.trees import NODES, disarm, halves
 from estbench.problem import Problem
 
 

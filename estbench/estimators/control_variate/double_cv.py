@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estbench.draws import Draw, over_samples
 from estbench.estimators.base import LINKS, Facts
-from estbench.estimators.control_variate.least_squares import Coefficient, Fits, at_size, filled, least_squares_by_size
+from estbench.estimators.shared.least_squares import Coefficient, Fits, at_size, filled, least_squares_by_size
 from estbench.objectives.base import over_variables
 from estbench.problem import Problem
 
@@ -22,8 +22,8 @@ class DoubleCv:
 
     ḡ_n is the mean of ∇f over the *other* samples (Titsias & Shi 2022, section 3).
 
-    a  a number, or fitted: of least variance on n_fit draws; unfitted 0, where the authors' code starts. It hangs on N
-       and on f: −1 for linear f (no variance at all), nearer 0 otherwise
+    a  a number, or fitted: of least variance on n_fit draws; unfitted 0, where the authors' code starts. It depends on
+       N and f: −1 for linear f (no variance at all), nearer 0 otherwise
     """
 
     a: Coefficient = "fitted"

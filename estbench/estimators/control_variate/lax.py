@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
-from estbench.estimators.control_variate.critic import Critic, learn, random_critic, restored, unfitted
+from estbench.estimators.shared.critic import Critic, learn, random_critic, restored, unfitted
 from estbench.problem import Problem
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
-from estbench.estimators.control_variate.least_squares import Coefficient, least_squares
+from estbench.estimators.shared.least_squares import Coefficient, least_squares
 from estbench.problem import Problem
 
 GRID = (0.1, 0.25, 0.5, 1.0, 2.0)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
-from estbench.estimators.control_variate.critic import Critic, learn, random_critic, restored, unfitted
-from estbench.estimators.control_variate.least_squares import Coefficient
+from estbench.estimators.shared.critic import Critic, learn, random_critic, restored, unfitted
+from estbench.estimators.shared.least_squares import Coefficient
 from estbench.problem import Problem
 
 STREAMS = (MAIN, "redraw/0")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
-from estbench.estimators.perturbation.central import central_difference
+from estbench.estimators.shared.central_difference import central_difference
 
 DIRECTION = "spsa/direction"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts
-from estbench.estimators.rao_blackwell.effects import effects
+from estbench.estimators.shared.effects import effects
 
 
 @dataclass(frozen=True)

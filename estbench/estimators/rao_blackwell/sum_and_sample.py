@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Count, Facts
-from estbench.estimators.rao_blackwell.ranked import MAX_RANKED, Space, ranked
+from estbench.estimators.shared.ranked import MAX_RANKED, Space, ranked
 from estbench.problem import Problem
 
 REST = "sum_and_sample/rest"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Count, Facts
-from estbench.estimators.rao_blackwell.ranked import MAX_RANKED, Ranked, Space, ranked
+from estbench.estimators.shared.ranked import MAX_RANKED, Ranked, Space, ranked
 from estbench.problem import Problem
 
 NEXT = "unordered_set/next"

@@ -18,7 +18,7 @@ from estbench.problem import Problem
 class Nvil:
     """(f(z) − b)/c · s(z), with b the mean of f over n_fit draws of its own (Mnih & Gregor 2014).
 
-    The paper learns a baseline that hangs on an observation; there is none here, and what is left of it is a constant.
+    The paper learns a baseline that depends on an observation; there is none here, so it is a constant.
 
     normalise  c = max(1, standard deviation of f), fitted too; the mean of the estimate is then the gradient over c
     """

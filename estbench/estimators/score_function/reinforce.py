@@ -105,7 +105,7 @@ class Reinforce:
 def moving_average(f: Tensor, shard: int, decay: float, history: int) -> Tensor:
     """Σ_h w_h f of the replicate h places earlier in the shard, w_h ∝ decay^(h − 1), h = 1 … H: [R, N].
 
-    A baseline carried along as state would make its variance hang on luck; here every replicate sees the H before it,
+    A baseline carried along as state would make its variance depend on luck; here every replicate sees the H before it,
     around the circle of its shard, never itself. Replicates are then uncorrelated, not independent; shards are.
     """
     R, N = f.shape

@@ -9,7 +9,7 @@ from torch import Tensor
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, Facts
-from estbench.estimators.straight_through.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
+from estbench.estimators.shared.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
 from estbench.problem import Problem
 
 

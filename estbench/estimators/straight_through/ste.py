@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import BERNOULLI, BOTH, LINKS, Facts
-from estbench.estimators.straight_through.proxies import FIXED, PROXIES, SCALED
+from estbench.estimators.shared.proxies import FIXED, PROXIES, SCALED
 
 Proxy = Literal[
     "sigmoid",

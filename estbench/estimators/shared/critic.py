@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.control_variate.least_squares import least_squares
+from estbench.estimators.shared.least_squares import least_squares
 
 BATCH = 256
 LEARNING_RATE = 0.01
