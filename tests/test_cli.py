@@ -626,7 +626,7 @@ def test_list_and_show(cli: Cli) -> None:
     assert "variance" in cli("list", "metrics").out
     assert "Options" in cli("show", "gumbel").out
     said = clean(cli("show", "gumble"), 2)
-    assert "there is no estimator or objective 'gumble'. Did you mean 'gumbel'?" in said
+    assert "there is no estimator, objective or distribution 'gumble'. Did you mean 'gumbel'?" in said
     assert "(estbench list estimators, estbench list objectives)" in said
     assert "Did you mean 'quadratic'" in clean(cli("show", "quadratc"), 2)
     assert cli("show", "parity").out == cli("show", "product").out
@@ -645,7 +645,7 @@ def test_plugins_are_shown(cli: Cli) -> None:
     said = cli("show", "my_plugin:Mine")
     assert said.code == 0
     assert said.out.startswith("my_plugin:Mine\n\nĝ = f(z) s(z).\n\n")
-    for line in ("Family       score function", "Serves       bernoulli", "Cost         1 f per sample", "scale=1"):
+    for line in ("Family        score function", "Serves       bernoulli", "Cost         1 f per sample", "scale=1"):
         assert line in said.out
     needy = cli("show", f"{PLUGINS}:Needy").out
     assert "ĝ = c f(z) s(z)." in needy
