@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -22,7 +23,7 @@ from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.antithetic.disarm_iw import DisarmIw
 from estbench.estimators.antithetic.disarm_sb import DisarmSb
 from estbench.estimators.antithetic.disarm_tree import DisarmTree
-from estbench.estimators.base import Estimator
+from estbench.estimators.base import Estimator, Facts
 from estbench.estimators.control_variate.double_cv import DoubleCv
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.rebar import Rebar
@@ -79,8 +80,10 @@ __all__ = [
     "OBJECTIVES",
     "OBJECTIVE_ALIASES",
     "build",
+    "calling",
     "distribution_class",
     "estimator_class",
+    "facts_of",
     "is_plugin",
     "objective_class",
     "option_names",
@@ -204,10 +207,21 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
 
 def build(kind: type[T], options: Mapping[str, Any]) -> T:
     """An estimator or objective with its options checked; pydantic's ValidationError says what is wrong with which."""
+    with calling(kind, options):
+        return TypeAdapter(kind).validate_python(dict(options))
+
+
+def facts_of(estimator: Estimator) -> Facts:
+    """The facts of an estimator; those of a plug-in are asked for as any code of users is."""
+    with calling(type(estimator), {}):
+        return estimator.facts
+
+
+def calling(kind: type[Any], options: Mapping[str, Any]) -> AbstractContextManager[object]:
+    """The context in which a class is built and asked for its facts."""
     if kind in _OURS:
-        return TypeAdapter(kind).validate_python(dict(options))
-    with Calling("build", kind.__module__, kind.__qualname__, sorted(options.items())):
-        return TypeAdapter(kind).validate_python(dict(options))
+        return nullcontext()
+    return Calling("build", kind.__module__, kind.__qualname__, sorted(options.items()))
 
 
 def option_names(kind: type[Any]) -> list[str]:

@@ -20,6 +20,7 @@ from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.selector import format_value
 from estbench.estimators.base import Estimator, Facts
+from estbench.foreign import reason
 from estbench.plan.layout import BLOCK, Layout, layout_of
 from estbench.plan.settings import Precision, Settings
 from estbench.plan.spec import Cell, EstimatorSpec, Plan, ProblemSpec
@@ -147,16 +148,20 @@ def _variants(config: Config) -> Iterator[_Variant]:
 def build(spec: EstimatorSpec, temperature: float | None) -> Estimator:
     """The estimator itself; pydantic's ValidationError if it does not take the temperature."""
     own = {} if temperature is None else {"temperature": temperature}
-    return catalog.estimator_class(spec.name)(**dict(spec.options), **own)
+    kind, options = catalog.estimator_class(spec.name), dict(spec.options) | own
+    with catalog.calling(kind, options):
+        return kind(**options)
 
 
 def _facts(spec: EstimatorSpec, temperature: float | None) -> Facts | str:
     try:
-        return build(spec, temperature).facts
+        return catalog.facts_of(build(spec, temperature))
     except ValidationError as error:
         if temperature is None:
             return "needs a temperature"
         return "; ".join(text for _, text in explain(error, {"temperature": temperature}, {}))
+    except Exception as error:  # a plug-in may raise anything
+        return f"cannot be built: {reason(error)}"
 
 
 def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant]) -> Iterator[Cell]:

@@ -1,23 +1,29 @@
 """Calls of code that is not ours: plug-ins and objectives of users, wherever they are imported, built or asked.
 
-What such code does to the process stays in the call: random numbers, standard output, settings of torch and numpy, the
-working directory, child processes. What it throws becomes an exception with a text; only a Ctrl-C of the user goes on.
+What such code does to the process stays in the call: random numbers, standard output, settings of Python, torch and
+numpy, the working directory and the environment, handlers of signals and of logging, functions that it replaces, child
+processes. What it throws becomes an exception with a text; only a Ctrl-C of the user goes on.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import io
+import logging
 import os
 import random
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
+from operator import is_
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -52,8 +58,8 @@ class Calling:
 
     The global generators of torch, numpy and Python are seeded from `entropy` (numbers and texts) and are as before
     afterwards, so that what the call draws is the same in any process. What it prints goes to standard error. What it
-    throws leaves the context as an `Exception`, except an interrupt that came as a signal. A child that it forks ends
-    where the call ends.
+    throws leaves the context as an `Exception`, except an interrupt that came as a signal. What it replaces in torch,
+    numpy or estbench is put back, and is an exception too. A child that it forks ends where the call ends.
     """
 
     def __init__(self, *entropy: object) -> None:
@@ -65,7 +71,9 @@ class Calling:
         _DEPTH.append(None)
         if not self._inner:
             self._interrupted = False
-            self._restore = [_generators(), _settings(), _output(), self._interrupts()]
+            self._replaced: list[str] = []
+            self._restore = [_generators(), _settings(), _output(), _signals(), self._interrupts()]
+            self._restore += [_names(self._replaced), _python()]
             seed(*self._entropy)
         return self
 
@@ -74,8 +82,8 @@ class Calling:
     ) -> None:
         if not self._inner:
             end_of_child()
-            for restore in reversed(self._restore):
-                restore()
+            while self._restore:  # what refers to itself is freed late, and these are large
+                self._restore.pop()()
         _DEPTH.pop()
         _ALONE.release()
         if self._inner:
@@ -84,6 +92,8 @@ class Calling:
             raise KeyboardInterrupt
         if error is not None and not isinstance(error, Exception):
             raise Thrown(reason(error)) from None
+        if self._replaced and error is None:
+            raise Thrown(f"it replaces {', '.join(self._replaced)}, which all others use too")
 
     def _interrupts(self) -> Callable[[], None]:
         """Note whether Ctrl-C was pressed: foreign code can raise KeyboardInterrupt by itself, or swallow ours."""
@@ -192,28 +202,136 @@ def _settings() -> Callable[[], None]:
     return restore
 
 
-def _output() -> Callable[[], None]:
-    """Standard output becomes standard error, for Python and for all else in this process."""
-    before = sys.stdout
-    _flush(before)
-    try:
-        kept: int | None = os.dup(1)
-    except OSError:  # it is closed
-        kept = None
-    else:
-        _point_at_error()
-    sys.stdout = sys.stderr
+def _python() -> Callable[[], None]:
+    """Limits, hooks, warnings, logging and the environment."""
+    limit, collects, trace, profile = sys.getrecursionlimit(), gc.isenabled(), sys.gettrace(), sys.getprofile()
+    root = logging.getLogger()
+    level, handlers, disabled = root.level, list(root.handlers), root.manager.disable
+    environment, caught = dict(os.environ), warnings.catch_warnings()
+    caught.__enter__()
 
     def restore() -> None:
-        _flush(sys.stdout)
-        _flush(before)  # a plug-in may have kept it
-        _flush_c()
-        sys.stdout = before
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+        sys.setrecursionlimit(limit)
+        (gc.enable if collects else gc.disable)()
+        if sys.gettrace() is not trace:
+            sys.settrace(trace)
+        if sys.getprofile() is not profile:
+            sys.setprofile(profile)
+        caught.__exit__(None, None, None)
+        root.setLevel(level)
+        root.handlers[:], root.manager.disable = handlers, disabled
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
 
     return restore
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
+
+
+def _signals() -> Callable[[], None]:
+    """Handlers, and the alarm clock."""
+    if threading.current_thread() is not threading.main_thread():
+        return _nothing
+    before = [(number, signal.getsignal(number)) for number in _SIGNALS]
+    ticking = signal.getitimer(signal.ITIMER_REAL)[0] > 0
+
+    def restore() -> None:
+        if not ticking and signal.getitimer(signal.ITIMER_REAL)[0] > 0:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before:
+            if signal.getsignal(number) is not handler:
+                _back(number, handler)
+
+    return restore
+
+
+def _names(replaced: list[str]) -> Callable[[], None]:
+    """The functions and classes that all others use; names of those that are replaced are added to a list."""
+    before = [(place, dict(vars(place))) for place in _shared()]
+
+    def restore() -> None:
+        for place, known in before:
+            now = vars(place)
+            if len(now) == len(known) and all(map(is_, known.values(), map(now.get, known))):
+                continue
+            for name in [name for name in now if name not in known and _inherits(place, name)]:
+                delattr(place, name)
+                replaced.append(f"{place.__name__}.{name}")
+            for name, value in known.items():
+                if now.get(name) is not value:
+                    setattr(place, name, value)
+                    replaced.append(f"{place.__name__}.{name}")
+
+    return restore
+
+
+def _inherits(place: Any, name: str) -> bool:
+    """Whether a class has an attribute of that name from another one."""
+    return not name.startswith("__") and any(name in vars(base) for base in getattr(place, "__mro__", ())[1:])
+
+
+def _shared() -> Iterator[Any]:
+    """Modules and classes whose names nobody else may bind."""
+    yield from (torch, torch.Tensor, torch.nn.functional, np, np.random)
+    for name, kind in _KINDS:
+        if (module := sys.modules.get(name)) is not None:
+            yield module
+            yield getattr(module, kind)
+
+
+_KINDS = (
+    ("estbench.draws", "Draw"),
+    ("estbench.problem", "Problem"),
+    ("estbench.moments", "Moments"),
+    ("estbench.distributions.bernoulli", "Bernoulli"),
+    ("estbench.distributions.categorical", "Categorical"),
+)
+
+
+def _output() -> Callable[[], None]:
+    """Standard output becomes standard error, for Python and for all else in this process; either may be closed."""
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        _flush(stream)
+    kept = [(number, _copy(number)) for number in (1, 2)]
+    _point_at_error()
+    error = io.TextIOWrapper(cast(Any, _Error()), encoding="utf-8", errors="backslashreplace", write_through=True)
+    sys.stdout = sys.stderr = error
+
+    def restore() -> None:
+        for stream in (sys.stdout, sys.stderr, error, *before):  # a plug-in may have kept any of them
+            _flush(stream)
+        _flush_c()
+        sys.stdout, sys.stderr = before
+        for number, copy in kept:
+            if copy is not None:
+                os.dup2(copy, number)
+                os.close(copy)
+
+    return restore
+
+
+class _Error(io.RawIOBase):
+    """Standard error without a buffer; closing it closes nothing else."""
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write all of it; what nobody reads is lost."""
+        with suppress(OSError):
+            os.write(2, data)
+        return len(data)
+
+
+def _copy(number: int) -> int | None:
+    try:
+        return os.dup(number)
+    except OSError:  # it is closed
+        return None
 
 
 def _point_at_error() -> None:

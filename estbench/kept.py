@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar, overload
 
+import torch
 from torch import Tensor
 
 T = TypeVar("T")
@@ -32,12 +33,16 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands i
         value = super().__get__(instance, owner)
         if isinstance(value, Tensor) and self.attrname is not None:
             remember(instance, self.attrname, vars(instance), self.attrname)
+            value = vars(instance)[self.attrname]
         return value
 
 
 def remember(owner: Any, label: str, place: dict[Any, Any], key: Any) -> None:
     """Remember the tensor that is kept at `place[key]` as it is now."""
     tensor = place[key]
+    if tensor.is_inference():  # made in `torch.inference_mode()` of a plug-in; others may want gradients of it
+        with torch.inference_mode(mode=False):
+            tensor = place[key] = tensor.clone()
     vars(owner).setdefault("_kept", []).append((label, place, key, tensor, tensor._version))
 
 

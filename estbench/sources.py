@@ -2,7 +2,7 @@
 
 What counts is code that runs: the statements of its module that the class uses, and what these use, also of other
 modules that are not installed packages. Comments, docstrings, layout and unrelated classes do not count. Data files and
-the environment are not seen here; recomputed values are compared for that (`estbench.engine.tasks.repeat`).
+the environment are not seen here; recomputed values are compared for that (`estbench.engine.repeat`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ def source_hash(kind: type[Any]) -> str:
     if not _collect(kind.__module__, kind.__qualname__.partition(".")[0], found):
         found = {(kind.__module__, kind.__qualname__): repr(list(_codes(kind)))}  # typed in, or made by a function
     return sha256(repr(sorted(found.items())).encode()).hexdigest()
+
+
+def importable(kind: type[Any]) -> bool:
+    """Whether another process finds a class: it is what its name says, in a module that has a file."""
+    module = sys.modules.get(kind.__module__)
+    found = getattr(module, kind.__qualname__, None)
+    return found is kind and kind.__module__ != "__main__" and getattr(module, "__file__", None) is not None
 
 
 def current(name: str) -> ModuleType:

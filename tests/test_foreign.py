@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import io
+import logging
 import os
 import random
 import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,13 +23,16 @@ import pytest
 import torch
 
 from estbench import catalog
+from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Where
 from estbench.engine.run import Failure
+from estbench.errors import UsageError
 from estbench.foreign import Calling, Thrown
+from estbench.problem import Problem
 from estbench.sources import current, source_hash
 from tests.forked import environment
-from tests.unruly import QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
+from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
 
 TOGETHER = ["seconds_per_estimate", "bias_p_value", "bias_verdict"]
 SINE: dict[str, Any] = {"objective": "sine", "distribution": "bernoulli", "logits": [0.83, -1.9]}
@@ -100,9 +107,88 @@ def test_what_can_be_undone_is_undone(key: str, alone: str, tmp_path: Path, capf
     assert not failed
     assert others(frame) == alone
     assert before == (torch.get_default_dtype(), torch.is_grad_enabled(), np.geterr(), Path.cwd(), list(sys.path))
+    assert capfd.readouterr().out == ""
+
+
+def _closed() -> None:
+    sys.stdout.close()
+    sys.stderr.close()
+    os.close(1)
+    os.close(2)
+
+
+DONE: dict[str, Any] = {
+    "sys.stdout and sys.stderr are replaced": lambda: setattr(sys, "stdout", setattr(sys, "stderr", io.StringIO())),
+    "standard streams are closed": _closed,
+    "warnings are errors": lambda: warnings.simplefilter("error"),
+    "the recursion limit": lambda: sys.setrecursionlimit(200),
+    "garbage collection": gc.disable,
+    "logging": lambda: logging.disable(logging.CRITICAL),
+    "log handlers": lambda: logging.basicConfig(level=0, stream=sys.stdout, force=True),
+    "signal handlers": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "an alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 3600),
+    "the environment": os.environ.clear,
+    "the device": lambda: torch.set_default_device("meta"),
+    "threads of torch": lambda: torch.set_num_threads(3),
+}
+
+
+def _state() -> dict[str, Any]:
+    root = logging.getLogger()
+    return {
+        "streams": (sys.stdout, sys.stderr, os.fstat(1).st_ino, os.fstat(2).st_ino),
+        "warnings": list(warnings.filters),
+        "limit": (sys.getrecursionlimit(), gc.isenabled(), torch.get_num_threads(), torch.get_default_device()),
+        "logging": (root.level, list(root.handlers), root.manager.disable),
+        "signals": (signal.getsignal(signal.SIGTERM), signal.getitimer(signal.ITIMER_REAL)[0] > 0),
+        "environment": dict(os.environ),
+    }
+
+
+@pytest.mark.parametrize("key", DONE)
+def test_a_call_leaves_no_trace(key: str) -> None:
+    """Whatever it does to streams, warnings, limits, logging, signals and the environment is undone."""
+    before = _state()
+    with Calling(0):
+        DONE[key]()
+    assert _state() == before
+
+
+def test_prints_go_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """Those of Python, of the system and of a shell; also those of a stream that was kept."""
+    with Calling(0):
+        QUIET["print"]()
+        kept = sys.stdout
+    kept.write("LATER")
     said = capfd.readouterr()
     assert said.out == ""
-    assert (key == "print") == ("PRINTED" in said.err) == ("WRITTEN" in said.err) == ("SHELL" in said.err)
+    assert all(word in said.err for word in ("PRINTED", "WRITTEN", "SHELL", "LATER"))
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(torch, "sigmoid"), (torch.Tensor, "sum"), (np, "exp"), (Draw, "score"), (Problem, "f")]
+)
+def test_what_all_use_is_not_replaced(place: Any, name: str) -> None:
+    """A function or a class of torch, numpy or estbench that a call replaces is put back, and said."""
+    before = vars(place).get(name)
+    with pytest.raises(Thrown, match=f"it replaces {place.__name__}.{name}, which all others use too"), Calling(0):
+        setattr(place, name, None)
+    assert vars(place).get(name) is before
+
+
+@pytest.mark.parametrize("key", HIDDEN)
+def test_hidden_writes_fail_alone(key: str, alone: str, tmp_path: Path) -> None:
+    """Writes by `out=` and by threads, and what is replaced behind the draw's back."""
+    frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(f"hidden/{key}"), *AFTER])
+    assert set(statuses(frame).values()) == {"failed"}, failed
+    assert others(frame) == alone
+
+
+def test_inference_mode_stays_in_the_call(alone: str, tmp_path: Path) -> None:
+    """What is first computed in `torch.inference_mode()` of one has a gradient for others."""
+    frame, failed = ran(tmp_path / "run", [unruly("quiet/inference"), *BEFORE, *AFTER])
+    assert not failed
+    assert others(frame) == alone
 
 
 @pytest.mark.parametrize("key", RANDOM)
@@ -126,6 +212,25 @@ def test_random_numbers_that_no_seed_reaches_are_refused(key: str, tmp_path: Pat
     frame, failed = ran(tmp_path / "run", [unruly(f"random/{key}")])
     assert statuses(frame) == {"exact": "failed", "monte_carlo": "failed"}
     assert "two calls on one draw differ" in failed[0]
+
+
+@pytest.mark.parametrize("how", ["with exit code 7", "of SIGSEGV"])
+def test_the_end_of_a_process_is_not_that_of_the_run(how: str, alone: str, tmp_path: Path) -> None:
+    """`os._exit` and a segmentation fault cost workers and the cells that did it, with one worker as with more."""
+    frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(f"ends/{how}"), *AFTER])
+    assert set(statuses(frame).values()) == {"failed"}
+    assert how in failed[0]
+    assert others(frame) == alone
+
+
+@pytest.mark.parametrize(("workers", "executor"), [(1, "local"), pytest.param(2, "dask", marks=pytest.mark.slow)])
+def test_what_never_ends_fails_with_a_time_limit(workers: int, executor: str, alone: str, tmp_path: Path) -> None:
+    """With --cell-timeout a cell that hangs has failed, and the rest goes on."""
+    entries = [*BEFORE, unruly("ends/took longer"), *AFTER]
+    frame, failed = ran(tmp_path / "run", entries, workers=workers, executor=executor, timeout=2.0)
+    assert set(statuses(frame).values()) == {"failed"}
+    assert "took longer than 2 s" in failed[0]
+    assert others(frame) == alone
 
 
 @pytest.mark.slow
@@ -191,6 +296,76 @@ def test_an_interrupt_of_the_user_goes_on() -> None:
     with Calling(0):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGINT) == before
+
+
+# --- what a plug-in reads -----------------------------------------------------------------------------------------
+
+READING = """
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from estbench.estimators.base import Facts
+
+WEIGHT = Path(__file__).with_name("weight.txt")
+
+
+@dataclass(frozen=True)
+class Weighted:
+    on: ClassVar[str] = "values"
+    distributions: ClassVar[frozenset[str]] = frozenset({"bernoulli"})
+
+    def value(self, v):
+        return float(WEIGHT.read_text()) * (v * v).sum(-1)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    @property
+    def facts(self):
+        return Facts("score function", f=1)
+
+    def rows(self, draw):
+        return float(WEIGHT.read_text()) * draw.lift(draw.fz) * draw.score
+"""
+
+
+@pytest.mark.parametrize("methods", [["monte_carlo"], ["exact"]])
+@pytest.mark.parametrize("what", ["objective", "estimator"])
+def test_a_changed_data_file_is_another_run(
+    what: str, methods: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before replicates are added, recorded values are computed again; where they differ nothing is touched."""
+    name = f"reading{random.SystemRandom().randrange(10**9)}"
+    (tmp_path / f"{name}.py").write_text(READING)
+    (tmp_path / "weight.txt").write_text("1.0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    objective, estimator = (f"{name}:Weighted", "reinforce") if what == "objective" else ("sine", f"{name}:Scaled")
+    config = {
+        "name": "data",
+        "replicates": 512,
+        "samples": [2],
+        "methods": methods,
+        "problems": [SINE | {"objective": objective}],
+        "estimators": [estimator],
+    }
+
+    def again(**changes: Any) -> str:
+        list(Benchmark.of(config | changes, tmp_path / "run").run())
+        return Benchmark.of(config | changes, tmp_path / "run").results().to_csv()
+
+    before = again()
+    more = {"replicates": 1024, "samples": [1, 2]}
+    files = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    (tmp_path / "weight.txt").write_text("1.5")
+    said = r"(?s)this run cannot go on.*was .* and is .*--fresh"
+    with pytest.raises(UsageError, match=said):
+        again(**more)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == files
+    assert again() == before  # nothing is to be done
+    (tmp_path / "weight.txt").write_text("1.0")
+    assert len(again(**more)) > len(before)
 
 
 # --- sources ------------------------------------------------------------------------------------------------------

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import random
 import sys
+import threading
+import time
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,6 +49,12 @@ def _settings() -> None:
     sys.path.clear()
 
 
+def _deaf() -> None:
+    while True:
+        with suppress(Exception):
+            time.sleep(3600)
+
+
 def _raise(error: BaseException) -> None:
     raise error
 
@@ -66,6 +76,23 @@ UNCOUNTED: dict[str, Any] = {
     "fz": lambda draw: draw.fz.data.sub_(1.0),
     "fz cannot be set": lambda draw: setattr(draw, "fz", draw.fz - 1),
 }
+
+
+def _in_thread(draw: Draw) -> None:
+    thread = threading.Thread(target=lambda: draw.z.mul_(0.5))
+    draw.z  # noqa: B018 - it is there before the thread begins
+    thread.start()
+    thread.join()
+
+
+HIDDEN: dict[str, Any] = {
+    "out=": lambda draw: torch.mul(draw.z, 2.0, out=draw.z),
+    "a thread": _in_thread,
+    "the objective": lambda draw: object.__setattr__(draw.problem, "objective", Odd("none")),
+    "z set": lambda draw: object.__setattr__(draw, "z", draw.z * 0.5),
+    "z deleted": lambda draw: (draw.fz, vars(draw).pop("z")),
+    "torch.sigmoid": lambda _: setattr(torch, "sigmoid", torch.tanh),
+}
 THROWS: dict[str, Any] = {
     "KeyboardInterrupt": lambda: _raise(KeyboardInterrupt()),
     "SystemExit: 0": lambda: sys.exit(0),
@@ -75,6 +102,12 @@ THROWS: dict[str, Any] = {
     "Panic: rust": lambda: _raise(Panic("rust")),
     "Mute: (its text cannot be had: KeyboardInterrupt)": lambda: _raise(Mute()),
     "BaseExceptionGroup: two (2 sub-exceptions)": lambda: _raise(BaseExceptionGroup("two", [Panic(), ValueError()])),
+}
+ENDS: dict[str, Any] = {
+    "with exit code 7": lambda: os._exit(7),
+    "of SIGSEGV": lambda: ctypes.string_at(0),
+    "took longer": lambda: time.sleep(3600),
+    "took longer, whatever it hears": _deaf,
 }
 QUIET: dict[str, Any] = {"print": _print, "settings": _settings, "fork": os.fork}
 RANDOM: dict[str, Any] = {
@@ -102,12 +135,21 @@ class Unruly:
     def rows(self, draw: Draw) -> Tensor:
         """f(z) s(z), after what it must not do."""
         what, _, key = self.how.partition("/")
-        if what in ("writes", "uncounted"):
-            (WRITES if what == "writes" else UNCOUNTED)[key](draw)
-        elif what in ("throws", "quiet"):
-            (THROWS if what == "throws" else QUIET)[key]()
+        if what in ("writes", "uncounted", "hidden"):
+            {"writes": WRITES, "uncounted": UNCOUNTED, "hidden": HIDDEN}[what][key](draw)
+        if self.how == "quiet/inference":
+            with torch.inference_mode():
+                return (draw.lift(draw.fz) * draw.score).clone()
+        elif what in ("throws", "quiet", "ends"):
+            {"throws": THROWS, "quiet": QUIET, "ends": ENDS}[what][key]()
         g = draw.lift(draw.fz) * draw.score
         return g + (RANDOM | UNREACHED)[key](g.shape) if what == "random" else g
+
+
+def _net() -> torch.nn.Linear:
+    net = torch.nn.Linear(2, 1).double()
+    net.weight.data = torch.tensor([[0.7, -0.4]], dtype=torch.float64)  # the same in every process
+    return net
 
 
 @dataclass(frozen=True)
@@ -119,7 +161,7 @@ class Odd:
     on: ClassVar[str] = "values"
     distributions: ClassVar[frozenset[str]] = frozenset({"bernoulli", "categorical"})
     calls: ClassVar[list[None]] = []
-    net: ClassVar[torch.nn.Linear] = torch.nn.Linear(2, 1).double()
+    net: ClassVar[torch.nn.Linear] = _net()
 
     def value(self, v: Tensor) -> Any:
         """One number a row."""

@@ -18,6 +18,8 @@ from estbench.config.explain import explain, faults, shown
 from estbench.config.selector import format_selector, parse_selector
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
+from estbench.estimators.facts import Facts
+from estbench.foreign import reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 
 Options = tuple[tuple[str, Any], ...]
@@ -221,10 +223,13 @@ def _at(paths: dict[str, Path], path: Path, text: str) -> tuple[Path, str]:
 def _build(kind: type[Any], options: dict[str, Any]) -> None:
     """Builds the object once, for the checks of its own that look at several options, and asks for its facts."""
     try:
-        getattr(kind(**options), "facts", None)
+        with catalog.calling(kind, options):
+            facts = getattr(kind(**options), "facts", None)
     except ValidationError as error:
         raise faults(*explain(error, options, {})) from None
     except UsageError as error:
         raise faults(((), str(error))) from None
     except Exception as error:  # a plug-in may raise anything
-        raise faults(((), f"cannot be built: {type(error).__name__}: {error}")) from None
+        raise faults(((), f"cannot be built: {reason(error)}")) from None
+    if hasattr(kind, "facts") and not isinstance(facts, Facts):
+        raise faults(((), f"its `facts` must be a Facts, and are {shown(repr(type(facts).__name__))}"))

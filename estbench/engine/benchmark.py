@@ -18,14 +18,15 @@ from estbench import catalog
 from estbench.config import Config, Document, load, resolve
 from estbench.engine.executors import HERE, Where, serial, versions
 from estbench.engine.pool import Pool
+from estbench.engine.repeat import demand_repeated
 from estbench.engine.run import Execute, Failure, Progress, run
-from estbench.engine.stages import WHOLE, Part
+from estbench.engine.stages import WHOLE, Part, stages
 from estbench.errors import ResultsError, UsageError
 from estbench.expand import expand
 from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, recorded
 from estbench.processes import cores
-from estbench.sources import source_hash
-from estbench.store import Store, read, run_folder
+from estbench.sources import importable, source_hash
+from estbench.store import MANIFEST, Store, compatible, read, run_folder
 from estbench.summary import layouts
 from estbench.summary.table import results, write_results
 
@@ -61,7 +62,7 @@ class Benchmark:
         checked = load(config, settings)
         folder = run_folder(Path("results"), checked.name) if folder is None else folder
         known = {}
-        if not fresh and (folder / "manifest.json").exists():
+        if not fresh and (folder / MANIFEST).exists():
             known = layouts(read(folder).manifest)
         plan = expand(checked, known, BLOCK if device == "cpu" else DEVICE_BLOCK)
         return cls(checked, plan, folder, device, fresh)
@@ -73,10 +74,17 @@ class Benchmark:
 
         `timeout`: seconds after which a cell fails that has not finished one job. `part`: one machine's share of it.
         """
-        with (
-            executor(where, self.device, timeout) as execute,
-            Store(self.folder, self.manifest(), fresh=self.fresh) as store,
-        ):
+        kinds, manifest = self._plugins(), self.manifest()
+        apart = bool(kinds) and all(map(importable, kinds.values()))
+        with executor(where, self.device, timeout, apart=apart) as execute:
+            if kinds and not self.fresh:
+                self._demand_repeated(manifest, execute, timeout, part)
+            yield from self._run(manifest, execute, timeout, stop, part)
+
+    def _run(
+        self, manifest: Mapping[str, Any], execute: Execute, timeout: float | None, stop: bool, part: Part
+    ) -> Iterator[Progress | Failure]:
+        with Store(self.folder, dict(manifest), fresh=self.fresh) as store:
             todo = run(self.plan, store, execute, device=self.device, timeout=timeout, stop_on_error=stop, part=part)
             try:
                 yield from todo
@@ -85,6 +93,18 @@ class Benchmark:
                     write_results(self.folder, results(self.plan, store.items))
                 raise
             write_results(self.folder, results(self.plan, store.items))
+
+    def _demand_repeated(
+        self, manifest: Mapping[str, Any], execute: Execute, timeout: float | None, part: Part
+    ) -> None:
+        """UsageError where plug-ins give other values than a run that is to go on has recorded."""
+        if not (self.folder / MANIFEST).exists():
+            return
+        known = read(self.folder)
+        if compatible(known.manifest, dict(manifest)):
+            return  # the store says so
+        if any(tasks for _, tasks in stages(self.plan, known, self.device, part)):
+            demand_repeated(self.folder, self.plan, known.items, execute, device=self.device, timeout=timeout)
 
     def results(self) -> pd.DataFrame:
         """The results so far, one row per cell."""
@@ -97,7 +117,7 @@ class Benchmark:
             "seed": self.plan.config.seed,
             **recorded(self.plan),
             "versions": versions(),
-            "plugins": self._plugins(),
+            "plugins": {name: source_hash(kind) for name, kind in self._plugins().items()},
             "device": torch.cuda.get_device_name() if self.device == "cuda" else "cpu",
             "dtype": "float64",
             "threads": 1,
@@ -106,20 +126,22 @@ class Benchmark:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _plugins(self) -> dict[str, str]:
-        """The hash of the source of each class that is not of the catalogue, by its name `module:Class`."""
+    def _plugins(self) -> dict[str, type[Any]]:
+        """Each class that is not of the catalogue, by its name `module:Class`."""
         config = self.config
-        estimators, objectives = {c.name for c in config.estimators}, {p.objective.name for p in config.problems}
-        kinds: dict[str, type[Any]] = {name: catalog.estimator_class(name) for name in estimators}
-        kinds |= {name: catalog.objective_class(name) for name in objectives}
+        kinds: dict[str, type[Any]] = {c.name: catalog.estimator_class(c.name) for c in config.estimators}
+        kinds |= {p.objective.name: catalog.objective_class(p.objective.name) for p in config.problems}
         kinds |= {p.distribution.name: catalog.distribution_class(p.distribution.name) for p in config.problems}
-        return {name: source_hash(kind) for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
+        return {name: kind for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
 
 
-def executor(where: Where, device: str, timeout: float | None = None) -> AbstractContextManager[Execute]:
+def executor(
+    where: Where, device: str, timeout: float | None = None, *, apart: bool = False
+) -> AbstractContextManager[Execute]:
     """The executor that works there, open until its context ends.
 
-    This process does the work of one worker itself, unless there is a time limit, which may have to end a process.
+    This process does the work of one worker itself, unless there is a time limit, which may have to end a process, or
+    code of users is to be kept `apart`, as it may end or crash its process.
     """
     count = where.workers or cores()
     if where.executor == "dask" or where.scheduler is not None:
@@ -130,7 +152,8 @@ def executor(where: Where, device: str, timeout: float | None = None) -> Abstrac
         return cluster(count, where.scheduler)
     if device != "cpu":
         count = 1
-    return nullcontext(serial) if count == 1 and timeout is None else Pool(count)
+    here = count == 1 and timeout is None and not apart
+    return nullcontext(serial) if here else Pool(count)
 
 
 def _git_commit() -> str | None:

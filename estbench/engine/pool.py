@@ -138,6 +138,8 @@ def _death(exitcode: int | None) -> str:
 def _work(connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     settle()
+    with suppress(OSError):
+        os.dup2(2, 1)  # what threads of plug-ins print at any time is no output of ours
     with suppress(EOFError, ConnectionError):  # the parent has ended
         connection.send((None, None))
         while True:

@@ -90,8 +90,9 @@ def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int)
         seed("purity", number)
         return estimates(estimator, draw, [N])
 
+    before = held(used)
     first = asked(used, 0)
-    touched = [*used.written(), *used.differences(clean)]
+    touched = [*used.written(), *replaced(used, before), *used.differences(clean)]
     if touched:
         raise Impure(writes(estimator, touched))
     if not (_same(first, asked(used, 0)) and _same(first, asked(clean, 0))):
@@ -100,6 +101,20 @@ def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int)
             "one draw differ (ask the draw: draw.uniform(name, ...))"
         )
     return not _same(first, asked(third, 1))
+
+
+Held = list[dict[str, object]]
+
+
+def held(draw: Draw) -> Held:
+    """What a draw's problem and distribution hold now, by name."""
+    return [dict(vars(of)) for of in (draw.problem, draw.distribution)]
+
+
+def replaced(draw: Draw, before: Held) -> list[str]:
+    """The names of what was `held` before, and is something else now, or gone."""
+    pairs = zip(before, held(draw), strict=True)
+    return [name for known, now in pairs for name, value in known.items() if now.get(name) is not value]
 
 
 def writes(estimator: Estimator, touched: list[str]) -> str:

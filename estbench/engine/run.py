@@ -54,8 +54,8 @@ def run(
     for total, tasks in stages(plan, store, device, part):
         yield Progress(done, total)
         end = done + len(tasks)
-        ready = (replace(task, timeout=timeout) for task in _ready(tasks, failed, store.items))
-        for task, records in execute(ready):
+        limited = (replace(task, timeout=timeout) for task in ready(tasks, failed, store.items))
+        for task, records in execute(limited):
             store.append(*records)
             for record in records:
                 if record["kind"] == "failed" and record["key"] not in failed:
@@ -72,7 +72,7 @@ def _replicates(task: Task) -> int:
     return task.shards * task.layout.shard_size if isinstance(task, ShardTask) else 0
 
 
-def _ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Task]:
+def ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Task]:
     """The tasks, asked for one by one: without the cells that have failed by then, and with what fits have found."""
     for task in tasks:
         if isinstance(task, CostTask):

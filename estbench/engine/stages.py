@@ -12,7 +12,7 @@ from estbench.estimators.base import Fitted
 from estbench.intervals import Shards, shards_needed
 from estbench.moments import Moments
 from estbench.plan import PILOT, Cell, Plan, fit_key
-from estbench.store import Item, Store
+from estbench.store import Item, Run, Store
 from estbench.summary import packed_shards, prepared, truth
 
 Items = Mapping[Item, Any]
@@ -39,7 +39,7 @@ class Part:
 WHOLE = Part()
 
 
-def stages(plan: Plan, store: Store, device: str, part: Part) -> Iterator[tuple[int, list[Task]]]:
+def stages(plan: Plan, store: Store | Run, device: str, part: Part) -> Iterator[tuple[int, list[Task]]]:
     """The tasks stage by stage, each done before the next begins, and how many are known by then."""
     first: list[list[Task]] = [
         list(stage(plan, store.items, device, part)) for stage in (_costs, _fits, _exacts, _pilot)

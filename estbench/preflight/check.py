@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from estbench.catalog import facts_of
 from estbench.engine.executors import settle
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import CostTask, Group, Record, problem_of, reason
-from estbench.engine.tasks.failure import FAULTS
+from estbench.engine.tasks.group import calling, is_foreign
 from estbench.estimators.base import RowEstimator
 from estbench.plan import Cell, Plan, ProblemSpec
 from estbench.preflight.claims import Answer, Mean, cost, judge, means, purity
@@ -100,13 +101,13 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
             if sound:
                 of_group = means(problem, group.estimator(), [N for N, key in group.cells if key in counted])
                 kept += [(label, spec.label, False, mean) for mean in of_group]
-            elif group.estimator().facts.unbiased:
+            elif facts_of(group.estimator()).unbiased:
                 findings.append(_finding(label, "unbiased", spec.label, (None, "the objective is wrong")))
     kept += _on_own_problems(plan, tell)
     judgements = judge([mean for *_, mean in kept])
     for (label, where, own, _), mean in zip(kept, judgements, strict=True):
         smallest = mean.first.smallest if mean.first is not None and mean.holds else 0.0
-        claim = "unbiased" if mean.estimator.facts.unbiased else "exact moments"
+        claim = "unbiased" if facts_of(mean.estimator).unbiased else "exact moments"
         findings.append(Finding(label, claim, where, mean.holds, mean.text, own, mean.samples, smallest))
     each = durations(plan, seconds)
     problems = [
@@ -122,9 +123,10 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
 def _objective(spec: ProblemSpec) -> tuple[Problem | None, list[Finding]]:
     """The problem, and what is found of its objective; no problem where it raises."""
     try:
-        problem = problem_of(spec, "cpu")
-        found = [Finding(spec.objective, a.claim, spec.label, a.holds, a.text) for a in answers(problem)]
-    except FAULTS as error:
+        with calling(is_foreign(spec), "preflight", spec.id):
+            problem = problem_of(spec, "cpu")
+            found = [Finding(spec.objective, a.claim, spec.label, a.holds, a.text) for a in answers(problem)]
+    except Exception as error:
         return None, [Finding(spec.objective, "cells", spec.label, False, f"all its cells will fail: {reason(error)}")]
     return problem, found
 
@@ -161,13 +163,13 @@ def _on_own_problems(plan: Plan, tell: Tell) -> list[tuple[str, str, bool, Mean]
     found = []
     for group in groups_of(cell for cell in cells if cell.variant in wanted):
         estimator, label = group.estimator(), labels[group.id]
-        if not estimator.facts.unbiased:
+        if not facts_of(estimator).unbiased:
             continue
         tell(f"{label}, on problems of the check's own")
-        least, most = estimator.facts.min_samples, max(plan.config.samples)
+        least, most = facts_of(estimator).min_samples, max(plan.config.samples)
         sizes = [4] if isinstance(estimator, RowEstimator) else sorted({least, least + 1, max(least + 3, most)})
         for problem in own_problems():
-            if served(problem, estimator.facts):
+            if served(problem, facts_of(estimator)):
                 found += [(label, named(problem), True, mean) for mean in means(problem, estimator, sizes)]
     return found
 

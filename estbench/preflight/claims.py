@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from estbench import catalog
+from estbench.catalog import facts_of
 from estbench.engine.tasks import Group, reason
-from estbench.engine.tasks.failure import FAULTS
 from estbench.estimators.base import Estimator, RowEstimator, evaluations
-from estbench.preflight.purity import impurities
+from estbench.foreign import Calling
+from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import MORE, Trial
 from estbench.preflight.unbiasedness import NotChecked, Sampled, convicted, exactly, percent, sampled
 from estbench.problem import Problem
@@ -57,7 +58,7 @@ UNBIASED = "its facts say that it is unbiased"
 def cost(problem: Problem, group: Group, counted: Counted) -> Answer:
     """Whether f and ∇f are evaluated as often as declared, at each N that was counted."""
     estimator = group.estimator()
-    facts, D, K = estimator.facts, problem.D, problem.distribution.classes
+    facts, D, K = facts_of(estimator), problem.D, problem.distribution.classes
     for N, key in group.cells:
         if key not in counted:
             continue
@@ -74,13 +75,14 @@ def means(problem: Problem, estimator: Estimator, samples: Sequence[int]) -> Ite
     Exact moments are looked at where they are had at once; of an estimator that is called unbiased the mean is else
     sampled, at the smallest and at the largest N. The mean of independent rows is that of one row, at every N.
     """
-    rows, unbiased = isinstance(estimator, RowEstimator), estimator.facts.unbiased
+    rows, unbiased = isinstance(estimator, RowEstimator), facts_of(estimator).unbiased
     left = []
-    for N in [estimator.facts.min_samples] if rows else samples:
+    for N in [facts_of(estimator).min_samples] if rows else samples:
         try:
-            found = exactly(problem, estimator, N)
-        except FAULTS as error:
-            text = f"its facts say exact = '{estimator.facts.exact}', but {reason(error)}"
+            with Calling("preflight", N):
+                found = exactly(problem, estimator, N)
+        except Exception as error:
+            text = f"its facts say exact = '{facts_of(estimator).exact}', but {reason(error)}"
             yield Mean(problem, estimator, N, False, text)
             return
         if found is None:
@@ -97,7 +99,7 @@ def means(problem: Problem, estimator: Estimator, samples: Sequence[int]) -> Ite
             yield Mean(problem, estimator, N, None, "", sampled(problem, estimator, N))
         except NotChecked as why:
             yield Mean(problem, estimator, N, None, str(why))
-        except FAULTS as error:
+        except Exception as error:
             yield Mean(problem, estimator, N, None, f"it raised {reason(error)}")
 
 
@@ -109,7 +111,7 @@ def judge(means: Sequence[Mean]) -> list[Mean]:
     def again(i: int) -> Sampled | None:
         try:
             return sampled_ones[i].again()
-        except (NotChecked, *FAULTS):
+        except Exception:
             return None
 
     seconds = iter(convicted(firsts, again))
@@ -120,8 +122,11 @@ def purity(problem: Problem, group: Group) -> Answer:
     """Whether the estimator is a pure function of its draw: what it does, or why that cannot be told."""
     N = min((N for N, _ in group.cells if N > 1), default=group.cells[0][0])
     try:
-        found = list(impurities(Trial(partial(_new, group), problem, N)))
-    except FAULTS as error:
+        trial = Trial(partial(_new, group), problem, N)
+        found = list(impurities(trial))
+        if not found and random_of_its_own(trial):
+            return None, "it makes random numbers of its own, so that its estimates from two draws cannot be compared"
+    except Exception as error:
         return None, f"on a draw of {N + MORE} samples it raised {reason(error)}"
     return (not found), "; ".join(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from estbench.catalog import facts_of
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import FitTask, Group, problem_of
 from estbench.estimators.base import Estimator, Fitted, RowEstimator
@@ -38,8 +39,11 @@ def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
 
 def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[EstimatorSpec, float]) -> float:
     spec, layout, most = plan.problems[i], plan.layouts[i], max(plan.config.samples)
-    problem, jobs = problem_of(spec, "cpu"), len(list(layout.jobs()))
+    jobs = len(list(layout.jobs()))
     cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None and cell.key in seconds]
+    if not cells:
+        return 0.0  # all have failed: there may be no such problem
+    problem = problem_of(spec, "cpu")
     total = _CELL * len(cells)
     if "monte_carlo" in plan.config.methods:
         rows = layout.shards_per_job * layout.block_rows * most
@@ -60,7 +64,7 @@ def _exact(problem: Problem, group: Group, seconds: Mapping[str, float]) -> floa
         if enumerable(problem, estimator, N):
             total += problem.n_states**N * (seconds[key] + _NODE)
         else:
-            nodes = _nodes(problem, estimator) * (seconds[key] / N / estimator.facts.inner + _NODE)
+            nodes = _nodes(problem, estimator) * (seconds[key] / N / facts_of(estimator).inner + _NODE)
     return total + nodes
 
 

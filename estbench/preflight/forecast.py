@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from estbench.catalog import facts_of
 from estbench.engine.tasks import problem_of
 from estbench.estimators.base import evaluations
 from estbench.exact import why_not
@@ -27,7 +28,7 @@ def forecast(plan: Plan) -> dict[str, list[dict[str, Any]]]:
             "∇f": None,
         }
         if reason is None and cell.method == "monte_carlo":
-            facts, R = build(cell.estimator, cell.temperature).facts, plan.layouts[cell.problem].replicates
+            facts, R = facts_of(build(cell.estimator, cell.temperature)), plan.layouts[cell.problem].replicates
             D, K = spec.dimensions, spec.classes
             f, df = (R * evaluations(count, D, K, cell.samples) for count in (facts.f, facts.df))
             row |= {"replicates": R, "f": f, "∇f": df}
@@ -39,5 +40,8 @@ def skipped(plan: Plan, cell: Cell) -> str | None:
     """Why a cell will be skipped: it makes no sense, or there are no exact moments; None if it will not."""
     if cell.reason is not None or cell.method != "exact":
         return cell.reason
-    problem = problem_of(plan.problems[cell.problem], "cpu")
+    try:
+        problem = problem_of(plan.problems[cell.problem], "cpu")
+    except Exception:  # its objective is a user's; the run tells why its cells fail
+        return None
     return why_not(problem, build(cell.estimator, cell.temperature), cell.samples)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from estbench.catalog import facts_of
 from estbench.draws import Draw
 from estbench.estimators.base import RowEstimator
 from estbench.preflight.trial import KEPT, MORE, REPLICATES, Trial, same
@@ -28,9 +29,24 @@ def impurities(trial: Trial) -> Iterator[str]:
     if text := overwritten(trial) or repeated(trial):
         yield text
         return
+    if random_of_its_own(trial):
+        if facts_of(trial.build()).exact != "none":
+            yield (
+                "two calls on the same draw give different estimates where the global generators of torch, numpy and "
+                f"Python are seeded differently: {OWN_STREAM}, or say exact='none'"
+            )
+        if text := uncounted(trial):
+            yield text
+        return
     for check in (uncounted, other_replicates, other_samples):
         if text := check(trial):
             yield text
+
+
+def random_of_its_own(trial: Trial) -> bool:
+    """Whether estimates from one draw change with the seed of the global generators."""
+    one, two = (trial.each(trial.draw("a"), seed=seed) for seed in (0, 1))
+    return not same(one, two)
 
 
 def repeated(trial: Trial) -> str:
@@ -42,7 +58,7 @@ def repeated(trial: Trial) -> str:
     if not same(before, after):
         return (
             "two calls on the same draw give different estimates: it keeps state between calls, or makes random "
-            f"numbers of its own; keep no state, and {OWN_STREAM}"
+            f"numbers that no seed reaches; keep no state, and {OWN_STREAM}"
         )
     if not same(other, trial.each(trial.draw("b"))):
         return (
@@ -97,7 +113,7 @@ def uncounted(trial: Trial) -> str:
 
 def other_replicates(trial: Trial) -> str:
     """Whether an estimate depends on other replicates, on how many there are in a block, or on its place there."""
-    coupled = trial.build().facts.within_shard
+    coupled = facts_of(trial.build()).within_shard
     whole = trial.each(trial.draw())
     others = trial.each(trial.draw(over_replicates=lambda a, b: torch.cat((a[:KEPT], b[KEPT:]))))
     unit, remedy = ("shard", "") if coupled else ("replicate", "; use only its own samples, never a mean over axis 0")

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from estbench.catalog import facts_of
 from estbench.draws import Draw, Streams
 from estbench.estimators.base import Estimator, RowEstimator
+from estbench.foreign import Calling
 from estbench.problem import Problem
 
 REPLICATES = 48
@@ -57,14 +59,18 @@ class Trial:
 
     def shard(self, replicates: int) -> int:
         """The replicates of a shard: all of a draw, unless those of a shard depend on each other."""
-        return KEPT if self.build().facts.within_shard else replicates
+        return KEPT if facts_of(self.build()).within_shard else replicates
 
-    def each(self, draw: Draw, estimator: Estimator | None = None) -> Tensor:
-        """What the estimator returns: rows [R, N, D(, K)], or estimates from the first N samples [R, D(, K)]."""
+    def each(self, draw: Draw, estimator: Estimator | None = None, seed: int = 0) -> Tensor:
+        """What the estimator returns: rows [R, N, D(, K)], or estimates from the first N samples [R, D(, K)].
+
+        `seed`: of the global generators, from which it should take nothing.
+        """
         estimator = self.build() if estimator is None else estimator
-        if isinstance(estimator, RowEstimator):
-            return estimator.rows(draw).detach()
-        return estimator.joint(draw, self.samples).detach()  # type: ignore[attr-defined, no-any-return] # one or the other
+        with Calling("preflight", seed):
+            if isinstance(estimator, RowEstimator):
+                return estimator.rows(draw).detach()
+            return estimator.joint(draw, self.samples).detach()  # type: ignore[attr-defined, no-any-return] # one or the other
 
     def of(self, problem: Problem) -> Trial:
         """The same of another problem."""

@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from estbench.catalog import facts_of
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator
 from estbench.exact import Unavailable, exact, why_not
+from estbench.foreign import Calling
 from estbench.intervals import Shards, exact_verdict, flags, holm
 from estbench.intervals.hall import hall
 from estbench.moments import Floats, Moments, moments
@@ -97,7 +99,7 @@ class NotChecked(Exception):  # noqa: N818 - it is an answer, not a failure
 
 def exactly(problem: Problem, estimator: Estimator, samples: int) -> Exactly | None:
     """The mean from exact moments; None where there are none, or they would take long."""
-    facts = estimator.facts
+    facts = facts_of(estimator)
     integrated = facts.exact == "smooth" or bool(facts.noise)
     affordable = problem.n_states == 2 if integrated else problem.n_states**samples <= MAX_TUPLES
     if not affordable or why_not(problem, estimator, samples) is not None:
@@ -179,7 +181,8 @@ def _moments(problem: Problem, estimator: Estimator, samples: int, R: int, strea
     for start in range(0, SHARDS, at_once):
         shards = range(start, min(start + at_once, SHARDS))
         draw = Draw(problem, len(shards) * n, samples, streams=Streams(0, stream, shards), shard=n)
-        (x,) = estimates(estimator, draw, [samples])
+        with Calling(stream, start):
+            (x,) = estimates(estimator, draw, [samples])
         packed.append(moments(x.view(len(shards), n, -1), true))
     return Moments.unpack(torch.cat(packed).numpy(), None if true is None else true.numpy())
 

@@ -221,3 +221,15 @@ def test_cells_that_will_fail_are_told() -> None:
     assert not found.well
     assert found.problems[0]["verdict"] == "ok"
     assert found.faults == ["faulty: 2 cells will fail: ArithmeticError: no (sine bernoulli D=1 logits=[0.6])"]
+
+
+@pytest.mark.parametrize(("how", "said"), [("dropout", "Odd.value is random"), ("whitening", "the other rows")])
+def test_impure_objectives_are_told(how: str, said: str) -> None:
+    """A run would refuse them, so all cells will fail, for the reason that the run would give."""
+    objective = {"name": "tests.unruly:Odd", "how": how}
+    problem = {"objective": objective, "distribution": "bernoulli", "logits": [0.6, -1.0]}
+    found = check("reinforce", problems=[problem], methods=["exact"])
+    assert not found.well
+    assert "all its cells will fail: Impure" not in found.faults[0]
+    assert "all its cells will fail" in found.faults[0]
+    assert said in found.faults[0]

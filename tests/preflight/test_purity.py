@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
+from estbench.estimators.base import Facts
 from estbench.objectives.mlp import Mlp
-from estbench.preflight.purity import impurities
+from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import Trial
 from estbench.problem import Problem
 from tests.estimators.members import ALL, build, problems
-from tests.preflight.impure import SAID, WRITES, Pure
+from tests.preflight.impure import SAID, WRITES, Pure, TorchNoise
 from tests.problems import make
 
 
@@ -53,6 +55,17 @@ def test_the_catalogue_is_pure(name: str, options: dict[str, Any]) -> None:
     for problem in problems(estimator):
         for samples in {max(3, estimator.facts.min_samples), estimator.facts.min_samples}:
             assert list(impurities(Trial(lambda: build(name, options), problem, samples))) == []
+
+
+def test_declared_randomness_is_no_fault() -> None:
+    """Numbers of the global generators, which a run seeds, are a fault only of what claims exact moments."""
+
+    class Declared(TorchNoise):
+        facts: ClassVar[Facts] = replace(TorchNoise.facts, exact="none")
+
+    for problem in two():
+        assert on(Declared, problem) == []
+        assert random_of_its_own(Trial(Declared, problem, 2))
 
 
 def test_what_is_pure_is_not_accused() -> None:

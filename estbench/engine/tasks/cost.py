@@ -81,7 +81,7 @@ class CostTask:
 
     def _costs(self, group: Group, estimator: Estimator, problem: Problem) -> list[Record]:
         records = []
-        reference = truth_of(problem, estimator) if isinstance(estimator, Referenced) else None
+        reference = truth_of(problem, group) if isinstance(estimator, Referenced) else None
         for N, same in itertools.groupby(group.cells, key=lambda cell: cell[0]):
             f, df = self._evaluations(estimator, problem, N)
             cost = {"kind": "cost", "f": f, "df": df, "unbiased": estimator.facts.unbiased, "seconds": None}

@@ -7,12 +7,9 @@ from typing import Any
 
 from estbench.foreign import reason
 
-__all__ = ["FAULTS", "Record", "failures", "reason"]
+__all__ = ["Record", "failures", "reason"]
 
 Record = dict[str, Any]
-
-FAULTS = (Exception, SystemExit)
-"""What an estimator or an objective may raise; in a `Calling`, all that it raises is an Exception."""
 
 
 def failures(keys: Iterable[str], why: str) -> list[Record]:

@@ -101,13 +101,17 @@ def _made(objective: type[Objective], distribution: Any, spec: ProblemSpec, devi
 def forget_problems() -> None:
     """Make all problems anew when they are asked for: one of them has been written into."""
     _problem.cache_clear()
-    truth_of.cache_clear()
+    _truth.cache_clear()
+
+
+def truth_of(problem: Problem, group: Group) -> torch.Tensor | None:
+    """What an estimator is measured against, kept: a truth of its own may take a quadrature."""
+    return _truth(problem, catalog.estimator_class(group.name), group.options, group.fitted)
 
 
 @lru_cache(maxsize=256)
-def truth_of(problem: Problem, estimator: Estimator) -> torch.Tensor | None:
-    """What an estimator is measured against, kept: a truth of its own may take a quadrature."""
-    return truth(problem, estimator)
+def _truth(problem: Problem, kind: type[Estimator], options: Options, fitted: Options) -> torch.Tensor | None:
+    return truth(problem, _estimator(kind, options, fitted))
 
 
 def keys(groups: Iterable[Group]) -> list[str]:

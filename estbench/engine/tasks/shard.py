@@ -9,7 +9,7 @@ import torch
 
 from estbench.draws import Draw, Streams
 from estbench.engine.limit import limited
-from estbench.engine.purity import writes
+from estbench.engine.purity import held, replaced, writes
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import Group, apart, forget_problems, keys, problem_of, truth_of
 from estbench.estimate import estimates
@@ -72,6 +72,7 @@ class ShardTask:
         for number, rows in enumerate(self._rows()):
             draw = Draw(problem, self.shards * rows, self.samples, streams=streams, shard=rows)
             for group in list(found):
+                before = held(draw) if group.foreign(self.spec) else None
                 try:
                     with group.calling(self.spec, self.seed, self.first, number):
                         if group not in estimators:
@@ -81,7 +82,7 @@ class ShardTask:
                 except Exception as error:
                     failed |= {key: reason(error) for _, key in group.cells}
                     del found[group]
-                if touched := list(draw.written()):
+                if before is not None and (touched := [*draw.written(), *replaced(draw, before)]):
                     failed |= {key: writes(group.estimator(), touched) for _, key in group.cells}
                     return False
         for group, blocks in found.items():
@@ -97,6 +98,6 @@ class ShardTask:
     def _moments(self, group: Group, estimator: Estimator, draw: Draw) -> torch.Tensor:
         """Packed records [cells, shards, 8 + 3P], of all cells in one call: few estimates cost less than the calls."""
         x = estimates(estimator, draw, [N for N, _ in group.cells])  # [cells, R, P]
-        true = truth_of(draw.problem, estimator)
+        true = truth_of(draw.problem, group)
         packed = moments(x.reshape(len(x) * self.shards, -1, x.shape[-1]), true)
         return packed.view(len(x), self.shards, -1)
