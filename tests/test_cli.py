@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,7 @@ from estbench.engine.benchmark import Benchmark
 from estbench.engine.run import Progress
 from estbench.estimators.base import Facts
 from estbench.store import read
-from estbench.store.manifest import CONFIG as CONFIG_KEYS
-from estbench.store.manifest import CUT, KEYS
+from estbench.store.manifest import ConfigRecord, ManifestRecord
 from estbench.store.records import canonical, checksum
 from estbench.store.records import line as journal_line
 from tests.forked import PATIENCE, Forks, Said, environment, forking, until
@@ -476,8 +476,8 @@ def test_status_of_any_journal(cli: Cli, run_folder: Path) -> None:
     folder = Path("results/tiny")
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_bytes((run_folder / "manifest.json").read_bytes())
-    kinds = [json.loads(line)["record"]["kind"] for line in lines]
-    firsts = [kinds.index(kind) for kind in ("problem", "cost", "exact", "job")]
+    kinds = [{record["kind"] for record in json.loads(line)["records"]} for line in lines]
+    firsts = {next(i for i, found in enumerate(kinds) if kind in found) for kind in ("problem", "cost", "exact", "job")}
     for i in firsts:
         for left in (lines[:i], lines[:i] + lines[i + 1 :]):
             (folder / "journal.jsonl").write_bytes(b"".join(left))
@@ -920,7 +920,7 @@ def test_the_table_beside_a_run_is_not_read(cli: Cli, command: str, spoiled: str
 def remade(folder: Path, records: list[Any], manifest: Any) -> None:
     """A run folder with these records and this manifest, whose checksums are right, as another version may leave it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "journal.jsonl").write_bytes(b"".join(journal_line(canonical(record)) for record in records))
+    (folder / "journal.jsonl").write_bytes(b"".join(journal_line(canonical([record])) for record in records))
     (folder / "manifest.json").write_text(json.dumps(manifest | {"crc32": checksum(canonical(manifest))}))
 
 
@@ -937,7 +937,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], Any]:
         pass
     lines = (folder / "run" / "journal.jsonl").read_text().splitlines()
     manifest = json.loads((folder / "run" / "manifest.json").read_text())
-    return [json.loads(line)["record"] for line in lines], {k: v for k, v in manifest.items() if k != "crc32"}
+    records = [record for line in lines for record in json.loads(line)["records"]]
+    return records, {k: v for k, v in manifest.items() if k != "crc32"}
 
 
 @pytest.mark.parametrize("kind", ["problem", "cost", "fit", "exact", "job", "failed"])
@@ -987,7 +988,8 @@ def test_manifests_that_lack_a_key(cli: Cli, written: tuple[list[Any], Any]) -> 
             assert "Traceback" not in said.err
             named |= {key} if f"{key}: it was written by another version" in said.err else set()
             remade(Path("old"), records, less)
-    assert named == {*KEYS, *CONFIG_KEYS, *CUT, "name", "options"}
+    required = {field.name for kind in (ManifestRecord, ConfigRecord) for field in fields(kind)} - {"plugins"}
+    assert named == required | {"options"}
 
 
 def test_dask_that_is_not_installed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import errno
+import fcntl
 import itertools
 import json
 import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estbench.errors import ResultsError, UsageError
+from estbench.plan import Layout
 from estbench.store import (
     Store,
     compatible,
@@ -29,6 +32,7 @@ from estbench.store import (
     find_runs,
     merge,
     read,
+    recorded_layouts,
     run_folder,
     write_atomically,
 )
@@ -100,6 +104,11 @@ def written(folder: Path, *records: Json, manifest: Json = MANIFEST) -> Path:
     return folder
 
 
+def lines_of(folder: Path) -> list[bytes]:
+    """The lines of its journal."""
+    return (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+
 def rewrite(folder: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
     """Edit the lines of a journal behind its back."""
     journal = folder / "journal.jsonl"
@@ -148,7 +157,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, record: Json) -> None:
             store.append(record)
         with pytest.raises(ValueError, match="JSON"):
             store.append({"kind": "exact", "key": "k", "error": float("nan")})
-    assert (tmp_path / "run" / "journal.jsonl").read_bytes() == b""
+    assert (tmp_path / "run" / "journal.jsonl").read_bytes().count(b"\n") == 1  # its head
 
 
 # ------------------------------------------------------------------------------------------------------ journal
@@ -182,9 +191,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_every_line_is_json_of_its_own(tmp_path: Path) -> None:
     """Other programs can read the journal: a line is an object with the checksum and the record."""
     folder = written(tmp_path / "run", job(0, "a"), job(1, "a"))
-    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-    assert [line["record"] for line in lines] == [job(0, "a"), job(1, "a")]
-    assert all(set(line) == {"crc32", "record"} for line in lines)
+    head, *lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    assert [line["records"] for line in lines] == [[job(0, "a")], [job(1, "a")]]
+    assert all(set(line) == {"crc32", "records"} for line in (head, *lines))
+    assert {record["kind"] for record in head["records"]} == {"run", "layout", "source"}
 
 
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
@@ -202,7 +212,7 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
             with pytest.raises(ResultsError, match=rf"journal\.jsonl, line {number}: damaged"):
                 read(folder)
         number += good[position] == ord("\n")
-    assert number == 3
+    assert number == 4
 
 
 @pytest.fixture(scope="module")
@@ -235,26 +245,27 @@ def test_a_torn_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
     folder = written(tmp_path / "run", *records)
     journal = folder / "journal.jsonl"
     good = journal.read_bytes()
-    for cut in range(len(good)):
+    for cut in range(good.index(b"\n") + 1, len(good)):
         journal.write_bytes(good[:cut])
         whole = good[:cut].count(b"\n")
         torn = cut - (good[:cut].rindex(b"\n") + 1 if whole else 0)
         run = read(folder)
-        assert [key for _, key, _ in run.items] == [f"{number}" for number in range(whole)]
+        assert [key for _, key, _ in run.items] == [f"{number}" for number in range(whole - 1)]  # without the head
         assert run.journal.torn == torn
         assert journal.read_bytes() == good[:cut]  # reading changes nothing
         with Store(folder, MANIFEST) as store:
             assert store.torn == torn
             assert journal.read_bytes() == good[: cut - torn]
-            store.append(*records)
+            for record in records:
+                store.append(record)
         assert journal.read_bytes() == good
 
 
 def test_a_missing_newline_before_the_last_line_is_found(tmp_path: Path) -> None:
     """Two lines glued together are damage, not a torn line: neither is dropped in silence."""
     folder = written(tmp_path / "run", job(0, "a"), job(1, "a"))
-    rewrite(folder, lambda lines: [lines[0][:-1], lines[1]])
-    with pytest.raises(ResultsError, match="line 1: damaged"):
+    rewrite(folder, lambda lines: [lines[0], lines[1][:-1], lines[2]])
+    with pytest.raises(ResultsError, match="line 2: damaged"):
         read(folder)
 
 
@@ -271,7 +282,7 @@ def test_same_again_counts_once(tmp_path: Path) -> None:
     rewrite(folder, lambda lines: [*lines, *(other / "journal.jsonl").read_bytes().splitlines(keepends=True)])
     run = read(folder)
     assert run.items["job", "toy/0", "a"]["seconds"] == 1.0
-    assert run.journal.lines["job", "toy/0", "a"] == 1
+    assert run.journal.lines["job", "toy/0", "a"] == 2
 
 
 def test_contradictions_are_refused(tmp_path: Path) -> None:
@@ -286,7 +297,7 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
             store.append(job(3, "a"), job(3, "a", value=2.0))
         assert store.items == before == read(folder).items
     rewrite(folder, lambda lines: [*lines, *(other / "journal.jsonl").read_bytes().splitlines(keepends=True)])
-    with pytest.raises(ResultsError, match='lines 2 and 3 give different results for "job toy/0 a"'):
+    with pytest.raises(ResultsError, match='lines 3 and 5 give different results for "job toy/0 a"'):
         read(folder)
 
 
@@ -305,7 +316,7 @@ def test_the_last_failure_counts(tmp_path: Path) -> None:
             store.append({"kind": "failed", "key": "a", "reason": reason})
         assert store.items["failed", "a", ""] == {"reason": "hung"}
     assert read(tmp_path / "run").items == {("failed", "a", ""): {"reason": "hung"}}
-    assert (tmp_path / "run" / "journal.jsonl").read_bytes().count(b"\n") == 2
+    assert (tmp_path / "run" / "journal.jsonl").read_bytes().count(b"\n") == 3
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()])
@@ -363,7 +374,7 @@ def test_a_deleted_journal_is_noticed(tmp_path: Path) -> None:
     """Results do not vanish into a file that has no name any more."""
     with Store(tmp_path / "run", MANIFEST) as store:
         (tmp_path / "run" / "journal.jsonl").unlink()
-        with pytest.raises(ResultsError, match="deleted while being written"):
+        with pytest.raises(ResultsError, match="deleted or replaced while being written"):
             store.append(job(0, "a"))
 
 
@@ -385,7 +396,7 @@ def test_every_flipped_bit_of_the_manifest_is_found(tmp_path: Path) -> None:
             assert str(path) in str(error)  # noqa: PT017  # either outcome is right
     path.write_bytes(good.replace(b'"seed": 3', b'"seed": 4'))
     with pytest.raises(ResultsError, match=r"manifest\.json: damaged or edited"):
-        Store(folder, MANIFEST)
+        read(folder)
     Store(folder, MANIFEST, fresh=True).close()
     assert read(folder).items == {}
 
@@ -496,7 +507,7 @@ ADDED = {
 FINE = {"relative": 0.02, "metric": "variance", "max_replicates": 10**6}
 
 REFUSED = {
-    "seed: was 3, now 4": MANIFEST | {"seed": 4},
+    "seed: was 3, now 4": changed(seed=4) | {"seed": 4},
     "name: ": changed(name="other"),
     "layout of p: ": MANIFEST | {"layout": {"p": CUT | {"block_rows": 500}}},
     'layout of p: was {"block_rows": 250': MANIFEST | {"layout": {"p": CUT | {"stages": [16, 32]}}},
@@ -506,7 +517,7 @@ REFUSED = {
     | {"versions": {**MANIFEST["versions"], "torch": "2.14.0"}},
     "version of estbench: ": MANIFEST | {"versions": {**MANIFEST["versions"], "estbench": "0.2.0"}},
     "replicates: there are 1000": changed(replicates=999),
-    "largest of samples: was 4, now 8 (the largest N decides the draws)": changed(samples=[1, 4, 8]),
+    "largest of samples: was 4, now 8 (the largest N decides": changed(samples=[1, 4, 8]),
     "samples: removed or changed: 1": changed(samples=[4]),
     "temperatures: removed or changed: 0.5": changed(temperatures=[1.0]),
     "methods: removed": changed(methods=[]),
@@ -578,14 +589,14 @@ def with_plugins(**hashes: str) -> Json:
 
 
 def test_a_changed_plugin_is_refused(tmp_path: Path) -> None:
-    """A plug-in whose source has changed cannot go on, by any version; one that is new, or was not recorded, can."""
+    """A plug-in whose source has changed cannot go on; one that is new, or was not recorded, can."""
     folder = written(tmp_path / "run", job(0, "a"), manifest=with_plugins(Mine="1"))
     before = snapshot(folder)
     for again in (with_plugins(Mine="1"), with_plugins(Mine="1", Other="5"), MANIFEST):
         assert compatible(read(folder).manifest, again) == []
     assert compatible(MANIFEST, with_plugins(Mine="1")) == []
     with pytest.raises(UsageError, match=rf"\n  {PLUGIN} has changed since.*\n.*--fresh .* -o") as caught:
-        Store(folder, with_plugins(Mine="2", Other="5"), any_version=True)
+        Store(folder, with_plugins(Mine="2", Other="5"))
     assert "Other" not in str(caught.value)
     assert snapshot(folder) == before
 
@@ -597,18 +608,6 @@ def test_plugins_are_recorded_from_when_they_are_known(tmp_path: Path) -> None:
     assert read(folder).manifest["plugins"] == {PLUGIN: "1"}
     with pytest.raises(UsageError, match=f"{PLUGIN} has changed"):
         Store(folder, with_plugins(Mine="2"))
-
-
-def test_versions_may_differ_when_told(tmp_path: Path) -> None:
-    """`any_version` goes on with another torch and estbench, and the manifest names the new ones."""
-    folder = written(tmp_path / "run", job(0, "a"))
-    new = MANIFEST | {"versions": {**MANIFEST["versions"], "torch": "2.14.0", "estbench": "0.2.0"}}
-    with pytest.raises(UsageError, match="the last bits may differ"):
-        Store(folder, new)
-    with Store(folder, new, any_version=True) as store:
-        assert len(store.items) == 1
-    assert read(folder).manifest["versions"] == new["versions"]
-    assert compatible(MANIFEST, new | {"seed": 4}, any_version=True) == ["seed: was 3, now 4"]
 
 
 def test_the_hash_of_a_config_tells_configs_apart() -> None:
@@ -680,7 +679,8 @@ def test_journals_that_are_no_plain_files_are_not_written(tmp_path: Path) -> Non
         with pytest.raises(ResultsError, match="symbolic link"):
             Store(folder, MANIFEST, fresh=fresh)
     assert target.read_bytes() == before
-    assert len(read(folder).items) == 1
+    with pytest.raises(ResultsError, match="symbolic link"):
+        read(folder)
     journal.unlink()
     os.mkfifo(journal)
     with pytest.raises(ResultsError, match="not a regular file"):
@@ -781,6 +781,161 @@ def test_files_are_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert snapshot(tmp_path) == {"results.csv": "a,Δ\r\nb\n".encode()}
 
 
+# ------------------------------------------------------------------------------------------------------ whose is it
+
+
+@pytest.mark.parametrize(
+    ("other", "differs"),
+    [
+        (changed(seed=4) | {"seed": 4}, "seed: 4 in the journal, 3 in the manifest"),
+        (changed(samples=[1, 4, 8]), "largest of samples: 8 in the journal, 4 in the manifest"),
+        (MANIFEST | {"layout": {"p": CUT | {"shard_size": 400}}}, "shard_size: 400 in the journal, 500 in the manif"),
+        (MANIFEST | {"layout": {"p": CUT | {"stages": [32, 64]}}}, 'layout "p/1": in the journal, and not in the man'),
+        (MANIFEST | {"layout": {"p": CUT | {"stages": [16]}}}, "end: 16 in the journal, 32 in the manifest"),
+        (MANIFEST | {"device": "cuda"}, 'device: "cuda" in the journal, "cpu" in the manifest'),
+        (
+            MANIFEST | {"versions": MANIFEST["versions"] | {"torch": "1"}},
+            'torch: "1" in the journal, "2.13.0" in the m',
+        ),
+    ],
+)
+def test_a_journal_of_another_run_is_refused(tmp_path: Path, other: Json, differs: str) -> None:
+    """A journal of other draws, put beside a manifest, is refused by readers and writers, which say what differs."""
+    folder = written(tmp_path / "run", job(0, "a"))
+    alien = written(tmp_path / "other", job(0, "a"), manifest=other)
+    (folder / "journal.jsonl").write_bytes((alien / "journal.jsonl").read_bytes())
+    before = snapshot(folder)
+    for use in (read, lambda folder: Store(folder, MANIFEST)):
+        with pytest.raises(ResultsError, match="not the journal of the manifest beside it") as caught:
+            use(folder)
+        assert differs in str(caught.value)
+    assert snapshot(folder) == before
+
+
+def test_a_journal_without_a_head_is_refused(tmp_path: Path) -> None:
+    """Results that do not say to which run they belong are nobody's."""
+    folder = written(tmp_path / "run", job(0, "a"))
+    rewrite(folder, lambda lines: lines[1:])
+    with pytest.raises(ResultsError, match="does not say to which run it belongs"):
+        read(folder)
+
+
+@pytest.mark.parametrize("left", [None, b"", b'{"config', "half"])
+def test_a_lost_manifest_is_written_again(tmp_path: Path, left: bytes | str | None) -> None:
+    """Deleted, emptied or cut: readers say how to restore it, and the run of the same config adopts the journal."""
+    folder = written(tmp_path / "run", job(0, "a"))
+    whole = (folder / "manifest.json").read_bytes()
+    if left is None:
+        (folder / "manifest.json").unlink()
+    else:
+        (folder / "manifest.json").write_bytes(whole[: len(whole) // 2] if isinstance(left, str) else left)
+    before = snapshot(folder)
+    assert find_runs(tmp_path) == [folder]
+    assert recorded_layouts(folder) == {"p": Layout.of_record(CUT)}
+    with pytest.raises(ResultsError, match=r"manifest\.json: (there is none|damaged).*run CONFIG -o .*writes it again"):
+        read(folder)
+    with pytest.raises(UsageError, match=r"not of this config either:\n  seed: 3 in the journal, 4 in this run"):
+        Store(folder, changed(seed=4) | {"seed": 4})
+    assert snapshot(folder) == before
+    with Store(folder, MANIFEST) as store:
+        assert set(store.items) == {("job", "toy/0", "a")}
+    assert (folder / "manifest.json").read_bytes() == whole
+    assert snapshot(folder)["journal.jsonl"] == before["journal.jsonl"]
+
+
+def test_a_lost_manifest_does_not_stop_a_fresh_run(tmp_path: Path) -> None:
+    """With `fresh` another config starts over in the folder of a journal that has lost its manifest."""
+    folder = written(tmp_path / "run", job(0, "a"))
+    (folder / "manifest.json").unlink()
+    with Store(folder, changed(seed=4) | {"seed": 4}, fresh=True) as store:
+        assert store.items == {}
+    assert read(folder).manifest["seed"] == 4
+
+
+# ------------------------------------------------------------------------------------------------------ links, moves
+
+
+@pytest.mark.parametrize("name", ["results.csv", "report.html", "manifest.json", "figures/a.png"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_files_are_written_into_no_link(tmp_path: Path, name: str, kind: str) -> None:
+    """Where a file of ours belongs and a link, a pipe or a folder is, a message says so, and nothing is followed."""
+    path, outside = tmp_path / "run" / name, tmp_path / "outside"
+    path.parent.mkdir(parents=True)
+    outside.write_text("mine")
+    {"link": lambda: path.symlink_to(outside), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    with pytest.raises(ResultsError, match=f"{name}: {'a symbolic link' if kind == 'link' else 'not a regular file'}"):
+        write_atomically(path, "ours")
+    assert outside.read_text() == "mine"
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_drafts_of_the_dead_are_swept_up_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+    """A draft that a killed process has left is deleted by the next one; one that is being written stays."""
+    folder = written(tmp_path / "run")
+    dead, living = (folder / f".estbench-{letter * 32}.draft" for letter in "ab")
+    for path in (dead, living, folder / ".estbench-notes.draft", folder / ".results.csv.tmp"):
+        path.touch()
+    with living.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        Store(folder, MANIFEST).close()
+        assert {path.name for path in folder.glob(".*")} == {living.name, ".estbench-notes.draft", ".results.csv.tmp"}
+    write_atomically(folder / "results.csv", "x")
+    assert not living.exists()
+
+
+def test_a_folder_that_is_moved_gets_nothing_in_its_successor(tmp_path: Path) -> None:
+    """When the run folder is moved away and another takes its place, nothing is written, and a message says so."""
+    folder, moved = tmp_path / "run", tmp_path / "moved"
+    with Store(folder, MANIFEST) as store:
+        store.append(job(0, "a"))
+        folder.rename(moved)
+        for successor in (False, True):
+            if successor:
+                written(folder, job(5, "a"))
+                before = snapshot(folder)
+            for write in (lambda: store.append(job(1, "a")), lambda: store.write("results.csv", "x")):
+                with pytest.raises(ResultsError, match="run: was moved, renamed or replaced"):
+                    write()
+        assert snapshot(folder) == before
+    assert set(read(moved).items) == {("job", "toy/0", "a")}
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that cannot begin removes the folders that it made, and no others."""
+    (tmp_path / "there").mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ResultsError("no")
+
+    monkeypatch.setattr("estbench.store.folder.settle", refuse)
+    for name in ("there/new/er", "there"):
+        with pytest.raises(ResultsError, match="no"):
+            Store(tmp_path / name, MANIFEST)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there", "journal.jsonl"]
+
+
+def test_the_disk_is_asked_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many records in a second are forced onto the disk once; what is open then is so at the end."""
+    synced: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), sync(descriptor))[1])
+    with Store(tmp_path / "run", MANIFEST) as store:
+        clock = [time.monotonic()]
+        monkeypatch.setattr("estbench.store.journal.time.monotonic", lambda: clock[0])
+        synced.clear()
+        for shard in range(50):
+            store.append(job(shard, "a"))
+        assert len(synced) <= 1
+        clock[0] += 1.1
+        store.append(job(50, "a"), job(51, "a"))
+        assert 1 <= len(synced) <= 2
+        store.append(job(52, "a"))
+        synced.clear()
+    assert len(synced) == 1
+    assert len(read(tmp_path / "run").items) == 53
+    assert len(lines_of(tmp_path / "run")) == 1 + 50 + 1 + 1  # records that come together stand on one line
+
+
 # ------------------------------------------------------------------------------------------------------ merge
 
 
@@ -872,7 +1027,7 @@ def test_contradicting_runs_are_not_merged(tmp_path: Path) -> None:
     b = written(tmp_path / "b", job(1, "a", value=1.0), {"kind": "failed", "key": "a", "reason": "killed"})
     for runs, destination in (([a, b], tmp_path / "c"), ([b], a)):
         before = snapshot(a)
-        with pytest.raises(ResultsError, match=r"a/journal\.jsonl, line 2, and .*b/journal\.jsonl, line 1, give"):
+        with pytest.raises(ResultsError, match=r"a/journal\.jsonl, line 3, and .*b/journal\.jsonl, line 2, give"):
             merge(runs, destination)
         assert snapshot(a) == before
     assert not (tmp_path / "c").exists()

@@ -83,8 +83,8 @@ def once(run: Path) -> None:
     """Every result stands in the journal exactly once."""
     seen = []
     for line in (run / "journal.jsonl").read_text().splitlines():
-        record = json.loads(line)["record"]
-        seen += [(record["kind"], record["key"], cell) for cell in record.get("cells", [""])]
+        for record in json.loads(line)["records"]:
+            seen += [(record["kind"], record["key"], cell) for cell in record.get("cells", [""])]
     assert len(seen) == len(set(seen))
 
 
@@ -257,7 +257,7 @@ def test_a_full_disk(forks: Forks, whole: Path, tmp_path: Path, largest: int) ->
     config(tmp_path)
     (tmp_path / "run").mkdir()
     said = forks.run(tmp_path, "run", "run.yaml", "-qj1", "-o", "run", largest=largest)
-    assert said.code == 2
+    assert said.code == 5
     assert said.err.count("\n") == 1
     assert "File too large. Make room" in said.err
     kept = read(tmp_path / "run").items if (tmp_path / "run/manifest.json").exists() else {}

@@ -37,13 +37,13 @@ def plot(
     """Draw the figures of a run: metrics against temperature and N, cosines, and an overview of each problem."""
     from estbench.frames import read_frame
     from estbench.plots import draw
-    from estbench.store import find_runs, read_manifest
+    from estbench.store import figures_folder, find_runs, read_manifest
 
     wanted = [kind.strip() for text in kinds or [] for kind in text.split(",")]
     runs = find_runs(results)
     drawn: list[Path] = []
     for run in runs:
-        folder = run / "figures" if output is None else output / run.name if len(runs) > 1 else output
+        folder = figures_folder(run) if output is None else output / run.name if len(runs) > 1 else output
         level = read_manifest(run)["config"]["level"]
         with figures_drawn() as show:
             drawn += draw(read_frame(run), folder, wanted or None, file_format, level=level, show=show)

@@ -26,9 +26,8 @@ from estbench.expand import expand
 from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, recorded
 from estbench.processes import cores
 from estbench.sources import importable, source_hash
-from estbench.store import MANIFEST, Store, compatible, read, run_folder
-from estbench.summary import layouts
-from estbench.summary.table import results, write_results
+from estbench.store import MANIFEST, DamagedManifestError, Store, compatible, read, recorded_layouts, run_folder
+from estbench.summary.table import RESULTS, as_csv, results
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,7 @@ class Benchmark:
             )
         checked = load(config, settings)
         folder = run_folder(Path("results"), checked.name) if folder is None else folder
-        known = {}
-        if not fresh and (folder / MANIFEST).exists():
-            known = layouts(read(folder).manifest)
+        known = {} if fresh else recorded_layouts(folder)
         plan = expand(checked, known, BLOCK if device == "cpu" else DEVICE_BLOCK)
         return cls(checked, plan, folder, device, fresh)
 
@@ -90,9 +87,9 @@ class Benchmark:
                 yield from todo
             except BaseException:
                 with suppress(ResultsError):  # what went wrong first is what is to be heard of
-                    write_results(self.folder, results(self.plan, store.items))
+                    store.write(RESULTS, as_csv(results(self.plan, store.items)))
                 raise
-            write_results(self.folder, results(self.plan, store.items))
+            store.write(RESULTS, as_csv(results(self.plan, store.items)))
 
     def _demand_repeated(
         self, manifest: Mapping[str, Any], execute: Execute, timeout: float | None, part: Part
@@ -100,7 +97,10 @@ class Benchmark:
         """UsageError where plug-ins give other values than a run that is to go on has recorded."""
         if not (self.folder / MANIFEST).exists():
             return
-        known = read(self.folder)
+        try:
+            known = read(self.folder)
+        except DamagedManifestError:
+            return  # the store restores it, if the journal names the same sources
         if compatible(known.manifest, dict(manifest)):
             return  # the store says so
         if any(tasks for _, tasks in stages(self.plan, known, self.device, part)):

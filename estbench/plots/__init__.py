@@ -31,7 +31,7 @@ from estbench.plots.style import RC
 from estbench.plots.temperature import temperature
 from estbench.plots.workers import share
 from estbench.processes import cores
-from estbench.store.files import explained
+from estbench.store.files import explained, write_atomically
 from estbench.views import finished, readable
 
 __all__ = ["DRAWN_BY", "cosine", "draw", "overview", "samples", "temperature"]
@@ -130,7 +130,7 @@ def _write(figure: Figure | None, path: Path) -> Path | None:
         figure.savefig(picture, format=kind, metadata=NO_DATES[kind])
     with explained(path, "write this figure"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture.getvalue())
+    write_atomically(path, picture.getvalue(), "write this figure")
     return path
 
 

@@ -4,14 +4,15 @@ Write one with `Store`, read one with `read`, find them with `find_runs`, join t
 """
 
 from estbench.store.files import write_atomically
-from estbench.store.folder import Run, Store, find_runs, read, run_folder
+from estbench.store.folder import Run, Store, figures_folder, find_runs, read, recorded_layouts, run_folder
 from estbench.store.growth import compatible, config_hash
-from estbench.store.manifest import MANIFEST, read_manifest
+from estbench.store.manifest import MANIFEST, DamagedManifestError, read_manifest
 from estbench.store.merge import merge
 from estbench.store.records import Item, decode, encode
 
 __all__ = [
     "MANIFEST",
+    "DamagedManifestError",
     "Item",
     "Run",
     "Store",
@@ -19,10 +20,12 @@ __all__ = [
     "config_hash",
     "decode",
     "encode",
+    "figures_folder",
     "find_runs",
     "merge",
     "read",
     "read_manifest",
+    "recorded_layouts",
     "run_folder",
     "write_atomically",
 ]

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from estbench.errors import ResultsError, UsageError
-from estbench.store.files import explained
+from estbench.plan import Layout, Plan
+from estbench.store.arrays import check_arrays
+from estbench.store.files import Place, check_folder, explained
 from estbench.store.growth import shown
-from estbench.store.journal import Contents, Journal, read_journal
-from estbench.store.manifest import MANIFEST, is_run, read_manifest, settle
+from estbench.store.head import differences, head_of, layouts_of
+from estbench.store.journal import JOURNAL, Contents, Journal, is_journal, read_journal
+from estbench.store.manifest import (
+    MANIFEST,
+    DamagedManifestError,
+    another_run,
+    has_manifest,
+    read_manifest,
+    read_plan,
+    settle,
+)
 from estbench.store.records import Item, Json
 
-JOURNAL = "journal.jsonl"
-PRODUCTS = ("results.csv", "report.html", "figures")  # what is made from a journal, in the same folder
+FIGURES = "figures"
+PRODUCTS = ("results.csv", "report.html", FIGURES)  # what is made from a journal, in the same folder
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as it was read: its manifest, and the contents of its journal."""
+    """A run folder as it was read: its manifest, the plan in it, and the contents of its journal."""
 
     folder: Path
     manifest: Json
+    plan: Plan
     journal: Contents
 
     @property
@@ -35,8 +48,49 @@ class Run:
 
 
 def read(folder: Path) -> Run:
-    """Read a run folder. It needs no lock, and may be written meanwhile. ResultsError if it is damaged, or is none."""
-    return Run(folder, read_manifest(folder), read_journal(folder / JOURNAL))
+    """Read a run folder. It needs no lock, and may be written meanwhile.
+
+    ResultsError if it is none, is damaged, or if its journal is not that of its manifest.
+    """
+    if not is_run(folder):
+        raise ResultsError(f"{folder}: not a run folder, it has no {MANIFEST}. `estbench run CONFIG` makes one.")
+    manifest = read_manifest(folder)
+    plan, journal = read_plan(manifest, folder), read_journal(folder / JOURNAL)
+    _check(journal, manifest, plan, folder)
+    return Run(folder, manifest, plan, journal)
+
+
+def _check(journal: Contents, manifest: Json, plan: Plan, folder: Path) -> None:
+    head = journal.head or ({("", "", ""): None} if journal.items else {})  # results without a head: whose are they?
+    if reasons := differences(head, manifest):
+        raise another_run(folder, reasons)
+    check_arrays(journal.items, journal.lines, plan, str(folder / JOURNAL))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder has a manifest or a journal of this program, be they damaged."""
+    return has_manifest(folder) or is_journal(folder / JOURNAL)
+
+
+def recorded_layouts(folder: Path) -> dict[str, Layout]:
+    """How the replicates of the run in this folder are cut, by problem id; by its journal if its manifest is damaged.
+
+    Nothing where there is no run. ResultsError if it is damaged.
+    """
+    if not is_run(folder):
+        return {}
+    try:
+        manifest = read_manifest(folder)
+        read_plan(manifest, folder)
+    except DamagedManifestError:
+        return layouts_of(read_journal(folder / JOURNAL).head)
+    return {problem: Layout.of_record(cut) for problem, cut in manifest["layout"].items()}
+
+
+def figures_folder(run: Path) -> Path:
+    """The folder of the figures in a run folder; ResultsError if something else is there, or a link to a folder."""
+    check_folder(run / FIGURES)
+    return run / FIGURES
 
 
 class Store:
@@ -46,28 +100,50 @@ class Store:
     torn               bytes of a torn last line that were cut off on opening
     """
 
-    def __init__(self, folder: Path, manifest: Json, *, fresh: bool = False, any_version: bool = False) -> None:
+    def __init__(self, folder: Path, manifest: Json, *, fresh: bool = False) -> None:
         """Begin the run of this manifest, or go on with it.
 
         The manifest has config, seed, layout, versions, device, dtype, created, … (schema_version, config_hash and a
-        checksum are added). `fresh` deletes the run in the folder, then begins.
+        checksum are added). `fresh` deletes the run in the folder, then begins. Where the manifest in the folder is
+        missing or damaged, the run goes on if its journal is of this one.
         UsageError if the folder holds something else, or a run that is not `compatible`; ResultsError if it is damaged,
-        cannot be written, or is being written. Then nothing in it is changed.
+        cannot be written, or is being written. Then nothing in it is changed, and a folder that was made is removed.
         """
         _refuse_foreign(folder)
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         with explained(folder, "make this folder"):
             folder.mkdir(parents=True, exist_ok=True)
+            self._place = Place(folder)
         self.folder = folder
-        self._journal = Journal(folder / JOURNAL)
         try:
-            if fresh:
-                self._journal.clear()
-                _delete_products(folder)
-            self.manifest = settle(folder, manifest, fresh=fresh, any_version=any_version)
-            self.torn = self._journal.load()
+            self._journal = Journal(self._place)
+            try:
+                self.torn = self._open(manifest, fresh=fresh)
+            except BaseException:
+                self._journal.close()
+                if folder in made:
+                    (folder / JOURNAL).unlink(missing_ok=True)
+                raise
         except BaseException:
-            self._journal.close()
+            self._place.close()
+            with suppress(OSError):  # another process may have begun a run there
+                for path in made:
+                    path.rmdir()
             raise
+
+    def _open(self, manifest: Json, *, fresh: bool) -> int:
+        contents = Contents({}, {}, {}, 0, 0)
+        if fresh:
+            self._journal.clear()
+            _delete_products(self.folder)
+        else:
+            contents = self._journal.load()
+        self._place.sweep()
+        self.manifest = settle(self._place, manifest, contents.head, fresh=fresh)
+        _check(contents, self.manifest, read_plan(self.manifest, self.folder), self.folder)
+        self._journal.cut()
+        self._journal.begin(*head_of(self.manifest))
+        return contents.torn
 
     @property
     def items(self) -> dict[Item, Any]:
@@ -75,15 +151,25 @@ class Store:
         return self._journal.items
 
     def append(self, *records: Json) -> None:
-        """Add records (see `records`), all or none; when this returns they are on the disk. Known results are left out.
+        """Add records (see `kinds`), all or none; a kill of this process loses none of them.
 
-        ResultsError if one contradicts what is there, or the disk does not take them: the folder is as before.
+        A failure of the machine may lose those of the last second of work. Known results are left out. ResultsError if
+        one contradicts what is there, the disk does not take them, or the folder was moved: the journal is as before.
         """
         self._journal.append(*records)
 
+    def write(self, name: str, content: str | bytes) -> None:
+        """Replace a file in the folder; all results are on the disk before. ResultsError if it cannot be written."""
+        self._journal.sync()
+        self._place.write(name, content)
+
     def close(self) -> None:
-        """Let go of the folder."""
-        self._journal.close()
+        """Let go of the folder; all results are on the disk then."""
+        try:
+            self._journal.sync()
+        finally:
+            self._journal.close()
+            self._place.close()
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +177,8 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with suppress(*(() if error is None else (ResultsError,))):  # what went wrong first is what is to be heard of
+            self.close()
 
 
 def find_runs(results: Path) -> list[Path]:

@@ -1,5 +1,7 @@
 """What may be added to a run: cells, replicates, precision. All else decides the draws, and makes it another run.
 
+An N that is larger than all before decides the draws too: the samples of a replicate are drawn together, N of them.
+
 So does the source of a plug-in: what it gave before and what it gives now are not to be mixed.
 
 A resolved config is JSON: name, seed, replicates, precision, level, delta, and the lists samples, temperatures,
@@ -27,20 +29,16 @@ def config_hash(config: Json) -> str:
     return hashlib.sha256(canonical(_sorted(config))).hexdigest()
 
 
-def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
-    """Why the run of manifest `old` cannot go on as that of `new`, a sentence for each reason; empty if it can.
-
-    `any_version` lets the versions of estbench and torch differ, and with them the last bits.
-    """
+def compatible(old: Json, new: Json) -> list[str]:
+    """Why the run of manifest `old` cannot go on as that of `new`, a sentence for each reason; empty if it can."""
     a, b = old["config"], new["config"]
     reasons = [_change(key, old.get(key), new.get(key)) for key in ("seed", "device", "dtype")]
     for problem, cut in old["layout"].items():
         if problem in new["layout"] and not _continues(cut, new["layout"][problem]):
             reasons.append(_change(f"layout of {problem}", cut, new["layout"][problem]))
-    if not any_version:
-        for package in ("estbench", "torch"):
-            was, now = (manifest.get("versions", {}).get(package) for manifest in (old, new))
-            reasons.append(_change(f"version of {package}", was, now, "the last bits may differ"))
+    for package in ("estbench", "torch"):
+        was, now = (manifest.get("versions", {}).get(package) for manifest in (old, new))
+        reasons.append(_change(f"version of {package}", was, now, "the last bits may differ"))
     known, found = (manifest.get("plugins", {}) for manifest in (old, new))
     differ = sorted(name for name in known.keys() & found.keys() if known[name] != found[name])
     reasons += [f"{name} has changed since: the source of its module is another" for name in differ]
@@ -50,7 +48,11 @@ def compatible(old: Json, new: Json, *, any_version: bool = False) -> list[str]:
         if lost := _lost(a[key], b[key]):
             reasons.append(f"{key}: removed or changed: {', '.join(map(shown, lost))}")
     was, now = (max(config["samples"], default=None) for config in (a, b))
-    reasons.append(_change("largest of samples", was, now, "the largest N decides the draws"))
+    reasons.append(
+        _change(
+            "largest of samples", was, now, "the largest N decides the draws of all cells; smaller ones can be added"
+        )
+    )
     was, now = a.get("replicates"), b.get("replicates")
     if was is None or now is None:  # a precision decides
         reasons.append(_change("replicates", was, now))

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from estbench.errors import ResultsError, UsageError
-from estbench.store.folder import JOURNAL, Run, Store, read
+from estbench.store.folder import Run, Store, is_run, read
 from estbench.store.growth import compatible, diff, union
-from estbench.store.manifest import is_run, refusal
+from estbench.store.journal import JOURNAL
+from estbench.store.manifest import read_plan, refusal
 from estbench.store.records import Item, Json, contradicts, named
 
 
-def merge(runs: Sequence[Path], destination: Path, *, any_version: bool = False) -> None:
+def merge(runs: Sequence[Path], destination: Path) -> None:
     """Write all that these runs hold to `destination`, a new folder or a run that is added to.
 
     UsageError if they differ in more than cells and replicates; ResultsError if they disagree on a result. Then nothing
@@ -23,13 +24,14 @@ def merge(runs: Sequence[Path], destination: Path, *, any_version: bool = False)
     for run in found:
         manifest = union(manifest, run.manifest)
     for run in found:
-        if reasons := compatible(run.manifest, manifest, any_version=any_version):
+        if reasons := compatible(run.manifest, manifest):
             changes = diff(first.manifest["config"], run.manifest["config"], str(first.folder), str(run.folder))
             raise UsageError(
                 refusal(f"{run.folder}: does not fit {first.folder}; nothing was merged.", reasons, changes)
             )
     records = _joined(found)
-    with Store(destination, manifest, any_version=any_version) as store:
+    read_plan(manifest, destination)  # what no plan can be made of is refused before a folder is made
+    with Store(destination, manifest) as store:
         store.append(*records)
 
 

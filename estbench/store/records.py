@@ -1,17 +1,9 @@
 """The lines of a journal: records, the items they hold, and the checksum that guards them.
 
-A line is `{"crc32":"89abcdef","record":{…}}`, the checksum being that of the bytes of the record. A record is
+A line is `{"crc32":"89abcdef","records":[…]}`, the checksum being that of the bytes of the list. A record is
 `{kind, key, …}` or, where one piece of work serves many cells, `{kind, key, cells: {cell: …}}`. Each of its results is
-an *item*, found under (kind, key, cell); the cell is "" where a record has none:
-
-    kind     key                        the rest
-    problem  problem id                 route, true: encoded [P], or null where the gradient is not known
-    cost     cell key                   f, df, seconds (null: not timed), maybe reference: encoded [P], and
-                                        unbiased: whether it is declared to be (older records do not say)
-    job      problem id/first shard     cells: {cell key: {moments: encoded [G, 8 + 3P]}}
-    exact    cell key                   moments: encoded [1, 8 + 3P], route, error, mean_error, or reason: …
-    fit      problem id/estimator       fields: the numbers found; f, df, seconds: what finding them cost
-    failed   cell key                   reason: …
+an *item*, found under (kind, key, cell); the cell is "" where a record has none. What the items of each kind have is
+said by `estbench.store.kinds`.
 
 So cells that are added later are new items of a job that was done before. An item is written once, and one that comes
 again must be the same. Only `seconds` may differ, which are measured, not computed; and a failure may come again for
@@ -27,7 +19,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,17 +28,6 @@ from estbench.errors import ResultsError
 
 Json = dict[str, Any]
 Item = tuple[str, str, str]  # kind, key, cell
-
-
-FIELDS = {
-    "problem": ("route", "true"),
-    "cost": ("f", "df", "seconds"),
-    "job": ("moments",),
-    "exact": ("moments", "route", "error", "mean_error"),
-    "fit": ("fields", "f", "df", "seconds"),
-    "failed": ("reason",),
-}
-"""What a result of each kind has; an `exact` one without moments has a reason instead."""
 
 
 def encode(array: ArrayLike) -> str:
@@ -76,22 +57,43 @@ def checksum(payload: bytes) -> str:
 
 
 def line(payload: bytes) -> bytes:
-    """The line of a journal for a record in canonical JSON."""
-    return b'{"crc32":"%b","record":%b}\n' % (checksum(payload).encode("ascii"), payload)
+    """The line of a journal for a list of records in canonical JSON."""
+    return b'{"crc32":"%b","records":%b}\n' % (checksum(payload).encode("ascii"), payload)
 
+
+OPENING = b'{"crc32":"'
+"""What a journal of this program begins with."""
 
 _BEFORE, _AFTER = len(line(b"")) - len(b"}\n"), len(b"}\n")
 
 
-def parse(raw: bytes, where: str) -> dict[Item, Any]:
-    """The items of a line. ResultsError unless it is, byte for byte, what `line` made of a record."""
+def parse(raw: bytes, where: str, *, first: bool = False) -> list[tuple[Item, Any]]:
+    """The items of a line. ResultsError unless it is, byte for byte, what `line` made of records.
+
+    `first`: it is the line that says to which run the journal belongs, and may not be deleted.
+    """
     payload = raw[_BEFORE:-_AFTER]
     if raw == line(payload):
         with suppress(ValueError, RecursionError):
-            return items_of(json.loads(payload))
-    raise ResultsError(
-        f"{where}: damaged or edited. Restore the file, or delete that line: `estbench run` computes again what it had."
+            return [found for record in loads(payload) for found in items_of(record).items()]
+    advice = (
+        "It says to which run the journal belongs: restore the file, or start over with `estbench run CONFIG --fresh`."
+        if first
+        else "Restore the file, or delete that line: `estbench run` computes again what it had."
     )
+    raise ResultsError(f"{where}: damaged or edited. {advice}")
+
+
+def loads(payload: bytes) -> list[Any]:
+    """The records of a line; ValueError if it has none."""
+    records = json.loads(payload, parse_constant=_refuse)
+    if not isinstance(records, list):
+        raise ValueError("no list of records")
+    return records
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
 
 
 def items_of(record: Any) -> dict[Item, Any]:
@@ -102,15 +104,6 @@ def items_of(record: Any) -> dict[Item, Any]:
         case {"kind": str(kind), "key": str(key), **fields} if "cells" not in fields:
             return {(kind, key, ""): fields}
     raise ValueError("a record is {kind, key, …}, or {kind, key, cells: {cell: …}} and nothing else")
-
-
-def lacking(item: Item, result: Any) -> list[str]:
-    """The fields that a result of this kind should have, and has not."""
-    kind = item[0]
-    if not isinstance(result, dict):
-        return list(FIELDS.get(kind, ()))
-    reasoned = kind == "exact" and "reason" in result
-    return [field for field in FIELDS.get(kind, ()) if field not in result and not reasoned]
 
 
 def incomplete(what: str, missing: Sequence[str]) -> ResultsError:

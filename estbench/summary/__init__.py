@@ -2,7 +2,7 @@
 
 from estbench.summary.cells import grouped, packed_shards, prepared, truth
 from estbench.summary.details import fits, precision_reached
-from estbench.summary.reading import Results, layouts, read_results
+from estbench.summary.reading import Results, read_results
 from estbench.summary.rows import Finding, findings
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "findings",
     "fits",
     "grouped",
-    "layouts",
     "packed_shards",
     "precision_reached",
     "prepared",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from estbench.plan import Layout, Plan, plan_of
-from estbench.store import MANIFEST, read
+from estbench.plan import Plan
+from estbench.store import read
 from estbench.summary.cells import Items
 
 
@@ -33,9 +32,4 @@ def read_results(folder: Path) -> Results:
     ResultsError if it is none or is damaged.
     """
     found = read(folder)
-    return Results(folder, found.manifest, plan_of(found.manifest, str(folder / MANIFEST)), found.items)
-
-
-def layouts(manifest: Mapping[str, Any]) -> dict[str, Layout]:
-    """The recorded layouts of a run's problems, by problem id."""
-    return {key: Layout.of_record(record) for key, record in manifest["layout"].items()}
+    return Results(folder, found.manifest, found.plan, found.items)

@@ -18,6 +18,7 @@ from estbench.summary.details import fit
 from estbench.summary.reading import Results, read_results
 from estbench.summary.rows import findings
 
+RESULTS = "results.csv"
 DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
 
 
@@ -73,4 +74,9 @@ def merged(runs: Sequence[Path], destination: Path) -> Results:
 
 def write_results(folder: Path, frame: pd.DataFrame) -> None:
     """Write results.csv, for other programs; the frame is that of `results`."""
-    write_atomically(folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
+    write_atomically(folder / RESULTS, as_csv(frame))
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The text of results.csv."""
+    return frame.to_csv(index=False, lineterminator="\n")

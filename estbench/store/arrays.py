@@ -1,0 +1,80 @@
+"""Whether the arrays of a journal are those of the plan: their lengths, their counts, and true gradients finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from estbench.errors import ResultsError
+from estbench.moments import SCALARS, Floats
+from estbench.plan import Plan
+from estbench.store.records import Item, decode, named
+
+_COUNTS = [SCALARS.index(name) for name in ("n", "non_finite", "zeros")]
+_SLACK = 1e-6  # weights of an exact row sum to 1 up to rounding
+
+
+def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Plan, journal: str) -> None:
+    """ResultsError, with the line, if an array is not as long as the plan says, or counts what there cannot be.
+
+    Items of cells that are not in the plan are left alone.
+    """
+    cells = {cell.key: plan.problems[cell.problem].parameters for cell in plan.cells}
+    parameters = {spec.id: spec.parameters for spec in plan.problems}
+    sizes = {spec.id: layout.shard_size for spec, layout in zip(plan.problems, plan.layouts, strict=True)}
+    jobs = {
+        f"{spec.id}/{first}": (spec.id, shards)
+        for spec, layout in zip(plan.problems, plan.layouts, strict=True)
+        for first, shards in layout.jobs()
+    }
+    for item, result in items.items():
+        kind, key, cell = item
+        where = f"{journal}, line {lines[item]}"
+        if kind == "problem" and key in parameters and result["true"] is not None:
+            _gradient(result["true"], parameters[key], where, item)
+        elif kind == "cost" and key in cells and result.get("reference") is not None:
+            _gradient(result["reference"], cells[key], where, item)
+        elif kind == "exact" and key in cells and "reason" not in result:
+            counts = _moments(result["moments"], 1, cells[key], where, item)
+            bounds = [_decoded(result[name], (), where, item) for name in ("error", "mean_error")]
+            _demand(bool((counts[:, :2].sum(-1) <= 1 + _SLACK).all()), "its weights do not sum to 1", where, item)
+            _demand(not any(bound < 0 for bound in bounds), "a bound of an error is negative", where, item)
+        elif kind == "job" and key in jobs and cell in cells:
+            problem, shards = jobs[key]
+            counts = _moments(result["moments"], shards, cells[cell], where, item)
+            whole = counts[:, 0] + counts[:, 1] == sizes[problem]
+            _demand(bool(whole.all()), f"its shards do not have {sizes[problem]} replicates each", where, item)
+
+
+def _gradient(text: str, length: int, where: str, item: Item) -> None:
+    _demand(bool(np.isfinite(_decoded(text, (length,), where, item)).all()), "a gradient is not finite", where, item)
+
+
+def _moments(text: str, shards: int, parameters: int, where: str, item: Item) -> Floats:
+    """The counts in packed moments, [shards, 3]: finite estimates, others, and zeros among the finite ones."""
+    packed = _decoded(text, (shards, len(SCALARS) + 3 * parameters), where, item)
+    counts: Floats = packed[:, _COUNTS]
+    n, others, zeros = counts.T
+    zeros = np.where(np.isnan(zeros), 0.0, zeros)  # of integrated rows they are not known
+    right = np.isfinite(n + others).all() and (n >= 0).all() and (others >= 0).all()
+    right &= (zeros >= 0).all() and (zeros <= n + _SLACK).all()
+    _demand(bool(right), "it counts estimates that cannot be", where, item)
+    return counts
+
+
+def _decoded(text: str, shape: tuple[int, ...], where: str, item: Item) -> Floats:
+    try:
+        return decode(text, shape)
+    except ResultsError:
+        _demand(False, f"an array has not the shape {shape} of this run", where, item)
+        raise
+
+
+def _demand(right: bool, what: str, where: str, item: Item) -> None:
+    if not right:
+        raise ResultsError(
+            f"{where}: damaged, or of another run: {named(item)}: {what}. Restore the file, or delete that line: "
+            "`estbench run` computes again what it had."
+        )
