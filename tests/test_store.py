@@ -862,7 +862,12 @@ def test_files_are_written_into_no_link(tmp_path: Path, name: str, kind: str) ->
     path, outside = tmp_path / "run" / name, tmp_path / "outside"
     path.parent.mkdir(parents=True)
     outside.write_text("mine")
-    {"link": lambda: path.symlink_to(outside), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    if kind == "link":
+        path.symlink_to(outside)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
     with pytest.raises(ResultsError, match=f"{name}: {'a symbolic link' if kind == 'link' else 'not a regular file'}"):
         write_atomically(path, "ours")
     assert outside.read_text() == "mine"
@@ -893,9 +898,10 @@ def test_a_folder_that_is_moved_gets_nothing_in_its_successor(tmp_path: Path) ->
             if successor:
                 written(folder, job(5, "a"))
                 before = snapshot(folder)
-            for write in (lambda: store.append(job(1, "a")), lambda: store.write("results.csv", "x")):
-                with pytest.raises(ResultsError, match="run: was moved, renamed or replaced"):
-                    write()
+            with pytest.raises(ResultsError, match="run: was moved, renamed or replaced"):
+                store.append(job(1, "a"))
+            with pytest.raises(ResultsError, match="run: was moved, renamed or replaced"):
+                store.write("results.csv", "x")
         assert snapshot(folder) == before
     assert set(read(moved).items) == {("job", "toy/0", "a")}
 
@@ -918,7 +924,12 @@ def test_the_disk_is_asked_once_a_second(tmp_path: Path, monkeypatch: pytest.Mon
     """Many records in a second are forced onto the disk once; what is open then is so at the end."""
     synced: list[int] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), sync(descriptor))[1])
+
+    def counted(descriptor: int) -> None:
+        synced.append(descriptor)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
     with Store(tmp_path / "run", MANIFEST) as store:
         clock = [time.monotonic()]
         monkeypatch.setattr("estbench.store.journal.time.monotonic", lambda: clock[0])
