@@ -43,3 +43,8 @@ class Settings:
     delta: _Share
     replicates: _Whole | None = None
     precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        """ValueError unless one of `replicates` and `precision` is given."""
+        if (self.replicates is None) == (self.precision is None):
+            raise ValueError("one of replicates and precision is needed, and no more")
