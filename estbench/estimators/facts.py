@@ -59,6 +59,8 @@ class Facts:
     unbatchable    why logits cannot have batch axes, a problem of its own for each replicate; None: they can. Fitted
                    numbers are shared by the whole batch
     centred        Σ_k ĝ_k = 0 in every draw (categorical)
+    symmetric      the order of the samples does not matter to a joint estimator: its exact moments then go through
+                   multisets of samples, not all tuples. Rows need not say it: their mean never depends on the order
     within_shard   a replicate reads others of its shard, as a moving average does, but none of other shards
     sources        keys into `references.REFERENCES`
     identities     what it equals, and when
@@ -82,6 +84,7 @@ class Facts:
     scale: bool = False
     unbatchable: str | None = None
     centred: bool = True
+    symmetric: bool = False
     within_shard: bool = False
     sources: tuple[str, ...] = ()
     identities: tuple[str, ...] = field(default=())

@@ -1,5 +1,6 @@
 """Exact moments of gradient estimates, without sampling: by enumeration of states or by quadrature over noise."""
 
-from estbench.exact.routes import MAX_TUPLES, Exact, Unavailable, enumerable, exact, why_not
+from estbench.exact.enumeration import MAX_MULTISETS, size
+from estbench.exact.routes import Exact, Unavailable, enumerable, exact, why_not
 
-__all__ = ["MAX_TUPLES", "Exact", "Unavailable", "enumerable", "exact", "why_not"]
+__all__ = ["MAX_MULTISETS", "Exact", "Unavailable", "enumerable", "exact", "size", "why_not"]

@@ -1,8 +1,11 @@
 """Exact moments: the unchanged estimator code, fed weighted draws.
 
-An estimator that depends on the samples alone is fed all joint states (N-tuples of them, where they are few); one that
-is piecewise smooth in its noise, at D = 1, is fed quadrature nodes for that noise given z. No formula of any estimator
+An estimator that depends on the samples alone is fed all samples that there can be (see `enumeration`); one that is
+piecewise smooth in its noise, at D = 1, is fed quadrature nodes for that noise given z. No formula of any estimator
 stands here: what an estimator needs is read from its facts.
+
+Enumeration is tried first. Where it would take too many samples, the moments of a mean of N independent rows follow
+from those of one row, but for its cosine and its share of zeros.
 """
 
 from __future__ import annotations
@@ -13,23 +16,19 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from estbench.draws import Draw
-from estbench.estimate import truth, weighted_sums
+from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Referenced, RowEstimator
+from estbench.exact.enumeration import cancels, enumerated, mean_of, too_many
 from estbench.exact.integrand import Integrand
 from estbench.exact.noise import of_variable
 from estbench.exact.quadrature import TooMany
 from estbench.moments import SCALARS, Floats, central, first, record, second
 from estbench.problem import Problem
 
-MAX_TUPLES = 2**16
-_CHUNK = 2**16
 _DOUBLINGS = 7
 _GOAL = 1e-9  # of the change at the last doubling; what is left is less by as much again
-_LOST = 1e-6  # six digits of sixteen
 _LUCK = 32  # a change is not believed to be smaller than the last one by more
 
 
@@ -69,7 +68,7 @@ def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
     if (reason := why_not(problem, estimator, samples)) is not None:
         raise Unavailable(reason)
     if enumerable(problem, estimator, samples):
-        return Exact(_enumerated(problem, estimator, samples), "enumeration", 0.0)
+        return Exact(enumerated(problem, estimator, samples, _truth(problem, estimator)), "enumeration", 0.0)
     if samples > 1:
         one = exact(problem, estimator, 1)
         return replace(one, packed=_of_mean(one.packed, samples))
@@ -83,59 +82,29 @@ def why_not(problem: Problem, estimator: Estimator, samples: int) -> str | None:
         return f"the exact gradient is not known: {K}^{D} joint states"
     if facts.exact == "none":
         return "no exact moments: not a function of z alone, nor smooth in few uniforms"
-    if enumerable(problem, estimator, samples):
+    reason = too_many(problem, estimator, samples) if _of_z(estimator) else ""
+    if reason is None:
         return None
+    if samples > 1 and isinstance(estimator, RowEstimator):
+        return why_not(problem, estimator, 1)
+    if reason:
+        return reason
     if samples > 1:
-        if isinstance(estimator, RowEstimator):
-            return why_not(problem, estimator, 1)
-        return f"{K}^{D * samples} tuples of joint states are more than {MAX_TUPLES}"
+        return "noise is integrated for one sample, or for means of independent rows"
     if facts.exact == "z":
-        too_many = f"{K}^{D} joint states are more than {MAX_TUPLES}"
-        return "exact='z' is for estimators that read no noise but z; say exact='smooth'" if facts.noise else too_many
+        return "exact='z' is for estimators that read no noise but z; say exact='smooth'"
     if D > 1:
         return "noise is integrated for one variable only"
     return "noise is integrated for at most 4 classes" if K > 4 else None
 
 
-def enumerable(problem: Problem, estimator: Estimator, N: int) -> bool:
-    """Whether the estimate depends on z alone and the N-tuples of joint states are few enough to go through."""
-    facts = estimator.facts
-    return not (facts.noise or facts.exact == "smooth") and problem.n_states**N <= MAX_TUPLES
+def enumerable(problem: Problem, estimator: Estimator, samples: int) -> bool:
+    """Whether the estimate depends on z alone and the samples are few enough to go through them all."""
+    return _of_z(estimator) and too_many(problem, estimator, samples) is None
 
 
-def _enumerated(problem: Problem, estimator: Estimator, N: int) -> Floats:
-    """All N-tuples of joint states with their probabilities; once more about the mean where it has to be."""
-    true = _truth(problem, estimator)
-    d, M = problem.distribution, problem.n_states
-    states, log_prob = d.states(), d.log_prob(d.states())
-
-    def about(shift: Tensor) -> Floats:
-        total = np.zeros((1, len(SCALARS) + 3 * problem.parameters))
-        for start in range(0, M**N, _CHUNK):
-            index = torch.arange(start, min(start + _CHUNK, M**N)).unsqueeze(1) // M ** torch.arange(N) % M  # [R, N]
-            draw = Draw(problem, len(index), N, z=states[index], weights=log_prob[index].sum(1).exp())
-            total += weighted_sums(estimator, draw, true, shift)
-        return total
-
-    found, shift = about(true), true
-    if _cancels(found):
-        shift = _mean(found, true)
-        found = about(shift)
-    return central(found, shift.numpy())
-
-
-def _cancels(sums: Floats) -> bool:
-    """Whether the variance about the mean is so small beside the square about the shift that its digits are lost."""
-    n = float(sums[0, 0])
-    if not n > 0:
-        return False
-    mean = first(sums) / n
-    return bool((second(sums) / n - mean**2).sum() < _LOST * (mean**2).sum())
-
-
-def _mean(sums: Floats, shift: Tensor) -> Tensor:
-    """The mean of power sums about the shift, [P]."""
-    return shift + torch.from_numpy(first(sums)[0] / sums[0, 0])
+def _of_z(estimator: Estimator) -> bool:
+    return not (estimator.facts.noise or estimator.facts.exact == "smooth")
 
 
 def _of_mean(packed: Floats, N: int) -> Floats:
@@ -163,8 +132,8 @@ def _integrated(problem: Problem, estimator: Estimator) -> Exact:
     integrand = Integrand(problem, estimator, true, shift)
     found, error, change = None, np.full(2, math.inf), np.zeros(2)  # as `_change` gives them
     with suppress(TooMany):
-        if _cancels(start := integrand.pair(1)[1]):
-            shift = _mean(start, true)
+        if cancels(start := integrand.pair(1)[1]):
+            shift = mean_of(start, true)
             integrand = Integrand(problem, estimator, true, shift)
         offset = (shift - true).numpy()
         for level in range(1, _DOUBLINGS + 1):

@@ -9,7 +9,7 @@ from estbench.catalog import facts_of
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import FitTask, Group, problem_of
 from estbench.estimators.base import Estimator, Fitted, RowEstimator
-from estbench.exact import enumerable
+from estbench.exact import enumerable, size
 from estbench.exact.integrand import Integrand
 from estbench.plan import Cell, EstimatorSpec, Plan
 from estbench.preflight.forecast import skipped
@@ -29,9 +29,10 @@ def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
     """The seconds that each problem of a plan takes on one core, about; a run takes START more.
 
     `seconds` are those of one estimate, by cell key. Counted are R estimates of each cell (of rows those of the largest
-    N alone, which all N share), the draws on which costs are found, K^{DN} states or some 2000 · 25^{axes − 1} nodes
-    for exact moments, and the fits: each estimator is fitted here once, for all its temperatures and problems. A run
-    shares draws between estimators too, and may well be faster. With a precision only the pilot is counted.
+    N alone, which all N share), the draws on which costs are found, for exact moments all multisets of N states (see
+    `exact.enumeration`) or some 2000 · 25^{axes − 1} nodes, and the fits: each estimator is fitted here once, for all
+    its temperatures and problems. A run shares draws between estimators too, and may well be faster. With a precision
+    only the pilot is counted.
     """
     fits: dict[EstimatorSpec, float] = {}
     return [_duration(plan, i, seconds, fits) for i in range(len(plan.problems))]
@@ -62,7 +63,9 @@ def _exact(problem: Problem, group: Group, seconds: Mapping[str, float]) -> floa
     estimator, total, nodes = group.estimator(), _EXACT * len(group.cells), 0.0
     for N, key in group.cells:
         if enumerable(problem, estimator, N):
-            total += problem.n_states**N * (seconds[key] + _NODE)
+            M = size(problem, estimator, N)
+            rows = isinstance(estimator, RowEstimator)
+            total += problem.n_states * seconds[key] / N + M * _NODE if rows else M * (seconds[key] + _NODE)
         else:
             nodes = _nodes(problem, estimator) * (seconds[key] / N / facts_of(estimator).inner + _NODE)
     return total + nodes

@@ -15,7 +15,7 @@ from estbench.config import parse_selector
 from estbench.distributions import Bernoulli, Categorical
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator
-from estbench.exact import MAX_TUPLES, exact
+from estbench.exact import MAX_MULTISETS, exact
 from estbench.problem import MAX_STATES, Problem
 from tests.estimators import test_antithetic_bernoulli as antithetic
 from tests.estimators import test_antithetic_carms as carms
@@ -68,7 +68,7 @@ def test_who_goes_through_all_states_says_so(
     problem = make(objective("mlp", seed=3), logits)
     assert bool(gradients(estimator, draw(problem, 1, N)).isfinite().all())
     assert (D in seen) == (limit is not None)
-    assert limit in (None, MAX_TUPLES, MAX_STATES)
+    assert limit in (None, MAX_MULTISETS, MAX_STATES)
 
 
 @every

@@ -36,6 +36,7 @@ class Arms:
             distributions=BERNOULLI,
             f=1,
             min_samples=2,
+            symmetric=True,
             exact="none",
             noise=(MAIN,),
             sources=("dimitriev2021arms",),

@@ -33,6 +33,7 @@ class Carms:
             distributions=CATEGORICAL,
             f=1,
             min_samples=2,
+            symmetric=True,
             exact="none",
             noise=("carms/copula", "carms/order"),
             sources=("dimitriev2021carms",),

@@ -39,6 +39,7 @@ class DoubleCv:
             f=1,
             df=1,
             min_samples=2,
+            symmetric=True,
             sources=("titsias2022",),
             identities=("a = 0: rloo", "no variance on linear f at a = −1"),
         )

@@ -43,6 +43,7 @@ class Rodeo:
             f=1,
             df=1,
             min_samples=2,
+            symmetric=True,
             sources=("shi2022",),
             identities=("a = b = 0: rloo",),
         )

@@ -23,6 +23,7 @@ class Enumerate:
             general=True,
             f=Count("K^D", lambda D, K: K**D, per_estimate=True),
             max_states=2**16,
+            symmetric=True,
         )
 
     def joint(self, draw: Draw, samples: int) -> Tensor:

@@ -22,6 +22,7 @@ class Rloo:
             general=True,
             f=1,
             min_samples=2,
+            symmetric=True,
             sources=("salimans2014", "mnih2016", "kool2019", "richter2020"),
             identities=("N = 2, one Bernoulli variable: ½ (f(1) − f(0)) 1[z₁ ≠ z₂]",),
         )
