@@ -59,17 +59,17 @@ def places(data: Any, *above: Any) -> Iterator[tuple[Any, ...]]:
         yield from places(data[key], *above, key)
 
 
-def edited(draw: st.DrawFn, content: Any) -> Any:
+def edited(data: st.DataObject, content: Any) -> Any:
     """The content with one value deleted, or replaced by any other."""
     content = copy.deepcopy(content)
-    *above, last = draw(st.sampled_from(list(places(content))))
+    *above, last = data.draw(st.sampled_from(list(places(content))))
     inner = content
     for key in above:
         inner = inner[key]
-    if draw(st.integers(0, 4)) == 0:
+    if data.draw(st.integers(0, 4)) == 0:
         del inner[last]
     else:
-        inner[last] = draw(VALUES)
+        inner[last] = data.draw(VALUES)
     return content
 
 
@@ -81,9 +81,9 @@ def test_any_edit_with_a_valid_checksum_is_one_message(run: tuple[Path, Any, lis
     target = folder / "edited"
     target.mkdir(exist_ok=True)
     if data.draw(st.booleans()):
-        manifest = edited(data.draw, manifest)
+        manifest = edited(data, manifest)
     else:
-        lines = edited(data.draw, lines)
+        lines = edited(data, lines)
     (target / "manifest.json").write_text(written(manifest | {"crc32": checksum(canonical(manifest))}))
     (target / "journal.jsonl").write_bytes(b"".join(line(canonical(each)) for each in lines))
     for use in (_read, _merge, _go_on):
