@@ -125,7 +125,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "seconds_per_estimate",
-        "wall time of the estimator on its own, one thread: median of three timings, no interval",
+        "wall time of the estimator on its own, one thread, where --timings asks for it: median of three, no interval",
         head="time", notation="seconds", rank=8, optional=True,
         note="time: the median of three timings in a row; it carries no interval.",
     ),

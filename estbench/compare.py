@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -121,6 +122,8 @@ def comparison(
         )
     if not pool:
         raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
+    if "seconds" in at:
+        _demand_timings(pool)
     chosen = references(pool, reference)
     bases: Sequence[At] = ("evaluations",) if metric == "work" else at
     rows = _once([row for basis in bases for row in _rows(pool, chosen, metric, basis, samples)])
@@ -134,6 +137,18 @@ def comparison(
     frame = frame.sort_values(["problem", "basis", "rank"], kind="stable", key=_in_order)
     frame["rank"] = frame.groupby(["problem", "basis"], sort=False)["rank"].transform(_ranks).astype("Int64")
     return frame.reset_index(drop=True)
+
+
+def _demand_timings(pool: Sequence[Entry]) -> None:
+    """Raise UsageError, which says how to get them, unless all cells have been timed."""
+    untimed = [entry for entry in pool if np.isnan(entry.cost("seconds"))]
+    if untimed:
+        runs = dict.fromkeys(str(entry.run.folder) for entry in untimed)
+        each = "".join(f"\n  estbench run CONFIG -o {shlex.quote(run)} --timings" for run in runs)
+        raise UsageError(
+            f"--at seconds: {len(untimed)} of {len(pool)} cells have not been timed. With the config of the run, this "
+            f"measures what is missing and does nothing again:{each}"
+        )
 
 
 def references(pool: Sequence[Entry], name: str | None) -> list[Entry]:

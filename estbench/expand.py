@@ -57,6 +57,7 @@ def _settings(config: Config) -> Settings:
         delta=config.delta,
         replicates=config.replicates,
         precision=precision,
+        timings=config.timings,
     )
 
 

@@ -33,12 +33,15 @@ SUITE = {
 problems of either distribution."""
 
 
-def run_suite(estimators: Sequence[str], seed: int = 0, places: Sequence[Place] = ()) -> list[Entry]:
+def run_suite(
+    estimators: Sequence[str], seed: int = 0, places: Sequence[Place] = (), *, timings: bool = False
+) -> list[Entry]:
     """Run the suite for some estimators, each at one temperature, and return its cells.
 
-    `places`: where the estimators are written, for what there is to complain of.
+    `places`: where the estimators are written, for what there is to complain of. `timings`: whether estimates are
+    timed too.
     """
-    data = {**SUITE, "seed": seed, "estimators": list(estimators)}
+    data = {**SUITE, "seed": seed, "timings": timings, "estimators": list(estimators)}
     config = Document(data, CONFIG, {("estimators", i): place for i, place in enumerate(places)})
     with TemporaryDirectory() as folder:
         benchmark = Benchmark.of(config, Path(folder) / "suite")

@@ -137,8 +137,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def values(path: Path) -> pd.DataFrame:
-    """results.csv without what is timed."""
-    return pd.read_csv(path, dtype=str).drop(columns="seconds_per_estimate")
+    """results.csv as text."""
+    return pd.read_csv(path, dtype=str)
 
 
 # --- help ---------------------------------------------------------------------------------------------------------

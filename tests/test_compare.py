@@ -28,6 +28,7 @@ CONFIG: dict[str, Any] = {
     "samples": [1, 2, 4],
     "temperatures": [0.5, 1.0],
     "methods": ["monte_carlo"],
+    "timings": True,
     "problems": [{"objective": "mlp", "distribution": "bernoulli", "logits": [0.5, -1.0, 1.5]}],
     "estimators": ["reinforce", "ste", "arm", "gumbel", "rloo", {"name": "zgr"}, {"name": "darn"}],
 }
@@ -270,6 +271,23 @@ def test_a_time_alone_decides_nothing(pool: list[Entry]) -> None:
     one = replace(twins[0], name="twin", row=twins[0].row | {"seconds_per_estimate": seconds})
     frame = comparison([twins[0], one], metric="variance", at=("seconds",))
     assert frame.set_index("name").loc["twin", "verdict"] == "identical"
+
+
+def test_what_was_not_timed_is_not_compared_by_time(tmp_path: Path) -> None:
+    """Without timings `--at seconds` says how to get them; then they are added, and nothing else is done again."""
+    settings = {"estimators": ["ste", "arm"], "samples": [1], "replicates": 64}
+    pool = pool_of(tmp_path / "run", **settings, timings=False)
+    with pytest.raises(UsageError, match=r"--at seconds: 2 of 2 cells have not been timed(.|\n)*run --timings$"):
+        comparison(pool, metric="variance", at=("seconds",))
+    before = (tmp_path / "run" / "journal.jsonl").read_bytes()
+    pool = pool_of(tmp_path / "run", **settings)
+    after = (tmp_path / "run" / "journal.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert after.removeprefix(before).count(b'"kind":"timing"') == 2
+    assert len(comparison(pool, metric="variance", at=("seconds",))) == 2
+    again = pool_of(tmp_path / "run", **settings, timings=False)  # what was measured stays
+    assert [e.row["seconds_per_estimate"] for e in again] == [e.row["seconds_per_estimate"] for e in pool]
+    assert (tmp_path / "run" / "journal.jsonl").read_bytes() == after
 
 
 def test_who_is_left_out_is_named(pool: list[Entry]) -> None:

@@ -15,31 +15,33 @@ from torch import Tensor
 from estbench import catalog
 from estbench.config import load
 from estbench.draws import MAIN, Draw
-from estbench.engine.tasks import CostTask, Group
+from estbench.engine.tasks import CostTask, Group, TimingTask
 from estbench.estimate import estimates
 from estbench.exact.noise import edges, noise
 from estbench.expand import expand
 from estbench.objectives.base import BOTH
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
+from estbench.plan import ProblemSpec
 from estbench.problem import Problem
 from tests.problems import make
 
 
-def task(replicates: int, samples: tuple[int, ...]) -> CostTask:
-    """The cost task of REINFORCE on two Bernoulli variables."""
+def parts(estimator: str, samples: tuple[int, ...]) -> tuple[ProblemSpec, tuple[Group, ...], int]:
+    """What a task takes: two Bernoulli variables, the cells of an estimator, and a seed."""
     problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": [0.5, -1.0]}
-    config = {"name": "made", "problems": [problem], "estimators": ["reinforce"], "samples": list(samples)}
+    config = {"name": "made", "problems": [problem], "estimators": [estimator], "samples": list(samples)}
     plan = expand(load({**config, "methods": ["monte_carlo"]}))
     cells = tuple((cell.samples, cell.key) for cell in plan.cells)
     spec = plan.cells[0].estimator
-    return CostTask(plan.problems[0], (Group(plan.cells[0].variant, spec.name, spec.options, cells),), 0, replicates)
+    return plan.problems[0], (Group(plan.cells[0].variant, spec.name, spec.options, cells),), 0
 
 
-def test_the_seconds_of_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are the median of three timings over the rows of a draw: ⌊replicates/N⌋ of N samples each, at least one."""
+@pytest.mark.parametrize(("estimator", "timed"), [("reinforce", [1]), ("rloo", [2, 4, 64])])
+def test_the_seconds_of_an_estimate(estimator: str, timed: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The median of three timings on 2^15 numbers: of rows once for all N, of coupled samples at each N."""
     clock = [0.0]
-    lasts = iter([9.0, 1.0, 4.0] * 3)  # seconds of each timing: median 4, mean 4.67, sum 14
+    lasts = iter([9.0, 1.0, 4.0] * len(timed))  # seconds of each timing: median 4, mean 4.67, sum 14
     drawn: list[tuple[int, int]] = []
     ticks = [0]
 
@@ -53,21 +55,23 @@ def test_the_seconds_of_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
             clock[0] += next(lasts)
         return clock[0]
 
-    monkeypatch.setattr("estbench.engine.tasks.cost.estimates", counted)
-    monkeypatch.setattr("estbench.engine.tasks.cost.time", SimpleNamespace(perf_counter=perf_counter))
-    records = [record for record in task(50, (1, 4, 64)).perform() if record["kind"] == "cost"]
-    assert [record["seconds"] for record in records] == [4.0 / 50, 4.0 / 12, 4.0 / 1]
-    assert [record["f"] for record in records] == [1, 4, 64]
-    timed = [(50, 1)] * 4 + [(12, 4)] * 4 + [(1, 64)] * 4  # the first of each warms up
-    counting = [(1, 1), (1, 4), (1, 64)]
-    assert sorted(drawn) == sorted(timed + counting)
+    monkeypatch.setattr("estbench.engine.tasks.timing.estimates", counted)
+    monkeypatch.setattr("estbench.engine.tasks.timing.time", SimpleNamespace(perf_counter=perf_counter))
+    samples = (2, 4, 64) if len(timed) > 1 else (1, 4, 64)
+    records = TimingTask(*parts(estimator, samples)).perform()
+    assert {record["kind"] for record in records} == {"timing"}
+    rows = {N: 2**15 // (2 * N) for N in samples}
+    expected = [4.0 / rows[N] if len(timed) > 1 else N * 4.0 / rows[1] for N in samples]
+    assert [record["seconds"] for record in records] == pytest.approx(expected, rel=1e-15)
+    assert drawn == [(rows[N], N) for N in timed for _ in range(4)]  # the first of each warms up
     assert next(lasts, None) is None
 
 
-def test_where_nothing_is_timed() -> None:
-    """Without replicates there are no seconds, but evaluations are counted."""
-    records = [record for record in task(0, (1, 4)).perform() if record["kind"] == "cost"]
-    assert [(record["f"], record["df"], record["seconds"]) for record in records] == [(1, 0, None), (4, 0, None)]
+def test_the_evaluations_of_an_estimate() -> None:
+    """They are counted on one replicate, and nothing is timed."""
+    records = [record for record in CostTask(*parts("reinforce", (1, 4))).perform() if record["kind"] == "cost"]
+    assert [(record["f"], record["df"]) for record in records] == [(1, 0), (4, 0)]
+    assert not any("seconds" in record for record in records)
 
 
 def quadratic(logits: list[float]) -> Problem:

@@ -34,7 +34,7 @@ from estbench.sources import current, source_hash
 from tests.forked import environment
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
 
-TOGETHER = ["seconds_per_estimate", "bias_p_value", "bias_verdict"]
+TOGETHER = ["bias_p_value", "bias_verdict"]
 SINE: dict[str, Any] = {"objective": "sine", "distribution": "bernoulli", "logits": [0.83, -1.9]}
 BEFORE, AFTER = ["reinforce", "gumbel", "reinforce[baseline=optimal]"], ["rloo", "muprop"]
 

@@ -70,7 +70,7 @@ def compare(
         and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in chosen}
     ):
         named["--reference"] = reference
-    pool, N = _runs(results, named, mixed) if results else _suite(named, seed)
+    pool, N = _runs(results, named, mixed) if results else _suite(named, seed, timings=at == "seconds")
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
     frame = comparison(
         pool,
@@ -123,7 +123,7 @@ def _runs(results: list[Path], named: dict[str, str], mixed: bool) -> tuple[list
     return selected(pool, names) if names else pool, None
 
 
-def _suite(named: dict[str, str], seed: int) -> tuple[list[Entry], int]:
+def _suite(named: dict[str, str], seed: int, *, timings: bool) -> tuple[list[Entry], int]:
     """The cells of the built-in suite for the estimators that these options name, and the N of the reference."""
     from estbench.config import selectors
     from estbench.suite import N, run_suite
@@ -131,4 +131,4 @@ def _suite(named: dict[str, str], seed: int) -> tuple[list[Entry], int]:
     places = {name: place for option, text in named.items() for name, place in selectors(option, text)}
     if not places:
         raise UsageError("give --estimators a,b,c for the built-in suite, or the run folders to compare")
-    return run_suite(list(places), seed, list(places.values())), N
+    return run_suite(list(places), seed, list(places.values()), timings=timings), N

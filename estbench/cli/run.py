@@ -55,6 +55,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List every cell with its cost; run nothing.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK} replicates a cell.")] = False,
     rigorous: Annotated[bool, typer.Option("--rigorous", help=f"{RIGOROUS} replicates a cell.")] = False,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Measure the seconds of an estimate too, for compare --at seconds.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what the run folder holds and start over.")] = False,
     part: Annotated[
         str | None,
@@ -83,7 +86,7 @@ def run(
     Exit codes: 0 all cells done, 2 wrong usage or config (nothing ran), 3 some cells failed, 5 the disk is full,
     130 interrupted.
     """
-    wanted = _settings(config, settings or [], seed, quick, rigorous)
+    wanted = _settings(config, settings or [], seed, quick, rigorous, timings)
     elsewhere = executor == "dask" or scheduler is not None or device != "cpu"
     _prepare(1 if elsewhere or dry_run else workers)
     with nullcontext() if quiet else err().status(Text(plain(f"Planning {config}"))):
@@ -144,13 +147,17 @@ def _say_contradictions(frame: pd.DataFrame) -> None:
             err().print(f"{names}: {MEANING[flag]} ({len(rows)} of {len(frame)} rows).", markup=False)
 
 
-def _settings(config: Path, given: list[str], seed: int | None, quick: bool, rigorous: bool) -> list[str]:
+def _settings(
+    config: Path, given: list[str], seed: int | None, quick: bool, rigorous: bool, timings: bool
+) -> list[str]:
     """What is to be replaced in a config, by --set and by options of its own."""
     if quick and rigorous:
         raise UsageError("--quick and --rigorous contradict each other; give one of them")
     if quick or rigorous:
         _refuse_precision(config, given, "--quick" if quick else "--rigorous")
         given = [*given, f"replicates={QUICK if quick else RIGOROUS}"]
+    if timings:
+        given = [*given, "timings=true"]
     return given if seed is None else [*given, f"seed={seed}"]
 
 

@@ -146,6 +146,7 @@ class Config:
     methods: Annotated[tuple[Method, ...], Listed, Field(min_length=1), Sorted] = ("exact", "monte_carlo")
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     delta: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    timings: bool = False
     problems: Annotated[tuple[ProblemConfig, ...], Field(min_length=1)]
     estimators: Annotated[tuple[Estimator, ...], Listed, Field(min_length=1)]
 

@@ -46,7 +46,8 @@ def run(
     """Do what the store lacks of a plan, append it as it comes, and yield what happens; what is there is never redone.
 
     Costs come first, then fits, exact moments, and the shards; with a precision, the shards of the pilot and then
-    as many as it asks for. With `stop_on_error` the first failure raises EstbenchError.
+    as many as it asks for; last the timings, where they are asked for. With `stop_on_error` the first failure raises
+    EstbenchError.
     """
     cells = {cell.key: cell for cell in plan.cells}
     failed: set[str] = set()

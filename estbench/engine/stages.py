@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from estbench.engine.tasks import CostTask, ExactTask, FitTask, Group, ShardTask, Task
+from estbench.engine.tasks import CostTask, ExactTask, FitTask, Group, ShardTask, Task, TimingTask
 from estbench.estimators.base import Fitted
 from estbench.intervals import Shards, shards_needed
 from estbench.moments import Moments
@@ -48,7 +48,10 @@ def stages(plan: Plan, store: Store | Run, device: str, part: Part) -> Iterator[
     for tasks in first:
         yield known, tasks
     last: list[Task] = list(_extension(plan, store.items, device, part))
-    yield known + len(last), last
+    known += len(last)
+    yield known, last
+    timings: list[Task] = list(_timings(plan, store.items, device, part))
+    yield known + len(timings), timings
 
 
 def without(groups: Iterable[Group], gone: Callable[[str], bool]) -> tuple[Group, ...]:
@@ -82,14 +85,24 @@ def _of_problem(plan: Plan, method: str | None = None) -> Iterator[tuple[int, li
 
 def _costs(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
     """Costs that are not there yet, and what is known of each problem."""
-    seed, N = plan.config.seed, max(plan.config.samples)
-    sampled = "monte_carlo" in plan.config.methods
     bundles = ((i, bundle) for i, cells in _of_problem(plan) for bundle in _bundles(groups_of(cells), COSTS))
     for index, (i, bundle) in enumerate(bundles):
-        spec, layout = plan.problems[i], plan.layouts[i]
+        spec = plan.problems[i]
         groups = without(bundle, lambda key: ("cost", key, "") in items)
         if part.has(index) and (groups or ("problem", spec.id, "") not in items):
-            yield CostTask(spec, groups, seed, layout.shards_per_job * layout.block_rows * N if sampled else 0, device)
+            yield CostTask(spec, groups, plan.config.seed, device)
+
+
+def _timings(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
+    """The timings that are asked for and not there yet; last, so that no result waits for them."""
+    if not plan.config.timings:
+        return
+    index = itertools.count()
+    for i, cells in _of_problem(plan):
+        for bundle in _bundles(groups_of(cells), COSTS):
+            groups = without(bundle, lambda key: ("timing", key, "") in items)
+            if part.has(next(index)) and groups:
+                yield TimingTask(plan.problems[i], groups, plan.config.seed, device)
 
 
 def _bundles(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:

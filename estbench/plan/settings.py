@@ -33,6 +33,7 @@ class Settings:
     delta       the largest relative bias that counts as none
     replicates  of each Monte Carlo cell; None where a precision decides
     precision   how precise the cells are to be; None where their replicates are given
+    timings     whether the seconds of an estimate are measured
     """
 
     name: str
@@ -43,6 +44,7 @@ class Settings:
     delta: _Share
     replicates: _Whole | None = None
     precision: Precision | None = None
+    timings: bool = False
 
     def __post_init__(self) -> None:
         """ValueError unless one of `replicates` and `precision` is given."""

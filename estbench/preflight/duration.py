@@ -19,7 +19,7 @@ START = 2.0
 """Seconds of processor time until the first task begins, torch mostly. The constants were measured on one machine."""
 
 _CELL, _JOB = 1e-3, 1.5e-4  # seconds for a row of the results, and for a cell in a job
-_TIMED = 4  # draws of the size of a job on which the cost of a cell is found
+_TIMED = 4 * 2**15  # random numbers on which a cell is timed, where that is asked for
 _EXACT, _NODE = 1e-3, 3e-7  # seconds for exact moments, and for a node beside the estimate itself
 _LONG = 0.1  # seconds of a fit that does something
 _NODES, _MORE = 2000, 25  # nodes of one axis, and how many times more each further axis takes
@@ -29,7 +29,7 @@ def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
     """The seconds that each problem of a plan takes on one core, about; a run takes START more.
 
     `seconds` are those of one estimate, by cell key. Counted are R estimates of each cell (of rows those of the largest
-    N alone, which all N share), the draws on which costs are found, for exact moments all multisets of N states (see
+    N alone, which all N share), the timings that are asked for, for exact moments all multisets of N states (see
     `exact.enumeration`) or some 2000 · 25^{axes − 1} nodes, and the fits: each estimator is fitted here once, for all
     its temperatures and problems. A run shares draws between estimators too, and may well be faster. With a precision
     only the pilot is counted.
@@ -39,16 +39,15 @@ def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
 
 
 def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[EstimatorSpec, float]) -> float:
-    spec, layout, most = plan.problems[i], plan.layouts[i], max(plan.config.samples)
+    spec, layout = plan.problems[i], plan.layouts[i]
     jobs = len(list(layout.jobs()))
     cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None and cell.key in seconds]
     if not cells:
         return 0.0  # all have failed: there may be no such problem
     problem = problem_of(spec, "cpu")
     total = _CELL * len(cells)
-    if "monte_carlo" in plan.config.methods:
-        rows = layout.shards_per_job * layout.block_rows * most
-        total += sum(_TIMED * seconds[cell.key] * (rows // cell.samples) for cell in cells)
+    if plan.config.timings:
+        total += sum(_TIMED / (spec.numbers * cell.samples) * seconds[cell.key] for cell in cells)
     for group in groups_of(cell for cell in cells if cell.method == "monte_carlo"):
         each = [seconds[key] for _, key in group.cells]
         shared = max(each) if isinstance(group.estimator(), RowEstimator) else sum(each)

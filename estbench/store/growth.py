@@ -6,7 +6,7 @@ So does the source of a plug-in: what it gave before and what it gives now are n
 
 A resolved config is JSON: name, seed, replicates, precision, level, delta, and the lists samples, temperatures,
 methods, problems, estimators, whose order means nothing. An estimator is known by its name and options; its label may
-change at will, as the level and δ of the report may.
+change at will, as the level and δ of the report may, and whether estimates are timed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from estbench.store.records import Json, canonical
 
 _LISTS = {"samples", "temperatures", "methods", "problems", "estimators"}
-_REPORTED = {"level", "delta"}  # no draw and no moment depends on these
+_REPORTED = {"level", "delta", "timings"}  # no draw and no moment depends on these
 
 
 def config_hash(config: Json) -> str:

@@ -6,6 +6,7 @@
     source   package or plug-in         `SourceHead`
     problem  problem id                 `ProblemResult`
     cost     cell key                   `CostResult`
+    timing   cell key                   `TimingResult`
     job      problem id/first shard     `JobResult`, for each cell key
     exact    cell key                   `ExactResult`, or `NoExactResult`
     fit      problem id/estimator       `FitResult`
@@ -104,16 +105,26 @@ class CostResult:
     """What one estimate of a cell costs, and what it is measured against.
 
     f, df      evaluations of f and of ∇f
-    seconds    processor time of one thread; null: not timed
+    seconds    what an estimate takes, in runs of earlier versions; null: not timed
     unbiased   whether its estimator is declared to be
     reference  the gradient it is measured against, [P], where that is not the problem's
     """
 
     f: Count
     df: Count
-    seconds: Seconds | None
+    seconds: Seconds | None = None
     unbiased: StrictBool | None = None
     reference: Array | None = None
+
+
+@dataclass(frozen=True, config=_RECORD)
+class TimingResult:
+    """What one estimate of a cell takes.
+
+    seconds  on the clock, one thread
+    """
+
+    seconds: Seconds
 
 
 @dataclass(frozen=True, config=_RECORD)
@@ -177,6 +188,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "source": TypeAdapter(SourceHead),
     "problem": TypeAdapter(ProblemResult),
     "cost": TypeAdapter(CostResult),
+    "timing": TypeAdapter(TimingResult),
     "job": TypeAdapter(JobResult),
     "exact": TypeAdapter(ExactResult),
     "fit": TypeAdapter(FitResult),

@@ -71,6 +71,12 @@ def grouped(packed: Floats) -> Floats:
     return np.stack([reduce(merge, piece) for piece in pieces])
 
 
+def seconds(cell: Cell, items: Items) -> float:
+    """The seconds of an estimate; NaN where it was not timed. Older runs have them with the cost."""
+    timed = items.get(("timing", cell.key, ""), items.get(("cost", cell.key, ""), {})).get("seconds")
+    return np.nan if timed is None else float(timed)
+
+
 def prepared(plan: Plan, cell: Cell, items: Items) -> bool:
     """Whether it is known what a cell is measured against and what it costs; in one part of a run it may not be."""
     return ("cost", cell.key, "") in items and ("problem", plan.problems[cell.problem].id, "") in items

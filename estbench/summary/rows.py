@@ -22,7 +22,7 @@ from estbench.intervals import (
 from estbench.moments import Moments
 from estbench.plan import Cell, Plan
 from estbench.store import decode
-from estbench.summary.cells import Items, grouped, outcome, truth
+from estbench.summary.cells import Items, grouped, outcome, seconds, truth
 
 WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
 """Why exact moments may be known to less than 1e-8."""
@@ -134,7 +134,7 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
         "f_evaluations": cost["f"],
         "grad_evaluations": cost["df"],
         "work_normalised_variance": row["variance"] * (cost["f"] + cost["df"]),
-        "seconds_per_estimate": np.nan if cost["seconds"] is None else cost["seconds"],
+        "seconds_per_estimate": seconds(cell, items),
     }
     return Finding(cell, row, shards, exactly)
 

@@ -6,7 +6,19 @@ from estbench.engine.tasks.failure import Record, reason
 from estbench.engine.tasks.fit import FitTask
 from estbench.engine.tasks.group import Group, problem_of
 from estbench.engine.tasks.shard import ShardTask
+from estbench.engine.tasks.timing import TimingTask
 
-__all__ = ["CostTask", "ExactTask", "FitTask", "Group", "Record", "ShardTask", "Task", "problem_of", "reason"]
+__all__ = [
+    "CostTask",
+    "ExactTask",
+    "FitTask",
+    "Group",
+    "Record",
+    "ShardTask",
+    "Task",
+    "TimingTask",
+    "problem_of",
+    "reason",
+]
 
-Task = CostTask | FitTask | ExactTask | ShardTask
+Task = CostTask | FitTask | ExactTask | ShardTask | TimingTask

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import time
 from dataclasses import dataclass, replace
-from statistics import median
 
 import numpy as np
-import torch
 
 from estbench import catalog
 from estbench.draws import Draw, Streams
@@ -22,23 +19,19 @@ from estbench.plan import ProblemSpec
 from estbench.problem import Evaluations, Problem
 from estbench.store import encode
 
-_TIMINGS = 3
-
 
 @dataclass(frozen=True)
 class CostTask:
     """What is known about a problem and its cells before anything is sampled.
 
     `problem`: the exact gradient and how it was found. `cost`, for each cell: evaluations of f and ∇f for one estimate,
-    counted on a draw of its own (sharing would hide them); the seconds an estimate takes when nothing is shared, the
-    median over some draws of `replicates` (0: not timed); whether it is declared unbiased; and the gradient it is
+    counted on a draw of its own (sharing would hide them); whether it is declared unbiased; and the gradient it is
     measured against, where that is one of its own.
     """
 
     spec: ProblemSpec
     groups: tuple[Group, ...]
     seed: int
-    replicates: int
     device: str = "cpu"
     timeout: float | None = None
 
@@ -84,9 +77,7 @@ class CostTask:
         reference = truth_of(problem, group) if isinstance(estimator, Referenced) else None
         for N, same in itertools.groupby(group.cells, key=lambda cell: cell[0]):
             f, df = self._evaluations(estimator, problem, N)
-            cost = {"kind": "cost", "f": f, "df": df, "unbiased": estimator.facts.unbiased, "seconds": None}
-            if self.replicates:
-                cost["seconds"] = self._seconds(estimator, problem, N)
+            cost: Record = {"kind": "cost", "f": f, "df": df, "unbiased": estimator.facts.unbiased}
             if reference is not None:
                 cost["reference"] = encode(reference.cpu().numpy())
             records += [cost | {"key": key} for _, key in same]
@@ -97,23 +88,3 @@ class CostTask:
         streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
         estimates(estimator, Draw(counting, 1, N, streams=streams), [N])
         return counting.evaluations.f, counting.evaluations.df
-
-    def _seconds(self, estimator: Estimator, problem: Problem, N: int) -> float:
-        streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
-        rows = max(1, self.replicates // N)
-        draw = Draw(problem, rows, N, streams=streams)
-        estimates(estimator, draw, [N])  # makes the noise, and warms up
-        seconds = []
-        for _ in range(_TIMINGS):
-            alone = draw.again()
-            self._wait()
-            start = time.perf_counter()
-            estimates(estimator, alone, [N])
-            self._wait()
-            seconds.append((time.perf_counter() - start) / rows)
-        return median(seconds)
-
-    def _wait(self) -> None:
-        """Until all that was asked of an accelerator is done."""
-        if self.device != "cpu":
-            torch.cuda.synchronize()
