@@ -114,7 +114,7 @@ def test_vectors_stand_beside_their_rows(monkeypatch: pytest.MonkeyPatch) -> Non
     assert frame["status"].tolist() == ["skipped", "ok", "failed", "failed"]
     assert undone.samples not in set(frame["samples"])
     assert skipped.samples == frame["samples"][0]
-    monkeypatch.setattr("estbench.summary.rows.metrics", None)
+    monkeypatch.setattr("estbench.summary.rows.metrics_of", None)
     found = details(plan, items)
     assert found["mean_gradient"].notna().tolist() == [False, True, False, False]
     np.testing.assert_allclose(found["mean_gradient"][1], raw.mean((0, 1)), rtol=1e-9)

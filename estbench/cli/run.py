@@ -16,8 +16,11 @@ from estbench.cli.console import err, out, plain
 from estbench.errors import EstbenchError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     import pandas as pd
 
+    from estbench.engine.run import Failure, Progress
     from estbench.engine.stages import Part
     from estbench.plan import Plan
 
@@ -94,7 +97,6 @@ def run(
         from estbench.engine.benchmark import Benchmark
         from estbench.engine.executors import Where
         from estbench.engine.run import Failure, Progress
-        from estbench.frames import read_frame
 
         share = _part(part)
         benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
@@ -105,10 +107,15 @@ def run(
     try:
         with display(benchmark.plan, quiet) as show:
             where = Where(executor, workers, scheduler)
-            for event in benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop", part=share):
+            work = benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop", part=share)
+
+            def see(event: Progress | Failure) -> None:
+                nonlocal worked, failing
                 failing = failing or isinstance(event, Failure)
                 worked = worked or (isinstance(event, Progress) and event.total > 0)
                 show(event)
+
+            frame = _followed(work, see)
     except KeyboardInterrupt:
         again = plain(_again(context))
         err().print(f"Interrupted. All finished work is in {benchmark.folder}; to go on: {again}", markup=False)
@@ -118,7 +125,6 @@ def run(
             raise
         err().print(f"Stopped at the first failure. All finished work is in {benchmark.folder}.", markup=False)
         raise typer.Exit(3) from None
-    frame = read_frame(benchmark.folder)
     failed = int((frame["status"] == "failed").sum())
     if not quiet:
         from estbench.tables.summary import digest, summary
@@ -134,6 +140,17 @@ def run(
     if failed:
         err().print(f"{failed} of {len(frame)} cells failed; the others are saved.", markup=False)
         raise typer.Exit(3)
+
+
+def _followed(work: Generator[Progress | Failure, None, pd.DataFrame], see: Callable[[Any], None]) -> pd.DataFrame:
+    """Let a run go on to its end, each event seen; what it returns."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            frame: pd.DataFrame = end.value
+            return frame
+        see(event)
 
 
 def _say_contradictions(frame: pd.DataFrame) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,9 +66,10 @@ class Benchmark:
 
     def run(
         self, where: Where = HERE, *, timeout: float | None = None, stop: bool = False, part: Part = WHOLE
-    ) -> Iterator[Progress | Failure]:
+    ) -> Generator[Progress | Failure, None, pd.DataFrame]:
         """Do what is still to be done, yielding what happens; results.csv is written at the end, however it comes.
 
+        The generator returns the results: what `yield from` gives, or the value of its StopIteration.
         `timeout`: seconds after which a cell fails that has not finished one job. `part`: one machine's share of it.
         """
         kinds, manifest = self._plugins(), self.manifest()
@@ -89,7 +90,9 @@ class Benchmark:
                 with suppress(ResultsError):  # what went wrong first is what is to be heard of
                     store.write(RESULTS, as_csv(results(self.plan, store.items)))
                 raise
-            store.write(RESULTS, as_csv(results(self.plan, store.items)))
+            frame = results(self.plan, store.items)
+            store.write(RESULTS, as_csv(frame))
+            return frame
 
     def _demand_repeated(
         self, manifest: Mapping[str, Any], execute: Execute, timeout: float | None, part: Part

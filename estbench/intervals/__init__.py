@@ -20,7 +20,7 @@ from estbench.intervals.bias import (
 )
 from estbench.intervals.cosine import cosine, cosine_of_mean, mean_norm, scaled_bias_squared, scaled_variance, snr
 from estbench.intervals.flags import MEANING, flags
-from estbench.intervals.metrics import exact_metrics, exact_verdict, metrics
+from estbench.intervals.metrics import exact_metrics, exact_verdict, metrics, metrics_of
 from estbench.intervals.paired import Ratio, compare, ratio
 from estbench.intervals.plan import precision, shards_needed
 from estbench.intervals.shards import Estimate, Shards
@@ -51,6 +51,7 @@ __all__ = [
     "holm",
     "mean_norm",
     "metrics",
+    "metrics_of",
     "mse",
     "none",
     "precision",

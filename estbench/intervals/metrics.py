@@ -21,7 +21,11 @@ def metrics(moments: Moments, level: float = 0.95, rarest: float = inf) -> Colum
 
     `rarest` is that of `Shards`. `bias_verdict` is left out: it needs p-values adjusted over the whole run.
     """
-    s = Shards.of(moments, level, rarest)
+    return metrics_of(Shards.of(moments, level, rarest))
+
+
+def metrics_of(s: Shards) -> Columns:
+    """The columns of `metrics` from shards."""
     bias2 = bias_squared(s)
     return _columns(
         true_norm=s.true_norm,

@@ -16,7 +16,7 @@ from estbench.intervals import (
     disagreement,
     exact_metrics,
     exact_verdict,
-    metrics,
+    metrics_of,
     verdict,
 )
 from estbench.moments import Moments
@@ -123,8 +123,8 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
     shards = exactly = None
     if sampled:
         rarest = spec.rarest * cell.samples * replicates
-        row |= metrics(moments, level, rarest)
         shards = Shards.of(moments, level, rarest)
+        row |= metrics_of(shards)
     else:
         row |= exact_metrics(moments)
         exactly = _exact(plan, moments, items[("exact", cell.key, "")], row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import cycle, islice, product
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from estbench.estimators.control_variate.rebar import GRID, Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.control_variate.rodeo import Rodeo
 from estbench.estimators.shared.critic import Critic, random_critic, restored
+from estbench.estimators.shared.descent import descended
+from estbench.estimators.shared.learning import pieces
 from estbench.estimators.shared.least_squares import SIZES, least_squares
 from estbench.exact import exact
 from estbench.moments import Floats
@@ -291,3 +293,40 @@ def test_the_shape_of_a_fit() -> None:
             found = fitted(of, replace(estimator, hidden=hidden, steps=2, n_fit=512))
             assert len(found.fitted) == hidden * (P + 2) + 1
             assert found.fitted[-1] == eta
+
+
+def by_autograd(estimator: Any, batches: list[Draw], start: Critic, steps: int, eta: bool) -> Critic:
+    """The same descent by torch's autograd and Adam, from the formula of the estimate."""
+    with torch.enable_grad():
+        critic = Critic(*(t.clone().requires_grad_(eta or t is not start.eta) for t in start))
+        adam = torch.optim.Adam([t for t in critic if t.requires_grad], lr=0.01)
+        for batch in islice(cycle(batches), steps):
+            adam.zero_grad()
+            estimate = batch.problem.project(estimator.estimate(batch, critic))
+            torch.autograd.backward(estimate.square().sum(-1).mean())
+            adam.step()
+    return Critic(*(t.detach() for t in critic))
+
+
+@pytest.mark.parametrize(
+    "estimator", [Relax(), Relax(eta=0.0), Relax(eta=0.7, hidden=3, temperature=2.0), Lax()], ids=str
+)
+@pytest.mark.parametrize("tie", [False, True], ids=["", "tied"])
+@pytest.mark.parametrize("logits", [[0.5, 0.5, 0.5], [[0.5, -1.0, 0.2], [0.5, -1.0, 0.2]]], ids=["D=3", "D=2 K=3"])
+def test_the_gradients_of_the_critic(estimator: Any, tie: bool, logits: Logits) -> None:
+    """Written out, Adam goes where autograd and torch's Adam go: 40 steps, every weight equal to 1e-12."""
+    of = replace(make(Mlp(seed=1), torch.tensor(logits, dtype=torch.float64)), tie=tie)
+    draw = Draw(of, 700, 1, streams=Streams(3, "fit", range(1)))
+    uniforms = draw.uniform("critic", of.numbers + 1, per_replicate=True)[: estimator.hidden]
+    start = random_critic(uniforms, 1.0)
+    start = start._replace(a=start.W[:, 0] / 3)  # at a = 0 half of all gradients are 0
+    eta = isinstance(estimator, Relax) and estimator.eta == "fitted"
+    batches = pieces(draw, estimator.facts.noise)
+    assert [batch.R for batch in batches] == [256, 256, 188]
+    expected = by_autograd(estimator, batches, start, 40, eta)
+    found = descended(map(estimator.parts, batches), start, 40, eta)
+    assert max(float((t - u).abs().max()) for t, u in zip(found, expected, strict=True)) < 1e-12
+    assert float((found.W - start.W).abs().max()) > 0.01  # it went somewhere
+    assert bool(found.eta != start.eta) is eta
+    parts = estimator.parts(batches[0])
+    torch.testing.assert_close(parts.estimate(start), estimator.estimate(batches[0], start), rtol=1e-12, atol=1e-13)

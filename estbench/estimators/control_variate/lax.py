@@ -11,7 +11,9 @@ from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
-from estbench.estimators.shared.critic import Critic, learn, random_critic, restored, unfitted
+from estbench.estimators.shared.critic import Critic, random_critic, restored, unfitted
+from estbench.estimators.shared.descent import Parts
+from estbench.estimators.shared.learning import learn
 from estbench.problem import Problem
 
 
@@ -55,9 +57,14 @@ class Lax:
         c, dc = critic(draw.free_x)
         return draw.lift(draw.fz - c) * draw.distribution.noise_score(draw.noise()) + dc
 
+    def parts(self, draw: Draw) -> Parts:
+        """The same as a function of the critic, for fitting."""
+        score = draw.distribution.noise_score(draw.noise())
+        return Parts(draw.problem, draw.lift(draw.fz) * score, score, (draw.free_x,), (lambda h: h,))
+
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b and a on the draw."""
         uniforms = draw.uniform("lax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(uniforms[: self.hidden], 0.0)
-        critic = learn(self.estimate, draw, (MAIN,), start, self.steps, eta=False)
+        critic = learn(self.estimate, self.parts, draw, (MAIN,), start, self.steps, eta=False)
         return replace(self, fitted=critic.numbers())

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
-from estbench.estimators.shared.critic import Critic, learn, random_critic, restored, unfitted
+from estbench.estimators.shared.critic import Critic, random_critic, restored, unfitted
+from estbench.estimators.shared.descent import Parts
+from estbench.estimators.shared.learning import learn
 from estbench.estimators.shared.least_squares import Coefficient
 from estbench.problem import Problem
 
@@ -73,11 +75,22 @@ class Relax:
         T = draw.redraw_pull(0, dc_tilde)
         return draw.lift(draw.fz - c_tilde) * draw.score + d.noisy_pull(dc) - T
 
+    def parts(self, draw: Draw) -> Parts:
+        """The same as a function of the critic, for fitting."""
+        d, tau, s = draw.distribution, self.temperature, draw.score
+        y, y_tilde = draw.relaxed(tau), draw.relaxed(tau, redraw=0)
+        beside = None
+        if self.eta != 0:
+            beside = d.noisy_pull(y.pull(y.df)) - draw.lift(y_tilde.f) * s
+            beside = beside - draw.redraw_pull(0, y_tilde.pull(y_tilde.df))
+        maps = (lambda h: -draw.redraw_pull(0, h), d.noisy_pull)
+        return Parts(draw.problem, draw.lift(draw.fz) * s, s, (y_tilde.x, y.x), maps, beside)
+
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b, a and η on the draw."""
         normal = draw.uniform("relax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(normal[: self.hidden], self._eta)
-        critic = learn(self.estimate, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
+        critic = learn(self.estimate, self.parts, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
         return replace(self, fitted=critic.numbers())
 
     @property

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import cycle, islice
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from estbench.draws import Draw
-from estbench.estimators.shared.least_squares import least_squares
-
-BATCH = 256
-LEARNING_RATE = 0.01
 
 
 class Critic(NamedTuple):
@@ -26,16 +19,33 @@ class Critic(NamedTuple):
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """r and ∇r at x, [R, N, D] or [R, N, D, K]: [R, N] and like x."""
-        if x.dtype != torch.float64:
-            x = x.clamp(-1e30, 1e30)  # log π of a class that float32 takes for impossible is −∞
-        t = torch.addmm(2 * self.b, x.reshape(-1, self.W.shape[1]), 2 * self.W.T)
-        h = 2 * torch.sigmoid(t) - 1  # tanh(t/2), [R N, H]; torch's tanh takes seven times as long
+        h = self.hidden(x)
+        return (h @ self.a).view(x.shape[:2]), self.slope(h).view(x.shape)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """tanh(W x + b), [R N, H]."""
+        t = torch.addmm(2 * self.b, bounded(x).reshape(-1, self.W.shape[1]), 2 * self.W.T)
+        return 2 * torch.sigmoid(t) - 1  # tanh(t/2); torch's tanh takes seven times as long
+
+    def slope(self, h: Tensor) -> Tensor:
+        """∇r of these tanh(W x + b), [R N, P]: Wᵀ (a (1 − h²))."""
         aW = self.a.unsqueeze(1) * self.W
-        return (h @ self.a).view(x.shape[:2]), (aW.sum(0) - h.square() @ aW).view(x.shape)
+        return aW.sum(0) - h.square() @ aW
+
+    def of_flat(self, numbers: Tensor) -> Critic:
+        """The critic of these `numbers`, of the shape of this one; views of them."""
+        H, P = self.W.shape
+        W, b, a, eta = torch.split(numbers, [H * P, H, H, 1])
+        return Critic(W.view(H, P), b, a, eta.squeeze(0))
 
     def numbers(self) -> tuple[float, ...]:
         """W, b, a and η as floats, for a record."""
         return tuple(torch.cat([t.flatten() for t in self]).tolist())
+
+
+def bounded(x: Tensor) -> Tensor:
+    """x, without infinities: log π of a class that float32 takes for impossible is −∞."""
+    return x if x.dtype == torch.float64 else x.clamp(-1e30, 1e30)
 
 
 def random_critic(uniforms: Tensor, eta: float) -> Critic:
@@ -57,41 +67,3 @@ def restored(numbers: Sequence[float], like: Tensor) -> Critic:
     H = (len(numbers) - 1) // (P + 2)
     W, b, a, eta = torch.split(like.new_tensor(numbers), [H * P, H, H, 1])
     return Critic(W.view(H, P), b, a, eta.squeeze(0))
-
-
-def learn(
-    estimate: Callable[[Draw, Critic], Tensor], draw: Draw, streams: Sequence[str], start: Critic, steps: int, eta: bool
-) -> Critic:
-    """The critic of least mean ‖ĝ‖²: Adam from `start` on W, b, a (and η), then a (and η) once more by least squares.
-
-    `estimate` is ĝ of a critic, [R, N, …], and reads the noise `streams`. Adam sees half of the draw, 256 replicates a
-    step, over and over; least squares sees the other half, so that what Adam learned by heart is given no weight.
-    """
-    batches = _pieces(draw, streams)
-    seen, fresh = batches[: len(batches) // 2], batches[len(batches) // 2 :]
-    with torch.enable_grad():
-        critic = Critic(*(t.clone().requires_grad_(eta or t is not start.eta) for t in start))
-        adam = torch.optim.Adam([t for t in critic if t.requires_grad], lr=LEARNING_RATE)
-        for batch in islice(cycle(seen), steps):
-            adam.zero_grad()
-            torch.autograd.backward(batch.problem.project(estimate(batch, critic)).square().sum(-1).mean())
-            adam.step()
-    W, b, a, _ = (t.detach() for t in critic)
-    H = len(a)
-
-    def linear(c: Sequence[float]) -> Critic:
-        numbers = a.new_tensor(c)
-        return Critic(W, b, numbers[:H], numbers[H] if eta else start.eta)
-
-    def estimates(c: Sequence[float]) -> Tensor:
-        return torch.cat([batch.problem.project(estimate(batch, linear(c)).flatten(0, 1)) for batch in fresh])
-
-    return linear(least_squares(estimates, H + eta))
-
-
-def _pieces(draw: Draw, streams: Sequence[str]) -> list[Draw]:
-    """The draw as draws of `BATCH` replicates: the same noise, cut."""
-    return [
-        Draw(draw.problem, min(BATCH, draw.R - i), draw.N, noise={s: draw.noise(s)[i : i + BATCH] for s in streams})
-        for i in range(0, draw.R, BATCH)
-    ]
