@@ -77,11 +77,11 @@ class Benchmark:
         with executor(where, self.device, timeout, apart=apart) as execute:
             if kinds and not self.fresh:
                 self._demand_repeated(manifest, execute, timeout, part)
-            yield from self._run(manifest, execute, timeout, stop, part)
+            return (yield from self._run(manifest, execute, timeout, stop, part))
 
     def _run(
         self, manifest: Mapping[str, Any], execute: Execute, timeout: float | None, stop: bool, part: Part
-    ) -> Iterator[Progress | Failure]:
+    ) -> Generator[Progress | Failure, None, pd.DataFrame]:
         with Store(self.folder, dict(manifest), fresh=self.fresh) as store:
             todo = run(self.plan, store, execute, device=self.device, timeout=timeout, stop_on_error=stop, part=part)
             try:
