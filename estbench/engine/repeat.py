@@ -48,7 +48,7 @@ def recorded(plan: Plan, items: Items, device: str) -> Iterator[Task]:
     for i, spec in enumerate(plan.problems):
         of_problem = [cell for cell in plan.cells if cell.problem == i]
         if is_foreign(spec) and items.get(("problem", spec.id, ""), {}).get("true") is not None:
-            yield CostTask(spec, (), plan.config.seed, 0, device)
+            yield CostTask(spec, (), plan.config.seed, device)
         for group in groups_of(of_problem):
             if group.foreign(spec):
                 yield from _of_group(plan, i, group, of_problem, items, device)
