@@ -199,7 +199,8 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
             with Calling("import", module):
                 return cast(type[Any], getattr(current(module), attribute))
         except Exception as error:  # whatever the module does when it is imported
-            raise UsageError(f"{what} plug-in '{name}' cannot be imported: {reason(error)}") from error
+            why = reason(error).removeprefix("ModuleNotFoundError: ")  # the text says as much
+            raise UsageError(f"{what} plug-in '{name}' cannot be imported: {why}") from error
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise UsageError(f"unknown {what} '{name}'.{hint} (estbench list {what}s)")

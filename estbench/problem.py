@@ -145,7 +145,10 @@ class Problem:
         if not isinstance(value, Tensor):
             raise TypeError(f"the objective returned a {type(value).__name__}, not a tensor")
         if value.shape != shape:
-            raise ValueError(f"the objective returned shape {list(value.shape)}, not {list(shape)}")
+            raise ValueError(
+                f"the objective returned shape {list(value.shape)}, not {list(shape)}; "
+                "it must return one number for each sample"
+            )
         if value.requires_grad:  # the weights of a network do
             value = value.detach()
         if value.is_inference():

@@ -650,6 +650,10 @@ def test_plugins_are_shown(cli: Cli) -> None:
     needy = cli("show", f"{PLUGINS}:Needy").out
     assert "ĝ = c f(z) s(z)." in needy
     assert "Options       text=no, c (needed)" in needy
+    assert "scale=2" in cli("show", "my_plugin:Mine[scale=2]").out
+    assert "my_plugin:Mine has no option 'width'; its options: scale" in clean(
+        cli("show", "my_plugin:Mine[width=2]"), 2
+    )
     page = [f"{PLUGINS}:Sum", "", "An objective of one's own: f(v) = Σ v.", "", "Options       none"]
     assert cli("show", f"{PLUGINS}:Sum").out.splitlines()[:5] == page
     assert "is no estimator, as it has no `facts`, and no objective" in clean(cli("show", "tests.test_cli:Other"), 2)

@@ -20,6 +20,9 @@ from estbench.config.sweep import SWEEPABLE
 
 Schema = dict[str, Any]
 
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_RENAMED = {("array", "minLength"): "minItems", ("array", "maxLength"): "maxItems"}
+
 
 def json_schema() -> Schema:
     """The JSON Schema (2020-12) of a config file."""
@@ -86,15 +89,31 @@ def _sweep() -> Schema:
     }
 
 
-def _plain(schema: Any, names: bool = False) -> Any:
-    """The schema without the titles that pydantic makes up; below `properties` the keys are names."""
+def _plain(schema: Any) -> Any:
+    """A schema as every version of pydantic gives it: without made-up titles, each thing said once and in one way."""
     if isinstance(schema, list):
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: _plain(item, key in ("properties", "$defs")) for key, item in schema.items() if names or key != "title"
+        _RENAMED.get((schema.get("type"), key), key): _named(item)
+        if key in ("properties", "$defs")
+        else _value(key, item)
+        for key, item in schema.items()
+        if key != "title" and not (key == "enum" and "const" in schema)
     }
+
+
+def _named(schemas: Schema) -> Schema:
+    """Schemas by names, which are no keywords."""
+    return {name: _plain(schema) for name, schema in schemas.items()}
+
+
+def _value(key: str, value: Any) -> Any:
+    """The value of a keyword; a bound that is an integer is written as one."""
+    if key in _BOUNDS and float(value).is_integer():
+        return int(value)
+    return _plain(value)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pydantic import (
     PlainValidator,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -36,6 +37,7 @@ from estbench.config.complaint import Path
 from estbench.config.explain import faults, shown
 from estbench.config.logits import STRICT, Drawn, Logits, Normal, Row, fill, read_logits
 from estbench.errors import UsageError
+from estbench.foreign import reason
 from estbench.objectives.base import unserved
 from estbench.problem import Problem
 
@@ -46,7 +48,8 @@ Method = Literal["exact", "monte_carlo"]
 Replicates = Annotated[int, Field(ge=32, le=10**10)]
 Samples = Annotated[int, Field(ge=1, le=MAX_ELEMENTS)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Estimator = Annotated[EstimatorChoice, PlainValidator(read_estimator)]
+Unsaid = WithJsonSchema({})  # the JSON schema of what is read by functions is written in `estbench.config.editor`
+Estimator = Annotated[EstimatorChoice, PlainValidator(read_estimator), Unsaid]
 
 
 def _folder(name: str) -> str:
@@ -69,12 +72,12 @@ class Precision:
 class ProblemConfig:
     """An objective of D variables at given logits."""
 
-    distribution: Annotated[DistributionChoice, PlainValidator(read_distribution)]
+    distribution: Annotated[DistributionChoice, PlainValidator(read_distribution), Unsaid]
     dimensions: Annotated[int, Field(ge=1, le=MAX_LOGITS)] = 1
     categories: Annotated[int, Field(ge=2, le=MAX_LOGITS)] | None = None
     tie: bool = False
-    logits: Annotated[Logits, PlainValidator(lambda value: value)]
-    objective: Annotated[ObjectiveChoice, PlainValidator(read_objective)]
+    logits: Annotated[Logits, PlainValidator(lambda value: value), Unsaid]
+    objective: Annotated[ObjectiveChoice, PlainValidator(read_objective), Unsaid]
 
     @model_validator(mode="before")
     @classmethod
@@ -224,15 +227,13 @@ def _misfit(choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K
     """Why an objective cannot take samples of this kind and size, found by asking it for one value."""
     kind: Any = catalog.objective_class(choice.name)
     objective = kind(**dict(choice.options))
-    if reason := unserved(objective, distribution.name, catalog.distribution_class(distribution.name).event_dim):
-        return f"{choice.name} {reason}"
+    if why := unserved(objective, distribution.name, catalog.distribution_class(distribution.name).event_dim):
+        return f"{choice.name} {why}"
     try:
         problem = Problem(distribution.at(torch.full(event_shape(D, K), 0.5, dtype=torch.float64)), objective)
         value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)
     except Exception as error:  # a plug-in may raise anything
-        return f"{choice.name} cannot be evaluated at a sample: {type(error).__name__}: {error}"
-    if not isinstance(value, torch.Tensor) or value.shape != (1,):
-        return f"{choice.name} must return one number for each sample, a tensor [...] of samples [..., {D}]"
+        return f"{choice.name} cannot be evaluated at a sample: {reason(error)}"
     return None if bool(value.isfinite().all()) else f"{choice.name} is {value.item():g} at a sample"
