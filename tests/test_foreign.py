@@ -31,7 +31,7 @@ from estbench.errors import UsageError
 from estbench.foreign import Calling, Thrown
 from estbench.problem import Problem
 from estbench.sources import current, source_hash
-from tests.forked import environment
+from tests.cli.forked import environment
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
 
 TOGETHER = ["bias_p_value", "bias_verdict"]

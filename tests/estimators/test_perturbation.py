@@ -27,7 +27,7 @@ from estbench.estimators.straight_through.zgr import Zgr
 from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem
-from tests.estimators.test_rao_blackwell import (
+from tests.estimators.state_arithmetic import (
     Coupled,
     Floats,
     check_unbiased,

@@ -26,7 +26,7 @@ from estbench.estimators.shared.ranked import Ranked, Space, ranked
 from estbench.exact import exact
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
-from tests.estimators.test_rao_blackwell import Floats, f, over_states, problem, sample, score, states, truth
+from tests.estimators.state_arithmetic import Floats, f, over_states, problem, sample, score, states, truth
 from tests.problems import make
 
 ONE = [[0.3, -1.0, 0.6, 1.4]]

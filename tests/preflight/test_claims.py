@@ -217,7 +217,9 @@ def test_estimators_without_cells_are_not_ok() -> None:
 
 def test_cells_that_will_fail_are_told() -> None:
     """What raises when it is counted is a verdict of its problem."""
-    found = check("ste", {"name": "tests.test_cli:Faulty", "label": "faulty"}, problems=PROBLEMS[:1], methods=["exact"])
+    found = check(
+        "ste", {"name": "tests.cli.test_cli:Faulty", "label": "faulty"}, problems=PROBLEMS[:1], methods=["exact"]
+    )
     assert not found.well
     assert found.problems[0]["verdict"] == "ok"
     assert found.faults == ["faulty: 2 cells will fail: ArithmeticError: no (sine bernoulli D=1 logits=[0.6])"]

@@ -348,7 +348,7 @@ def test_lists_of_selectors_split_at_outer_commas() -> None:
 
 def test_the_json_schema_in_the_repository_is_the_generated_one() -> None:
     """configs/schema.json is fresh: `python -m estbench.config.editor > configs/schema.json` makes it."""
-    file = Path(__file__).parents[1] / "configs" / "schema.json"
+    file = Path(__file__).parents[2] / "configs" / "schema.json"
     assert json.loads(file.read_text(encoding="utf-8")) == json.loads(json.dumps(json_schema()))
 
 

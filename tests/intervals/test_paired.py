@@ -12,7 +12,7 @@ from scipy import stats
 
 from estbench.intervals import Ratio, Shards, compare, precision, ratio
 from estbench.moments import Floats
-from tests.test_intervals import skewed, sums
+from tests.intervals.sums import skewed, sums
 
 Metric = Literal["variance", "mse"]
 METRICS: tuple[Metric, ...] = ("variance", "mse")

@@ -24,7 +24,7 @@ from estbench.store.manifest import written
 from estbench.store.records import canonical, checksum
 from estbench.summary import read_results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 CONFIG: dict[str, Any] = {
     "name": "read",
@@ -93,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = place / "evilmod.py"
     module.write_text(PLUGIN)
     estimators = [*CONFIG["estimators"], "evilmod:X"]
-    code = "import sys; sys.path.append('.'); from tests.test_reading import run; from pathlib import Path\n"
+    code = "import sys; sys.path.append('.'); from tests.store.test_reading import run; from pathlib import Path\n"
     code += f"run(Path('run'), estimators={estimators!r})"
     finished = subprocess.run(
         [sys.executable, "-c", code], cwd=place, env=environment(), capture_output=True, text=True, check=False

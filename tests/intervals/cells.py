@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import pytest
-import torch
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import brentq
 
-from estbench.moments import Moments, moments
+from estbench.moments import Moments
 
 Floats = NDArray[np.float64]
 
@@ -119,15 +117,3 @@ def categorical(K: int, seed: int) -> Cell:
 def scaled(cell: Cell, factor: float) -> Cell:
     """Multiply the estimates: a relative bias of factor − 1 if there was none."""
     return replace(cell, values=factor * cell.values)
-
-
-@pytest.mark.parametrize("D", [1, 3])
-def test_drawn_moments_are_those_of_the_estimates(D: int) -> None:
-    """Moments by counts of states equal those that the program sums from the estimates themselves."""
-    cell = reinforce(0.3, D)
-    counts = np.random.default_rng().multinomial(50, cell.prob, size=4).astype(float)
-    raw = np.stack([np.repeat(cell.values, row.astype(int), axis=0) for row in counts])
-    packed = moments(torch.tensor(raw), torch.tensor(cell.g))
-    summed, drawn = Moments.unpack(packed.numpy(), cell.g), cell.of_counts(counts)
-    for name in ("n", "non_finite", "zeros", "y1", "c1", "c2", "c3", "d4", "umax", "s1", "m2", "m3"):
-        np.testing.assert_allclose(getattr(summed, name), getattr(drawn, name), rtol=1e-9, atol=1e-12, err_msg=name)

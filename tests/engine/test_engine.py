@@ -186,7 +186,7 @@ class Broken:
 )
 def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -> None:
     """An estimator that raises, or returns the wrong thing, fails with its reason; the others finish."""
-    plugin = {"name": "tests.test_engine:Broken", "how": how}
+    plugin = {"name": "tests.engine.test_engine:Broken", "how": how}
     benchmark = Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run")
     failures = [event for event in benchmark.run() if isinstance(event, Failure)]
     frame = benchmark.results()
@@ -200,7 +200,7 @@ def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -
 
 def test_exact_moments_of_nothing_but_nan_fail_alone(tmp_path: Path) -> None:
     """An estimator that is NaN for every state fails by either method, and the run can still be read."""
-    plugin = {"name": "tests.test_engine:Broken", "how": "nan", "exact": "z"}
+    plugin = {"name": "tests.engine.test_engine:Broken", "how": "nan", "exact": "z"}
     frame = done(Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run"))
     broken = frame[frame["estimator"] != "reinforce"]
     assert set(broken["method"]) == {"exact", "monte_carlo"}
@@ -210,7 +210,7 @@ def test_exact_moments_of_nothing_but_nan_fail_alone(tmp_path: Path) -> None:
 
 def test_stop_on_error(tmp_path: Path) -> None:
     """`--on-error stop` raises at the first failure, and what was done is kept."""
-    plugin = {"name": "tests.test_engine:Broken"}
+    plugin = {"name": "tests.engine.test_engine:Broken"}
     benchmark = Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run")
     with pytest.raises(EstbenchError, match="division by zero"):
         list(benchmark.run(stop=True))

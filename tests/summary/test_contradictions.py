@@ -22,8 +22,8 @@ from estbench.estimators.base import Facts
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.expand import expand
 from estbench.intervals import Exactly, Shards, disagreement, flags, verdict
-from tests.test_intervals_cells import reinforce, scaled
-from tests.test_intervals_coverage import at_most, draws
+from tests.intervals.bounds import at_most, draws
+from tests.intervals.cells import reinforce, scaled
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TwoFaced:
         return (1.0 if draw.weights is None else self.factor) * Reinforce(baseline="optimal").rows(draw)
 
 
-HERE = "tests.test_contradictions"
+HERE = "tests.summary.test_contradictions"
 CONFIG: dict[str, Any] = {
     "name": "run",
     "replicates": 4000,

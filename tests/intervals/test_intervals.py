@@ -8,8 +8,6 @@ from math import sqrt
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import brentq
 
@@ -39,26 +37,8 @@ from estbench.intervals import (
     verdict,
 )
 from estbench.intervals.quadratic import QuadraticForm
-from estbench.moments import Moments, moments
-from tests.test_intervals_cells import categorical, reinforce, straight_through
-
-Floats = NDArray[np.float64]
-RNG = np.random.default_rng
-
-
-def sums(raw: Floats, g: Floats | None) -> Moments:
-    """Moments of raw estimates [S, n, P] by the program."""
-    true = None if g is None else torch.tensor(g)
-    return Moments.unpack(moments(torch.tensor(raw), true).numpy(), g)
-
-
-def skewed(P: int, S: int = 20, n: int = 30, noise: float = 1.0) -> tuple[Floats, Floats]:
-    """Raw skewed, correlated estimates with a bias, and the true gradient."""
-    rng = RNG()
-    g = rng.normal(size=P)
-    left, right = (np.linalg.qr(rng.normal(size=(P, P)))[0] for _ in range(2))
-    mixing = left * np.linspace(0.5, 1.5, P) @ right
-    return g + 0.1 + noise * (rng.exponential(size=(S, n, P)) - 1) @ mixing, g
+from tests.intervals.cells import categorical, reinforce, straight_through
+from tests.intervals.sums import RNG, Floats, skewed, sums
 
 
 def hall(x: float, a: float) -> float:

@@ -26,7 +26,7 @@ from estbench.config.document import MAX_DEPTH
 from estbench.config.shipped import shipped
 from estbench.errors import UsageError
 from estbench.index import metrics
-from tests.forked import PATIENCE, Forks, Said, environment, forking
+from tests.cli.forked import PATIENCE, Forks, Said, environment, forking
 
 CONFIG: dict[str, Any] = {
     "name": "small",

@@ -11,7 +11,7 @@ from scipy import stats
 
 from estbench.intervals import Shards, bias_bound, bias_squared
 from estbench.moments import Moments
-from tests.test_intervals_coverage import at_least, at_most
+from tests.intervals.bounds import at_least, at_most
 
 Floats = NDArray[np.float64]
 

@@ -33,9 +33,9 @@ from estbench.intervals import (
     variance,
     verdict,
 )
-from tests.test_intervals_cells import Cell, categorical, reinforce, scaled, straight_through, turned
+from tests.intervals.bounds import at_least, at_most, draws
+from tests.intervals.cells import Cell, categorical, reinforce, scaled, straight_through, turned
 
-FALSE_FAIL = 1e-6
 METRICS: dict[str, Callable[[Shards], Estimate]] = {
     "bias_squared": bias_squared,
     "variance": variance,
@@ -43,24 +43,6 @@ METRICS: dict[str, Callable[[Shards], Estimate]] = {
     "cosine": cosine,
     "cosine_of_mean": cosine_of_mean,
 }
-
-
-def at_least(rate: float, trials: int) -> int:
-    """The count of successes that `rate` falls short of with a chance of 1e-6."""
-    return int(stats.binom.ppf(FALSE_FAIL, trials, rate))
-
-
-def at_most(rate: float, trials: int) -> int:
-    """The count of successes that `rate` exceeds with a chance of 1e-6."""
-    return int(stats.binom.isf(FALSE_FAIL, trials, rate))
-
-
-def draws(cell: Cell, R: float, trials: int, S: int | None = None) -> Iterator[Shards]:
-    """Fresh benchmarks of about R estimates in the number of shards that is advised for R."""
-    rng = np.random.default_rng()
-    S = S or (32 if R < 5000 else 64)
-    for _ in range(trials):
-        yield Shards.of(cell.draw(rng, S, round(R / S)))
 
 
 def holds(found: Estimate, truth: float) -> bool:

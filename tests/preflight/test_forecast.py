@@ -18,7 +18,7 @@ from estbench.preflight.check import checked
 from estbench.preflight.duration import START, durations
 from estbench.preflight.forecast import forecast, skipped
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MANY = [0.1] * 21
 CONFIG: dict[str, Any] = {
     "name": "forecast",

@@ -36,7 +36,7 @@ from estbench.store import read
 from estbench.store.manifest import ConfigRecord, ManifestRecord
 from estbench.store.records import canonical, checksum
 from estbench.store.records import line as journal_line
-from tests.forked import PATIENCE, Forks, Said, environment, forking, until
+from tests.cli.forked import PATIENCE, Forks, Said, environment, forking, until
 
 CONFIG: dict[str, Any] = {
     "name": "tiny",
@@ -71,7 +71,7 @@ class Faulty:
         raise ArithmeticError(self.text)
 
 
-FAULTY = {"name": "tests.test_cli:Faulty", "label": "faulty"}
+FAULTY = {"name": "tests.cli.test_cli:Faulty", "label": "faulty"}
 
 
 @pytest.fixture
@@ -656,7 +656,9 @@ def test_plugins_are_shown(cli: Cli) -> None:
     )
     page = [f"{PLUGINS}:Sum", "", "An objective of one's own: f(v) = Σ v.", "", "Options       none"]
     assert cli("show", f"{PLUGINS}:Sum").out.splitlines()[:5] == page
-    assert "is no estimator, as it has no `facts`, and no objective" in clean(cli("show", "tests.test_cli:Other"), 2)
+    assert "is no estimator, as it has no `facts`, and no objective" in clean(
+        cli("show", "tests.cli.test_cli:Other"), 2
+    )
     assert "is not a pydantic dataclass" in clean(cli("show", "os:getpid"), 2)
     assert "ModuleNotFoundError: No module named 'nosuch'" in clean(cli("show", "nosuch:Thing"), 2)
 
@@ -744,7 +746,7 @@ def estimator(**entry: Any) -> dict[str, Any]:
     return {"estimators": [entry]}
 
 
-PLUGINS = "tests.test_cli"
+PLUGINS = "tests.cli.test_cli"
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown estimator": (estimator(name="gumble"), "unknown estimator 'gumble'. Did you mean 'gumbel'?"),
     "unknown objective": (problem(objective="quadratc"), "unknown objective 'quadratc'. Did you mean 'quadratic'?"),

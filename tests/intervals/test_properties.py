@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from estbench.intervals import Shards, bias_squared, cosine, cosine_of_mean, metrics, mse, variance
 from estbench.moments import Floats, Moments, merge
-from tests.test_intervals import skewed, sums
+from tests.intervals.sums import skewed, sums
 
 PER_SHARD = [f.name for f in fields(Moments) if f.name != "true"]
 quick = settings(max_examples=25, deadline=None)

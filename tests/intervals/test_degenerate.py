@@ -24,7 +24,7 @@ from estbench.intervals import (
     verdict,
 )
 from estbench.intervals.cosine import cosine_moments
-from tests.test_intervals import skewed, sums
+from tests.intervals.sums import skewed, sums
 
 Floats = NDArray[np.float64]
 

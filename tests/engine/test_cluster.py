@@ -22,8 +22,8 @@ from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import HERE, Where, versions
 from estbench.errors import UsageError
 from estbench.store import read
-from tests.forked import PATIENCE, environment, until
-from tests.test_survival import CONFIG, LESS, SMALL, config, odd, once, same_as, statuses, values
+from tests.cli.forked import PATIENCE, environment, until
+from tests.engine.runs import CONFIG, LESS, SMALL, config, odd, once, same_as, statuses, values
 
 ESTBENCH = [sys.executable, "-m", "estbench"]
 VARIABLES = {**environment(), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}  # each death takes seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import random
 import signal
@@ -15,36 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-import yaml
 
 import estbench
 from estbench.engine.limit import limited
 from estbench.store import read
-from tests.forked import PATIENCE, Forks, Said, alive, environment, forking, until
+from tests.cli.forked import PATIENCE, Forks, Said, alive, environment, forking, until
+from tests.engine.runs import CONFIG, LESS, SMALL, config, odd, same_as, statuses, values
 
-SMALL = os.environ.get("ESTBENCH_SLOW") == "small"
-CONFIG: dict[str, Any] = {
-    "name": "run",
-    "seed": 11,
-    "replicates": 200_000,
-    "samples": [1, 2],
-    "temperatures": [0.5],
-    "problems": [
-        {"objective": {"name": "quadratic", "target": 0.3}, "distribution": "bernoulli", "logits": [0.6]},
-        {"objective": "mlp", "distribution": "bernoulli", "logits": [0.6, -0.4, 1.1]},
-        {"objective": "sine", "distribution": "categorical", "logits": [[0.2, -0.5, 0.4]]},
-    ],
-    "estimators": ["reinforce", "gumbel", "rebar"],
-}
 ADJUSTED = ["bias_p_value", "bias_verdict"]  # over all cells of a run
-LESS = {**CONFIG, "replicates": 512, "samples": [1], "problems": CONFIG["problems"][:1]}
-
-
-def odd(how: str, place: Path | str = "") -> dict[str, Any]:
-    """The entry of such an estimator."""
-    return {"name": "tests.plugins:Odd", "how": how, "place": str(place), "label": how}
 
 
 @pytest.fixture(scope="module")
@@ -60,32 +38,6 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     assert forks.run(config(folder), "run", "run.yaml", "-qj1", "-o", "whole") == Said(0, "", "")
     return folder / "whole"
-
-
-def config(folder: Path, data: dict[str, Any] | None = None, **changes: Any) -> Path:
-    """The folder, with run.yaml in it."""
-    (folder / "run.yaml").write_text(yaml.safe_dump({**(data or CONFIG), **changes}))
-    return folder
-
-
-def values(run: Path) -> pd.DataFrame:
-    """results.csv of a run as text."""
-    return pd.read_csv(run / "results.csv", dtype=str)
-
-
-def statuses(run: Path) -> dict[str, str]:
-    """The statuses of the Monte Carlo cells of each label."""
-    frame = pd.read_csv(run / "results.csv").query("method == 'monte_carlo'")
-    return {str(label): " ".join(sorted(set(part["status"]))) for label, part in frame.groupby("label")}
-
-
-def once(run: Path) -> None:
-    """Every result stands in the journal exactly once."""
-    seen = []
-    for line in (run / "journal.jsonl").read_text().splitlines():
-        for record in json.loads(line)["records"]:
-            seen += [(record["kind"], record["key"], cell) for cell in record.get("cells", [""])]
-    assert len(seen) == len(set(seen))
 
 
 # --- kills of the run ---------------------------------------------------------------------------------------------
@@ -109,13 +61,6 @@ def test_kills_and_resumes(forks: Forks, whole: Path, tmp_path: Path) -> None:
     assert forks.run(tmp_path, "run", "run.yaml", "-qj1", "-o", "run").code == 0
     assert done.items() <= read(tmp_path / "run").items.items()
     same_as(tmp_path / "run", whole)
-
-
-def same_as(run: Path, other: Path) -> None:
-    """Two runs have the same results, and each of them once."""
-    once(run)
-    assert read(run).items.keys() == read(other).items.keys()
-    assert values(run).equals(values(other))
 
 
 @pytest.mark.slow
