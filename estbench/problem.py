@@ -110,7 +110,7 @@ class Problem:
     def size(self) -> Tensor | float:
         """The median of |f(z)| over 64 samples, always the same: as large are the terms of an f that nearly cancels.
 
-        It is a number, or [*batch, 1].
+        It is a number, or [*batch, 1]; [1] where reading a number would wait for a device.
         """
         o = self.oracle
         i, d = (torch.arange(1, n + 1).to(o.distribution.logits) for n in (64, self.D))
@@ -118,7 +118,8 @@ class Problem:
         z = o.distribution.inverse_cdf(u.expand(*self.distribution.batch_shape, *u.shape))
         median = o.f(z).abs().nanmedian(-1, keepdim=True).values
         median = torch.where(median.isfinite(), median, 0.0)
-        return median.to(self.distribution.logits) if self.distribution.batch_shape else median.item()
+        logits = self.distribution.logits
+        return median.to(logits) if self.distribution.batch_shape or logits.device.type != "cpu" else median.item()
 
     def from_first(self, f: Tensor) -> Tensor:
         """f_n − f_1 of values of f at N samples [R, N], by `difference`: 0 throughout where all are equal."""
