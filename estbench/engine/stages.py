@@ -9,7 +9,7 @@ from typing import Any
 
 from estbench.engine.tasks import CostTask, ExactTask, FitTask, Group, ShardTask, Task, TimingTask
 from estbench.estimators.base import Fitted
-from estbench.intervals import Shards, shards_needed
+from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
 from estbench.moments import Moments
 from estbench.plan import PILOT, Cell, Plan, fit_key
 from estbench.store import Item, Run, Store
@@ -168,8 +168,12 @@ def shards_wanted(plan: Plan, cell: Cell, items: Items) -> int:
     if packed is None or len(packed) < PILOT or not prepared(plan, cell, items):  # failed, or another part's
         return PILOT
     rarest = plan.problems[cell.problem].rarest * cell.samples * PILOT * layout.shard_size
-    pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)), rarest=rarest)
-    return shards_needed(pilot, precision.relative, layout.stages[-1], precision.metric)
+    try:
+        with in_range():
+            pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)), rarest=rarest)
+            return shards_needed(pilot, precision.relative, layout.stages[-1], precision.metric)
+    except OutOfRange:  # more of it would be no better
+        return PILOT
 
 
 def _shards(

@@ -23,7 +23,7 @@ from estbench.intervals.flags import MEANING, flags
 from estbench.intervals.metrics import exact_metrics, exact_verdict, metrics, metrics_of
 from estbench.intervals.paired import Ratio, compare, ratio
 from estbench.intervals.plan import precision, shards_needed
-from estbench.intervals.shards import Estimate, Shards
+from estbench.intervals.shards import Estimate, OutOfRange, Shards, in_range
 from estbench.intervals.variance import Metric, mse, variance
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Estimate",
     "Exactly",
     "Metric",
+    "OutOfRange",
     "Ratio",
     "Shards",
     "adjust",
@@ -49,6 +50,7 @@ __all__ = [
     "exact_verdict",
     "flags",
     "holm",
+    "in_range",
     "mean_norm",
     "metrics",
     "metrics_of",

@@ -14,6 +14,7 @@ from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, bounded_tr
 
 ALPHA = 0.05  # of the verdict
 POWER = 0.8
+FARTHEST = 1e40  # standard errors, whose sixth power is a float64; p is 0 long before
 OUT_OF_REACH = 1e12  # replicates
 
 
@@ -61,7 +62,8 @@ def mean_p_value(s: Shards) -> float:
     if not varies.any():
         return NAN
     sd, count = np.sqrt(s.var[varies]), int(varies.sum())
-    h = hall(s.b[varies] / sd * sqrt(s.R), s.skew[varies] / sqrt(s.R))
+    t = np.clip(s.b[varies] / sd * sqrt(s.R), -FARTHEST, FARTHEST)
+    h = hall(t, s.skew[varies] / sqrt(s.R))
     trRR = bounded_trace_square(s.n, s.d[:, varies] / sd, trace=count, rank=count)
     return float(chdtrc(count**2 / trRR, float(h @ h) * count / trRR))
 
@@ -88,9 +90,9 @@ def replicates_to_decide(s: Shards, delta: float = 0.01) -> float:
         return NAN
     if s.true_norm == 0:
         return inf
-    nu = s.v**2 / s.trace_square
+    nu = 1 / s.relative_trace_square
     h = float(chndtrinc(chdtri(nu, 1 - POWER), nu, ALPHA))
-    return s.trace_square / s.v * h / (delta * s.true_norm) ** 2
+    return s.relative_trace_square * s.v * h / (delta * s.true_norm) ** 2
 
 
 def verdict(s: Shards, p_adjusted: float, delta: float = 0.01) -> str:

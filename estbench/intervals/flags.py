@@ -64,6 +64,8 @@ def rare(s: Shards) -> bool:
 
 def _few_events(s: Shards) -> bool:
     fourth = float(s.moments.d4.sum())
+    if fourth < 1e-290:  # beyond the range of float64: nobody knows
+        return True
     spread = fourth / s.R - s.v**2  # Var‖ĝ − m‖²
     return s.R * s.v**2 < 10 * spread or float(s.moments.umax.max()) ** 2 > 0.2 * fourth
 

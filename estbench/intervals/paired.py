@@ -57,6 +57,8 @@ def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) 
     else:
         se = separate
     value = cost * va / vb
+    if not 0 < value < inf:  # beyond the range of float64
+        return Ratio(value, NAN, NAN, NAN, NAN, NAN, inherited)
     wide, narrow = (exp(min(float(stdtrit(freedom, q)) * se, 700.0)) for q in ((1 + a.level) / 2, 1 - ALPHA))
     if rare(a) or rare(b):  # the draws know nothing that a verdict could rest on
         return Ratio(value, value / wide, value * wide, NAN, NAN, NAN, inherited)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from math import inf
+from math import inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,25 @@ from estbench.moments import Floats, Moments
 NAN = float("nan")
 ROUNDING = 1e-13  # of their own size: estimates that vary by less, or lie nearer to g, differ by rounding alone: by 0
 MIN_SHARDS = 3  # with fewer, trace(V²) has no estimate: every interval is unknown
+
+
+class OutOfRange(ArithmeticError):  # noqa: N818 - it is an answer, not a failure
+    """Why the metrics of a cell cannot be computed: they need powers of its estimates that are no float64."""
+
+
+@contextmanager
+def in_range() -> Iterator[None]:
+    """Raise `OutOfRange`, and nothing else, where metrics leave the range of float64.
+
+    Powers of estimates near 1e80 do. Whoever computes metrics of a cell does it within, and goes on with the others.
+    """
+    try:
+        with np.errstate(over="raise"):
+            yield
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+        raise OutOfRange(
+            f"its metrics are beyond the range of float64 ({type(error).__name__}): rescale the objective"
+        ) from error
 
 
 class Estimate(NamedTuple):
@@ -112,7 +133,12 @@ class Shards:
     @cached_property
     def trace_square(self) -> float:
         """Estimate of trace Σ² within what trace Σ = v allows: [v²/P, v²]."""
-        return bounded_trace_square(self.n, self.d, self.v, rank=len(self.m))
+        return self.relative_trace_square * self.v**2
+
+    @cached_property
+    def relative_trace_square(self) -> float:
+        """Estimate of trace Σ²/v², within [1/P, 1]; NaN where v = 0. Its inverse counts degrees of freedom."""
+        return bounded_trace_square(self.n, self.d / sqrt(self.v), 1.0, rank=len(self.m)) if self.v > 0 else NAN
 
     def variance_of_mean(self, x: Floats) -> float:
         """Variance of the mean over shards of x [S] (a mean per shard): Σ(x_s − x̄)²/(S(S−1)), weighted by n_s."""

@@ -45,8 +45,8 @@ def relative_se(s: Shards, metric: Metric) -> float:
     if metric == "mse":
         return sqrt(s.variance_of_mean(shard_values(s, metric))) / value
     S = len(s.n)
-    spread = (S - 1) / S * float(((s.v_without - s.v_without.mean()) ** 2).sum())
-    return sqrt(spread / s.v**2 + 2 / s.R**2)
+    relative = s.v_without / s.v  # and squared only then: v² may be beyond the range of float64
+    return sqrt((S - 1) / S * float(((relative - relative.mean()) ** 2).sum()) + 2 / s.R**2)
 
 
 def _in_proportion(value: float, se: float, t: float) -> Estimate:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from estbench.intervals import Shards, precision
+from estbench.intervals import OutOfRange, Shards, in_range, precision
 from estbench.moments import Moments
 from estbench.plan import Cell, Plan, fit_key
 from estbench.summary.cells import Items, grouped, packed_shards, prepared, truth
@@ -45,7 +45,11 @@ def precision_reached(plan: Plan, items: Items) -> str | None:
         sampled = cell.method != "exact" and cell.reason is None and prepared(plan, cell, items)
         packed = packed_shards(plan, cell, items) if sampled else None
         if packed is not None:
-            r = precision(Shards.of(Moments.unpack(grouped(packed), truth(plan, cell, items))), wanted.metric)
+            try:
+                with in_range():
+                    r = precision(Shards.of(Moments.unpack(grouped(packed), truth(plan, cell, items))), wanted.metric)
+            except OutOfRange:  # the cell has failed
+                continue
             cells += 1
             reached += bool(r <= wanted.relative)
             worst = max(worst, np.inf if np.isnan(r) else r)  # too few finite estimates to say

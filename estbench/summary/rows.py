@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 from estbench.intervals import (
     FALSE_ALARM,
     Exactly,
+    OutOfRange,
     Shards,
     adjust,
     disagreement,
     exact_metrics,
     exact_verdict,
+    in_range,
     metrics_of,
     verdict,
 )
@@ -51,13 +54,18 @@ def findings(plan: Plan, items: Items) -> list[Finding]:
     made = (measured(plan, cell, items) for cell in plan.cells)
     found = [finding for finding in made if finding is not None]
     adjusted = adjust([np.nan if f.shards is None else f.row["bias_p_value"] for f in found])
-    for f, p in zip(found, adjusted, strict=True):
+    for i, (f, p) in enumerate(zip(found, adjusted, strict=True)):
         if f.shards is not None:
-            f.row["bias_verdict"] = verdict(f.shards, float(p), plan.config.delta)
+            try:
+                with in_range():
+                    f.row["bias_verdict"] = verdict(f.shards, float(p), plan.config.delta)
+            except OutOfRange as error:
+                found[i] = _failed(plan, f.cell, error)
+                continue
         if f.row.get("declared_unbiased") is True and f.row.get("bias_verdict") == "biased":
             _flag(f, "claim_refuted")
     pairs = list(_pairs(found))
-    p_values = np.array([disagreement(sampled, exactly) for *_, sampled, exactly in pairs])
+    p_values = np.array([_disagreement(sampled, exactly) for *_, sampled, exactly in pairs])
     for (exact, sampled, *_), p in zip(pairs, adjust(p_values.ravel()).reshape(-1, 2), strict=True):
         if (p < FALSE_ALARM).any():
             _flag(exact, "exact_disagrees")
@@ -72,6 +80,12 @@ def _pairs(found: Sequence[Finding]) -> Iterator[tuple[Finding, Finding, Shards,
         other = exact.get((f.cell.problem, f.cell.variant, f.cell.samples))
         if f.shards is not None and other is not None and other.exactly is not None:
             yield other, f, f.shards, other.exactly
+
+
+def _disagreement(sampled: Shards, exactly: Exactly) -> tuple[float, float]:
+    with suppress(OutOfRange), in_range():
+        return disagreement(sampled, exactly)
+    return np.nan, np.nan  # what is out of range refutes nothing
 
 
 def _flag(found: Finding, name: str) -> None:
@@ -102,11 +116,14 @@ def measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
     Its metrics may fail, as those of estimates near 1e80, whose fourth powers are no floats: then it has failed, alone.
     """
     try:
-        with np.errstate(over="raise"):
+        with in_range():
             return _measured(plan, cell, items)
-    except (ArithmeticError, np.linalg.LinAlgError) as error:
-        reason = f"its metrics are beyond the range of float64 ({type(error).__name__}): rescale the objective"
-        return Finding(cell, _identity(plan, cell) | {"status": "failed", "reason": reason})
+    except OutOfRange as error:
+        return _failed(plan, cell, error)
+
+
+def _failed(plan: Plan, cell: Cell, error: OutOfRange) -> Finding:
+    return Finding(cell, _identity(plan, cell) | {"status": "failed", "reason": str(error)})
 
 
 def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
