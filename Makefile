@@ -1,5 +1,6 @@
 # make run    install, run the default benchmark, draw its figures
 # make test   lint, types and all fast tests
+# make lowest   the fast tests with the lowest versions of what is needed (Python 3.11 or 3.12: PYTHON=python3.12)
 # make slow   coverage of intervals, kills, clusters: minutes (ESTBENCH_SLOW=small: fewer)
 # make coverage   measure the coverage of all intervals again, into benchmarks/coverage.md (minutes)
 # make bench   measure speed, into benchmarks/throughput.md (minutes; nothing else should run)
@@ -9,11 +10,12 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test lint types unit slow coverage bench docs reference clean
+.PHONY: help run test lint types unit lowest slow coverage bench docs reference clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,6 +50,12 @@ types: $(DEV)
 unit: $(DEV)
 	$(BIN)/pytest -n auto -m 'not slow' -q
 
+# Old versions warn of what is deprecated in the newer ones beside them, which is no error of ours.
+lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python $(PIP) --constraint constraints-lowest.txt --editable '.[test]'
+	$(LOWEST)/bin/pytest -n auto -m 'not slow' -q -W default::DeprecationWarning
+
 slow: $(DEV)
 	$(BIN)/pytest -n auto -m slow -q
 
@@ -65,4 +73,4 @@ docs: $(DEV)
 	$(BIN)/python docs/build.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
