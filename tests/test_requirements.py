@@ -23,7 +23,9 @@ def test_the_lowest_versions_are_those_that_are_tested() -> None:
         assert bound.operator == ">="
         bounds[needed.name] = Version(bound.version)
     lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
-    pins = {name: Version(version) for name, version in re.findall(r"^([\w-]+)==(\S+)$", "\n".join(lines), re.MULTILINE)}
+    pins = {
+        name: Version(version) for name, version in re.findall(r"^([\w-]+)==(\S+)$", "\n".join(lines), re.MULTILINE)
+    }
     assert len(pins) == sum(not line.startswith("#") for line in lines)
     assert bounds == {name: pins[name] for name in bounds}
 
