@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import Client, KilledWorker, LocalCluster, Security, as_completed
 
 from estbench.engine.executors import Done, casualties, perform, versions
 from estbench.engine.run import Execute
@@ -44,6 +45,7 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
         ):
             yield partial(_on, client)
         return
+    _check_address(scheduler)
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -54,6 +56,20 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
     with client:
         check(client, scheduler)
         yield partial(_on, client)
+
+
+def _check_address(scheduler: str) -> None:
+    """UsageError for what can be no address, or needs certificates; a client of it would wait for its own end."""
+    scheme, _, place = scheduler.rpartition("://")
+    wanted = None
+    if scheme not in ("", "tcp", "tls"):
+        wanted = "the protocol must be tcp or tls"
+    elif not re.fullmatch(r"(\[[0-9a-fA-F:.%\w]+\]|[^\s\[\]:/]+)(:\d{1,5})?", place):
+        wanted = "expected HOST:PORT"
+    elif scheme == "tls" and Security().get_connection_args("client").get("ssl_context") is None:
+        wanted = "tls needs certificates, which the configuration of Dask names (distributed.comm.tls.client)"
+    if wanted:
+        raise UsageError(f"--scheduler {scheduler}: {wanted}, such as tcp://host:8786")
 
 
 def check(client: Client, scheduler: str) -> None:
