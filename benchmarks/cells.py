@@ -97,12 +97,12 @@ class Bench:
     def cell(self, estimator: Estimator, draw: Draw) -> None:
         """One cell on a draw."""
         (x,) = estimates(estimator, draw, [draw.N])
-        moments(x.unsqueeze(0), self.problem.true)
+        moments(x.unsqueeze(0), self.problem.exact_gradient)
 
     def moments(self) -> Spread:
         """Moments alone, of estimates that are there."""
         x = torch.randn(1, self.rows, self.block // self.rows, dtype=torch.float64)
-        return self.watch.ratio(lambda: moments(x, self.problem.true), self.rand)
+        return self.watch.ratio(lambda: moments(x, self.problem.exact_gradient), self.rand)
 
     def alone(self, estimator: Estimator) -> Spread:
         """A cell by itself, its draw included, at the least N there is."""

@@ -71,7 +71,11 @@ RARE = (0.5, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0)
 
 def problem_of(objective: str, logits: Logits) -> Problem:
     """The problem of an objective with its options in brackets."""
-    return make(_built(catalog.objective_class, objective), torch.tensor(logits, dtype=torch.float64))
+    return make(
+        _built(catalog.objective_class, objective),
+        torch.tensor(logits, dtype=torch.float64),
+        "bernoulli" if isinstance(logits[0], float) else "categorical",
+    )
 
 
 def _built(kind_of: Any, selector: str) -> Any:
@@ -85,8 +89,8 @@ def measure_bias(repeats: int, seed: int) -> list[Bias]:
     for objective, logits, name, R in CELLS:
         problem, estimator = problem_of(objective, logits), _built(catalog.estimator_class, name)
         N = estimator.facts.min_samples
-        assert problem.true is not None
-        true, size = problem.true.numpy(), float(problem.true.norm())
+        assert problem.exact_gradient is not None
+        true, size = problem.exact_gradient.numpy(), float(problem.exact_gradient.norm())
         truth = 0.0
         if not estimator.facts.unbiased:
             truth = float(exact_metrics(Moments.unpack(exact(problem, estimator, N).packed, true))["bias_squared"])
@@ -124,9 +128,11 @@ def measure_rare(repeats: int, seed: int, R: int = 2000) -> list[Rare]:
     found = []
     for expected in RARE:
         p = expected / R
-        problem = make(_built(catalog.objective_class, "sine"), torch.tensor([p, 0.6], dtype=torch.float64).logit())
-        assert problem.true is not None
-        true = problem.true.numpy()
+        problem = make(
+            _built(catalog.objective_class, "sine"), torch.tensor([p, 0.6], dtype=torch.float64).logit(), "bernoulli"
+        )
+        assert problem.exact_gradient is not None
+        true = problem.exact_gradient.numpy()
         v = {
             name: float(exact_metrics(Moments.unpack(exact(problem, estimator, 1).packed, true))["variance"])
             for name, estimator in estimators.items()

@@ -39,8 +39,8 @@ def exact_values(estimator: Estimator, p: Probabilities) -> dict[str, float]:
     ARM's variance gains the others' share of f, E ĝ_d² = (E ĝ_d²)₁ + Σ_{j≠d} 2 p_j δ²/12 with δ = f(1) − f(0), p ≤ ½.
     """
     problem = problem_at(p)
-    assert problem.true is not None
-    g = problem.true.numpy()
+    assert problem.exact_gradient is not None
+    g = problem.exact_gradient.numpy()
     if len(p) == 1 or isinstance(estimator, Reinforce):
         columns = exact_metrics(Moments.unpack(exact(problem, estimator, 1).packed, g))
         return {metric: float(columns[metric]) for metric in METRICS}

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks import cells, growth, peers
 from benchmarks.stopwatch import Section, Stopwatch
-from estbench.engine.executors import settle
+from estbench.engine.executors import configure_process
 from estbench.plan import BLOCK
 
 HEAD = """# Throughput
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("throughput.md"), help="page to write")
     parser.add_argument("--only", nargs="*", choices=TITLES, help="only these parts [all]")
     options = parser.parse_args()
-    settle()
+    configure_process()
     start, watch, measured = time.perf_counter(), Stopwatch(), {}
     for name, measure in sections(options.seed, watch).items():
         if not options.only or name in options.only:

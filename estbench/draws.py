@@ -135,7 +135,7 @@ class Draw:
             raise AttributeError(f"a draw is shared by all estimators: {name} cannot be set")
         super().__setattr__(name, value)
 
-    def again(self) -> Draw:
+    def with_same_noise(self) -> Draw:
         """A draw of the same base noise, with nothing derived from it yet."""
         twin = Draw(self.problem, self.R, self.N, streams=self._streams, shard=self.shard, noise=self._given)
         twin._noise.update(self._noise)
@@ -173,7 +173,7 @@ class Draw:
             have = ", ".join(self._given) or "none"
             raise LookupError(
                 f"this draw holds no noise named '{name}' (it holds: {have}); declare it in facts.noise, with "
-                "exact='smooth' (and in `breaks`, if the uniforms are the estimator's own), or say exact='none'"
+                "exact='smooth' (and in `breakpoints`, if the uniforms are the estimator's own), or say exact='none'"
             )
         rows = self.shard if self.R % self.shard == 0 else self.R
         self._reads[0] += 1
@@ -232,7 +232,7 @@ class Draw:
     @cached_property
     def dfz(self) -> Tensor:
         """g = ∇f(z), like z."""
-        return self.distribution.values_pull(self._df_values) if self.problem.ordinal else self.problem.df(self.z)
+        return self.distribution.values_vjp(self._df_values) if self.problem.ordinal else self.problem.df(self.z)
 
     @cached_property
     def _df_values(self) -> Tensor:
@@ -296,9 +296,9 @@ class Draw:
         """Base noise for one redraw of x given z."""
         return self.noise(f"redraw/{number}")
 
-    def redraw_pull(self, number: int, h: Tensor) -> Tensor:
+    def redraw_vjp(self, number: int, h: Tensor) -> Tensor:
         """(dx̃/dlogits)ᵀ h of that redraw x̃, like z."""
-        return self.distribution.conditional_pull(self.z, self.redraw(number), h, self._noisy(number))
+        return self.distribution.conditional_vjp(self.z, self.redraw(number), h, self._noisy(number))
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -346,6 +346,6 @@ class Relaxed:
         """∇f(y), like z."""
         return self._problem.df(self.y)
 
-    def pull(self, g: Tensor) -> Tensor:
+    def vjp(self, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = J(y) g/τ, like z."""
-        return self._noisy.pull(self.y, self._z, self.tau, g)
+        return self._noisy.vjp(self.y, self._z, self.tau, g)

@@ -39,7 +39,7 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
 
 def truth(problem: Problem, estimator: Estimator) -> Tensor | None:
     """What an estimator is measured against, [P]: the exact gradient, or that of an expectation of its own."""
-    return estimator.reference(problem) if isinstance(estimator, Referenced) else problem.true
+    return estimator.reference(problem) if isinstance(estimator, Referenced) else problem.exact_gradient
 
 
 def weighted_sums(estimator: Estimator, draw: Draw, true: Tensor, shift: Tensor, pieces: int = 1) -> Floats:

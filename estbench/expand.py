@@ -169,14 +169,14 @@ def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant
     for variant in variants:
         for samples in config.samples:
             facts = variant.facts
-            reason = facts if isinstance(facts, str) else _senseless(facts, problem, samples)
+            reason = facts if isinstance(facts, str) else _skip_reason(facts, problem, samples)
             claim = None if isinstance(facts, str) else facts.unbiased
             for method in config.methods:
                 key = _hash(problem.id, variant.id, samples, method)
                 yield Cell(i, variant.spec, variant.temperature, samples, method, variant.id, key, reason, claim)
 
 
-def _senseless(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
+def _skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
     """Why a cell makes no sense, or None."""
     D, K = problem.dimensions, problem.classes
     if (reason := facts.unserved(problem.distribution, problem.link)) is not None:

@@ -179,7 +179,7 @@ def _facts(name: str, estimator: Estimator, given: Mapping[str, Any]) -> dict[st
         "Cost": f"{cost(facts)} per {'estimate' if _per_estimate(facts) else 'sample'}",
         "Samples": f"N ≥ {facts.min_samples}, {'averaged' if isinstance(estimator, RowEstimator) else 'coupled'}",
         "Fitted": "on a stream of its own, then frozen" if isinstance(estimator, Fitted) else "",
-        "Off vertices": "f or ∇f is asked for between the classes" if facts.off else "",
+        "Off vertices": "f or ∇f is asked for between the classes" if facts.evaluates_relaxed else "",
         "Serves": " and ".join(sorted(facts.distributions)),
         "Links": _links(facts),
         "Options": options(type(estimator), given),

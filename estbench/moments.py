@@ -41,7 +41,7 @@ class Moments:
     s1, m2, m3   [S, P]  Σ ĝ, Σ (ĝ − m)², Σ (ĝ − m)³ per coordinate, m the mean of the shard
     """
 
-    true: Floats | None
+    exact_gradient: Floats | None
     n: Floats
     non_finite: Floats
     zeros: Floats
@@ -59,17 +59,20 @@ class Moments:
         """Name the columns of packed records [S, 8 + 3P] as `moments` makes them."""
         scalars = {name: packed[:, i] for i, name in enumerate(SCALARS)}
         s1, m2, m3 = np.split(packed[:, len(SCALARS) :], 3, axis=1)
-        return cls(true=None if true is None else np.asarray(true, np.float64), s1=s1, m2=m2, m3=m3, **scalars)
+        return cls(
+            exact_gradient=None if true is None else np.asarray(true, np.float64), s1=s1, m2=m2, m3=m3, **scalars
+        )
 
     @property
     def known(self) -> bool:
         """Whether the true gradient is known."""
-        return self.true is not None
+        return self.exact_gradient is not None
 
     @property
     def y1(self) -> Floats:
         """Σ‖ĝ − g‖² of each shard, [S]; NaN where g is unknown."""
-        bias = self.s1 / np.where(self.n > 0, self.n, 1.0)[:, None] - (np.nan if self.true is None else self.true)
+        g = np.nan if self.exact_gradient is None else self.exact_gradient
+        bias = self.s1 / np.where(self.n > 0, self.n, 1.0)[:, None] - g
         y: Floats = self.m2.sum(1) + self.n * (bias**2).sum(1)
         return y
 

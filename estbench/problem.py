@@ -128,7 +128,7 @@ class Problem:
     def df(self, z: Tensor) -> Tensor:
         """∇f with respect to the sample, of the shape of z."""
         g = self.df_inputs(z)
-        return self.distribution.values_pull(g) if self.ordinal else g.reshape(z.shape)
+        return self.distribution.values_vjp(g) if self.ordinal else g.reshape(z.shape)
 
     def df_inputs(self, z: Tensor) -> Tensor:
         """∇f with respect to what the objective takes: the values v(z), [..., D], or the sample, flat or not."""
@@ -233,7 +233,7 @@ class Problem:
         return "enumeration" if self.enumerable else "none"
 
     @cached_property
-    def true(self) -> Tensor | None:
+    def exact_gradient(self) -> Tensor | None:
         """The exact gradient [*batch, P] in float64 by the `route`; None where there is none."""
         if self.route == "closed form":
             return self.by_closed_form()

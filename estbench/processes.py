@@ -29,7 +29,8 @@ def prepare(module: str) -> bool:
     resource_tracker.ensure_running()  # begun later, it would let interrupts through again
     if sys.platform == "linux":
         forkserver.set_forkserver_preload([module])
-        with suppress(OSError), _deaf(), _like_this_process():  # TMPDIR, where it listens, may be full or too long
+        # TMPDIR, where the server listens, may be full, or its path too long
+        with suppress(OSError), _interrupts_blocked(), _like_this_process():
             forkserver.ensure_running()
             return True
     return False
@@ -43,7 +44,7 @@ def start_worker(work: Callable[[Connection], None]) -> tuple[BaseProcess, Conne
     if prepare(work.__module__):
         with suppress(OSError, EOFError):  # somebody has cleaned TMPDIR, or killed the server
             return _begun(get_context("forkserver"), work)  # deaf as the server is
-    with _deaf():
+    with _interrupts_blocked():
         return _begun(get_context("spawn"), work)
 
 
@@ -58,7 +59,7 @@ def _begun(
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
+def _interrupts_blocked() -> Iterator[None]:
     """Ctrl-C does not reach processes started in here: they inherit that interrupts are blocked."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

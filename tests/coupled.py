@@ -97,7 +97,7 @@ class Chain:
         """z."""
         return z
 
-    def values_pull(self, g: Tensor) -> Tensor:
+    def values_vjp(self, g: Tensor) -> Tensor:
         """g."""
         return g
 

@@ -50,7 +50,7 @@ class Odd:
     def _sleep(self) -> None:
         time.sleep(HOURS)
 
-    def _deaf(self) -> None:
+    def _interrupts_blocked(self) -> None:
         end = time.monotonic() + HOURS
         while time.monotonic() < end:
             try:

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench import catalog
-from estbench.distributions import Distribution
+from estbench.distributions import Bernoulli, Categorical
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Facts
@@ -70,7 +70,7 @@ def packed(estimator: Estimator, problem: Problem) -> Tensor:
 def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables of states are made by the processor, once for a problem, and moved; here from other logits."""
 
-    def moved(distribution: Distribution, space: ranked.Space) -> tuple[ranked.Ranked, ...]:
+    def moved(distribution: Bernoulli | Categorical, space: ranked.Space) -> tuple[ranked.Ranked, ...]:
         twin = type(distribution)(torch.randn(distribution.event_shape).double())
         return tuple(
             replace(t, **{name: getattr(t, name).to("meta") for name in ("states", "score", "rank", "log_P", "below")})

@@ -71,12 +71,12 @@ def test_the_objective_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Mo
     problem = {"objective": yaml.safe_load(entry), "distribution": "bernoulli", "logits": [0.5, -1.0, 2.0]}
     plan = expand(load({"name": "mine", "problems": [problem], "estimators": ["ste", "reinforce"]}))
     of = problem_of(plan.problems[0], "cpu")
-    p, q = of.distribution.mean, 1 - of.distribution.mean
+    p, q = of.independent.mean, 1 - of.independent.mean
     neighbours = torch.stack([p[1], p[0] + p[2], p[1]])  # ∂/∂φ_d of 0.5 (p_0 p_1 + p_1 p_2) is 0.5 p_d q_d times these
-    assert of.true is not None
-    torch.testing.assert_close(of.true, 0.5 * p * q * neighbours)
+    assert of.exact_gradient is not None
+    torch.testing.assert_close(of.exact_gradient, 0.5 * p * q * neighbours)
     mean = exact(of, build(plan.cells[0].estimator, None), 1).mean  # of ste: unbiased, as f is multilinear
-    np.testing.assert_allclose(mean, of.true.numpy(), atol=1e-15)
+    np.testing.assert_allclose(mean, of.exact_gradient.numpy(), atol=1e-15)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from estbench import catalog
-from estbench.distributions import Bernoulli, Categorical, Distribution
+from estbench.distributions import Bernoulli, Categorical
 from estbench.draws import Draw, Streams
 from tests.problems import make
 
@@ -88,7 +88,7 @@ def test_the_samples_are_the_hard_values_of_x() -> None:
     assert torch.equal(d.z, torch.nn.functional.one_hot(d.x.argmax(-1), 3).double())
 
 
-def redrawn(distribution: Distribution, z: torch.Tensor) -> torch.Tensor:
+def redrawn(distribution: Bernoulli | Categorical, z: torch.Tensor) -> torch.Tensor:
     """x̃ given z."""
     v = Streams(1, "redraw", range(1)).uniform("v", *z.shape)
     return distribution.conditional(z, v if isinstance(distribution, Bernoulli) else -torch.log(v)).x
@@ -100,7 +100,7 @@ def test_redrawn_x_has_the_law_of_x(logits: torch.Tensor) -> None:
     d = draw(logits)
     x, again = d.x, redrawn(d.distribution, d.z)
     if logits.ndim == 2:
-        location = d.distribution.log_mean  # type: ignore[union-attr] # categorical
+        location = d.distribution.log_mean
         expected = [(x[..., i, k].flatten() - location[i, k], stats.gumbel_r.cdf) for i in range(2) for k in range(3)]
         got = [(again[..., i, k].flatten() - location[i, k], stats.gumbel_r.cdf) for i in range(2) for k in range(3)]
         assert torch.equal(torch.nn.functional.one_hot(again.argmax(-1), 3).double(), d.z)
@@ -117,7 +117,7 @@ def test_redrawn_x_has_the_law_of_x(logits: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("logits", [PHI, THETA, torch.tensor([30.0, -30.0], dtype=torch.float64)])
 def test_the_pull_back_of_the_redraw_is_its_derivative(logits: torch.Tensor) -> None:
-    """conditional_pull is (dx̃/dlogits)ᵀ at fixed noise, by automatic differentiation, at logits ±30 too."""
+    """conditional_vjp is (dx̃/dlogits)ᵀ at fixed noise, by automatic differentiation, at logits ±30 too."""
     kind = Bernoulli if logits.ndim == 1 else Categorical
     z = draw(logits, 50).z
     v = Streams(2, "pull", range(1)).uniform("v", *z.shape)
@@ -126,7 +126,7 @@ def test_the_pull_back_of_the_redraw_is_its_derivative(logits: torch.Tensor) -> 
     leaf = logits.expand(z.shape).clone().requires_grad_()
     rows = [kind(leaf[r, 0]).conditional(z[r], noise[r]).x for r in range(len(z))]
     (expected,) = torch.autograd.grad((torch.stack(rows) * h).sum(), leaf)
-    torch.testing.assert_close(kind(logits).conditional_pull(z, noise, h), expected, rtol=1e-9, atol=1e-14)
+    torch.testing.assert_close(kind(logits).conditional_vjp(z, noise, h), expected, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize("logits", [PHI, THETA], ids=["bernoulli", "categorical"])
@@ -140,13 +140,13 @@ def test_the_pull_back_of_the_relaxation_is_its_derivative(logits: torch.Tensor,
     (expected,) = torch.autograd.grad((y * g).sum(), x)
     relaxed = d.relaxed(tau)
     torch.testing.assert_close(relaxed.y, y.detach())
-    torch.testing.assert_close(relaxed.pull(g), expected, rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(relaxed.vjp(g), expected, rtol=1e-9, atol=1e-13)
 
 
 def test_the_relaxed_derivative_does_not_round_to_zero() -> None:
     """σ′ stays positive where σ rounds to 1: 1 − y would be 0."""
     d = draw(PHI, 20_000)
-    pulled = d.relaxed(0.02).pull(torch.ones_like(d.z))
+    pulled = d.relaxed(0.02).vjp(torch.ones_like(d.z))
     assert bool((d.relaxed(0.02).y == 1).any())
     assert bool((pulled > 0).all())
 

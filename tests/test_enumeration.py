@@ -32,8 +32,8 @@ def of(logits: Any, distribution: str = "bernoulli") -> Problem:
 
 def moments(problem: Problem, estimator: Any, N: int) -> Moments:
     """The exact moments."""
-    assert problem.true is not None
-    return Moments.unpack(exact(problem, estimator, N).packed, problem.true.numpy())
+    assert problem.exact_gradient is not None
+    return Moments.unpack(exact(problem, estimator, N).packed, problem.exact_gradient.numpy())
 
 
 @pytest.mark.parametrize(("S", "N"), [(2, 1), (2, 9), (3, 4), (4, 3), (7, 2)])
@@ -100,8 +100,8 @@ def test_multisets_against_tuples(name: str, options: dict[str, Any], monkeypatc
 def enumeration_truth(problem: Problem, estimator: Any) -> Tensor:
     """What the estimator is measured against; any vector of the right length does."""
     del estimator
-    assert problem.true is not None
-    return problem.true
+    assert problem.exact_gradient is not None
+    return problem.exact_gradient
 
 
 @pytest.mark.parametrize("N", [16, 64, 1000])
@@ -110,7 +110,7 @@ def test_means_of_rows_of_one_variable(N: int) -> None:
     problem, phi = of([0.4]), 0.4
     p = special.expit(phi)
     f0, f1 = (float(problem.f(torch.tensor([[[z]]], dtype=torch.float64))) for z in (0.0, 1.0))
-    assert problem.true is not None
+    assert problem.exact_gradient is not None
     k = np.arange(N + 1)
     log_w = special.gammaln(N + 1) - special.gammaln(k + 1) - special.gammaln(N - k + 1)
     w = np.exp(log_w + k * np.log(p) + (N - k) * np.log1p(-p))
@@ -121,7 +121,7 @@ def test_means_of_rows_of_one_variable(N: int) -> None:
     np.testing.assert_allclose(found.m2[0, 0], w @ (x - m) ** 2, rtol=1e-10)
     np.testing.assert_allclose(found.m2[0, 0], one.m2[0, 0] / N, rtol=1e-10)
     np.testing.assert_allclose(found.m3[0, 0], one.m3[0, 0] / N**2, rtol=1e-8, atol=1e-14)
-    np.testing.assert_allclose(found.c1[0], w @ np.sign(x * float(problem.true[0])), rtol=1e-10)
+    np.testing.assert_allclose(found.c1[0], w @ np.sign(x * float(problem.exact_gradient[0])), rtol=1e-10)
 
 
 @pytest.mark.parametrize(("logits", "N"), [([0.4], 16), ([0.4], 64), ([0.4, -1.1], 16), ([0.4, -1.1], 64)])
@@ -203,7 +203,7 @@ def ordered(estimator: Any) -> bool:
     for problem in problems(estimator):
         plain = draw(problem, 200, N)
         g = gradients(estimator, plain)
-        mixed = plain.again()
+        mixed = plain.with_same_noise()
         per_sample = {key: not key[2] for key in plain._noise}
         mixed._noise.update({key: u[:, order] if per_sample[key] else u for key, u in plain._noise.items()})
         h = gradients(estimator, mixed)

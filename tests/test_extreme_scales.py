@@ -69,7 +69,13 @@ def measured(folder: Path, name: str, amount: dict[str, Any], problems: list[dic
     return said.exit_code, pd.read_csv(folder / name / "results.csv")
 
 
-AMOUNTS = {"fixed": {"replicates": 256}, "precision": {"precision": {"relative": 0.3, "max_replicates": 20000}}}
+AMOUNTS: dict[str, dict[str, Any]] = {
+    "fixed": {"replicates": 256},
+    "precision": {"precision": {"relative": 0.3, "max_replicates": 20000}},
+}
+    "fixed": {"replicates": 256},
+    "precision": {"precision": {"relative": 0.3, "max_replicates": 20000}},
+}
 
 
 @pytest.mark.parametrize("amount", AMOUNTS)

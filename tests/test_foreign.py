@@ -25,7 +25,7 @@ import torch
 from estbench import catalog
 from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.executors import Where
+from estbench.engine.executors import Execution
 from estbench.engine.run import Failure
 from estbench.errors import UsageError
 from estbench.foreign import Calling, Thrown
@@ -59,7 +59,7 @@ def ran(
         "estimators": [*estimators],
     }
     benchmark = Benchmark.of(config, folder)
-    where = Where(executor=executor, workers=workers)
+    where = Execution(executor=executor, workers=workers)
     failed = [event.reason for event in benchmark.run(where, timeout=timeout) if isinstance(event, Failure)]
     return benchmark.results(), failed
 
@@ -117,8 +117,12 @@ def _closed() -> None:
     os.close(2)
 
 
+def _replaced() -> None:
+    sys.stdout = sys.stderr = io.StringIO()
+
+
 DONE: dict[str, Any] = {
-    "sys.stdout and sys.stderr are replaced": lambda: setattr(sys, "stdout", setattr(sys, "stderr", io.StringIO())),
+    "sys.stdout and sys.stderr are replaced": _replaced,
     "standard streams are closed": _closed,
     "warnings are errors": lambda: warnings.simplefilter("error"),
     "the recursion limit": lambda: sys.setrecursionlimit(200),

@@ -123,11 +123,11 @@ def test_antithetic_pairs_that_cancel() -> None:
     problem = make(Quadratic(target=0.45), torch.tensor([0.3, -0.2, 1.0, -0.5, 0.1]).double())
     draw = Draw(problem, 4096, 1, streams=Streams(0, "zeros", range(1)))
     (x,) = estimates(Arm(), draw, [1])
-    assert problem.true is not None
+    assert problem.exact_gradient is not None
     alike = draw.z.sum(-1) == draw.antithetic.sum(-1)
     raw = problem.f(draw.z) - problem.f(draw.antithetic)
     assert int((raw[alike] != 0).sum()) > 100  # else this test says nothing
-    assert float(moments(x.unsqueeze(0), problem.true)[0, SCALARS.index("zeros")]) == int(alike.sum())
+    assert float(moments(x.unsqueeze(0), problem.exact_gradient)[0, SCALARS.index("zeros")]) == int(alike.sum())
 
 
 def test_lower_precision_is_summed_in_double() -> None:

@@ -32,16 +32,16 @@ def test_the_relaxation_and_its_derivative_at_any_temperature(kind: str, tau: fl
     relaxed = draw.relaxed(tau)
     most = 100 * 2.0**-52 / tau
     torch.testing.assert_close(relaxed.y, y.detach(), rtol=most, atol=most)
-    torch.testing.assert_close(relaxed.pull(g), pulled, rtol=most, atol=most)
+    torch.testing.assert_close(relaxed.vjp(g), pulled, rtol=most, atol=most)
 
 
 @pytest.mark.parametrize("kind", LOGITS)
 def test_the_pull_back_of_a_redraw_that_is_kept(kind: str) -> None:
-    """redraw_pull is the distribution's conditional_pull at the noise of that redraw, and not of another."""
+    """redraw_vjp is the distribution's conditional_vjp at the noise of that redraw, and not of another."""
     draw = drawn(kind)
     h = Streams(1, "h", range(1)).uniform("h", *draw.z.shape) - 0.3
-    first, second = (draw.redraw_pull(number, h) for number in (0, 1))
+    first, second = (draw.redraw_vjp(number, h) for number in (0, 1))
     for number, pulled in enumerate((first, second)):
-        expected = draw.distribution.conditional_pull(draw.z, draw.redraw(number), h)
+        expected = draw.distribution.conditional_vjp(draw.z, draw.redraw(number), h)
         torch.testing.assert_close(pulled, expected, rtol=1e-13, atol=1e-15)
     assert not torch.allclose(first, second)

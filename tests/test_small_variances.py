@@ -22,8 +22,8 @@ def row(objective: str, logits: Any, estimator: str, f: dict[str, Any], options:
         catalog.build(catalog.objective_class(objective), f), torch.tensor(logits, dtype=torch.float64), "bernoulli"
     )
     found = exact(problem, catalog.build(catalog.estimator_class(estimator), options), 1)
-    assert problem.true is not None
-    return exact_metrics(Moments.unpack(found.packed, problem.true.numpy()))
+    assert problem.exact_gradient is not None
+    return exact_metrics(Moments.unpack(found.packed, problem.exact_gradient.numpy()))
 
 
 def test_estimates_far_smaller_than_the_gradient() -> None:

@@ -49,7 +49,7 @@ def _settings() -> None:
     sys.path.clear()
 
 
-def _deaf() -> None:
+def _interrupts_blocked() -> None:
     while True:
         with suppress(Exception):
             time.sleep(3600)
@@ -68,7 +68,7 @@ WRITES: dict[str, Any] = {
     "mean": lambda draw: draw.distribution.mean.mul_(1.1),
     "y": lambda draw: draw.relaxed(0.5).y.mul_(0.5),
     "optimal_baseline": lambda draw: draw.problem.optimal_baseline.mul_(2),
-    "true": lambda draw: draw.problem.true.mul_(2),
+    "true": lambda draw: draw.problem.exact_gradient.mul_(2),
     "the streams": lambda draw: draw._streams.uniform("main", 3, 2),
 }
 UNCOUNTED: dict[str, Any] = {
@@ -85,12 +85,17 @@ def _in_thread(draw: Draw) -> None:
     thread.join()
 
 
+def _deleted(draw: Draw) -> None:
+    _ = draw.fz
+    object.__delattr__(draw, "z")
+
+
 HIDDEN: dict[str, Any] = {
     "out=": lambda draw: torch.mul(draw.z, 2.0, out=draw.z),
     "a thread": _in_thread,
     "the objective": lambda draw: object.__setattr__(draw.problem, "objective", Odd("none")),
     "z set": lambda draw: object.__setattr__(draw, "z", draw.z * 0.5),
-    "z deleted": lambda draw: (draw.fz, vars(draw).pop("z")),
+    "z deleted": _deleted,
     "torch.sigmoid": lambda _: setattr(torch, "sigmoid", torch.tanh),
 }
 THROWS: dict[str, Any] = {
@@ -107,7 +112,7 @@ ENDS: dict[str, Any] = {
     "with exit code 7": lambda: os._exit(7),
     "of SIGSEGV": lambda: ctypes.string_at(0),
     "took longer": lambda: time.sleep(3600),
-    "took longer, whatever it hears": _deaf,
+    "took longer, whatever it hears": _interrupts_blocked,
 }
 QUIET: dict[str, Any] = {"print": _print, "settings": _settings, "fork": os.fork}
 RANDOM: dict[str, Any] = {

@@ -53,15 +53,10 @@ def list_(
 
     if what == "metrics":
         rows = metrics()
+    elif what == "estimators":
+        rows = contents().listed(family=family, distribution=distribution, unbiased=unbiased, gradient=gradient)
     else:
-        found = contents()
-        rows = {
-            "estimators": lambda: found.listed(
-                family=family, distribution=distribution, unbiased=unbiased, gradient=gradient
-            ),
-            "objectives": lambda: list(found.objectives),
-            "distributions": lambda: list(found.distributions),
-        }[what]()
+        rows = list(contents().objectives if what == "objectives" else contents().distributions)
     if file_format == "json":
         write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
         return

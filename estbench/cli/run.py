@@ -95,7 +95,7 @@ def run(
     with nullcontext() if quiet else err().status(Text(plain(f"Planning {config}"))):
         from estbench.cli.display import display
         from estbench.engine.benchmark import Benchmark
-        from estbench.engine.executors import Where
+        from estbench.engine.executors import Execution
         from estbench.engine.run import Failure, Progress
 
         share = _part(part)
@@ -106,7 +106,7 @@ def run(
     worked = failing = False
     try:
         with display(benchmark.plan, quiet) as show:
-            where = Where(executor, workers, scheduler)
+            where = Execution(executor, workers, scheduler)
             work = benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop", part=share)
 
             def see(event: Progress | Failure) -> None:

@@ -96,7 +96,7 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {
-        _RENAMED.get((schema.get("type"), key), key): _named(item)
+        _RENAMED.get((str(schema.get("type")), key), key): _named(item)
         if key in ("properties", "$defs")
         else _value(key, item)
         for key, item in schema.items()

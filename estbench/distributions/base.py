@@ -98,7 +98,7 @@ class Distribution(Protocol):
         """The ordinal value v(z) = k/(K − 1) of each variable, [..., D]."""
         ...
 
-    def values_pull(self, g: Tensor) -> Tensor:
+    def values_vjp(self, g: Tensor) -> Tensor:
         """(dv/dz)ᵀ g for g of shape [..., D], like z."""
         ...
 
@@ -197,7 +197,7 @@ class Noisy(Protocol):
         """The relaxed sample y at temperature τ, like x."""
         ...
 
-    def pull(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+    def vjp(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g, like x."""
         ...
 
@@ -210,7 +210,7 @@ class Relaxable(Protocol):
         """x of base noise."""
         ...
 
-    def noisy_pull(self, g: Tensor) -> Tensor:
+    def noisy_vjp(self, g: Tensor) -> Tensor:
         """(dx/dlogits)ᵀ g, like g."""
         ...
 
@@ -235,7 +235,7 @@ class Redrawable(Relaxable, Protocol):
         """x̃ from the law of x given z, of base noise."""
         ...
 
-    def conditional_pull(self, z: Tensor, noise: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
+    def conditional_vjp(self, z: Tensor, noise: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
         """(dx̃/dlogits)ᵀ h, like h; `noisy` is the x̃ that `conditional` made, if it is at hand."""
         ...
 

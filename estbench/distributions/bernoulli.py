@@ -32,7 +32,7 @@ class Sigmoid:
         """y = σ(x/τ)."""
         return torch.sigmoid(self.x) if tau == 1 else (self.x / tau).sigmoid_()
 
-    def pull(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+    def vjp(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = y σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
         del z
         h = (self.x / -tau).sigmoid_().mul_(y).mul_(g)
@@ -184,7 +184,7 @@ class Bernoulli:
         """The ordinal value v(z) of each variable, [..., D]: z itself."""
         return z
 
-    def values_pull(self, g: Tensor) -> Tensor:
+    def values_vjp(self, g: Tensor) -> Tensor:
         """(dv/dz)ᵀ g for g of shape [..., D]: g itself."""
         return g
 
@@ -297,7 +297,7 @@ class Bernoulli:
         if not self.canonical:
             raise UsageError(f"noisy logits are logistic, so they need the link sigmoid, not {self.link}")
 
-    def noisy_pull(self, g: Tensor) -> Tensor:
+    def noisy_vjp(self, g: Tensor) -> Tensor:
         """(dx/dφ) g = g."""
         return g
 
@@ -333,7 +333,7 @@ class Bernoulli:
             ratio.clamp_(max=torch.finfo(ratio.dtype).max)  # e^φ over the least uniform overflows float32
         return Sigmoid(log_(ratio).mul_((2 * z).sub_(1)))
 
-    def conditional_pull(self, z: Tensor, v: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
+    def conditional_vjp(self, z: Tensor, v: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
         """(dx̃/dφ) h = w/(1 + w) h."""
         del noisy
         w = self._far(z, v)

@@ -55,14 +55,14 @@ class Softmax:
             power = (self._log * (math.log2(math.e) / tau)).exp2_()
         return power / repeat((power @ power.new_ones(power.shape[-1])).unsqueeze(-1), power.shape[-1])
 
-    def pull(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+    def vjp(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = J(y) g/τ, g first centred at the hard class z: no digit is lost where y rounds to one-hot."""
         K = g.shape[-1]
         h = g - repeat(dot(g, z), K)
         h.sub_(repeat(dot(y, h), K)).mul_(y)
         return h if tau == 1 else h.mul_(1 / tau)
 
-    def redraw_pull(self, mean: Tensor, h: Tensor) -> Tensor:
+    def redraw_vjp(self, mean: Tensor, h: Tensor) -> Tensor:
         """(dx̃/dθ)ᵀ h = a − π Σ a, a = h (1 − ω), where x̃ is a redraw: 1 − ω_i is e_i/(e_i + π_i e_k), 0 for class k."""
         a = torch.addcmul(h, h, self.odds, value=-1)
         return a.sub_(repeat((a @ a.new_ones(a.shape[-1])).unsqueeze(-1), a.shape[-1]).mul_(mean))
@@ -199,7 +199,7 @@ class Categorical:
         """The ordinal value v(z) = Σ_k z_k k/(K − 1) of each variable, [..., D]."""
         return z @ self.levels
 
-    def values_pull(self, g: Tensor) -> Tensor:
+    def values_vjp(self, g: Tensor) -> Tensor:
         """(dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
         return repeat(g.unsqueeze(-1), self.classes).mul_(self._all_levels)
 
@@ -310,7 +310,7 @@ class Categorical:
         """x = log π − log e: Gumbel with location log π; z = one-hot of argmax x."""
         return Softmax.of_exponentials(self._pi / e)
 
-    def noisy_pull(self, g: Tensor) -> Tensor:
+    def noisy_vjp(self, g: Tensor) -> Tensor:
         """(dx/dθ)ᵀ g = g − π Σ g, as x has log π in it."""
         return g - repeat((g @ g.new_ones(self.classes)).unsqueeze(-1), self.classes).mul_(self._pi)
 
@@ -340,10 +340,10 @@ class Categorical:
         each = repeat(e_k, self.classes)
         return Softmax(each / r.sub_(r * z).add_(each), z, 1 / e_k)
 
-    def conditional_pull(self, z: Tensor, e: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
+    def conditional_vjp(self, z: Tensor, e: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:
         """(dx̃/dθ)ᵀ h for the x̃ that `conditional` makes, or has made."""
         made = noisy if isinstance(noisy, Softmax) else self.conditional(z, e)
-        return made.redraw_pull(self._pi, h)
+        return made.redraw_vjp(self._pi, h)
 
     def replace(self, z: Tensor, d: int, k: int) -> Tensor:
         """z with variable d set to class k."""

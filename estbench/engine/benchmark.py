@@ -16,7 +16,7 @@ import torch
 
 from estbench import catalog
 from estbench.config import Config, Document, load, resolve
-from estbench.engine.executors import HERE, Where, serial, versions
+from estbench.engine.executors import IN_THIS_PROCESS, Execution, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.repeat import demand_repeated
 from estbench.engine.run import Execute, Failure, Progress, run
@@ -65,7 +65,12 @@ class Benchmark:
         return cls(checked, plan, folder, device, fresh)
 
     def run(
-        self, where: Where = HERE, *, timeout: float | None = None, stop: bool = False, part: Part = WHOLE
+        self,
+        where: Execution = IN_THIS_PROCESS,
+        *,
+        timeout: float | None = None,
+        stop: bool = False,
+        part: Part = WHOLE,
     ) -> Generator[Progress | Failure, None, pd.DataFrame]:
         """Do what is still to be done, yielding what happens; results.csv is written at the end, however it comes.
 
@@ -139,7 +144,7 @@ class Benchmark:
 
 
 def executor(
-    where: Where, device: str, timeout: float | None = None, *, apart: bool = False
+    where: Execution, device: str, timeout: float | None = None, *, apart: bool = False
 ) -> AbstractContextManager[Execute]:
     """The executor that works there, open until its context ends.
 

@@ -14,7 +14,7 @@ from typing import Any
 import dask
 from distributed import Client, KilledWorker, LocalCluster, Security, as_completed
 
-from estbench.engine.executors import Done, casualties, perform, versions
+from estbench.engine.executors import Done, perform, redo_in_pieces, versions
 from estbench.engine.run import Execute
 from estbench.engine.tasks import Record, Task, reason
 from estbench.errors import EstbenchError, UsageError
@@ -113,7 +113,7 @@ def _on(client: Client, tasks: Iterable[Task]) -> Iterator[Done]:
         if answer is None:
             for task in batch:
                 records = alone(task)
-                yield task, casualties(task, alone) if isinstance(records, str) else records
+                yield task, redo_in_pieces(task, alone) if isinstance(records, str) else records
             send()
             continue
         seconds, answers = answer

@@ -18,14 +18,14 @@ import torch
 from estbench import __version__
 from estbench.engine.tasks import Record, Task
 
-LIVES = 3
+MAX_WORKER_DEATHS = 3
 """How many workers may die of a cell before it is marked failed."""
 
 Done = tuple[Task, list[Record]]
 
 
 @dataclass(frozen=True)
-class Where:
+class Execution:
     """Where to work: in this process or so many others (0: one for each core), or on a Dask cluster."""
 
     executor: Literal["local", "dask"] = "local"
@@ -33,7 +33,7 @@ class Where:
     scheduler: str | None = None
 
 
-HERE = Where()
+IN_THIS_PROCESS = Execution()
 
 
 def versions() -> dict[str, str]:
@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
     return {"estbench": __version__, "python": platform.python_version(), **packages}
 
 
-def settle() -> None:
+def configure_process() -> None:
     """One torch thread, and memory that is kept.
 
     Blocks are of a megabyte and live for microseconds. By default malloc hands each back to the system, and the
@@ -61,7 +61,7 @@ def settle() -> None:
 def serial(tasks: Iterable[Task]) -> Iterator[Done]:
     """Do the tasks here, one after the other."""
     threads = torch.get_num_threads()
-    settle()
+    configure_process()
     try:
         for task in tasks:
             yield task, task.perform()
@@ -71,11 +71,11 @@ def serial(tasks: Iterable[Task]) -> Iterator[Done]:
 
 def perform(tasks: list[Task]) -> list[list[Record]]:
     """The records of some tasks, each a list."""
-    settle()
+    configure_process()
     return [task.perform() for task in tasks]
 
 
-def casualties(task: Task, again: Callable[[Task], list[Record] | str]) -> list[Record]:
+def redo_in_pieces(task: Task, again: Callable[[Task], list[Record] | str]) -> list[Record]:
     """What becomes of a task that a worker died of: its pieces are done `again`; what kills once more has failed.
 
     `again` returns the records of a piece, or how its workers died.

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
-from estbench.engine.executors import LIVES, Done, casualties, settle
+from estbench.engine.executors import MAX_WORKER_DEATHS, Done, configure_process, redo_in_pieces
 from estbench.engine.tasks import Record, Task
 from estbench.errors import EstbenchError
 from estbench.processes import start_worker
@@ -65,7 +65,7 @@ class Pool:
             yield from done
             if not self._busy:
                 for task, death in suspects:
-                    yield task, casualties(task, partial(self._alone, death))
+                    yield task, redo_in_pieces(task, partial(self._alone, death))
                 suspects = []
 
     def _begin(self, task: Task) -> None:
@@ -74,8 +74,8 @@ class Pool:
         worker.send(task)
 
     def _alone(self, death: str, task: Task) -> list[Record] | str:
-        """The records of a task that has cost one worker, or how the last of LIVES died."""
-        for _ in range(LIVES - 1):
+        """The records of a task that has cost one worker, or how the last of MAX_WORKER_DEATHS died."""
+        for _ in range(MAX_WORKER_DEATHS - 1):
             self._begin(task)
             ((connection, (worker, _)),) = self._busy.items()
             while (answer := worker.answer()) is None:
@@ -85,7 +85,7 @@ class Pool:
                 self._idle.append(worker)
                 return answer
             death = answer
-        return f"its worker process died {LIVES} times, the last time {death}"
+        return f"its worker process died {MAX_WORKER_DEATHS} times, the last time {death}"
 
 
 class _Worker:
@@ -137,7 +137,7 @@ def _death(exitcode: int | None) -> str:
 
 def _work(connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    settle()
+    configure_process()
     with suppress(OSError):
         os.dup2(2, 1)  # what threads of plug-ins print at any time is no output of ours
     with suppress(EOFError, ConnectionError):  # the parent has ended

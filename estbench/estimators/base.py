@@ -16,12 +16,12 @@ __all__ = [
     "CATEGORICAL",
     "LINKS",
     "SIGMOID",
-    "Broken",
     "Count",
     "Estimator",
     "Facts",
     "Family",
     "Fitted",
+    "HasBreakpoints",
     "JointEstimator",
     "Referenced",
     "RowEstimator",
@@ -72,10 +72,10 @@ class Fitted(Estimator, Protocol):
 
 
 @runtime_checkable
-class Broken(Estimator, Protocol):
+class HasBreakpoints(Estimator, Protocol):
     """An estimator that jumps or kinks in its noise where z does not, or that reads uniforms of its own."""
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """For each stream of uniforms, where: one tensor of points in (0, 1) per axis of the stream (D = 1)."""
         ...
 

@@ -46,7 +46,7 @@ class Facts:
                    is made; LINKS where its formula holds for any p(φ)
     unbiased       E ĝ is the true gradient for every objective
     f, df          evaluations of f and of ∇f per sample: a number, or a `Count` of (D, K)
-    off            f or ∇f is wanted off the vertices {0, 1}^D or one-hot
+    evaluates_relaxed  f or ∇f is wanted off the vertices {0, 1}^D or one-hot
     min_samples    the smallest N
     max_variables  the largest D, where there is one
     max_states     the most joint states, where it goes through them all
@@ -55,7 +55,8 @@ class Facts:
     noise          the named streams it reads beside the samples z themselves; "main" is the noise that z is made of
     additive       given z, the estimate is a sum of parts that read one stream each
     inner          given z, the estimate is a mean of `inner` independent ones of the same method with inner = 1
-    scale          for categorical variables it depends on the scale of the exponentials, not on their ratios alone
+    depends_on_noise_scale  for categorical variables it depends on the scale of the exponentials, not on their
+                   ratios alone
     unbatchable    why logits cannot have batch axes, a problem of its own for each replicate; None: they can. Fitted
                    numbers are shared by the whole batch
     centred        Σ_k ĝ_k = 0 in every draw (categorical)
@@ -73,7 +74,7 @@ class Facts:
     unbiased: bool = True
     f: int | Count = 0
     df: int | Count = 0
-    off: bool = False
+    evaluates_relaxed: bool = False
     min_samples: int = 1
     max_variables: int | None = None
     max_states: int | None = None
@@ -81,7 +82,7 @@ class Facts:
     noise: tuple[str, ...] = ()
     additive: bool = False
     inner: int = 1
-    scale: bool = False
+    depends_on_noise_scale: bool = False
     unbatchable: str | None = None
     centred: bool = True
     symmetric: bool = False

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimate import weighted_sums
-from estbench.estimators.base import Broken, Estimator
-from estbench.exact.noise import Rule, edges, given_class, noise, of_variable, others, still, uniforms
+from estbench.estimators.base import Estimator, HasBreakpoints
+from estbench.exact.noise import Rule, edges, fixed_point, given_class, noise, of_variable, others, uniforms
 from estbench.exact.quadrature import NODES, TooMany, adaptive, gamma, lattice, lobatto, nested, panels
 from estbench.moments import SCALARS, Floats, first, record, second
 from estbench.problem import Problem
@@ -31,14 +31,14 @@ class Integrand:
     def __init__(self, problem: Problem, estimator: Estimator, true: Tensor, shift: Tensor) -> None:
         """Records are power sums about `shift`, with cosines to the true gradient."""
         facts = estimator.facts
-        self.problem, self.true, self.shift, self.inner = problem, true, shift, facts.inner
+        self.problem, self.exact_gradient, self.shift, self.inner = problem, true, shift, facts.inner
         self.away = float((shift - true).square().sum())
         self.estimator = replace(estimator, inner=1) if facts.inner > 1 else estimator  # type: ignore[type-var] # pydantic's
-        self.breaks = estimator.breaks(problem) if isinstance(estimator, Broken) else {}
+        self.breakpoints = estimator.breakpoints(problem) if isinstance(estimator, HasBreakpoints) else {}
         self.classes = range(problem.distribution.classes)
-        self.scale = facts.scale and problem.independent.noise_scale
+        self.scale = facts.depends_on_noise_scale and problem.independent.noise_scale
         self.streams = self.estimator.facts.noise
-        self.uniforms = {s: len(self.breaks.get(s, [])) for s in self.streams}
+        self.uniforms = {s: len(self.breakpoints.get(s, [])) for s in self.streams}
         self.parts: list[tuple[str, ...]] = [(s,) for s in self.streams] if facts.additive else [self.streams]
         self.axes = max(map(self._axes, self.parts))
         self._found: dict[tuple[tuple[str, ...], int], Floats] = {}
@@ -82,10 +82,10 @@ class Integrand:
 
         def evaluate(parts: Floats) -> Floats:
             draw = _on_panels(self.problem, tuple(self.uniforms.items()), stream, parts.tobytes())
-            return weighted_sums(self.estimator, draw, self.true, self.shift, len(parts))
+            return weighted_sums(self.estimator, draw, self.exact_gradient, self.shift, len(parts))
 
-        breaks = self.breaks.get(stream, [])
-        parts = [panels(k, edges(self.problem, stream, k, breaks)) for k in self.classes]
+        breakpoints = self.breakpoints.get(stream, [])
+        parts = [panels(k, edges(self.problem, stream, k, breakpoints)) for k in self.classes]
         return adaptive(evaluate, np.concatenate(parts), self.away)
 
     def _within(self, part: tuple[str, ...]) -> tuple[Floats, Floats]:
@@ -120,7 +120,7 @@ class Integrand:
 
     def _rules(self, k: int, own: dict[str, Rule]) -> dict[str, Rule]:
         """A rule for every stream: those given, and one point for each of the others."""
-        return {s: own[s] if s in own else still(self.problem, s, k, self.uniforms[s]) for s in self.streams}
+        return {s: own[s] if s in own else fixed_point(self.problem, s, k, self.uniforms[s]) for s in self.streams}
 
     def _sums(self, k: int, rules: dict[str, Rule], pieces: int = 1) -> Floats:
         """The records [pieces, …] given class k over the product of the rules, or over equal parts of it."""
@@ -136,16 +136,16 @@ class Integrand:
             weight = math.prod((w for _, w in picked.values()), start=torch.ones(len(rows), dtype=torch.float64))
             z, points = given_class(self.problem, k, len(rows)), {s: noise for s, (noise, _) in picked.items()}
             draw = Draw(self.problem, len(rows), 1, z=z, noise=points, weights=weight)
-            total += weighted_sums(self.estimator, draw, self.true, self.shift, pieces)
+            total += weighted_sums(self.estimator, draw, self.exact_gradient, self.shift, pieces)
         return total
 
     def _rule(self, stream: str, k: int, fineness: float) -> Rule:
         """The noise of a stream given class k, with nodes as fine as that on each of its axes."""
         problem, K, n = self.problem, len(self.classes), round(_PER_PIECE * fineness)
         if not of_variable(stream):
-            return uniforms(self.breaks[stream], n)
+            return uniforms(self.breakpoints[stream], n)
         if not problem.independent.noise_scale:  # uniforms: one axis, which panels cover better than a lattice
-            r, weight = on_panels(panels(k, edges(problem, stream, k, self.breaks.get(stream, []))), n)
+            r, weight = on_panels(panels(k, edges(problem, stream, k, self.breakpoints.get(stream, []))), n)
             return noise(problem, stream, k, r), weight
         h = _STEP / fineness
         r, weight = lattice(tuple(problem.independent.log_mean[0, others(K, k)].tolist()), h)
@@ -179,7 +179,7 @@ def _on_panels(problem: Problem, uniforms: tuple[tuple[str, int], ...], stream: 
         r = own[torch.from_numpy(every[:, 0] == k)].view(-1, 1)
         z.append(given_class(problem, k, len(r)))
         for s, n in uniforms:
-            one = noise(problem, s, k, r) if s == stream else still(problem, s, k, n)[0]
+            one = noise(problem, s, k, r) if s == stream else fixed_point(problem, s, k, n)[0]
             points[s].append(one.expand(len(r), *one.shape[1:]))
     joined = {s: torch.cat(pieces) for s, pieces in points.items()}
     return Draw(problem, len(weight), 1, z=torch.cat(z), noise=joined, weights=weight)

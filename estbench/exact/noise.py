@@ -45,14 +45,14 @@ def others(classes: int, k: int) -> list[int]:
     return [i for i in range(classes) if i != k]
 
 
-def still(problem: Problem, stream: str, k: int, uniforms: int) -> Rule:
+def fixed_point(problem: Problem, stream: str, k: int, uniforms: int) -> Rule:
     """One point for a stream that is not integrated over: of the variable, or of so many uniforms."""
     axes = problem.distribution.classes - 1 if of_variable(stream) else uniforms
     return noise(problem, stream, k, torch.ones(1, axes, dtype=torch.float64)), torch.ones(1, dtype=torch.float64)
 
 
-def edges(problem: Problem, stream: str, k: int, breaks: list[Tensor], i: int | None = None) -> Floats:
-    """Edges of panels in log r, all other classes against k, or class i alone; also where a uniform reaches its breaks.
+def edges(problem: Problem, stream: str, k: int, breakpoints: list[Tensor], i: int | None = None) -> Floats:
+    """Edges of panels in log r, all other classes against k, or class i alone; also where a uniform has breakpoints.
 
     Relaxations happen at r = P(z ≠ k) τ, or π_i τ; where noise is smooth, nothing is nearer to the real axis than π/2.
     """
@@ -60,7 +60,7 @@ def edges(problem: Problem, stream: str, k: int, breaks: list[Tensor], i: int | 
     if of_variable(stream):
         low = max(float(d.log_others[0, k] if i is None else d.marginals[0, i].log()), -700.0)
     found = [low - 36, low - 20, low - 12, *np.arange(low - 8, 8, 2), 8, 12, 20, 50]
-    points = [b for axis in breaks for b in axis.flatten().tolist()]
+    points = [b for axis in breakpoints for b in axis.flatten().tolist()]
     if stream == MAIN:
         points += d.noise_turns()
     broken = [math.log(r) for r in _ratios(problem, stream, k, points) if r > 0]
@@ -75,10 +75,10 @@ def _ratios(problem: Problem, stream: str, k: int, points: list[float]) -> list[
     return [problem.independent.ratio_of(k, u, redraw=stream != MAIN) for u in inside]
 
 
-def uniforms(breaks: list[Tensor], n: int) -> Rule:
-    """Uniforms [M, 1, axes] at n nodes on every piece of each axis between its breaks."""
+def uniforms(breakpoints: list[Tensor], n: int) -> Rule:
+    """Uniforms [M, 1, axes] at n nodes on every piece of each axis between its breakpoints."""
     axes = []
-    for points in breaks:
+    for points in breakpoints:
         ends = np.unique([0.0, *(b for b in points.flatten().tolist() if 0 < b < 1), 1.0])
         axes.append([a.ravel() for a in lobatto(ends[:-1], ends[1:], n)])
     u, w = (np.stack([a.ravel() for a in np.meshgrid(*of, indexing="ij")], -1) for of in zip(*axes, strict=True))

@@ -53,7 +53,7 @@ def exact_metrics(moments: Moments, samples: int = 1) -> Columns:
     and share of zeros do not follow from those of a row: NaN for N > 1. No test, so `bias_p_value` is NaN.
     """
     m, var = _exact_mean(moments)  # [P]
-    g = np.full_like(m, NAN) if moments.true is None else moments.true
+    g = np.full_like(m, NAN) if moments.exact_gradient is None else moments.exact_gradient
     b, var = unless_rounding(m - g, g), without_rounding(var, m)
     m, v = unless_cancelled(m, g, np.sqrt(var)), float(var.sum()) / samples
     length, norm, bias2 = _norm(g), _norm(m), float(b @ b)
@@ -86,11 +86,11 @@ def exact_verdict(moments: Moments, error: float = 0.0, delta: float = 0.01) -> 
     interest is as small as 1e-9 (finite differences, the smallest, have 1e-6), and no sum over states is as wrong.
     The last term is rounding. Without a gradient to compare with, at g = 0, all is measured against √E‖ĝ‖².
     """
-    if moments.true is None:
+    if moments.exact_gradient is None:
         return ""
     m, var = _exact_mean(moments)
-    b = unless_rounding(m - moments.true, moments.true)
-    size, spread = _norm(moments.true), sqrt(float(var.sum() + b @ b))
+    b = unless_rounding(m - moments.exact_gradient, moments.exact_gradient)
+    size, spread = _norm(moments.exact_gradient), sqrt(float(var.sum() + b @ b))
     allowed = max(1e-9 * size, 3 * error) + 1e-12 * spread
     if _norm(b) > allowed:
         return "biased"

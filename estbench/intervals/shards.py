@@ -91,7 +91,7 @@ class Shards:
             raise UsageError(f"level: {level} is not a confidence level; give a number between 0 and 1, such as 0.95")
         k = _with_estimates(moments)
         n, R, lost = k.n, float(k.n.sum()), float(moments.non_finite.sum())
-        g = np.full(k.s1.shape[1], NAN) if k.true is None else k.true
+        g = np.full(k.s1.shape[1], NAN) if k.exact_gradient is None else k.exact_gradient
         if len(n) < MIN_SHARDS:
             none = np.full_like(g, NAN)
             return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN, rarest)
@@ -183,5 +183,5 @@ def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int) -> float
 
 def _with_estimates(m: Moments) -> Moments:
     keep = m.n > 0
-    per_shard = [f.name for f in fields(m) if f.name != "true"]
+    per_shard = [f.name for f in fields(m) if f.name != "exact_gradient"]
     return replace(m, **{name: getattr(m, name)[keep] for name in per_shard})

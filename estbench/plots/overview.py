@@ -18,7 +18,7 @@ from estbench.plots.marks import Cells, add_marks, points
 from estbench.plots.page import beside, page
 from estbench.plots.style import LOOKS, Look, key, width
 from estbench.plots.ticks import add_ticks
-from estbench.tables.fitted import broken
+from estbench.tables.adaptive import broken
 from estbench.views import at_middle_temperature, at_smallest_samples, best_known, describe
 
 LINE, EACH = 0.27, 0.075  # inches of a line, and more of it for every temperature after the first

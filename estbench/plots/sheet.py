@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from estbench.plots.curves import curves
 from estbench.plots.page import beside, page
 from estbench.plots.style import FAINT, Look, key, looks
-from estbench.tables.fitted import broken
+from estbench.tables.adaptive import broken
 from estbench.views import describe
 
 METHODS = ("exact", "monte_carlo")

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from estbench.catalog import facts_of
-from estbench.engine.executors import settle
+from estbench.engine.executors import configure_process
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import CostTask, Group, Record, TimingTask, problem_of, reason
 from estbench.engine.tasks.group import calling, is_foreign
@@ -71,7 +71,7 @@ class Check:
 
 def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
     """Look at each problem of a plan, and at each claim of its estimators, there and on problems of the check's own."""
-    settle()
+    configure_process()
     findings: list[Finding] = []
     kept: list[tuple[str, str, bool, Mean]] = []  # label, problem, whether it is the check's own, mean
     seconds: dict[str, float] = {}

@@ -37,7 +37,7 @@ class Mean:
     text: str
     first: Sampled | None = None
 
-    def again(self) -> Sampled:
+    def with_same_noise(self) -> Sampled:
         """A second sample, four times as large."""
         return sampled(self.problem, self.estimator, self.samples, stage=2)
 
@@ -110,7 +110,7 @@ def judge(means: Sequence[Mean]) -> list[Mean]:
 
     def again(i: int) -> Sampled | None:
         try:
-            return sampled_ones[i].again()
+            return sampled_ones[i].with_same_noise()
         except Exception:
             return None
 

@@ -73,8 +73,9 @@ def _exact(problem: Problem, group: Group, seconds: Mapping[str, float]) -> floa
 def _nodes(problem: Problem, estimator: Estimator) -> float:
     if enumerable(problem, estimator, 1):
         return problem.n_states
-    assert problem.true is not None
-    return _NODES * float(_MORE) ** (Integrand(problem, estimator, problem.true, problem.true).axes - 1)
+    g = problem.exact_gradient
+    assert g is not None
+    return _NODES * float(_MORE) ** (Integrand(problem, estimator, g, g).axes - 1)
 
 
 def _fit(plan: Plan, cell: Cell, fits: dict[EstimatorSpec, float]) -> float:

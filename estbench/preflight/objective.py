@@ -1,4 +1,4 @@
-"""Whether an objective is what it says: its gradient, its expectation, and the roads to the gradient of that."""
+"""Whether an objective is what it says: its gradient, its expectation, and the routes to the gradient of that."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ def answers(problem: Problem) -> Iterator[Answer]:
 def exact_gradient(problem: Problem) -> Answer:
     """The exact gradient by its route against enumeration, differences of E f enumerated, or a sampled gradient."""
     claim: Claim = "exact gradient"
-    true, states = problem.true, f"{problem.distribution.classes}^{problem.D} joint states"
+    true, states = problem.exact_gradient, f"{problem.distribution.classes}^{problem.D} joint states"
     if true is None:
         return Answer(claim, None, f"there is none: no closed form, and {states} are too many; so bias is unknown")
     if not bool(true.isfinite().all()):
         return Answer(claim, False, "the exact gradient is not finite")
     if not problem.enumerable:
         return _sampled_gradient(problem)
-    roads, wrong = list(_roads(problem)), []
-    for road in roads:
-        if road.apart > road.allowed:
-            wrong.append(f"{road.what} {road.relative:.0e}")
+    routes, wrong = list(_routes(problem)), []
+    for route in routes:
+        if route.apart > route.allowed:
+            wrong.append(f"{route.what} {route.relative:.0e}")
     if wrong:
         return Answer(
-            claim, False, f"the roads to it disagree, relative to ‖g‖ by {', '.join(wrong)}: f or E f is wrong"
+            claim, False, f"the routes to it disagree, relative to ‖g‖ by {', '.join(wrong)}: f or E f is wrong"
         )
-    clear = [f"{road.what} {road.relative:.0e}" for road in roads if road.clear]
+    clear = [f"{route.what} {route.relative:.0e}" for route in routes if route.clear]
     if clear:
         return Answer(claim, True, ", ".join(clear))
     if not bool((problem.distribution.logits.abs() > CUT).any()):
@@ -82,8 +82,8 @@ def exact_gradient(problem: Problem) -> Answer:
 
 
 @dataclass(frozen=True)
-class _Road:
-    """Another road to the gradient: how far it is from the route, and how far it may be (a share of ‖g‖, rounding)."""
+class _Route:
+    """Another route to the gradient: how far it is from the route, and how far it may be (a share of ‖g‖, rounding)."""
 
     what: str
     apart: float
@@ -105,18 +105,18 @@ class _Road:
         return self.rounding <= max(1e-3 * self.norm, 1e-9)
 
 
-def _roads(problem: Problem) -> Iterator[_Road]:
-    true = problem.true
+def _routes(problem: Problem) -> Iterator[_Route]:
+    true = problem.exact_gradient
     assert true is not None
     norm, rounding = float(true.norm()), 16 * torch.finfo(torch.float64).eps * _size(problem)
     if problem.route == "closed form":
-        yield _Road("enumeration", float((problem.by_enumeration() - true).norm()), norm, 1e-9, rounding)
+        yield _Route("enumeration", float((problem.by_enumeration() - true).norm()), norm, 1e-9, rounding)
     if problem.n_states <= MAX_FOR_DIFFERENCES:
-        yield _Road("differences of E f", float((differences(problem) - true).norm()), norm, 1e-5, rounding / STEP)
+        yield _Route("differences of E f", float((differences(problem) - true).norm()), norm, 1e-5, rounding / STEP)
     elif problem.route == "enumeration":
         u, along = direction(problem)
         apart = abs(float(difference(problem, u)) - float(true @ along))
-        yield _Road("a difference of E f", apart, norm, 1e-5, rounding / STEP)
+        yield _Route("a difference of E f", apart, norm, 1e-5, rounding / STEP)
 
 
 def _sampled_gradient(problem: Problem) -> Answer:

@@ -13,8 +13,8 @@ from typing import Any, Self
 from estbench.errors import ResultsError, UsageError
 from estbench.plan import Layout, Plan
 from estbench.store.arrays import check_arrays
+from estbench.store.compatibility import shown
 from estbench.store.files import Place, check_folder, explained
-from estbench.store.growth import shown
 from estbench.store.head import differences, head_of, layouts_of
 from estbench.store.journal import JOURNAL, Contents, Journal, is_journal, read_journal
 from estbench.store.manifest import (
@@ -24,7 +24,7 @@ from estbench.store.manifest import (
     has_manifest,
     read_manifest,
     read_plan,
-    settle,
+    record_manifest,
 )
 from estbench.store.records import Item, Json
 
@@ -139,7 +139,7 @@ class Store:
         else:
             contents = self._journal.load()
         self._place.sweep()
-        self.manifest = settle(self._place, manifest, contents.head, fresh=fresh)
+        self.manifest = record_manifest(self._place, manifest, contents.head, fresh=fresh)
         _check(contents, self.manifest, read_plan(self.manifest, self.folder), self.folder)
         self._journal.cut()
         self._journal.begin(*head_of(self.manifest))

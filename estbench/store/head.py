@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from estbench.plan import Layout
-from estbench.store.growth import shown
+from estbench.store.compatibility import shown
 from estbench.store.records import Item, Json, items_of
 
 PACKAGES = ("estbench", "torch")

@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from estbench.errors import ResultsError, UsageError
 from estbench.plan import Plan, plan_of
+from estbench.store.compatibility import compatible, config_hash, diff, shown
 from estbench.store.files import Place, check_regular, explained
-from estbench.store.growth import compatible, config_hash, diff, shown
 from estbench.store.head import differences
 from estbench.store.journal import JOURNAL
 from estbench.store.records import Item, Json, canonical, checksum, incomplete
@@ -156,7 +156,7 @@ def read_plan(manifest: Json, folder: Path) -> Plan:
     return plan_of(manifest, str(folder / MANIFEST))
 
 
-def settle(place: Place, manifest: Json, head: Mapping[Item, Any], *, fresh: bool) -> Json:
+def record_manifest(place: Place, manifest: Json, head: Mapping[Item, Any], *, fresh: bool) -> Json:
     """The manifest of the run in this folder from now on, written if it is new, has grown, or is to be restored.
 
     UsageError, with the reasons and a diff, if the run there cannot go on as this one and is not to be replaced. `head`

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from estbench.errors import ResultsError, UsageError
+from estbench.store.compatibility import compatible, diff, union
 from estbench.store.folder import Run, Store, is_run, read
-from estbench.store.growth import compatible, diff, union
 from estbench.store.journal import JOURNAL
 from estbench.store.manifest import read_plan, refusal
 from estbench.store.records import Item, Json, contradicts, named

@@ -9,7 +9,7 @@ import pandas as pd
 from estbench import columns
 from estbench.printable import plain
 from estbench.tables import flags
-from estbench.tables.fitted import Column, interval
+from estbench.tables.adaptive import Column, interval
 from estbench.tables.numbers import UNKNOWN, aligned, as_given, number, percent, seconds
 from estbench.views import ends
 

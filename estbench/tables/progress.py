@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from estbench.printable import distinct, plain
-from estbench.tables.fitted import Column, Fitted, Remark, Section, broken
+from estbench.tables.adaptive import AdaptiveTable, Column, Remark, Section, broken
 from estbench.tables.numbers import aligned, seconds
 
 STYLES = {"failed": "bold red", "skipped": "dim"}
 
 
-def status(rows: Sequence[Mapping[str, Any]], planned: Mapping[str, int]) -> Fitted:
+def status(rows: Sequence[Mapping[str, Any]], planned: Mapping[str, int]) -> AdaptiveTable:
     """How far a run has come: of the cells `planned` per problem, those done, skipped or failed in its rows.
 
     Of a row the problem, status, reason, estimator, options and label are read.
@@ -31,7 +31,7 @@ def status(rows: Sequence[Mapping[str, Any]], planned: Mapping[str, int]) -> Fit
         columns.append(Column(head, [str(count[i]) for count in counts]))
     called = distinct(*([row[key] for row in rows] for key in ("estimator", "options", "label")))
     remarks = left_out((name, row["status"], row.get("reason")) for name, row in zip(called, rows, strict=True))
-    return Fitted(columns, [Section("", "", range(len(problems)), remarks)])
+    return AdaptiveTable(columns, [Section("", "", range(len(problems)), remarks)])
 
 
 def left_out(cells: Iterable[tuple[str, str, object]]) -> list[Remark]:
@@ -56,7 +56,7 @@ def left_out(cells: Iterable[tuple[str, str, object]]) -> list[Remark]:
     return lines
 
 
-def fitting(costs: Sequence[Mapping[str, Any]]) -> Fitted:
+def fitting(costs: Sequence[Mapping[str, Any]]) -> AdaptiveTable:
     """What fitting cost: per estimator the number of fits, evaluations of f and ∇f, and seconds, of all together."""
     columns = [
         Column("fitted", [plain(cost["label"]) for cost in costs], right=False),
@@ -65,7 +65,7 @@ def fitting(costs: Sequence[Mapping[str, Any]]) -> Fitted:
         Column("∇f", [f"{cost['grad_evaluations']:,}" for cost in costs]),
         Column("time", aligned([seconds(cost["seconds"]) for cost in costs])),
     ]
-    return Fitted(columns, [Section("", "", range(len(costs)), [])])
+    return AdaptiveTable(columns, [Section("", "", range(len(costs)), [])])
 
 
 def _joined(reasons: Sequence[str]) -> str:

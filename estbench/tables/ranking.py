@@ -6,7 +6,7 @@ import pandas as pd
 
 from estbench.printable import plain
 from estbench.tables import flags
-from estbench.tables.fitted import SHORT, Column, Fitted, Section, broken, interval
+from estbench.tables.adaptive import SHORT, AdaptiveTable, Column, Section, broken, interval
 from estbench.tables.numbers import UNKNOWN, aligned, as_given, between, number
 from estbench.views import ends
 
@@ -15,7 +15,7 @@ BIAS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow"}
 COLOURS = {"better": "green", "worse": "red", "inconclusive": "yellow", "equivalent": "cyan", "identical": "cyan"}
 
 
-def ranking(frame: pd.DataFrame, reference: str, level: float) -> Fitted:
+def ranking(frame: pd.DataFrame, reference: str, level: float) -> AdaptiveTable:
     """A comparison: one section per problem and basis, rows in the order given.
 
     The frame has the columns problem, basis (what is held equal), rank, name, temperature, samples, f_evaluations,
@@ -39,7 +39,7 @@ def ranking(frame: pd.DataFrame, reference: str, level: float) -> Fitted:
         f"± reaches to the farther end of the {100 * level:g} % interval; without it a value is exact or did not vary.",
         *flags.meanings(rows["flags"]),
     ]
-    return Fitted(_columns(rows, metric, level), sections, notes, SHORT)
+    return AdaptiveTable(_columns(rows, metric, level), sections, notes, SHORT)
 
 
 def _reference(rows: pd.DataFrame, reference: str) -> tuple[bool, str]:

@@ -9,15 +9,15 @@ import pandas as pd
 
 from estbench.columns import head
 from estbench.tables import flags
+from estbench.tables.adaptive import SHORT, AdaptiveTable, Column, Remark, Section, broken
 from estbench.tables.cells import cells
-from estbench.tables.fitted import SHORT, Column, Fitted, Remark, Section, broken
 from estbench.tables.progress import left_out
 from estbench.views import at_middle_temperature, at_smallest_samples, best_known, describe, finished, readable
 
 Part = tuple[pd.DataFrame, pd.DataFrame, list[Remark]]  # the rows of a problem, those shown, remarks
 
 
-def summary(frame: pd.DataFrame, level: float) -> Fitted:
+def summary(frame: pd.DataFrame, level: float) -> AdaptiveTable:
     """Every cell of a run: one section per problem, estimators in the order of the run, exact beneath Monte Carlo."""
     parts: list[Part] = []
     for _, part in readable(frame).groupby("problem", sort=False):
@@ -28,7 +28,7 @@ def summary(frame: pd.DataFrame, level: float) -> Fitted:
     return _sections(parts, [], level, repeat=False)
 
 
-def digest(frame: pd.DataFrame, level: float, limit: int | None = None) -> Fitted:
+def digest(frame: pd.DataFrame, level: float, limit: int | None = None) -> AdaptiveTable:
     """One line per problem and estimator, smallest MSE first: at the smallest N that all have (else its own), and at
     its temperature nearest the middle.
 
@@ -60,16 +60,16 @@ def left_out_of(rows: pd.DataFrame) -> list[Remark]:
 
 def _sections(
     parts: Sequence[Part], notes: Sequence[str], level: float, repeat: bool, last: Sequence[Remark] = ()
-) -> Fitted:
+) -> AdaptiveTable:
     sections, start = [], 0
     for part, shown, remarks in parts:
         sections.append(Section(part["problem"].iloc[0], describe(part), range(start, start + len(shown)), remarks))
         start += len(shown)
     sections += [Section("", "", range(0), last)] if last else []
     if not start:
-        return Fitted([], sections, ["No results yet."])
+        return AdaptiveTable([], sections, ["No results yet."])
     rows = pd.concat([shown for _, shown, _ in parts])
-    return Fitted(_columns(rows, repeat), sections, [*notes, *_legend(rows, level)], SHORT)
+    return AdaptiveTable(_columns(rows, repeat), sections, [*notes, *_legend(rows, level)], SHORT)
 
 
 def _legend(rows: pd.DataFrame, level: float) -> list[str]:

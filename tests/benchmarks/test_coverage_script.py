@@ -216,9 +216,9 @@ def test_the_measured_intervals_cover() -> None:
 def test_scaled_has_the_bias_that_it_says(bias: float) -> None:
     """E ĝ = (1 + bias) g by enumeration."""
     problem = problem_at((0.3, 0.3))
-    assert problem.true is not None
-    offset = exact(problem, Scaled(bias), 1).mean - problem.true.numpy()
-    np.testing.assert_allclose(offset, bias * problem.true.numpy(), atol=1e-15)
+    assert problem.exact_gradient is not None
+    offset = exact(problem, Scaled(bias), 1).mean - problem.exact_gradient.numpy()
+    np.testing.assert_allclose(offset, bias * problem.exact_gradient.numpy(), atol=1e-15)
 
 
 def test_the_family_of_unbiased_estimators_is_unbiased() -> None:

@@ -326,7 +326,7 @@ def test_ten_thousand_cells_begin_at_once(tmp_path: Path) -> None:
     begin = time.process_time()
     benchmark = Benchmark.of(data, tmp_path / "run")
     assert len(benchmark.plan.cells) == 10_000
-    with closing(benchmark.run()) as events:  # type: ignore[type-var] # a generator
+    with closing(benchmark.run()) as events:
         assert next(event for event in events if isinstance(event, Progress) and event.done).total > 100
         assert time.process_time() - begin < 2
 
@@ -669,7 +669,7 @@ class Other:
 
 
 def test_check(cli: Cli) -> None:
-    """`check` says by which roads the gradient was found, which claims are false, and what the run will take."""
+    """`check` says by which routes the gradient was found, which claims are false, and what the run will take."""
     said = cli("check", "tiny.yaml")
     assert said.code == 0
     assert "closed form" in said.out

@@ -131,8 +131,8 @@ def test_the_gradient_of_coupled_variables_is_enumerated(f: Objective) -> None:
     """A closed form for independent variables is not used; the gradient is that of finite differences."""
     problem = Problem(CHAIN, f)
     assert problem.route == "enumeration"
-    assert problem.true is not None
-    torch.testing.assert_close(problem.true, differences(problem), rtol=1e-6, atol=1e-8)
+    assert problem.exact_gradient is not None
+    torch.testing.assert_close(problem.exact_gradient, differences(problem), rtol=1e-6, atol=1e-8)
     P = CHAIN.log_prob(CHAIN.states()).exp()
     torch.testing.assert_close(problem.mean_f, P @ problem.f(CHAIN.states()), rtol=1e-12, atol=1e-14)
 
@@ -140,7 +140,7 @@ def test_the_gradient_of_coupled_variables_is_enumerated(f: Objective) -> None:
 def test_the_closed_forms_would_be_wrong_for_coupled_variables() -> None:
     """What the test above guards against: with the same logits, independent variables have another gradient."""
     for f in COUPLED:
-        coupled, independent = Problem(CHAIN, f).true, make(f, CHAIN.logits, "bernoulli").true
+        coupled, independent = Problem(CHAIN, f).exact_gradient, make(f, CHAIN.logits, "bernoulli").exact_gradient
         assert coupled is not None
         assert independent is not None
         assert float((coupled - independent).norm() / coupled.norm()) > 0.05
@@ -167,8 +167,8 @@ def test_what_claims_to_serve_every_distribution_is_unbiased_for_coupled_variabl
     assert estimator.facts.general
     problem = Problem(Chain(CHAIN.logits, coupling), objective("mlp", seed=3))
     m = Moments.unpack(exact(problem, estimator, estimator.facts.min_samples).packed, None)
-    assert problem.true is not None
-    torch.testing.assert_close(torch.from_numpy(m.s1[0] / m.n[0]), problem.true, rtol=1e-12, atol=1e-14)
+    assert problem.exact_gradient is not None
+    torch.testing.assert_close(torch.from_numpy(m.s1[0] / m.n[0]), problem.exact_gradient, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["sum_and_sample", "unordered_set"])
@@ -180,8 +180,8 @@ def test_joint_states_are_drawn_without_replacement_for_coupled_variables_too(na
     problem = Problem(CHAIN, objective("mlp", seed=3))
     draw = Draw(problem, 2, 1, streams=Streams(0, "chain", range(1)))
     rows: Tensor = build(name, {size: 8}).rows(draw)  # type: ignore[attr-defined] # it has rows
-    assert problem.true is not None
-    torch.testing.assert_close(rows[:, 0], problem.true.expand(2, -1), rtol=1e-10, atol=1e-13)
+    assert problem.exact_gradient is not None
+    torch.testing.assert_close(rows[:, 0], problem.exact_gradient.expand(2, -1), rtol=1e-10, atol=1e-13)
 
 
 def test_everything_else_is_refused_for_a_distribution_that_it_does_not_name() -> None:

@@ -19,7 +19,7 @@ from distributed import LocalCluster
 
 from estbench.engine import cluster as engine
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.executors import HERE, Where, versions
+from estbench.engine.executors import IN_THIS_PROCESS, Execution, versions
 from estbench.errors import UsageError
 from estbench.store import read
 from tests.cli.forked import PATIENCE, environment, until
@@ -152,8 +152,8 @@ def test_batches_on_a_cluster_of_threads(tmp_path: Path) -> None:
     }
     start: Any = LocalCluster  # Dask has no types
     with start(n_workers=2, processes=False, **options) as threads:
-        where = Where(executor="dask", scheduler=threads.scheduler_address)
-        for name, place in (("dask", where), ("one", HERE)):
+        where = Execution(executor="dask", scheduler=threads.scheduler_address)
+        for name, place in (("dask", where), ("one", IN_THIS_PROCESS)):
             benchmark = Benchmark.of(data, tmp_path / name)
             for _ in benchmark.run(place):
                 pass
@@ -168,7 +168,7 @@ def test_a_scheduler_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Mo
     for address in ("tcp://127.0.0.1:1", "nonsense://x"):
         benchmark = Benchmark.of(LESS, tmp_path / "run", fresh=True)
         with pytest.raises(UsageError, match=rf"--scheduler {address}: no Dask scheduler answers there"):
-            list(benchmark.run(Where(scheduler=address)))
+            list(benchmark.run(Execution(scheduler=address)))
     assert not (tmp_path / "run").exists()
 
 

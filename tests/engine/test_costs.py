@@ -89,7 +89,7 @@ def test_panels_end_where_a_uniform_breaks(phi: float, k: int, stream: str) -> N
     Of class 1 the uniforms of the sample are below p, of class 0 above it; those of redraws and of one's own are free.
     """
     problem = quadratic([phi])
-    p = float(problem.distribution.mean)
+    p = float(problem.independent.mean)
     breaks = [0.07, 0.31, 0.62, 0.93]
     plain = edges(problem, stream, k, [])
     found = edges(problem, stream, k, [torch.tensor(breaks, dtype=torch.float64)])
@@ -103,7 +103,7 @@ def test_panels_end_where_a_uniform_breaks(phi: float, k: int, stream: str) -> N
 def test_panels_end_at_the_mirrored_sample(phi: float) -> None:
     """Without breaks there is an edge where u = 1 − p: there the mirrored uniform changes class. It is of one class."""
     problem = quadratic([phi])
-    q = float(problem.distribution.q)
+    q = float(problem.independent.q)
     for k in (0, 1):
         r = torch.from_numpy(np.exp(edges(problem, MAIN, k, []))).unsqueeze(1)
         away = (noise(problem, MAIN, k, r) - q).abs().min().item()

@@ -15,7 +15,7 @@ from scipy.stats import binom
 from estbench.columns import names as columns
 from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.executors import Where
+from estbench.engine.executors import Execution
 from estbench.engine.run import Failure, Progress
 from estbench.errors import EstbenchError
 from estbench.estimators.base import Facts
@@ -91,7 +91,7 @@ def test_monte_carlo_agrees_with_exact(tmp_path: Path, seed: int) -> None:
 
 def test_workers_do_not_change_a_byte(finished: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     """Two processes give the bytes that one gives."""
-    frame = done(Benchmark.of(CONFIG, tmp_path / "run"), where=Where(workers=2))
+    frame = done(Benchmark.of(CONFIG, tmp_path / "run"), where=Execution(workers=2))
     assert csv(frame) == csv(finished[1])
 
 
@@ -158,7 +158,7 @@ WRONG: dict[str, Callable[[Draw], Any]] = {
 
 
 @dataclass(frozen=True)
-class Broken:
+class HasBreakpoints:
     """An estimator that is wrong in the way its option names."""
 
     how: Literal["shape", "dtype", "nan", "list", "raise"] = "raise"
@@ -186,7 +186,7 @@ class Broken:
 )
 def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -> None:
     """An estimator that raises, or returns the wrong thing, fails with its reason; the others finish."""
-    plugin = {"name": "tests.engine.test_engine:Broken", "how": how}
+    plugin = {"name": "tests.engine.test_engine:HasBreakpoints", "how": how}
     benchmark = Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run")
     failures = [event for event in benchmark.run() if isinstance(event, Failure)]
     frame = benchmark.results()
@@ -200,7 +200,7 @@ def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -
 
 def test_exact_moments_of_nothing_but_nan_fail_alone(tmp_path: Path) -> None:
     """An estimator that is NaN for every state fails by either method, and the run can still be read."""
-    plugin = {"name": "tests.engine.test_engine:Broken", "how": "nan", "exact": "z"}
+    plugin = {"name": "tests.engine.test_engine:HasBreakpoints", "how": "nan", "exact": "z"}
     frame = done(Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run"))
     broken = frame[frame["estimator"] != "reinforce"]
     assert set(broken["method"]) == {"exact", "monte_carlo"}
@@ -210,7 +210,7 @@ def test_exact_moments_of_nothing_but_nan_fail_alone(tmp_path: Path) -> None:
 
 def test_stop_on_error(tmp_path: Path) -> None:
     """`--on-error stop` raises at the first failure, and what was done is kept."""
-    plugin = {"name": "tests.engine.test_engine:Broken"}
+    plugin = {"name": "tests.engine.test_engine:HasBreakpoints"}
     benchmark = Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run")
     with pytest.raises(EstbenchError, match="division by zero"):
         list(benchmark.run(stop=True))

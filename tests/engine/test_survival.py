@@ -183,8 +183,8 @@ def test_a_script_that_workers_run_too(tmp_path: Path) -> None:
     script = f"""
 from pathlib import Path
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.executors import Where
-for _ in Benchmark.of({CONFIG!r}, Path("run")).run(Where("local", 2)): pass
+from estbench.engine.executors import Execution
+for _ in Benchmark.of({CONFIG!r}, Path("run")).run(Execution("local", 2)): pass
 """
     (tmp_path / "script.py").write_text(script)
     said = ended([sys.executable, "script.py"], tmp_path)

@@ -82,9 +82,9 @@ def stacked(parts: Sequence[Measure], axis: int) -> Measure:
     return Measure(np.stack([part.points for part in whole], axis), whole[0].weights)
 
 
-def intervals(*breaks: float) -> Measure:
+def intervals(*breakpoints: float) -> Measure:
     """The middles of the pieces of (0, 1) between the break points."""
-    ends = np.array(sorted({0.0, *breaks, 1.0}))
+    ends = np.array(sorted({0.0, *breakpoints, 1.0}))
     return Measure((ends[1:] + ends[:-1]) / 2, np.diff(ends))
 
 

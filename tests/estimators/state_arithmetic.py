@@ -71,7 +71,7 @@ def states(p: Problem) -> list[tuple[tuple[int, ...], float]]:
 
 def score(p: Problem, classes: tuple[int, ...]) -> Floats:
     """z − p, or z − π, flat."""
-    return np.asarray(sample(p, classes).numpy() - p.distribution.mean.numpy()).ravel()
+    return np.asarray(sample(p, classes).numpy() - p.independent.mean.numpy()).ravel()
 
 
 def put(classes: tuple[int, ...], d: int, k: int) -> tuple[int, ...]:

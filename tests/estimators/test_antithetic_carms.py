@@ -37,7 +37,7 @@ from tests.estimators.antithetic_pieces import (
     stacked,
     truth,
 )
-from tests.problems import make
+from tests.problems import independent, make
 
 COPULA, ORDER = "carms/copula", "carms/order"
 
@@ -219,7 +219,7 @@ class Noted:
 @pytest.mark.parametrize("logits", [[30.0, 0.0, -30.0, 1.0], [-30.0, 30.0, 30.0, 29.0], [700.0, 0.0, -100.0, 5.0]])
 def test_weights_at_large_logits(logits: list[float], N: int) -> None:
     """At logits of ±30 and far beyond, r(a, b) is finite, in [0, K(K − 1)/2], symmetric, and 0 for a = b."""
-    r = _orders(problem([logits]).distribution, N)[2][0]
+    r = _orders(independent(problem([logits])), N)[2][0]
     off = r[~torch.eye(4, dtype=torch.bool)]
     assert bool(((off >= 0) & (off <= 6)).all())
     assert not bool(r.diagonal().any())
@@ -230,9 +230,9 @@ def test_weights_at_large_logits(logits: list[float], N: int) -> None:
 def test_pairs_at_large_logits(logits: list[float]) -> None:
     """For N = 2, r(a, b) P(a, b) is π_a π_b to 15 decimals, P the overlap of mirrored intervals in fractions."""
     p = problem([logits])
-    pi = [Fraction(float(x)) for x in p.distribution.marginals[0]]
+    pi = [Fraction(float(x)) for x in p.independent.marginals[0]]
     pi[int(np.argmax(logits))] += 1 - sum(pi)
-    r = _orders(p.distribution, 2)[2][0]
+    r = _orders(independent(p), 2)[2][0]
     for a, b in itertools.permutations(range(3), 2):
         P = Fraction(0)
         for order in orders(3):
@@ -246,7 +246,7 @@ def test_rare_last_classes_at_large_logits(N: int) -> None:
     """Classes of probability 1e-13 and 1e-26 that end an order are drawn at d_n < 1 − (1 − π)^{1/(N−1)}, to 1e-10."""
     p = problem([[30.0, 0.0, -30.0]])
     last = np.exp(-30.0) + np.exp(-60.0), np.exp(-60.0)  # π₁ + π₂ and π₂, but for 1e-13 of each
-    lower, upper, _ = _orders(p.distribution, N)
+    lower, upper, _ = _orders(independent(p), N)
     assert orders(3)[1] == [0, 1, 2]
     for c, tail in zip((1, 2), last, strict=True):
         np.testing.assert_allclose(float(lower[1, 0, c]), -np.expm1(np.log1p(-tail) / (N - 1)), rtol=1e-10)

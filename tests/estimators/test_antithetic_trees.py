@@ -162,8 +162,8 @@ def test_engine_finds_the_same_moments(estimator: Estimator) -> None:
     p = problem([[0.3, -1.0, 0.6]])
     u = outcomes(estimator, p)
     found = exact(p, estimator, 1)
-    assert p.true is not None
-    np.testing.assert_allclose(found.mean, p.true.numpy(), atol=1e-12)
+    assert p.exact_gradient is not None
+    np.testing.assert_allclose(found.mean, p.exact_gradient.numpy(), atol=1e-12)
     np.testing.assert_allclose(found.variance, variance(run(estimator, p, {NODES: u.points}), u.weights)[0], rtol=1e-9)
 
 
@@ -204,7 +204,7 @@ def test_order_of_sticks() -> None:
     p = problem([[0.3, -1.0, 0.6, 0.3]])
     first = {"ascending": [1, 0, 3], "descending": [2, 0, 3], "index": [0, 1, 2]}
     for order, classes in first.items():
-        tree = DisarmSb(order).breaks(p)[NODES]  # type: ignore[arg-type] # the key of a dict of orders
+        tree = DisarmSb(order).breakpoints(p)[NODES]  # type: ignore[arg-type] # the key of a dict of orders
         pi, rest = probabilities(p)[0], 1.0
         for c, points in zip(classes, tree, strict=True):
             np.testing.assert_allclose(points, [pi[c] / rest, 1 - pi[c] / rest], rtol=1e-12)

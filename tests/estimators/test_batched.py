@@ -129,8 +129,8 @@ def test_what_is_known_exactly_of_a_batch_is_known_of_each_entry(f: Objective, d
         for r, one in enumerate(alone):
             torch.testing.assert_close(found[r], one, rtol=1e-12, atol=1e-12 * float(one.abs().max() + 1e-3))
 
-    assert batch.true is not None
-    compare(batch.true, [p.true for p in each if p.true is not None])
+    assert batch.exact_gradient is not None
+    compare(batch.exact_gradient, [p.exact_gradient for p in each if p.exact_gradient is not None])
     compare(batch.by_enumeration(), [p.by_enumeration() for p in each])
     compare(batch.mean_f, [p.mean_f for p in each])
     compare(batch.optimal_baseline, [p.optimal_baseline for p in each])
@@ -145,11 +145,11 @@ def test_coupled_variables_have_batches_too() -> None:
     every = logits("bernoulli")
     f = objective("mlp", seed=3)
     batch, each = Problem(Chain(every), f), [Problem(Chain(one), f) for one in every]
-    assert batch.true is not None
+    assert batch.exact_gradient is not None
     found = gradients(build("reinforce", {}), Draw(batch, R, 2, streams=Streams(0, "batched", range(1))))
     for r, problem in enumerate(each):
-        assert problem.true is not None
-        torch.testing.assert_close(batch.true[r], problem.true, rtol=1e-12, atol=1e-15)
+        assert problem.exact_gradient is not None
+        torch.testing.assert_close(batch.exact_gradient[r], problem.exact_gradient, rtol=1e-12, atol=1e-15)
         torch.testing.assert_close(batch.marginals[r], problem.marginals, rtol=1e-12, atol=1e-15)
         alone = gradients(build("reinforce", {}), Draw(problem, 1, 2, streams=Row(r)))[0]
         torch.testing.assert_close(found[r], alone, rtol=1e-12, atol=1e-15)

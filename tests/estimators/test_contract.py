@@ -69,7 +69,7 @@ def test_purity(name: str, options: dict[str, Any]) -> None:
         g = gradients(estimator, first)
         kept = {key: value.clone() for key, value in first._noise.items()}
         assert torch.equal(g, gradients(estimator, first))
-        assert torch.equal(g, gradients(estimator, first.again()))
+        assert torch.equal(g, gradients(estimator, first.with_same_noise()))
         assert torch.equal(g, gradients(estimator, draw(problem, 50, N)))
         assert all(torch.equal(value, first._noise[key]) for key, value in kept.items())
         assert not g.requires_grad
@@ -154,7 +154,7 @@ def test_off_vertices_is_declared(name: str, options: dict[str, Any]) -> None:
         SEEN.clear()
         spied = Spied(problem.distribution, problem.objective)
         gradients(estimator, draw(spied, 20, max(2, estimator.facts.min_samples)))
-        assert estimator.facts.off == (not all(SEEN))
+        assert estimator.facts.evaluates_relaxed == (not all(SEEN))
 
 
 @every
@@ -355,7 +355,7 @@ def test_biased_methods_are_found_biased(name: str, options: dict[str, Any]) -> 
         pytest.skip("declared unbiased")
     worst = 0.0
     for problem, N in product([*problems(estimator), *one_variable(estimator), far(estimator)], sizes(estimator)):
-        true = problem.true
+        true = problem.exact_gradient
         assert true is not None
         measured = estimator
         if isinstance(estimator, Fitted):

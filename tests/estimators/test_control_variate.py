@@ -120,7 +120,7 @@ def test_exact_moments(case: str, where: str) -> None:
     """Exact moments, where there are any, are those found here by other nodes: to 1e-7, which these reach."""
     of = problem(EVERY[where])
     estimator, _ = pairs(of.parameters)[case]
-    mean, variance = by_quadrature(of_estimator(estimator, of), cells(of, scale=estimator.facts.scale))
+    mean, variance = by_quadrature(of_estimator(estimator, of), cells(of, scale=estimator.facts.depends_on_noise_scale))
     found = exact(of, estimator, 1)
     np.testing.assert_allclose(found.mean, gradient(of), atol=1e-10)
     np.testing.assert_allclose(mean, gradient(of), atol=1e-8)

@@ -133,5 +133,5 @@ def test_the_derivative_of_the_redraw_at_large_logits() -> None:
         u = torch.where(z == 1, p * v, p + (1 - p) * v)
         return torch.where(z == 1, 1 - (1 - p) / (1 - u), 1 - p / u)
 
-    assert pull_error(lambda d, z, v: d.conditional_pull(z, v, torch.ones_like(v))) < 1e-14
+    assert pull_error(lambda d, z, v: d.conditional_vjp(z, v, torch.ones_like(v))) < 1e-14
     assert pull_error(textbook) > 0.1

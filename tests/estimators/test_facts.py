@@ -111,8 +111,8 @@ def problems(kinds: str, f: str) -> list[Problem]:
 def bias(problem: Problem, selector: str) -> Any:
     """The exact mean of an estimate of as few samples as may be, less the exact gradient: [P]."""
     estimator = of(selector)
-    assert problem.true is not None
-    return exact(problem, estimator, estimator.facts.min_samples).mean - problem.true.numpy()
+    assert problem.exact_gradient is not None
+    return exact(problem, estimator, estimator.facts.min_samples).mean - problem.exact_gradient.numpy()
 
 
 def alike(a: str, b: str, kinds: str = "bc", f: str = "mlp", N: int = 3) -> Callable[[], None]:
@@ -132,9 +132,9 @@ def steady(a: str, kinds: str = "bc", f: str = "linear", N: int = 2) -> Callable
 
     def check() -> None:
         for problem in problems(kinds, f):
-            assert problem.true is not None
+            assert problem.exact_gradient is not None
             g = problem.project(gradients(of(a), draw(problem, 50, N)))
-            torch.testing.assert_close(g, problem.true.expand_as(g), rtol=1e-9, atol=1e-11)
+            torch.testing.assert_close(g, problem.exact_gradient.expand_as(g), rtol=1e-9, atol=1e-11)
 
     return check
 

@@ -140,8 +140,8 @@ def row(objective: Objective, logits: Any, name: str, N: int, tie: bool = False,
     """The exact metrics of an estimator that depends on z alone."""
     problem = make(objective, torch.tensor(logits, dtype=torch.float64), tie)
     of = exact(problem, catalog.build(catalog.estimator_class(name), options), N)
-    assert problem.true is not None
-    return exact_metrics(Moments.unpack(of.packed, problem.true.numpy()))
+    assert problem.exact_gradient is not None
+    return exact_metrics(Moments.unpack(of.packed, problem.exact_gradient.numpy()))
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_counted_cost_is_declared_cost(estimator: RowEstimator) -> None:
     estimator.rows(Draw(problem, 5, 2, streams=Streams(0, "cost", range(1))))
     assert problem.evaluations.f == 0
     assert problem.evaluations.df == 5 * evaluations(estimator.facts.df, 3, 2, 2)
-    assert estimator.facts.off
+    assert estimator.facts.evaluates_relaxed
     assert estimator.facts.distributions == frozenset({"bernoulli"})
 
 
@@ -190,8 +190,9 @@ def test_random_scaling_all_at_once_is_biased_for_coupled_f_alone() -> None:
     with pytest.raises(AssertionError):
         assert_integrates(make(Wave(), logits), RandomScaling(joint=True))
     separable = make(Quadratic(target=0.3), logits)
-    assert separable.true is not None
-    np.testing.assert_allclose(over_uniforms(separable, RandomScaling(joint=True)), separable.true, atol=1e-12)
+    assert separable.exact_gradient is not None
+    found = over_uniforms(separable, RandomScaling(joint=True))
+    np.testing.assert_allclose(found, separable.exact_gradient, atol=1e-12)
     assert RandomScaling().facts.unbiased
     assert not RandomScaling(joint=True).facts.unbiased
 

@@ -39,7 +39,7 @@ from tests.estimators.state_arithmetic import (
     states,
     truth,
 )
-from tests.problems import make
+from tests.problems import independent, make
 
 Rows = Callable[[Draw], Tensor]
 
@@ -450,8 +450,8 @@ def test_smoothed_is_exact_on_quadratics_and_biased_beyond() -> None:
     quadratic = make(QuadraticForm(seed=1), logits)
     z, P = (torch.cat(parts) for parts in zip(*quadratic.enumerate(), strict=True))
     mean = (P.unsqueeze(-1) * StochasticAd("smoothed").rows(Draw(quadratic, len(z), 1, z=z.unsqueeze(1)))[:, 0]).sum(0)
-    assert quadratic.true is not None
-    torch.testing.assert_close(mean, quadratic.true, rtol=0, atol=1e-12)
+    assert quadratic.exact_gradient is not None
+    torch.testing.assert_close(mean, quadratic.exact_gradient, rtol=0, atol=1e-12)
     with pytest.raises(AssertionError, match="Mismatched"):
         check_unbiased(problem(SIZES[2]), StochasticAd("smoothed"))
 
@@ -496,9 +496,9 @@ def test_no_perturbation_moves_nothing(dtype: torch.dtype) -> None:
     for logits in ([30.0, -30.0, 0.5], [[30.0, -30.0, 0.0], [0.4, 0.1, -0.3]]):
         p = make(Coupled(), torch.tensor(logits, dtype=dtype))
         draw = Draw(p, 2000, 1, streams=Streams(0, "still", range(1)))
-        assert torch.equal(p.distribution.hard(draw.x), draw.z)
+        assert torch.equal(independent(p).hard(draw.x), draw.z)
         far = torch.full_like(draw.x, -1e3)
         far[..., 0] = 1e3
-        moved = p.distribution.hard(draw.x + far)
+        moved = independent(p).hard(draw.x + far)
         assert bool((moved[..., 0] == 1).all())
         assert bool((moved[..., 1:] == 0).all())

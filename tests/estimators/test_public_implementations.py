@@ -41,7 +41,7 @@ from estbench.estimators.base import Estimator
 from estbench.exact import exact
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
-from tests.problems import make
+from tests.problems import independent, make
 
 M = 2**17
 FALSE_FAIL = 1e-6
@@ -368,7 +368,7 @@ def test_exact_gradient_agrees_with_enumeration_by_pyro() -> None:
         (g,) = torch.autograd.grad(
             loss.differentiable_loss(model, lambda: sample(x, infer={"enumerate": "parallel"})), x
         )
-    torch.testing.assert_close(-g, known(problem.true), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(-g, known(problem.exact_gradient), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("logits", [COUPLED, COUPLED_CLASSES], ids=["bernoulli", "categorical"])
@@ -377,7 +377,7 @@ def test_exact_gradient_agrees_with_enumeration_by_storchastic(logits: Any) -> N
     problem = problem_of(logits)
     with at_hand("storch"):
         theirs = storch("Expect")(leaf(problem, 2), objective(problem)).flatten(1)
-    torch.testing.assert_close(theirs, known(problem.true).expand(theirs.shape), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(theirs, known(problem.exact_gradient).expand(theirs.shape), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("theirs", "proxy"), [
@@ -421,7 +421,7 @@ def test_storchastic_averages_f_into_its_own_baseline() -> None:
 def test_storchastic_adds_where_disarm_subtracts() -> None:
     """Its DisARM is ¼ (f(z₁) + f(z₂))(z₁ − z₂) max(p, q): in mean zero, whatever f is."""
     problem = problem_of(ONE)
-    p, seen = problem.distribution.mean, set()
+    p, seen = problem.independent.mean, set()
     with at_hand("storch") as package:
         for _ in range(20):
             x = problem.distribution.logits.clone().requires_grad_()
@@ -438,7 +438,7 @@ def test_storchastic_adds_where_disarm_subtracts() -> None:
 def test_storchastic_redraws_binary_logits_from_another_law() -> None:
     """For REBAR it takes log p(1 + p) v(1 + v) as x̃, not logit p + logit v: the sample is not where x̃ says it is."""
     problem = problem_of(COUPLED)
-    p = problem.distribution.mean.expand(1000, -1)
+    p = problem.independent.mean.expand(1000, -1)
     z = torch.bernoulli(p)
     with at_hand("storch") as package, torch.random.fork_rng(devices=[]):
         theirs = package.conditional_gumbel_rsample(z, p, bernoulli=True, temperature=TAU)
@@ -446,7 +446,7 @@ def test_storchastic_redraws_binary_logits_from_another_law() -> None:
     v = torch.where(z == 1, 1 - p + u * p, u * (1 - p))
     torch.testing.assert_close(theirs, torch.sigmoid((p * (1 + p) * v * (1 + v)).log() / TAU), rtol=1e-12, atol=0)
     right = torch.sigmoid((torch.logit(p) + torch.logit(v)) / TAU)
-    ours = problem.distribution.conditional(z, u)
+    ours = independent(problem).conditional(z, u)
     assert torch.equal((right > 0.5).double(), z)
     assert torch.equal(ours.hard, z)
     assert not torch.equal((theirs > 0.5).double(), z)
@@ -458,15 +458,15 @@ def test_storchastic_is_biased_by_that_law() -> None:
     problem = problem_of(ONE)
     with at_hand("storch"):
         theirs = storch("REBAR")(leaf(problem), wave)
-    assert (theirs.mean() - known(problem.true)).abs() > LIMIT * theirs.std() / math.sqrt(M)
+    assert (theirs.mean() - known(problem.exact_gradient)).abs() > LIMIT * theirs.std() / math.sqrt(M)
     ours = exact(problem, catalog.build(catalog.estimator_class("rebar"), {"temperature": 1.0, "eta": 1.0}), 1)
-    np.testing.assert_allclose(ours.mean, known(problem.true), atol=1e-9)
+    np.testing.assert_allclose(ours.mean, known(problem.exact_gradient), atol=1e-9)
 
 
 def test_storchastic_leaves_out_one_state_twice() -> None:
     """The baseline of its unordered set takes R_i(i), state i out twice, for R_j(i), i and j out: it is biased."""
     problem, points = problem_of(CLASSES), 10_000
-    d = problem.distribution
+    d = independent(problem)
     P, states = d.marginals[0], torch.eye(3, dtype=torch.float64)
     f, s = class_wave(states.unsqueeze(1)), states - P
     with at_hand("storch") as package:
@@ -495,7 +495,7 @@ def test_storchastic_leaves_out_one_state_twice() -> None:
         g = theirs[(sets == S).all(1)][0]
         assert (g - mistaken).norm() < 0.1 * (g - right).norm()  # what is left is their trapezoid rule
         mean += p_S * g
-    true = known(problem.true)
+    true = known(problem.exact_gradient)
     assert (mean - true).norm() > 0.05 * true.norm()
 
 

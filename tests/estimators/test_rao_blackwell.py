@@ -340,7 +340,7 @@ def test_stratified_has_one_sample_in_every_stratum(logits: object) -> None:
     seen: list[Tensor] = []
     recording = make(Recording(seen), p.distribution.logits)
     Stratified().joint(Draw(recording, R, N, noise={s: draw.uniform(s, p.D) for s in (ORDER, WITHIN)}), N)
-    counts, pi = seen[0].view(R, N, *p.distribution.event_shape).sum(1), p.distribution.mean
+    counts, pi = seen[0].view(R, N, *p.distribution.event_shape).sum(1), p.independent.mean
     assert bool((counts > N * pi - 2).all())
     assert bool((counts < N * pi + 2).all())
     assert len(torch.unique(counts, dim=0)) > 1

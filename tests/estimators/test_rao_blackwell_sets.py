@@ -27,7 +27,7 @@ from estbench.exact import exact
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
 from tests.estimators.state_arithmetic import Floats, f, over_states, problem, sample, score, states, truth
-from tests.problems import make
+from tests.problems import independent, make
 
 ONE = [[0.3, -1.0, 0.6, 1.4]]
 TWO = [[0.3, -1.0, 0.6], [-0.2, 0.9, -1.1]]
@@ -40,14 +40,14 @@ SPACES: list[Space] = ["joint", "per_variable"]
 class Piecewise(RowEstimator, Protocol):
     """Rows that are constant on pieces of uniforms of their own."""
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """The ends of the pieces."""
         ...
 
 
 def moments(p: Problem, estimator: Piecewise) -> tuple[Floats, Floats]:
     """Mean [P] and covariance [P, P] of the unchanged estimator over all states and all pieces of its own uniforms."""
-    ((name, axes),) = estimator.breaks(p).items()
+    ((name, axes),) = estimator.breakpoints(p).items()
     cuts = [[0.0, *sorted(set(a.tolist())), 1.0] for a in axes]
     pieces = [[((a + b) / 2, b - a) for a, b in itertools.pairwise(cut) if b > a] for cut in cuts]
     v, w = (np.array(list(itertools.product(*([x[i] for x in axis] for axis in pieces)))) for i in (0, 1))
@@ -205,8 +205,8 @@ def test_exact_moments_of_the_engine(estimator: Piecewise) -> None:
     """For one variable the engine's quadrature finds the gradient as the mean, and the variance by hand."""
     p = problem(ONE)
     found = exact(p, estimator, 1)
-    assert p.true is not None
-    np.testing.assert_allclose(found.mean, p.true.numpy(), atol=1e-12)
+    assert p.exact_gradient is not None
+    np.testing.assert_allclose(found.mean, p.exact_gradient.numpy(), atol=1e-12)
     np.testing.assert_allclose(found.variance, moments(p, estimator)[1].diagonal(), rtol=1e-9, atol=1e-14)
 
 
@@ -220,9 +220,9 @@ class Mutant:
         self.right = right
         self.facts = right.facts
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Those of the right one."""
-        return self.right.breaks(problem)
+        return self.right.breakpoints(problem)
 
 
 class NotWeighed(Mutant):
@@ -284,7 +284,7 @@ class WithItself(Mutant):
 )
 def test_wrong_on_purpose_is_caught(mutant: Piecewise) -> None:
     """Estimators with a known mistake fail the check that the right ones pass."""
-    law = summed_and_sampled(1) if REST in mutant.breaks(problem(TWO)) else unordered(2, True)
+    law = summed_and_sampled(1) if REST in mutant.breakpoints(problem(TWO)) else unordered(2, True)
     with pytest.raises(AssertionError, match="Mismatched"):
         check(problem(TWO), mutant, "joint", law)
 
@@ -418,7 +418,7 @@ def test_leave_out_in_decimals() -> None:
 
 def tables(logits: object, dtype: torch.dtype) -> Iterator[Ranked]:
     """The tables of a distribution in both spaces."""
-    d = make(problem(logits).objective, torch.tensor(logits, dtype=dtype)).distribution
+    d = independent(make(problem(logits).objective, torch.tensor(logits, dtype=dtype)))
     for space in SPACES:
         yield from ranked(d, space)
 
@@ -449,7 +449,7 @@ def test_states_are_ranked_and_found() -> None:
     """States stand in ascending order with their probabilities and scores, and every sample finds its own."""
     for logits in (BINARY, TWO):
         p = problem(logits)
-        (c,) = ranked(p.distribution, "joint")
+        (c,) = ranked(independent(p), "joint")
         assert bool((c.log_P.diff() >= 0).all())
         z = torch.stack([sample(p, classes) for classes, _ in states(p)])
         found = c.of(z.unsqueeze(1))[:, 0]
@@ -463,7 +463,7 @@ def test_states_are_ranked_and_found() -> None:
 def test_no_state_is_drawn_twice(logits: object, space: Space) -> None:
     """Draws without replacement are distinct and ascending, at extreme logits and in float32 too."""
     for dtype in (torch.float64, torch.float32):
-        d = make(problem(logits).objective, torch.tensor(logits, dtype=dtype)).distribution
+        d = independent(make(problem(logits).objective, torch.tensor(logits, dtype=dtype)))
         for c in ranked(d, space):
             k = min(c.M, 4)
             draw = mc(logits, 3000, 1, dtype)

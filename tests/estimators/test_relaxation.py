@@ -298,7 +298,7 @@ def test_hard_concrete_breaks_where_it_says() -> None:
     """On one side of each of its break points the estimate is 0, and on the other it is not."""
     of = problem([0.4])
     for estimator in (HardConcrete(), HardConcrete(temperature=0.9, gamma=-0.4, zeta=1.2)):
-        (points,) = estimator.breaks(of)[MAIN]
+        (points,) = estimator.breakpoints(of)[MAIN]
         for u in points.tolist():
             sides = torch.tensor([u * (1 - 1e-9), u * (1 + 1e-9)], dtype=torch.float64).view(2, 1, 1)
             below, above = rows(estimator, Draw(of, 2, 1, noise={MAIN: sides}))[:, 0]

@@ -84,8 +84,8 @@ def assert_unbiased(problem: Problem, estimator: Estimator, samples: int) -> Non
     """The exact mean is the gradient, summed over the states by hand, to 1e-10."""
     mean, _ = mean_and_variance(problem, estimator, samples)
     truth = gradient(problem, values(problem)).ravel()
-    assert problem.true is not None
-    np.testing.assert_allclose(problem.true, truth, rtol=1e-10, atol=1e-14)
+    assert problem.exact_gradient is not None
+    np.testing.assert_allclose(problem.exact_gradient, truth, rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(mean, truth, rtol=0, atol=1e-10)
 
 
@@ -148,7 +148,7 @@ def test_the_best_baseline_of_a_bernoulli_variable_is_the_published_one() -> Non
     f, P, b = values(problem), probabilities(problem), problem.optimal_baseline
     z = np.array([classes for classes, _, _ in outcomes(problem)])
     for d in range(3):
-        one, p = z[:, d] == 1, float(problem.distribution.mean[d])
+        one, p = z[:, d] == 1, float(problem.independent.mean[d])
         given_one, given_zero = (P * f)[one].sum() / P[one].sum(), (P * f)[~one].sum() / P[~one].sum()
         assert float(b[d]) == pytest.approx((1 - p) * given_one + p * given_zero, rel=1e-12)
     least = mean_and_variance(problem, Reinforce(baseline="optimal"))[1]
@@ -197,7 +197,7 @@ def test_muprop_subtracts_the_taylor_expansion_at_the_mean(name: str) -> None:
     """[f(z) − f(p) − Σ f′(p)·(z − p)] s(z) + J(p) f′(p), state by state."""
     problem = problems()[name]
     f, s = values(problem), scores(problem)
-    p = problem.distribution.mean.numpy()
+    p = problem.independent.mean.numpy()
     at_mean, g = wave(p.ravel())
     g = g.reshape(p.shape)
     jac = p * (1 - p) * g if p.ndim == 1 else p * (g - (p * g).sum(-1, keepdims=True))
@@ -255,8 +255,8 @@ def test_muprop_has_no_variance_on_a_linear_function() -> None:
     for name, D in (("B3", 3), ("C2x4", 2)):
         problem = problems(Linear(weights=(0.7, -1.9, 0.4)[:D]))[name]
         mean, variance = mean_and_variance(problem, Muprop())
-        assert problem.true is not None
-        np.testing.assert_allclose(mean, problem.true, rtol=1e-12)
+        assert problem.exact_gradient is not None
+        np.testing.assert_allclose(mean, problem.exact_gradient, rtol=1e-12)
         assert variance < 1e-28
 
 
@@ -275,8 +275,8 @@ def test_nvil_without_normalisation_is_a_constant_baseline_and_with_it_the_gradi
         constant = Reinforce(baseline="constant", value=plain.b)
         assert torch.equal(plain.rows(on_states(problem)), constant.rows(on_states(problem)))
         mean, variance = mean_and_variance(problem, scaled)
-        assert problem.true is not None
-        np.testing.assert_allclose(mean, problem.true / c, rtol=1e-10)
+        assert problem.exact_gradient is not None
+        np.testing.assert_allclose(mean, problem.exact_gradient / c, rtol=1e-10)
         assert variance == pytest.approx(mean_and_variance(problem, constant)[1] / c**2, rel=1e-10)
 
 

@@ -176,9 +176,10 @@ def test_relaxations_of_a_categorical(K: int, seed: int) -> None:
 def agrees(x: Exact, of: Problem, mean: Any, variance: float, tolerance: float = 1e-8) -> None:
     """Mean and variance are those given, and the recorded error says so."""
     found, spread = mean_and_variance(x, of)
-    assert of.true is not None
-    size = float(np.linalg.norm(of.true.numpy()))
-    bias = max(float(np.linalg.norm(mean - of.true.numpy())), 1e-3 * size)  # of less, not so many digits are known
+    assert of.exact_gradient is not None
+    size = float(np.linalg.norm(of.exact_gradient.numpy()))
+    found_bias = float(np.linalg.norm(mean - of.exact_gradient.numpy()))
+    bias = max(found_bias, 1e-3 * size)  # of less, not so many digits are known
     assert x.error <= tolerance
     assert np.linalg.norm(found - mean) <= tolerance * bias
     assert spread == pytest.approx(variance, rel=tolerance)
@@ -200,11 +201,11 @@ def test_four_classes_at_a_low_temperature(theta: list[float]) -> None:
     of = problem([theta], "sine")
     st, rao, rebar = (exact(of, build(name, temperature=0.1), 1) for name in ("gumbel_st", "gumbel_rao", "rebar"))
     assert max(st.error, rao.error, rebar.error) < 1e-9
-    assert of.true is not None
-    size = np.linalg.norm(of.true.numpy())
+    assert of.exact_gradient is not None
+    size = np.linalg.norm(of.exact_gradient.numpy())
     means = [mean_and_variance(x, of)[0] for x in (st, rao, rebar)]
     assert np.linalg.norm(means[0] - means[1]) <= 1e-9 * size
-    assert np.linalg.norm(means[2] - of.true.numpy()) <= 1e-10 * size
+    assert np.linalg.norm(means[2] - of.exact_gradient.numpy()) <= 1e-10 * size
 
 
 @pytest.mark.parametrize("exponent", [1.5, 3.0])
@@ -300,9 +301,9 @@ def test_large_logits(tau: float, phi: float) -> None:
     """At large logits unbiased rebar has the mean g; uniforms next to 1 tell q to 1e-16 only, and the error says so."""
     of = problem([phi], "sine")
     x = exact(of, build("rebar", temperature=tau), 1)
-    assert of.true is not None
-    found = np.abs(mean_and_variance(x, of)[0] - of.true.numpy())
-    assert float(found.max()) < 1e-8 * float(of.true.abs().max()) + 1e-16
+    assert of.exact_gradient is not None
+    found = np.abs(mean_and_variance(x, of)[0] - of.exact_gradient.numpy())
+    assert float(found.max()) < 1e-8 * float(of.exact_gradient.abs().max()) + 1e-16
     assert max(1e-12, 0.99 * 2**-53 * math.exp(abs(phi))) < x.error + 1e-12 < 2e-8 + 2**-53 * math.exp(abs(phi))
 
 
@@ -319,8 +320,8 @@ def test_the_error_at_large_logits_is_not_understated(name: str, phi: float) -> 
     assert np.abs(mean + mirrored).max() <= 2 * (a.mean_error + b.mean_error) + 1e-12 * np.abs(mean).max()
     assert abs(variance - other) <= 2 * (a.error + b.error) * variance
     for x, of in zip((a, b), two, strict=True):
-        assert of.true is not None
-        moments = Moments.unpack(x.packed, of.true.numpy())
+        assert of.exact_gradient is not None
+        moments = Moments.unpack(x.packed, of.exact_gradient.numpy())
         if build(name).facts.unbiased:
             assert exact_verdict(moments, x.mean_error) in ("unbiased", "inconclusive")
 
@@ -329,9 +330,9 @@ def test_a_bias_that_is_hardly_known_is_not_called_none() -> None:
     """Where a kink in three axes leaves a large error, gumbel is still found biased, as its bias is larger."""
     of = make(Power(target=0.31, exponent=1.0), torch.tensor([[0.37, -1.9, 0.8, -0.31]]).double())
     x = exact(of, build("gumbel", temperature=0.05), 1)
-    assert of.true is not None
+    assert of.exact_gradient is not None
     assert x.error > 1e-3  # else this test says nothing
-    assert exact_verdict(Moments.unpack(x.packed, of.true.numpy()), x.mean_error) == "biased"
+    assert exact_verdict(Moments.unpack(x.packed, of.exact_gradient.numpy()), x.mean_error) == "biased"
 
 
 @pytest.mark.parametrize("N", [2, 3])
@@ -445,9 +446,9 @@ class Own:
 
 @dataclass(frozen=True)
 class OwnDeclared(Own):
-    """The same, with the place where its uniform breaks: nowhere."""
+    """The same, with the place where its uniform breakpoints: nowhere."""
 
-    def breaks(self, of: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, of: Problem) -> dict[str, list[Tensor]]:
         """No points on one axis."""
         return {"mine": [torch.empty(0, dtype=of.distribution.logits.dtype)]}
 
@@ -457,9 +458,9 @@ def test_what_is_said_of_undeclared_noise_helps() -> None:
     of, facts = problem([0.1]), Facts("score function", f=1, exact="smooth")
     with pytest.raises(LookupError, match=r"declare it in facts\.noise, with exact='smooth'"):
         exact(of, Own(facts), 1)
-    assert of.true is not None
+    assert of.exact_gradient is not None
     mean, variance = mean_and_variance(exact(of, OwnDeclared(replace(facts, noise=("mine",))), 1), of)
-    np.testing.assert_allclose(mean, of.true.numpy(), rtol=1e-10)
+    np.testing.assert_allclose(mean, of.exact_gradient.numpy(), rtol=1e-10)
     _, without = mean_and_variance(exact(of, build("reinforce"), 1), of)
     np.testing.assert_allclose(variance + mean**2, 4 / 3 * (without + mean**2), rtol=1e-10)  # E (2u)² = 4/3
     with pytest.raises(Unavailable, match="not a function of z alone"):

@@ -63,7 +63,7 @@ class Cell:
         about, mean_cosine = delta - centre[:, None], cosine - (counts @ cosine / n)[:, None]  # [S, K, P], [S, K]
         u = np.maximum(0, y - 2 * centre @ delta.T + (centre**2).sum(1)[:, None])  # [S, K] ‖ĝ − m_s‖²
         return Moments(
-            true=self.g,
+            exact_gradient=self.g,
             n=n,
             non_finite=0 * n,
             zeros=counts @ (norms == 0),

@@ -39,8 +39,8 @@ def normal_shards(rng: np.random.Generator, b: Floats, V: Floats, n: Floats) -> 
     s1 = n[:, None] * mean
     other = np.zeros(S)
     moments = Moments(
-        true=np.ones(P), n=n, non_finite=other, zeros=other, c1=other, c2=other, c3=other, d4=other, umax=other,
-        s1=s1 + n[:, None], m2=within, m3=0 * s1,
+        exact_gradient=np.ones(P), n=n, non_finite=other, zeros=other, c1=other, c2=other, c3=other, d4=other,
+        umax=other, s1=s1 + n[:, None], m2=within, m3=0 * s1,
     )  # fmt: skip
     return Shards.of(moments)
 

@@ -523,12 +523,12 @@ def test_exact_verdict() -> None:
     cell = reinforce(0.2, 3)
     off = cell.of_counts(cell.prob[None] * (1 + 1e-6 * np.cos(np.arange(8))))
     assert exact_verdict(off) == "biased"
-    assert off.true is not None
-    moved = float(np.linalg.norm(off.s1.sum(0) / off.n.sum() - off.true))
+    assert off.exact_gradient is not None
+    moved = float(np.linalg.norm(off.s1.sum(0) / off.n.sum() - off.exact_gradient))
     assert exact_verdict(off, error=moved / 3.1) == "biased"
     assert exact_verdict(off, error=moved / 2.9) == "unbiased"
-    assert exact_verdict(off, error=float(np.linalg.norm(off.true)) / 301) == "unbiased"  # known to 1 %
-    assert exact_verdict(off, error=float(np.linalg.norm(off.true)) / 299) == "inconclusive"
+    assert exact_verdict(off, error=float(np.linalg.norm(off.exact_gradient)) / 301) == "unbiased"  # known to 1 %
+    assert exact_verdict(off, error=float(np.linalg.norm(off.exact_gradient)) / 299) == "inconclusive"
     assert exact_verdict(off, error=moved, delta=1e-9) == "inconclusive"
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from estbench.catalog import OBJECTIVES, objective_class
-from estbench.distributions import Distribution
+from estbench.distributions import Bernoulli, Distribution
 from estbench.objectives.base import BOTH, WithExpectation
 from estbench.objectives.linear import Linear
 from tests.problems import make
@@ -28,7 +28,7 @@ DIRECTIONS = {
 class Formula:
     """Σ_d v_d of Bernoulli variables, its expectation by one of several formulas."""
 
-    formula: Callable[[Distribution], Tensor]
+    formula: Callable[[Bernoulli], Tensor]
     on: Literal["values"] = "values"
     distributions: frozenset[str] = BOTH
 
@@ -38,10 +38,11 @@ class Formula:
 
     def expectation(self, distribution: Distribution) -> Tensor:
         """Σ_d p_d."""
+        assert isinstance(distribution, Bernoulli)
         return self.formula(distribution)
 
 
-FORMULAS: dict[str, Callable[[Distribution], Tensor]] = {
+FORMULAS: dict[str, Callable[[Bernoulli], Tensor]] = {
     "mean": lambda d: d.mean.sum(),
     "1 - mean": lambda d: (1 - (1 - d.mean)).sum(),
     "q": lambda d: (1 - d.q).sum(),

@@ -1,4 +1,4 @@
-"""Objectives and problems: every road to the exact gradient leads to the same place."""
+"""Objectives and problems: every route to the exact gradient leads to the same place."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def test_expectations_of_f(problem: Problem) -> None:
 def test_tied_variables_share_their_gradient(problem: Problem) -> None:
     """With `tie` the gradient is the sum over variables, of length 1 or K."""
     if problem.tie:
-        own = replace(problem, tie=False, evaluations=problem.evaluations).true
-        true = problem.true
+        own = replace(problem, tie=False, evaluations=problem.evaluations).exact_gradient
+        true = problem.exact_gradient
         assert own is not None
         assert true is not None
         torch.testing.assert_close(true, own.view(problem.D, -1).sum(0))
@@ -123,10 +123,10 @@ def test_two_classes_are_a_bernoulli_variable() -> None:
         objective = catalog.build(catalog.objective_class(name), {})
         one = make(objective, phi)
         two = make(objective, torch.stack((torch.zeros_like(phi), phi), -1))
-        assert one.true is not None
-        assert two.true is not None
+        assert one.exact_gradient is not None
+        assert two.exact_gradient is not None
         torch.testing.assert_close(two.mean_f, one.mean_f)
-        torch.testing.assert_close(two.true.view(-1, 2)[:, 1], one.true)
+        torch.testing.assert_close(two.exact_gradient.view(-1, 2)[:, 1], one.exact_gradient)
 
 
 def test_a_published_example() -> None:
@@ -142,14 +142,14 @@ def test_a_published_example() -> None:
 
     for logit, expected in ((0.0, -0.0450), (-4.0, -0.003179)):
         problem = make(Distance(), torch.full((3,), logit, dtype=torch.float64), tie=True)  # type: ignore[arg-type] # `on` is a Literal
-        assert problem.true is not None
-        assert float(problem.true) == pytest.approx(expected, abs=5e-7)
+        assert problem.exact_gradient is not None
+        assert float(problem.exact_gradient) == pytest.approx(expected, abs=5e-7)
 
 
 def test_too_many_states_leave_no_gradient() -> None:
     """Where there is no closed form and more than 2^20 states, the exact gradient is unknown, not 0."""
     problem = make(catalog.build(catalog.objective_class("mlp"), {}), torch.zeros(21, dtype=torch.float64))
-    assert problem.true is None
+    assert problem.exact_gradient is None
     assert problem.route == "none"
 
 
@@ -171,6 +171,6 @@ def test_extreme_logits_keep_the_gradient_right() -> None:
         )
         p = np.exp(-30.0) / (1 + np.exp(-30.0))
         f = np.abs(np.array([0.0, 1.0]) - 0.45) ** (2 if name == "quadratic" else 3)
-        assert problem.true is not None
-        np.testing.assert_allclose(problem.true, p * (1 - p) * (f[1] - f[0]), rtol=1e-9)
-        np.testing.assert_allclose(problem.by_enumeration(), problem.true, rtol=1e-9)
+        assert problem.exact_gradient is not None
+        np.testing.assert_allclose(problem.exact_gradient, p * (1 - p) * (f[1] - f[0]), rtol=1e-9)
+        np.testing.assert_allclose(problem.by_enumeration(), problem.exact_gradient, rtol=1e-9)

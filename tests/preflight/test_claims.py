@@ -196,7 +196,7 @@ def test_an_objective_that_is_wrong_is_blamed_and_not_its_estimators(factor: flo
     found = check("reinforce", problems=[PROBLEMS[0] | {"objective": objective}])
     assert found.problems[0]["verdict"] == "false"
     gradient, *more = found.faults
-    assert "the roads to it disagree" in gradient
+    assert "the routes to it disagree" in gradient
     assert all(line.startswith("tests.preflight.test_claims:Skewed: ") for line in [gradient, *more])
     assert not found.well
 

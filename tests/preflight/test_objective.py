@@ -143,9 +143,9 @@ class Numbers:
 @pytest.mark.parametrize(
     ("kind", "claim", "said"),
     [
-        (OfTheMean, "exact gradient", "the roads to it disagree"),
+        (OfTheMean, "exact gradient", "the routes to it disagree"),
         (OfTheMean, "E f", "`expectation` is not the mean of `value`"),
-        (Independent, "exact gradient", "the roads to it disagree"),
+        (Independent, "exact gradient", "the routes to it disagree"),
         (Independent, "E f", "`expectation` is not the mean of `value`"),
         (WrongSign, "∇f", "`grad` is not the derivative of `value`"),
         (HalfForm, "∇f", "`grad` is not the derivative of `value`"),

@@ -36,7 +36,7 @@ from estbench.store import (
     run_folder,
     write_atomically,
 )
-from estbench.store.growth import union
+from estbench.store.compatibility import union
 
 Json = dict[str, Any]
 
@@ -913,7 +913,7 @@ def test_what_is_refused_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(*_: object, **__: object) -> None:
         raise ResultsError("no")
 
-    monkeypatch.setattr("estbench.store.folder.settle", refuse)
+    monkeypatch.setattr("estbench.store.folder.record_manifest", refuse)
     for name in ("there/new/er", "there"):
         with pytest.raises(ResultsError, match="no"):
             Store(tmp_path / name, MANIFEST)

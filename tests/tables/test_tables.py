@@ -21,7 +21,7 @@ from rich.console import Console, RenderableType
 from estbench.outputs import TableFormat
 from estbench.printable import plain
 from estbench.tables import numbers as write
-from estbench.tables.fitted import Column, broken, fit
+from estbench.tables.adaptive import Column, broken, fit
 from estbench.tables.formats import encode
 from estbench.tables.listing import Listing
 from estbench.tables.progress import status

@@ -48,7 +48,7 @@ class CostTask:
         try:
             with calling(is_foreign(self.spec), self.spec.id), limited(self.timeout):
                 problem = problem_of(self.spec, self.device)
-                true = None if problem.true is None else problem.true.cpu().numpy()
+                true = None if problem.exact_gradient is None else problem.exact_gradient.cpu().numpy()
             if true is not None and not np.isfinite(true).all():
                 raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
         except Exception as error:

@@ -76,7 +76,7 @@ class TimingTask:
         estimates(estimator, draw, [N])  # makes the noise, and warms up
         seconds = []
         for _ in range(_TIMINGS):
-            alone = draw.again()
+            alone = draw.with_same_noise()
             self._wait()
             start = time.perf_counter()
             estimates(estimator, alone, [N])

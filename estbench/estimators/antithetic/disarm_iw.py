@@ -33,9 +33,9 @@ class DisarmIw:
             identities=("K = 2: disarm, in law",),
         )
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """u_n = s_n and 1 − s_n."""
-        return sticks(problem.independent, "ascending").breaks()
+        return sticks(problem.independent, "ascending").breakpoints()
 
     def rows(self, draw: Draw) -> Tensor:
         """½ (f(z) − f(z̃)) ω (e_z − e_z̃)."""

@@ -36,9 +36,9 @@ class DisarmSb:
             identities=("K = 2: disarm, in law",),
         )
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """u_n = s_n and 1 − s_n."""
-        return sticks(problem.independent, self.order).breaks()
+        return sticks(problem.independent, self.order).breakpoints()
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z) − f(z̃)) Σ_n h_n ∂α_n/∂θ."""

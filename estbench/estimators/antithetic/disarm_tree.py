@@ -32,9 +32,9 @@ class DisarmTree:
             identities=("K = 2: disarm, in law",),
         )
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """u_n = s_n and 1 − s_n."""
-        return halves(problem.independent).breaks()
+        return halves(problem.independent).breakpoints()
 
     def rows(self, draw: Draw) -> Tensor:
         """(f(z) − f(z̃)) Σ_n h_n ∂α_n/∂θ."""

@@ -41,7 +41,7 @@ class Lax:
             f=1,
             exact="smooth",
             noise=(MAIN,),
-            scale=True,
+            depends_on_noise_scale=True,
             centred=False,
             sources=("grathwohl2018",),
             identities=("unfitted, Bernoulli: f(z)(1 − 2u)",),

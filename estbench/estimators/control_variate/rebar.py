@@ -44,7 +44,7 @@ class Rebar:
             "control variate",
             f=2,
             df=2,
-            off=True,
+            evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN, "redraw/0"),
             additive=True,
@@ -79,7 +79,7 @@ def rebar(draw: Draw, tau: float, eta: float) -> Tensor:
     1 − q/u′ for dx̃/dφ, which is all rounding at large |φ|.
     """
     y, y_tilde = draw.relaxed(tau), draw.relaxed(tau, redraw=0)
-    T = draw.redraw_pull(0, y_tilde.pull(y_tilde.df))
+    T = draw.redraw_vjp(0, y_tilde.vjp(y_tilde.df))
     return (draw.lift(draw.problem.difference(draw.fz, eta * y_tilde.f)) * draw.score).add_(
-        y.pull(y.df).sub_(T), alpha=eta
+        y.vjp(y.df).sub_(T), alpha=eta
     )

@@ -50,11 +50,11 @@ class Relax:
             "control variate",
             f=1 + looks,
             df=2 * looks,
-            off=bool(looks),
+            evaluates_relaxed=bool(looks),
             exact="smooth",
             noise=STREAMS,
             additive=True,
-            scale=self.fitted is not None,
+            depends_on_noise_scale=self.fitted is not None,
             sources=("grathwohl2018",),
             identities=("unfitted: rebar", "a constant critic: reinforce with a constant baseline"),
         )
@@ -70,10 +70,10 @@ class Relax:
         y, y_tilde = draw.relaxed(tau), draw.relaxed(tau, redraw=0)
         (_, dc), (c_tilde, dc_tilde) = critic(y.x), critic(y_tilde.x)
         if self.eta != 0:
-            dc, dc_tilde = dc + eta * y.pull(y.df), dc_tilde + eta * y_tilde.pull(y_tilde.df)
+            dc, dc_tilde = dc + eta * y.vjp(y.df), dc_tilde + eta * y_tilde.vjp(y_tilde.df)
             c_tilde = c_tilde + eta * y_tilde.f
-        T = draw.redraw_pull(0, dc_tilde)
-        return draw.lift(draw.fz - c_tilde) * draw.score + d.noisy_pull(dc) - T
+        T = draw.redraw_vjp(0, dc_tilde)
+        return draw.lift(draw.fz - c_tilde) * draw.score + d.noisy_vjp(dc) - T
 
     def parts(self, draw: Draw) -> Parts:
         """The same as a function of the critic, for fitting."""
@@ -81,9 +81,9 @@ class Relax:
         y, y_tilde = draw.relaxed(tau), draw.relaxed(tau, redraw=0)
         beside = None
         if self.eta != 0:
-            beside = d.noisy_pull(y.pull(y.df)) - draw.lift(y_tilde.f) * s
-            beside = beside - draw.redraw_pull(0, y_tilde.pull(y_tilde.df))
-        maps = (lambda h: -draw.redraw_pull(0, h), d.noisy_pull)
+            beside = d.noisy_vjp(y.vjp(y.df)) - draw.lift(y_tilde.f) * s
+            beside = beside - draw.redraw_vjp(0, y_tilde.vjp(y_tilde.df))
+        maps = (lambda h: -draw.redraw_vjp(0, h), d.noisy_vjp)
         return Parts(draw.problem, draw.lift(draw.fz) * s, s, (y_tilde.x, y.x), maps, beside)
 
     def fit(self, problem: Problem, draw: Draw) -> Self:

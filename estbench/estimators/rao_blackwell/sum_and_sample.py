@@ -45,7 +45,7 @@ class SumAndSample:
             identities=("all states: enumerate (joint) or leg (per_variable)", "per_variable, top=K−1: leg"),
         )
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where one uniform turns from one state of the rest to the next."""
         C = [c.below[: max(1, c.M - self.top + 1)] for c in ranked(problem.independent, self.space)]
         return {REST: [c[1:-1] / c[-1] for c in C]}

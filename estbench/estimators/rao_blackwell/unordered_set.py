@@ -59,7 +59,7 @@ class UnorderedSet:
             identities=("all states: enumerate (joint) or leg (per_variable)", "k=1: reinforce, draw by draw"),
         )
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where a uniform turns from one state to the next, for every set that can have been drawn before it."""
         axes = []
         for c in ranked(problem.independent, self.space):

@@ -25,7 +25,7 @@ class Gumbel:
             "relaxation",
             unbiased=False,
             df=1,
-            off=True,
+            evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),
             sources=("jang2017", "maddison2017"),
@@ -34,4 +34,4 @@ class Gumbel:
     def rows(self, draw: Draw) -> Tensor:
         """J(y) ∇f(y)/τ."""
         y = draw.relaxed(self.temperature)
-        return y.pull(y.df)
+        return y.vjp(y.df)

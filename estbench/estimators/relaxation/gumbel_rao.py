@@ -40,7 +40,7 @@ class GumbelRao:
     def rows(self, draw: Draw) -> Tensor:
         """The mean of J(y_m) ∇f(z)/τ; x̃_m is held fixed: differentiating through it too shrinks the mean."""
         g = draw.dfz
-        total = draw.relaxed(self.temperature, redraw=0).pull(g)
+        total = draw.relaxed(self.temperature, redraw=0).vjp(g)
         for m in range(1, self.inner):
-            total += draw.relaxed(self.temperature, redraw=m).pull(g)
+            total += draw.relaxed(self.temperature, redraw=m).vjp(g)
         return total / self.inner

@@ -33,4 +33,4 @@ class GumbelSt:
 
     def rows(self, draw: Draw) -> Tensor:
         """J(y) ∇f(z)/τ."""
-        return draw.relaxed(self.temperature).pull(draw.dfz)
+        return draw.relaxed(self.temperature).vjp(draw.dfz)

@@ -37,7 +37,7 @@ class HardConcrete:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
-            off=True,
+            evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),
             sources=("louizos2018",),
@@ -48,9 +48,9 @@ class HardConcrete:
         y, stretch = draw.relaxed(self.temperature), self.zeta - self.gamma
         stretched = self.gamma + stretch * y.y
         h = stretched.clamp(0, 1)
-        return y.pull(draw.problem.df(h)).mul_(torch.eq(h, stretched)).mul_(stretch)
+        return y.vjp(draw.problem.df(h)).mul_(torch.eq(h, stretched)).mul_(stretch)
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where ȳ reaches 0 and 1: u = σ(φ − x) at x = τ logit(−γ/(ζ − γ)) and τ logit((1 − γ)/(ζ − γ))."""
         ends = (math.log(-self.gamma / self.zeta), math.log((1 - self.gamma) / (self.zeta - 1)))
         logits = problem.oracle.independent.logits

@@ -38,7 +38,7 @@ class Igr:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
-            off=True,
+            evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),
             sources=("potapczynski2020",),
@@ -51,7 +51,7 @@ class Igr:
         quantile, dquantile = (t.to(d.logits) for t in normal_quantile(double))
         noisy = Sigmoid(sigma * (quantile - torch.special.ndtri(draw.noise())))
         y = noisy.relax(tau)
-        return noisy.pull(y, draw.z, tau, draw.problem.df(y)) * (sigma * dquantile)
+        return noisy.vjp(y, draw.z, tau, draw.problem.df(y)) * (sigma * dquantile)
 
 
 def normal_quantile(d: Bernoulli) -> tuple[Tensor, Tensor]:

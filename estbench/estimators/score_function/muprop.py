@@ -24,7 +24,7 @@ class Muprop:
             links=LINKS,
             f=2,
             df=1,
-            off=True,
+            evaluates_relaxed=True,
             sources=("gu2016",),
             identities=("no variance on linear f",),
         )

@@ -69,7 +69,7 @@ class Tree:
         sides = per_variable(z - z_twin, self.side.mT)  # ±2 where they part, ±1 where one comes through
         return sides.div_(2).trunc_()
 
-    def breaks(self) -> dict[str, list[Tensor]]:
+    def breakpoints(self) -> dict[str, list[Tensor]]:
         """Where estimates jump in u_n: at s_n and 1 − s_n (D = 1)."""
         return {NODES: [torch.stack((s, 1 - s)) for s in self.s[0]]}
 

@@ -27,14 +27,14 @@ class BengioSts:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
-            off=True,
+            evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),
             sources=("bengio2013",),
             identities=("mean at D = 1: ½ p q f′(√p)",),
         )
 
-    def breaks(self, problem: Problem) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where b jumps: u = √p."""
         return {MAIN: [problem.independent.mean.sqrt()]}
 

@@ -28,7 +28,7 @@ class NoiseAdditive:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
-            off=True,
+            evaluates_relaxed=True,
             max_variables=MAX_VARIABLES,
             exact="smooth",
             noise=(MAIN,),

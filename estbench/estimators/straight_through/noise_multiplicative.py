@@ -29,7 +29,7 @@ class NoiseMultiplicative:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
-            off=True,
+            evaluates_relaxed=True,
             max_variables=MAX_VARIABLES,
             exact="smooth",
             noise=(MAIN,),

@@ -30,14 +30,14 @@ class RandomScaling:
             distributions=BERNOULLI,
             unbiased=not self.joint,
             df=1 if self.joint else Count("D", lambda D, _: D),
-            off=True,
+            evaluates_relaxed=True,
             exact="smooth",
             noise=(_UNIFORM,),
             sources=("pervez2020",),
             identities=("joint: unbiased on separable f", "no variance on linear f"),
         )
 
-    def breaks(self, problem: object) -> dict[str, list[Tensor]]:
+    def breakpoints(self, problem: object) -> dict[str, list[Tensor]]:
         """None: it is smooth in its uniforms."""
         del problem
         return {_UNIFORM: [torch.empty(0)]}

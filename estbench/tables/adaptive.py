@@ -66,7 +66,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class AdaptiveTable:
     """A renderable: the sections, one below the other, their columns in line; then the notes.
 
     `short_note` explains the shorter notation and is shown where it is used.
