@@ -73,9 +73,6 @@ AMOUNTS: dict[str, dict[str, Any]] = {
     "fixed": {"replicates": 256},
     "precision": {"precision": {"relative": 0.3, "max_replicates": 20000}},
 }
-    "fixed": {"replicates": 256},
-    "precision": {"precision": {"relative": 0.3, "max_replicates": 20000}},
-}
 
 
 @pytest.mark.parametrize("amount", AMOUNTS)
