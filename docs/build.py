@@ -1,6 +1,6 @@
 """Writes what is generated.
 
-That is docs/estimators.md, estbench/catalogue.json, configs/schema.json, and the table and the picture of the README.
+That is docs/estimators.md, estbench/catalogue.json, configs/schema.json, and the tables and the picture of the README.
 
 `python docs/build.py` writes; `python docs/build.py --check` says what is stale, and exits 1 if anything is.
 """
@@ -16,12 +16,12 @@ from estbench.config.editor import json_schema
 from estbench.frames import read_frame
 from estbench.guide import contents, markdown
 from estbench.index import FILE, written
+from estbench.intervals import FLAGS
 from estbench.plots import draw
 from estbench.store import find_runs, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "overview.png"
-BEGIN, END = "<!-- compare -->\n", "<!-- /compare -->\n"
 COMPARE = ("compare", "--estimators", "ste,gumbel,reinforce", "--at", "samples")
 
 
@@ -34,11 +34,20 @@ def table() -> str:
     return f"```text\n$ estbench {' '.join(COMPARE)}\n" + "\n".join(lines).strip("\n") + "\n```\n"
 
 
+def flags() -> str:
+    """Every flag of results: its name in the column `flags`, its word in tables, and what it means."""
+    rows = [f"| `{name}` | {flag.word} | {flag.meaning} |\n" for name, flag in FLAGS.items()]
+    return "| flag | in tables | meaning |\n|---|---|---|\n" + "".join(rows)
+
+
 def readme() -> str:
-    """The README with its table made anew."""
+    """The README with its tables made anew, each between two comments."""
     text = (ROOT / "README.md").read_text()
-    head, rest = text.split(BEGIN)
-    return head + BEGIN + table() + END + rest.split(END)[1]
+    for name, made in (("compare", table()), ("flags", flags())):
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+        head, rest = text.split(begin)
+        text = head + begin + made + end + rest.split(end)[1]
+    return text
 
 
 def pages() -> dict[Path, str]:

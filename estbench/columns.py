@@ -139,26 +139,31 @@ COLUMNS: tuple[Column, ...] = (
 COMPARISON: tuple[Column, ...] = (
     given("problem", "the problem"),
     given("basis", "what is held equal"),
-    given("rank", "place by value within problem and basis", "Int64"),
-    given("name", "the estimator, and the run where there are several"),
-    given("temperature", "its temperature τ", "float64"),
-    given("samples", "samples per estimate", "int64"),
-    given("f_evaluations", "evaluations of f for one estimate, counted", "int64"),
-    given("grad_evaluations", "evaluations of ∇f for one estimate, counted", "int64"),
+    given("rank", "place by value within problem and basis", "Int64", head="#", rank=0),
+    given("name", "the estimator, and the run where there are several", head="estimator", rank=0),
+    given("temperature", "its temperature τ", "float64", head="τ", rank=1, optional=True),
+    given("samples", "samples per estimate", "int64", head="N", rank=4),
+    given("f_evaluations", "evaluations of f for one estimate, counted", "int64", head="f", rank=5),
+    given("grad_evaluations", "evaluations of ∇f for one estimate, counted", "int64", head="∇f", rank=6),
     given("metric", "what is compared"),
-    Column("value", "the metric", interval=True),
-    given("reference_temperature", "temperature τ of the reference that the row is compared with", "float64"),
-    Column("ratio", "the value over that of the reference, on the same draws where they are shared", interval=True),
+    Column("value", "the metric, which is its head", interval=True, notation="interval", rank=0),
+    given("reference_temperature", "temperature τ of the reference that the row is compared with", "float64",
+          head="τ of ref.", rank=0, optional=True),
+    Column("ratio", "the value over that of the reference, on the same draws where they are shared", interval=True,
+           head="ratio", rank=0),
     Column("p_value", "of the hypothesis that the ratio is 1"),
     Column("p_adjusted", "the p-value adjusted over all rows"),
     Column(
-        "verdict", "better, worse, equivalent, identical, inconclusive or always zero; empty for the reference", "text"
+        "verdict", "better, worse, equivalent, identical, inconclusive or always zero; empty for the reference",
+        "text", head="verdict", notation="text", rank=0,
     ),
-    Column("bias_verdict", "as in the results", "text"),
-    given("declared_unbiased", "as in the results", "boolean"),
-    Column("flags", "as in the results, and what is said of the pair", "text"),
+    Column("bias_verdict", "as in the results", "text", head="bias", notation="text", rank=3, optional=True),
+    given("declared_unbiased", "as in the results", "boolean", head="declared", rank=7, optional=True,
+          when_true="unbiased"),
+    Column("flags", "as in the results, and what is said of the pair",
+           "text", head="flags", notation="text", rank=0, optional=True),
     given("run", "the run folder"),
-)
+)  # fmt: skip
 """The columns of a comparison."""
 
 
@@ -183,9 +188,14 @@ def column(name: str) -> Column:
 
 
 def head(name: str) -> str:
-    """What stands above a column of that name in a table for readers; the name itself if it has no other."""
+    """What stands above a column of results in a table for readers; the name itself if it has no other."""
     found = _BY_NAME.get(name)
     return (found.head if found is not None else "") or name
+
+
+def heads(columns: Iterable[Column] = COLUMNS) -> dict[str, str]:
+    """Name → head of all columns that have one."""
+    return {column.name: column.head for column in columns if column.head}
 
 
 _BY_NAME = {column.name: column for column in COLUMNS}

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from estbench.columns import COMPARISON, names
+from estbench.columns import COMPARISON, head, names
 from estbench.config import parse_selector
 from estbench.config.selector import format_value
 from estbench.errors import ResultsError, UsageError
@@ -279,8 +279,7 @@ def sentence(frame: pd.DataFrame) -> str:
         count[" = ".join(f"{name} (biased)" if name in biased else name for name in names)] += 1
     of = f"of {len(grounds)} ranking{'s' * (len(grounds) > 1)}"
     parts = [f"{names} in {number} {of}" for names, number in count.most_common()]
-    metric = {"mse": "MSE"}.get(frame["metric"].iloc[0], frame["metric"].iloc[0])
-    return f"Smallest {metric}: {', '.join(parts)}."
+    return f"Smallest {head(frame['metric'].iloc[0])}: {', '.join(parts)}."
 
 
 def left_out(pool: Sequence[Entry], frame: pd.DataFrame, metric: Metric, at: At) -> str:

@@ -1,7 +1,8 @@
 """The catalogue in words, read from a file: what is listed and shown without importing torch or any estimator.
 
-`make docs` writes the file from the code (`guide.contents`). It records a digest of the sources that it was made from:
-where these have changed since, `read` gives None, and whoever asked takes the words from the code itself.
+`make docs` writes the file from the code (`guide.contents`). It records a digest of each source that it was made from:
+where one has changed since, `read` gives None, and whoever asked takes the words from the code itself. Each digest has
+a line of its own, so that changes of different sources merge.
 """
 
 from __future__ import annotations
@@ -89,27 +90,23 @@ def metrics() -> list[Row]:
     ]
 
 
-def digest() -> str:
-    """SHA-256 of the sources, names and bytes."""
-    found = hashlib.sha256()
-    for source in SOURCES:
-        path = ROOT / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            found.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
-            found.update(file.read_bytes())
-    return found.hexdigest()
+def digests() -> dict[str, str]:
+    """Path → SHA-256 of every source, shortened to 16 digits."""
+    paths = [ROOT / source for source in SOURCES]
+    files = [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+    return {file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 
 def written(contents: Contents) -> str:
     """The text of the file."""
-    return json.dumps({"sources": digest(), **asdict(contents)}, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps({"sources": digests(), **asdict(contents)}, ensure_ascii=False, indent=1) + "\n"
 
 
 def read() -> Contents | None:
     """The contents of the file; None if there is none, or the sources are not those that it was made from."""
     try:
         record = json.loads(FILE.read_text(encoding="utf-8"))
-        if record.pop("sources") != digest():
+        if record.pop("sources") != digests():
             return None
         entries = [Entry(**entry) for entry in record.pop("estimators")]
         return Contents(entries, **record)

@@ -14,6 +14,10 @@ NAN = float("nan")
 COLUMNS = tuple(names())
 TEXT = set(text()) - {"bias_verdict", "flags"}
 
+LABELS = ["NA", "nan", "None", "null", "<NA>", "a,b", 'say "x"', "it's", "a|b", "<b>x</b>", "[red]x[/red]", "$x_1$",
+          "a & b", "50 %", "#1", "x\\y", "τ = ½", "-1.5e3", "=1+1"]  # fmt: skip
+"""Words that mean "unknown" elsewhere, and signs of every format."""
+
 # name: (bias² at τ = 1, its power of τ, variance at τ = 1, its power of τ, cosine, f, ∇f); power None: no temperature
 ESTIMATORS: dict[str, tuple[float, float | None, float, float | None, float, int, int]] = {
     "reinforce": (0.0, None, 1.6e-2, None, 0.13, 1, 0),

@@ -15,10 +15,12 @@ from typer.main import get_command
 
 from estbench import catalog, guide
 from estbench.cli.app import app
+from estbench.columns import COLUMNS, COMPARISON, Column, heads, names
 from estbench.config import load
 from estbench.engine.tasks import problem_of
 from estbench.exact import exact
 from estbench.expand import build, expand
+from estbench.intervals import FLAGS
 from estbench.names import ALIASES
 from estbench.references import REFERENCES
 
@@ -45,6 +47,24 @@ def test_every_command_is_in_the_readme() -> None:
     assert shown == commands
     blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     assert set(re.findall(r"^estbench (\w+)", blocks, re.MULTILINE)) <= commands
+
+
+def test_columns_and_flags_of_the_readme_exist() -> None:
+    """Where the README says how to read the numbers, it names columns, heads and flags that there are."""
+    section = README.split("## Reading the numbers\n")[1].split("\n## ")[0]
+    words = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", section)
+    assert set(FLAGS) <= set(words) | {"constant"}
+    assert set(words) <= {*names(), *FLAGS}
+    metrics = re.findall(r"^- \*\*(.+?)\*\*", section, re.MULTILINE)
+    assert "bias²" in metrics
+    assert set(metrics) <= set(heads().values())
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, COMPARISON])
+def test_columns_that_readers_see_have_a_head_of_their_own(columns: tuple[Column, ...]) -> None:
+    """No two columns of one table for readers are called alike."""
+    shown = [column.head or column.name for column in columns if column.rank is not None]
+    assert len(set(shown)) == len(shown)
 
 
 def test_linked_files_exist() -> None:

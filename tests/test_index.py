@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -58,28 +59,35 @@ def test_an_estimator_that_was_just_added_is_listed(copy: Path, monkeypatch: pyt
     del record["pages"]["rebar"]
     copy.write_text(json.dumps(record))
     assert "rebar" not in said("list").stdout
-    monkeypatch.setattr(index, "digest", lambda: "as if a file had changed")
+    monkeypatch.setattr(index, "digests", lambda: {"catalog.py": "as if it had changed"})
     assert "rebar" in said("list").stdout
     assert said("show", "rebar").exit_code == 0
 
 
-def test_the_digest_covers_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digests_cover_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed byte, a new file and another name each change it; a file that is no source does not."""
     for source in index.SOURCES:
         path = tmp_path / source
         path.parent.mkdir(exist_ok=True)
         path.mkdir(exist_ok=True) if not path.suffix else path.write_text("x")
     monkeypatch.setattr(index, "ROOT", tmp_path)
-    seen = [index.digest()]
+    seen = [index.digests()]
     added = tmp_path / "estimators" / "new" / "one.py"
     added.parent.mkdir()
     for text in ("", "a"):
         added.write_text(text)
-        seen.append(index.digest())
+        seen.append(index.digests())
     added.rename(added.with_name("two.py"))
     (tmp_path / "draws.py").write_text("no source of words")
-    seen.append(index.digest())
-    assert len(set(seen)) == 4
+    seen.append(index.digests())
+    assert all(a != b for a, b in combinations(seen, 2))
+
+
+def test_a_changed_source_is_one_changed_line() -> None:
+    """The file has a line for each source, so that branches that change different sources merge."""
+    lines = index.FILE.read_text().splitlines()
+    for source, found in index.digests().items():
+        assert sum(f'"{source}": "{found}"' in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "objectives"], ["show", "rebar"], ["show", "bengio_centred"]])

@@ -11,6 +11,7 @@ import typer
 from estbench.cli.arguments import finite
 from estbench.cli.console import err
 from estbench.cli.deliver import check_output, deliver
+from estbench.columns import COMPARISON
 from estbench.errors import UsageError
 from estbench.outputs import TableFormat
 
@@ -89,7 +90,7 @@ def compare(
                 console.print(text, markup=False)
         console.print(sentence(frame), markup=False)
 
-    deliver(frame, file_format, output, show)
+    deliver(frame, COMPARISON, file_format, output, show)
     sure = frame[~frame["flags"].str.contains("rare_event")]
     if limit is not None and (sure["ratio_low"] > limit).any():
         worst = sure.nlargest(1, "ratio_low").iloc[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from estbench.columns import Column
     from estbench.outputs import TableFormat
 
 
@@ -24,9 +25,13 @@ def check_output(file_format: TableFormat, output: Path | None) -> None:
 
 
 def deliver(
-    frame: pd.DataFrame, file_format: TableFormat, output: Path | None, show: Callable[[Console], None]
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    file_format: TableFormat,
+    output: Path | None,
+    show: Callable[[Console], None],
 ) -> None:
-    """Write the frame to stdout, or to the file `output`; `show` prints its table to a console."""
+    """Write the frame, which has these columns, to stdout or to the file `output`; `show` prints its table."""
     from estbench.store import write_atomically
     from estbench.tables.formats import encode
 
@@ -37,7 +42,7 @@ def deliver(
         if output is not None and captured is not None:
             write_atomically(output, captured.get())
         return
-    content = encode(frame, file_format)
+    content = encode(frame, file_format, columns)
     if output is None:
         write(content.decode())
     else:

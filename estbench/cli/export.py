@@ -9,6 +9,7 @@ import typer
 
 from estbench.cli.arguments import place
 from estbench.cli.deliver import check_output, deliver
+from estbench.columns import COLUMNS
 from estbench.outputs import TableFormat
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def export(
     from estbench.summary import read_results
     from estbench.summary.table import details
     from estbench.summary.table import results as frame_of
-    from estbench.tables.formats import for_readers
+    from estbench.tables.formats import FOR_READERS, for_readers
     from estbench.tables.summary import summary
 
     runs = [read_results(folder) for folder in find_runs(results)]
@@ -51,4 +52,5 @@ def export(
         whole = frame.join(details(run.plan, run.items)) if file_format in ("json", "parquet") else frame
         joined.append(whole.assign(run=run.folder.name) if run.folder != results else whole)
     table = pd.concat(joined, ignore_index=True)
-    deliver(for_readers(table) if file_format in ("markdown", "latex") else table, file_format, output, show)
+    shown = for_readers(table) if file_format in FOR_READERS else table
+    deliver(shown, COLUMNS, file_format, output, show)

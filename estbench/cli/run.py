@@ -155,13 +155,13 @@ def _followed(work: Generator[Progress | Failure, None, pd.DataFrame], see: Call
 
 def _say_contradictions(frame: pd.DataFrame) -> None:
     """Which rows contradict a claim or each other: the table, which may be cut, is not the place for it alone."""
-    from estbench.intervals.flags import CONTRADICTIONS, MEANING
+    from estbench.intervals.flags import CONTRADICTIONS, FLAGS
 
     for flag in CONTRADICTIONS:
         rows = frame[[flag in str(words).split() for words in frame["flags"]]]
         if len(rows):
             names = ", ".join(dict.fromkeys(map(str, rows["label"])))
-            err().print(f"{names}: {MEANING[flag]} ({len(rows)} of {len(frame)} rows).", markup=False)
+            err().print(f"{names}: {FLAGS[flag].meaning} ({len(rows)} of {len(frame)} rows).", markup=False)
 
 
 def _settings(

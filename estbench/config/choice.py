@@ -30,7 +30,9 @@ Sorted = AfterValidator(lambda values: tuple(sorted(set(values))))
 
 def _line(label: str) -> str:
     if not (label.strip() == label != "" and label.isprintable() and len(label) <= MAX_LABEL):
-        raise faults(((), f"expected one line of at most {MAX_LABEL} characters, got {shown(label)}"))
+        raise faults(
+            ((), f"expected one line of 1 to {MAX_LABEL} characters, no space at its ends, got {shown(label)}")
+        )
     return label
 
 

@@ -19,7 +19,7 @@ from estbench.intervals.bias import (
     verdict,
 )
 from estbench.intervals.cosine import cosine, cosine_of_mean, mean_norm, scaled_bias_squared, scaled_variance, snr
-from estbench.intervals.flags import MEANING, flags
+from estbench.intervals.flags import FLAGS, flags
 from estbench.intervals.metrics import exact_metrics, exact_verdict, metrics, metrics_of
 from estbench.intervals.paired import Ratio, compare, ratio
 from estbench.intervals.plan import precision, shards_needed
@@ -29,7 +29,7 @@ from estbench.intervals.variance import Metric, mse, variance
 __all__ = [
     "ADJUSTMENTS",
     "FALSE_ALARM",
-    "MEANING",
+    "FLAGS",
     "Estimate",
     "Exactly",
     "Metric",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -17,25 +19,49 @@ among the benchmarks with no other flag, unbiased estimators are called *biased*
 16 % where 20 are, in 4 to 7 % from 25 on; intervals of the variance hold in 0 %, 86 %, and 92 to 97 %.
 """
 
-MEANING = {
-    "constant": "no variation seen: events rarer than 3/R are invisible",
-    "rare_event": f"a class is expected fewer than {RARE:g} times in all samples: what depends on it is not seen, "
-    "and neither intervals nor verdicts know",
-    "few_events": "a few estimates make up the variance: its interval is a guess",
-    "heavy_tail": "the fourth moment may not exist: the interval of the variance is a guess",
-    "skewed_mean": "too skewed for the number of replicates: intervals of bias and cosine are a guess",
-    "exact_disagrees": "exact and sampled moments exclude each other (at most 1 run in 1000 says so wrongly): "
-    "one of them is wrong",
-    "claim_refuted": "declared unbiased, and found biased",
-    "non_finite": "some estimates are NaN or infinite, and are left out of all else",
+
+@dataclass(frozen=True)
+class Flag:
+    """What a flag means, and the word that stands for it in a table."""
+
+    word: str
+    meaning: str
+
+
+FLAGS: Mapping[str, Flag] = {
+    "constant": Flag("const", "no variation seen: events rarer than 3/R are invisible"),
+    "rare_event": Flag(
+        "rare",
+        f"a class is expected fewer than {RARE:g} times in all samples: what depends on it is not seen, "
+        "intervals may not hold, and the verdict on bias is inconclusive",
+    ),
+    "few_events": Flag("few", "a few estimates make up the variance: its interval is a guess"),
+    "heavy_tail": Flag("tail", "the fourth moment may not exist: the interval of the variance is a guess"),
+    "skewed_mean": Flag("skew", "too skewed for the number of replicates: intervals of bias and cosine are a guess"),
+    "exact_disagrees": Flag(
+        "≠exact",
+        "exact and sampled moments exclude each other (at most 1 run in 1000 says so wrongly): one of them is wrong",
+    ),
+    "claim_refuted": Flag("refuted", "declared unbiased, and found biased"),
+    "non_finite": Flag("nan", "some estimates are NaN or infinite, and are left out of all else"),
 }
+"""The flags of results, by the names that the column `flags` has."""
+
+PAIRED: Mapping[str, Flag] = {
+    "unpaired": Flag(
+        "unpaired",
+        "shared draws do not tell these two apart (not shared, or proportional): compared as if independent",
+    ),
+    "identical": Flag("identical", "the two agree draw by draw"),
+}
+"""The flags that a comparison has besides."""
 
 CONTRADICTIONS = ("claim_refuted", "exact_disagrees")
 """Flags that say that something is wrong, not that something is not known."""
 
 
 def flags(s: Shards) -> tuple[str, ...]:
-    """Compute the names in `MEANING` that the shards alone can tell.
+    """Compute the names in `FLAGS` that the shards alone can tell.
 
     constant     v = 0
     rare_event   the rarest class of any variable is expected fewer than 30 times, whatever was seen
@@ -54,7 +80,7 @@ def flags(s: Shards) -> tuple[str, ...]:
         "skewed_mean": bool(np.nanmax(np.abs([*s.skew, cosine_moments(s)[2]])) / sqrt(s.R) > 0.3),
         "non_finite": s.non_finite > 0,
     }
-    return tuple(name for name in MEANING if found.get(name))
+    return tuple(name for name in FLAGS if found.get(name))
 
 
 def rare(s: Shards) -> bool:

@@ -18,7 +18,8 @@ def cosine(rows: pd.DataFrame, level: float) -> Figure | None:
     middle, panels, remarks = middle_temperature(rows), [], []
     if hot["temperature"].nunique() > 1:
         panels.append(Panel(hot, "temperature", "cosine"))
-        remarks.append(f"against τ at N = {rows['samples'].min():.0f}")
+        fewest = hot["samples"].unique()
+        remarks.append("against τ at " + (f"N = {fewest[0]:.0f}" if len(fewest) == 1 else "the smallest N of each"))
     if many["samples"].nunique() > 1:
         panels.append(Panel(many, "samples", "cosine"))
         remarks.append("against N" + ("" if math.isnan(middle) else f" at τ = {middle:g} or nearest"))

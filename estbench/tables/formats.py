@@ -9,12 +9,12 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from estbench.columns import COLUMNS, head
+from estbench.columns import COLUMNS, Column, heads
 from estbench.errors import UsageError
 from estbench.outputs import TableFormat
 from estbench.printable import plain
@@ -28,9 +28,16 @@ LATEX = {c: "\\" + c for c in "&%$#_{}"} | {
 }  # fmt: skip
 
 
-def encode(frame: pd.DataFrame, format: TableFormat) -> bytes:  # noqa: A002 - the option is called so everywhere
-    """The frame as a file of this format; KeyError for `table`, which is for a console. Half a character is escaped."""
-    made = WRITERS[format](frame)
+def encode(
+    frame: pd.DataFrame,
+    format: TableFormat,  # noqa: A002 - the option is called so everywhere
+    columns: Sequence[Column] = COLUMNS,
+) -> bytes:
+    """The frame as a file of this format; KeyError for `table`, which is for a console. Half a character is escaped.
+
+    In Markdown and LaTeX the heads of `columns` stand in place of their names.
+    """
+    made = FOR_READERS[format](frame, columns) if format in FOR_READERS else FOR_PROGRAMS[format](frame)
     return made if isinstance(made, bytes) else made.encode("utf-8", "backslashreplace")
 
 
@@ -96,19 +103,19 @@ def _bare(value: object) -> object:
     return value
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def markdown(frame: pd.DataFrame, columns: Sequence[Column] = COLUMNS) -> str:
     """A table of Markdown (GitHub's): x, x_low, x_high become one column, `value [low, high]`, and unknown is –."""
-    heads, rows, right = _written(frame)
-    lines = [heads, [("---:" if r else "---") for r in right], *rows]
+    above, rows, right = _written(frame, columns)
+    lines = [above, [("---:" if r else "---") for r in right], *rows]
     escaped = [[cell if i == 1 else _escape_markdown(cell) for cell in line] for i, line in enumerate(lines)]
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
-def latex(frame: pd.DataFrame) -> str:
+def latex(frame: pd.DataFrame, columns: Sequence[Column] = COLUMNS) -> str:
     """A tabular of LaTeX with the rules of booktabs, its columns as those of `markdown`."""
-    heads, rows, right = _written(frame)
+    above, rows, right = _written(frame, columns)
     escapes = [_latex_number if r else _escape_latex for r in right]
-    lines = [[_escape_latex(head) for head in heads]]
+    lines = [[_escape_latex(head) for head in above]]
     lines += [[escape(cell) for escape, cell in zip(escapes, row, strict=True)] for row in rows]
     first, *others = [" & ".join(line) + r" \\" for line in lines]
     begin = rf"\begin{{tabular}}{{{''.join('r' if r else 'l' for r in right)}}}"
@@ -129,9 +136,10 @@ def _escape_markdown(cell: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#~$!&" else c for c in cell)
 
 
-def _written(frame: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
+def _written(frame: pd.DataFrame, columns: Sequence[Column]) -> tuple[list[str], list[list[str]], list[bool]]:
     """(heads, rows, whether a column is of numbers), intervals joined to their values."""
-    heads, columns, right = [], [], []
+    above, written, right, known = [], [], [], heads(columns)
+    when_true = {c.name: c.when_true for c in columns if c.dtype == "boolean"}
     for name in frame.columns:
         base = name.removesuffix("_low").removesuffix("_high")
         if base != name and base in frame:
@@ -142,19 +150,20 @@ def _written(frame: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool
             cells = [_with_interval(*end) for end in ends(frame, name)]
         elif numeric:
             cells = [as_given(value) for value in column.astype(float)]
+        elif name in when_true:
+            cells = [when_true[str(name)] if true else UNKNOWN for true in column.eq(True).fillna(False)]
         else:
             cells = [plain(value) or UNKNOWN for value in column]
-        heads.append(head(plain(name)))
-        columns.append(cells)
+        above.append(known.get(str(name)) or plain(name))
+        written.append(cells)
         right.append(bool(numeric))
-    return heads, [list(row) for row in zip(*columns, strict=True)], right
+    return above, [list(row) for row in zip(*written, strict=True)], right
 
 
-WRITERS: Mapping[str, Callable[[pd.DataFrame], str | bytes]] = {
+FOR_PROGRAMS: Mapping[str, Callable[[pd.DataFrame], str | bytes]] = {
     "csv": csv,
     "json": json_records,
-    "markdown": markdown,
-    "latex": latex,
     "parquet": parquet,
 }
-"""The writer of each `TableFormat` but `table`."""
+FOR_READERS: Mapping[str, Callable[[pd.DataFrame, Sequence[Column]], str]] = {"markdown": markdown, "latex": latex}
+"""The writers of each `TableFormat` but `table`."""

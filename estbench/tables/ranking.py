@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+from estbench import columns
+from estbench.columns import COMPARISON, head
 from estbench.printable import plain
 from estbench.tables import flags
 from estbench.tables.adaptive import SHORT, AdaptiveTable, Column, Section, broken, interval
 from estbench.tables.numbers import UNKNOWN, aligned, as_given, between, number
 from estbench.views import ends
 
-METRICS = {"bias_squared": "bias²", "mse": "MSE"}
 BIAS = {"unbiased": "green", "biased": "red", "inconclusive": "yellow"}
 COLOURS = {"better": "green", "worse": "red", "inconclusive": "yellow", "equivalent": "cyan", "identical": "cyan"}
 
@@ -29,7 +30,7 @@ def ranking(frame: pd.DataFrame, reference: str, level: float) -> AdaptiveTable:
         parts.append(part)
         start += len(part)
     rows = pd.concat(parts)
-    metric = METRICS.get(key := " ".join(plain(name) for name in rows["metric"].unique()), key)
+    metric = head(" ".join(plain(name) for name in rows["metric"].unique()))
     same = " on the same draws" if rows.get("run", rows["problem"].iloc[:1]).nunique() <= 1 else ""
     several, against = _reference(rows, reference)
     notes = [
@@ -54,29 +55,41 @@ def _zero(rows: pd.DataFrame) -> bool:
 
 
 def _columns(rows: pd.DataFrame, metric: str, level: float) -> list[Column]:
-    names = [plain(name) for name in rows["name"]]
-    verdicts = [plain(verdict).partition(":")[0] for verdict in rows["verdict"]]
-    biases = [plain(verdict).partition(":")[0] for verdict in rows.get("bias_verdict", [""] * len(rows))]
-    marks = [flags.short(words) for words in rows["flags"]]
-    ratios = ends(rows, "ratio")
-    declared = rows.get("declared_unbiased", pd.Series(pd.NA, rows.index)).eq(True).fillna(False)
-    claims = ["unbiased" if claim else "" for claim in declared]
-    several, _ = _reference(rows, "")
-    built = [
-        Column("#", [plain(rank).removesuffix(".0") for rank in rows["rank"]]),
-        Column("estimator", [broken(n, 28) for n in names], right=False, short=[broken(n, 18) for n in names]),
-        Column("τ", aligned([as_given(tau) for tau in rows["temperature"]]), rank=1),
-        Column("N", [as_given(n) for n in rows["samples"]], rank=4),
-        Column("f", [as_given(f) for f in rows["f_evaluations"]], rank=5),
-        Column("∇f", [as_given(df) for df in rows["grad_evaluations"]], rank=6),
-        interval(metric, ends(rows, "value")),
-        *([Column("τ of ref.", aligned([as_given(tau) for tau in rows["reference_temperature"]]))] if several else []),
-        Column("ratio", aligned([number(ratio) for ratio, _, _ in ratios])),
-        Column(f"{100 * level:g} % interval", [between(low, high) for _, low, high in ratios], right=False, rank=2),
-        Column("verdict", verdicts, right=False, styles=[COLOURS.get(v, "") for v in verdicts]),
-        Column("bias", biases, right=False, rank=3, styles=[BIAS.get(bias, "") for bias in biases]),
-        Column("declared", claims, right=False, rank=7),
-        Column("flags", marks, right=False, styles=["yellow"] * len(marks)),
-    ]
-    silent = {"τ": UNKNOWN, "bias": "", "declared": "", "flags": ""}
-    return [c for c in built if any(cell.strip() != silent.get(c.head) for cell in c.cells)]
+    """The columns of COMPARISON that have a rank and that the frame has; the interval of the ratio stands beside it."""
+    shown: list[Column] = []
+    for column in COMPARISON:
+        if column.rank is None or column.name not in rows:
+            continue
+        if column.name == "reference_temperature" and not _reference(rows, "")[0]:
+            continue
+        made = _shown(rows, column, metric)
+        if not column.optional or any(cell.strip() not in ("", UNKNOWN) for cell in made.cells):
+            shown.append(made)
+        if column.name == "ratio":
+            limits = [between(low, high) for _, low, high in ends(rows, "ratio")]
+            shown.append(Column(f"{100 * level:g} % interval", limits, right=False, rank=2))
+    return shown
+
+
+def _shown(rows: pd.DataFrame, column: columns.Column, metric: str) -> Column:
+    rank, values = column.rank or 0, rows[column.name]
+    if column.name == "value":
+        return interval(metric, ends(rows, "value"), rank)
+    if column.name == "ratio":
+        return Column(column.head, aligned([number(ratio) for ratio in values]), rank)
+    if column.name == "rank":
+        return Column(column.head, [plain(place).removesuffix(".0") for place in values], rank)
+    if column.name == "name":
+        labels = [plain(name) for name in values]
+        whole, narrow = ([broken(label, width) for label in labels] for width in (28, 18))
+        return Column(column.head, whole, rank, right=False, short=narrow)
+    if column.name == "flags":
+        return Column(column.head, [flags.short(words) for words in values], rank, False, ["yellow"] * len(rows))
+    if column.dtype == "boolean":
+        is_true = values.eq(True).fillna(False)
+        return Column(column.head, [column.when_true if true else "" for true in is_true], rank, right=False)
+    if column.notation == "text":
+        words = [plain(verdict).partition(":")[0] for verdict in values]
+        colours = BIAS if column.name == "bias_verdict" else COLOURS
+        return Column(column.head, words, rank, right=False, styles=[colours.get(word, "") for word in words])
+    return Column(column.head, aligned([as_given(value) for value in values]), rank)

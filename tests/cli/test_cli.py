@@ -502,6 +502,26 @@ def test_export_in_every_format(cli: Cli, run_folder: Path) -> None:
         assert "nowhere/out" in clean(cli("export", run_folder, "--format", kind, "-o", "nowhere/out"), 2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "begin", "end"),
+    [
+        ("table", "quadratic[target=0.3] bernoulli", "."),
+        ("markdown", "| problem | estimator |", "|"),
+        ("latex", r"\begin{tabular}", r"\end{tabular}"),
+    ],
+)
+def test_export_for_readers(cli: Cli, run_folder: Path, kind: str, begin: str, end: str) -> None:
+    """A table, Markdown and LaTeX name every estimator, on stdout and with -o alike."""
+    said = cli("export", run_folder, "--format", kind)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(begin)
+    assert said.out.rstrip().endswith(end)
+    assert cli("export", run_folder, "--format", kind, "-o", "out").code == 0
+    assert Path("out").read_text() == said.out
+    for record in json.loads(cli("export", run_folder, "--format", "json").out):
+        assert record["label"].replace("_", r"\_" if kind in ("markdown", "latex") else "_") in said.out
+
+
 def test_what_fitting_cost(cli: Cli) -> None:
     """`status` shows the evaluations and seconds of fits, `export` what they found; without a fit both are silent."""
     estimators = ["reinforce", {"name": "reinforce", "baseline": "optimal", "oracle": False, "label": "mine"}, "rebar"]
@@ -1019,10 +1039,18 @@ def test_bugs_keep_their_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
 # --- readers that go away, and interrupts -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["list", "--format", "json"], ["list"], ["show", "gumbel"]])
-def test_a_reader_that_goes_away_is_no_error(forks: Forks, tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "list --format json", "list", "show gumbel", "export run", "export run --format json",
+        "export run --format table", "export run --format markdown",
+        "compare run", "compare run --format csv", "status run",
+    ],
+)  # fmt: skip
+def test_a_reader_that_goes_away_is_no_error(forks: Forks, tmp_path: Path, run_folder: Path, arguments: str) -> None:
     """`| head -1` ends quietly, with 0."""
-    said = forks.run(tmp_path, *arguments, unread=[1])
+    words = [str(run_folder) if word == "run" else word for word in arguments.split()]
+    said = forks.run(tmp_path, *words, unread=[1])
     assert (said.code, said.err) == (0, "")
 
 

@@ -12,21 +12,28 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
+from estbench.config import load
+from estbench.errors import UsageError
 from estbench.plots import DRAWN_BY
 from estbench.tables.formats import encode, for_readers
 from estbench.tables.ranking import ranking
 from estbench.tables.summary import summary
 from estbench.views import finished, readable
-from tests.frames import NAN, frame, measured
-
-LABELS = ["NA", "nan", "None", "null", "<NA>", "a,b", 'say "x"', "it's", "a|b", "<b>x</b>", "[red]x[/red]", "$x_1$",
-          "a & b", "50 %", "#1", "x\\y", "τ = ½", "-1.5e3", "=1+1"]  # fmt: skip
+from tests.frames import LABELS, NAN, frame, measured
 
 
 @pytest.fixture(scope="module")
 def labelled() -> pd.DataFrame:
     """One Monte Carlo cell for each label."""
     return frame(measured("ste", NAN, n, "monte_carlo", label=label) for label in LABELS for n in (1, 4))
+
+
+@pytest.mark.parametrize("label", ["", " ", " a", "a\n", "a\x1b"])
+def test_labels_that_would_not_be_seen_are_refused(label: str) -> None:
+    """An empty label, spaces at an end and signs that do not print: what may be given is said."""
+    problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": [1.0]}
+    with pytest.raises(UsageError, match="expected one line of 1 to"):
+        load({"name": "x", "problems": [problem], "estimators": [{"name": "ste", "label": label}]})
 
 
 def test_every_label_is_the_name_of_its_rows(labelled: pd.DataFrame) -> None:

@@ -96,7 +96,7 @@ FAULTS = [
     ("replicates: 1000", "replicates: [1000]", "3:13 replicates: expected an integer, got a list"),
     ("seed: 0", "tie: 0", "2:1 tie: unknown key 'tie'. Allowed: *"),
     ("label: G", "label: 3", "17:27 estimators[1].label: expected text, got 3. Write it in quotes"),
-    ("label: G", "label: ' '", "17:27 estimators[1].label: expected one line of at most 200 characters, got ' '"),
+    ("label: G", "label: ' '", "17:27 estimators[1].label: expected one line of 1 to 200 characters, no space at its ends, got ' '"),
     ("target: 0.45", "target: near", "7:42 problems[0].objective.target: expected a number, got 'near'"),
     ("slope: 2", "slope: {a: 1}", "19:12 estimators[2].slope: expected a number, got a mapping"),
     (GOOD[GOOD.index("problems") : GOOD.index("estimators")], "problems: 3\n", "6:11 problems: expected a list, got 3"),

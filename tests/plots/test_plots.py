@@ -306,6 +306,18 @@ def test_hollow_points_are_those_whose_interval_reaches_zero() -> None:
     assert bars == [(zero, 5.0), (zero, 9.0), (1.0, 9.0)]
 
 
+@pytest.mark.parametrize(
+    ("few", "many", "said"), [((1, 4), (4,), "τ at N = 4,"), ((1,), (4,), "τ at the smallest N of each")]
+)
+def test_cosines_say_at_which_n_they_are(few: tuple[int, ...], many: tuple[int, ...], said: str) -> None:
+    """The N against temperature is the smallest that all have, not the smallest of all."""
+    rows = [measured("gumbel", tau, n, "exact") for tau in (0.5, 1.0) for n in few]
+    rows += [measured("reinforce", NAN, n, "exact") for n in many]
+    figure = DRAWN_BY["cosine"](readable(frame(rows)), 0.95)
+    assert figure is not None
+    assert said in " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+
+
 def test_guides_fall_like_one_over_n() -> None:
     """Every dotted guide has slope −1 in log-log, and crosses the panel to its right or lower edge."""
     run = shown_rows(temperatures=(1.0,))
