@@ -100,6 +100,14 @@ def test_list_and_show_import_nothing_heavy(arguments: list[str]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
 
 
+def test_the_list_explains_what_is_unbiased_for_a_gradient_of_its_own() -> None:
+    """The word `own` has a line below the table, where some row has it."""
+    note = "own: unbiased for the gradient of an expectation of its own"
+    assert note in said("list").stdout
+    assert note not in said("list", "--family", "antithetic").stdout
+    assert note not in said("list", "objectives").stdout
+
+
 def test_names_are_completed() -> None:
     """A word begun becomes the names that begin so."""
     assert completed("gumbel") == ["gumbel", "gumbel_st", "gumbel_rao", "gumbel_softmax"]

@@ -62,6 +62,8 @@ def list_(
         return
     prose = {"estimators": "reference", "objectives": "formula"}.get(what, "meaning")
     out().print(Listing(rows, prose=prose))
+    if any(row.get("unbiased") == "own" for row in rows):
+        out().print("own: unbiased for the gradient of an expectation of its own (estbench show NAME).", markup=False)
 
 
 def show(

@@ -15,7 +15,7 @@ import pytest
 from estbench import report
 from tests.frames import LABELS, NAN, frame, measured
 
-MANIFEST = Path(__file__).parents[1] / "results" / "reference" / "manifest.json"
+MANIFEST = Path(__file__).parents[2] / "results" / "reference" / "manifest.json"
 
 
 @pytest.fixture
