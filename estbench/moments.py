@@ -37,7 +37,7 @@ class Moments:
     c1, c2, c3   [S]     Σ cos, Σ (cos − c̄)², Σ (cos − c̄)³, c̄ the mean of the shard; NaN where the true gradient is
                          unknown or zero
     d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags only;
-                         in exact moments about the shift of their sums)
+                         in quadrature about the shift of its sums)
     s1, m2, m3   [S, P]  Σ ĝ, Σ (ĝ − m)², Σ (ĝ − m)³ per coordinate, m the mean of the shard
     """
 
@@ -95,8 +95,13 @@ def merge(a: Floats, b: Floats) -> Floats:
     return merged
 
 
-def moments(estimates: Tensor, true: Tensor | None) -> Tensor:
-    """Packed records [S, 8 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] or None."""
+def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = None) -> Tensor:
+    """Packed records [S, 8 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] or None.
+
+    With weights [S, n], every sum over estimates is weighted.
+    """
+    if weights is not None:
+        return _weighted(estimates.double(), true, weights.double())
     x = estimates.double()
     if x.device.type == "cpu":  # elsewhere, asking would wait for the device
         packed = _packed(x, x[:, :1], true, None, centred=True)
@@ -106,6 +111,16 @@ def moments(estimates: Tensor, true: Tensor | None) -> Tensor:
     x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
     start = x.take_along_dim(finite.byte().argmax(1).view(-1, 1, 1), 1)  # the first that is finite
     packed = _packed(x, start, true, finite.double(), centred=True)
+    packed[:, SCALARS.index("non_finite")] = (~finite).sum(1)
+    return packed
+
+
+def _weighted(x: Tensor, true: Tensor | None, w: Tensor) -> Tensor:
+    """Packed records of weighted estimates, by way of the heaviest: it is nearest to the mean beside the spread."""
+    finite = x.isfinite().all(-1)
+    x, w = x.masked_fill(~finite.unsqueeze(-1), 0.0), w * finite
+    start = x.take_along_dim(w.argmax(1).view(-1, 1, 1), 1)
+    packed = _packed(x, start, true, w, centred=True)
     packed[:, SCALARS.index("non_finite")] = (~finite).sum(1)
     return packed
 

@@ -79,6 +79,9 @@ def test_sums(P: int, known: bool, weighted: bool, spoilt: dict[tuple[int, int, 
         packed = moments(torch.tensor(x), true).numpy()
     else:
         packed = central(power_sums(torch.tensor(x), true, weights, shift).numpy(), shift.numpy())
+        about_mean = moments(torch.tensor(x), true, weights.expand(2, -1)).numpy()
+        for shard in range(2):
+            check(about_mean, g, shard, obvious(x[shard], g, w, None))
     for shard in range(2):
         check(packed, g, shard, obvious(x[shard], g, w, shift.numpy() if weighted else None))
 

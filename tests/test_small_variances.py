@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from pydantic.dataclasses import dataclass
+from scipy import special
+from torch import Tensor
 
 from estbench import catalog
+from estbench.draws import Draw
+from estbench.estimators.base import Facts
 from estbench.exact import exact
 from estbench.intervals import Shards, metrics
 from estbench.intervals.metrics import Columns, exact_metrics, exact_verdict
 from estbench.moments import Moments, moments
+from estbench.objectives.quadratic import Quadratic
 from estbench.problem import make
+
+
+@dataclass(frozen=True)
+class Uneven:
+    """z of the first variable, and a small multiple of z of the second."""
+
+    small: float
+    facts: ClassVar[Facts] = Facts("straight-through", distributions=frozenset({"bernoulli"}), unbiased=False)
+
+    def rows(self, draw: Draw) -> Tensor:
+        """(z₁, small z₂)."""
+        return draw.z * torch.tensor([1.0, self.small], dtype=torch.float64)
 
 
 def row(objective: str, logits: Any, estimator: str, f: dict[str, Any], options: dict[str, Any]) -> Columns:
@@ -34,6 +52,18 @@ def test_estimates_far_smaller_than_the_gradient() -> None:
     assert columns["snr"] == pytest.approx(0.4083327, rel=1e-6)
     assert columns["scaled_variance"] == pytest.approx(0.002318416, rel=1e-6)
     assert row("sine", [1.37], "ste", {}, steep)["snr"] == pytest.approx(0.518104, abs=1e-6)
+
+
+@pytest.mark.parametrize("N", [1, 3])
+@pytest.mark.parametrize("steepness", [1e-3, 1e-8, 1e-15])
+def test_a_coordinate_that_varies_far_less_than_another(steepness: float, N: int) -> None:
+    """Each coordinate has its variance to 1e-12, however far its mean is from the gradient and whatever others do."""
+    problem = make(Quadratic(), torch.tensor([0.3, -1.0], dtype=torch.float64), "bernoulli")
+    found = exact(problem, Uneven(steepness), N)
+    p = special.expit([0.3, -1.0])
+    size = np.array([1.0, steepness])
+    np.testing.assert_allclose(found.variance, size**2 * p * (1 - p) / N, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(found.mean, size * p, rtol=1e-12, atol=0)
 
 
 def test_estimates_that_hardly_vary() -> None:

@@ -13,8 +13,8 @@ of rows S samples, and M sums. Allowed are 2^20 joint states at N = 1, 2^16 mult
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.estimators.facts import Count
 from estbench.exact import multisets
-from estbench.moments import SCALARS, Floats, central, first, power_sums, second
+from estbench.moments import Floats, merge, moments
 from estbench.problem import MAX_STATES, Problem
 
 MAX_MULTISETS = 2**16
@@ -31,7 +31,6 @@ MAX_EVALUATIONS = 2**26
 
 _FEW = 2**8  # tuples
 _CHUNK = 2**18  # numbers at once
-_LOST = 1e-6  # six digits of sixteen
 _TRIED, _ALIKE = 64, 1e-9  # estimates whose samples are taken in another order, and how far these may be apart
 
 Weighted = tuple[Tensor, Tensor]
@@ -60,33 +59,9 @@ def too_many(problem: Problem, estimator: Estimator, N: int) -> str | None:
 
 
 def enumerated(problem: Problem, estimator: Estimator, N: int, true: Tensor) -> Floats:
-    """The packed record of all estimates of N samples; once more about their mean where its digits need it."""
-
-    def about(shift: Tensor) -> Floats:
-        total = np.zeros((1, len(SCALARS) + 3 * problem.parameters))
-        for x, weights in _estimates(problem, estimator, N):
-            total += power_sums(x.unsqueeze(0), true, weights.unsqueeze(0), shift).numpy()
-        return total
-
-    found, shift = about(true), true
-    if cancels(found):
-        shift = mean_of(found, true)
-        found = about(shift)
-    return central(found, shift.numpy())
-
-
-def cancels(sums: Floats) -> bool:
-    """Whether the variance about the mean is so small beside the square about the shift that its digits are lost."""
-    n = float(sums[0, 0])
-    if not n > 0:
-        return False
-    mean = first(sums) / n
-    return bool((second(sums) / n - mean**2).sum() < _LOST * (mean**2).sum())
-
-
-def mean_of(sums: Floats, shift: Tensor) -> Tensor:
-    """The mean of power sums about the shift, [P]."""
-    return shift + torch.from_numpy(first(sums)[0] / sums[0, 0])
+    """The packed record of all estimates of N samples, merged from those of the chunks, each about its own mean."""
+    records = (moments(x.unsqueeze(0), true, w.unsqueeze(0)).numpy() for x, w in _estimates(problem, estimator, N))
+    return reduce(merge, records)
 
 
 def _by_multisets(problem: Problem, estimator: Estimator, N: int) -> bool:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Referenced, RowEstimator
-from estbench.exact.enumeration import cancels, enumerated, mean_of, too_many
+from estbench.exact.enumeration import enumerated, too_many
 from estbench.exact.integrand import Integrand
 from estbench.exact.noise import of_variable
 from estbench.exact.quadrature import TooMany
@@ -29,6 +30,7 @@ from estbench.problem import Problem
 
 _DOUBLINGS = 7
 _GOAL = 1e-9  # of the change at the last doubling; what is left is less by as much again
+_LOST = 1e-6  # six digits of sixteen
 _LUCK = 32  # a change is not believed to be smaller than the last one by more
 
 
@@ -67,12 +69,10 @@ def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
     """Exact moments of one cell; `Unavailable` with the reason where there are none."""
     if (reason := why_not(problem, estimator, samples)) is not None:
         raise Unavailable(reason)
-    if enumerable(problem, estimator, samples):
-        return Exact(enumerated(problem, estimator, samples, _truth(problem, estimator)), "enumeration", 0.0)
-    if samples > 1:
-        one = exact(problem, estimator, 1)
-        return replace(one, packed=_of_mean(one.packed, samples))
-    return _integrated(problem, estimator)  # type: ignore[arg-type] # hashable, as frozen dataclasses are
+    if samples > 1 and enumerable(problem, estimator, samples):
+        return _enumerated(problem, estimator, samples)
+    one = _of_one_sample(problem, estimator)
+    return one if samples == 1 else replace(one, packed=_of_mean(one.packed, samples))
 
 
 def why_not(problem: Problem, estimator: Estimator, samples: int) -> str | None:
@@ -107,6 +107,26 @@ def _of_z(estimator: Estimator) -> bool:
     return not (estimator.facts.noise or estimator.facts.exact == "smooth")
 
 
+def _of_one_sample(problem: Problem, estimator: Estimator) -> Exact:
+    """Exact moments at N = 1; kept, as they serve every N of a mean of rows."""
+    try:
+        hash(estimator)
+    except TypeError:  # an option of a user's estimator is a list, say
+        return _found(problem, estimator)
+    return _kept(problem, estimator)  # type: ignore[arg-type] # it has just been hashed
+
+
+def _found(problem: Problem, estimator: Estimator) -> Exact:
+    return _enumerated(problem, estimator, 1) if enumerable(problem, estimator, 1) else _integrated(problem, estimator)
+
+
+_kept = lru_cache(maxsize=8)(_found)
+
+
+def _enumerated(problem: Problem, estimator: Estimator, samples: int) -> Exact:
+    return Exact(enumerated(problem, estimator, samples, _truth(problem, estimator)), "enumeration", 0.0)
+
+
 def _of_mean(packed: Floats, N: int) -> Floats:
     """The record of a mean of N independent rows from that of one row: the same mean, variance/N, the rest unknown.
 
@@ -120,20 +140,20 @@ def _of_mean(packed: Floats, N: int) -> Floats:
     return of_mean
 
 
-@lru_cache(maxsize=8)
 def _integrated(problem: Problem, estimator: Estimator) -> Exact:
     """Quadrature over the noise given each class of the one variable; nodes are doubled until nothing moves.
 
     One axis is cut into pieces until nothing moves within any, so that kinks of f′ cost no digits; so are two where
-    doubling all nodes is of no help. What is found is kept: it serves every N.
+    doubling all nodes is of no help.
     """
     true = _truth(problem, estimator)
     shift, size = true, float(true.norm())
     integrand = Integrand(problem, estimator, true, shift)
     found, error, change = None, np.full(2, math.inf), np.zeros(2)  # as `_change` gives them
     with suppress(TooMany):
-        if cancels(start := integrand.pair(1)[1]):
-            shift = mean_of(start, true)
+        start = integrand.pair(1)[1]
+        if _cancels(start):
+            shift = true + torch.from_numpy(first(start)[0] / start[0, 0])
             integrand = Integrand(problem, estimator, true, shift)
         offset = (shift - true).numpy()
         for level in range(1, _DOUBLINGS + 1):
@@ -152,6 +172,15 @@ def _integrated(problem: Problem, estimator: Estimator) -> Exact:
     blur = _resolution(problem, estimator)
     error = np.maximum(error, (blur, blur * size)) if integrand.axes else np.zeros(2)
     return Exact(central(found, shift.numpy()), "quadrature", *map(float, error))
+
+
+def _cancels(sums: Floats) -> bool:
+    """Whether a coordinate varies so little beside its distance from the shift that digits of its variance are lost."""
+    n = float(sums[0, 0])
+    if not n > 0:
+        return False
+    mean = first(sums) / n
+    return bool((second(sums) / n - mean**2 < _LOST * mean**2).any())
 
 
 def _change(before: Floats, after: Floats, offset: Floats, size: float) -> Floats:

@@ -14,16 +14,16 @@ from scipy.special import ndtr, ndtri
 from estbench.catalog import facts_of
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates, truth
-from estbench.estimators.base import Estimator
-from estbench.exact import Unavailable, exact, why_not
+from estbench.estimators.base import Estimator, RowEstimator
+from estbench.exact import Unavailable, exact, size, why_not
 from estbench.foreign import Calling
 from estbench.intervals import Shards, exact_verdict, flags, holm
 from estbench.intervals.hall import hall
 from estbench.moments import Floats, Moments, moments
 from estbench.problem import Problem
 
-MAX_TUPLES = 2**12
-"""Joint states, or N-tuples of them, that are gone through here."""
+MAX_ESTIMATES = 2**12
+"""Estimates that are gone through here, one for each joint state or multiset of N (see `exact.size`)."""
 
 FALSE_ALARM = 1e-3
 """The chance, at most, that sampling accuses any unbiased estimator in one whole check (Holm over all its tests)."""
@@ -98,14 +98,18 @@ class NotChecked(Exception):  # noqa: N818 - it is an answer, not a failure
 
 
 def exactly(problem: Problem, estimator: Estimator, samples: int) -> Exactly | None:
-    """The mean from exact moments; None where there are none, or they would take long."""
+    """The mean from exact moments; None where there are none, or they would take long.
+
+    That of a mean of N independent rows is that of one row.
+    """
+    N = 1 if isinstance(estimator, RowEstimator) else samples
     facts = facts_of(estimator)
     integrated = facts.exact == "smooth" or bool(facts.noise)
-    affordable = problem.n_states == 2 if integrated else problem.n_states**samples <= MAX_TUPLES
-    if not affordable or why_not(problem, estimator, samples) is not None:
+    affordable = problem.n_states == 2 if integrated else size(problem, estimator, N) <= MAX_ESTIMATES
+    if not affordable or why_not(problem, estimator, N) is not None:
         return None
     try:
-        found = exact(problem, estimator, samples)
+        found = exact(problem, estimator, N)
     except Unavailable:
         return None
     true = truth(problem, estimator)

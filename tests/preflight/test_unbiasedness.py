@@ -21,7 +21,7 @@ from estbench.objectives.product import Product
 from estbench.objectives.sine import Sine
 from estbench.preflight.claims import Mean, judge, means
 from estbench.preflight.problems import own_problems, served
-from estbench.preflight.unbiasedness import FALSE_ALARM, NotChecked, Sampled, convicted, exactly, sampled
+from estbench.preflight.unbiasedness import FALSE_ALARM, MAX_ESTIMATES, NotChecked, Sampled, convicted, exactly, sampled
 from tests.estimators.wrong_on_purpose import WRONG
 from tests.problems import make
 
@@ -207,6 +207,21 @@ def test_rare_events_are_no_evidence() -> None:
         sampled(rare, Reinforce(), 1)
     with pytest.raises(NotChecked, match="too rare to be sampled"):
         sampled(make(Sine(), torch.tensor([-12.0, 0.3], dtype=torch.float64)), Reinforce(), 1)
+
+
+def test_exact_means_of_many_samples() -> None:
+    """Multisets of samples are counted, not tuples; a mean of rows has the mean of one row, whatever N is."""
+    problem = own_problems()[1]
+    assert problem.n_states**16 > MAX_ESTIMATES
+    for name, N in (("rloo", 8), ("rloo", 16), ("reinforce", 64), ("reinforce", 10**6), ("leg", 10**6)):
+        found = exactly(problem, catalog.build(catalog.estimator_class(name), {}), N)
+        assert found is not None
+        assert not found.biased
+        assert found.bias < 1e-12 < found.size
+    biased = exactly(problem, catalog.build(catalog.estimator_class("ste"), {}), 10**6)
+    assert biased is not None
+    assert biased.biased
+    assert exactly(problem, catalog.build(catalog.estimator_class("rloo"), {}), 64) is None
 
 
 def test_exact_means_are_told() -> None:
