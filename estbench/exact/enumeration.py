@@ -20,8 +20,7 @@ from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimate import estimates
-from estbench.estimators.base import Estimator, RowEstimator
-from estbench.estimators.facts import Count
+from estbench.estimators.base import Count, Estimator, RowEstimator
 from estbench.exact import multisets
 from estbench.moments import Floats, merge, moments
 from estbench.problem import MAX_STATES, Problem

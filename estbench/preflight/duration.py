@@ -58,10 +58,10 @@ def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[Estim
 
 
 def _exact(problem: Problem, group: Group, seconds: Mapping[str, float]) -> float:
-    """Exact moments of a group: states for each N that they are few enough for, nodes once."""
+    """Exact moments of a group: states for each N that they are few enough for, nodes or single states once."""
     estimator, total, nodes = group.estimator(), _EXACT * len(group.cells), 0.0
     for N, key in group.cells:
-        if enumerable(problem, estimator, N):
+        if N > 1 and enumerable(problem, estimator, N):
             M = size(problem, estimator, N)
             rows = isinstance(estimator, RowEstimator)
             total += problem.n_states * seconds[key] / N + M * _NODE if rows else M * (seconds[key] + _NODE)
