@@ -13,8 +13,10 @@ def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, from the first import on."""
     try:
         from estbench.cli import main as run  # noqa: PLC0415 - the imports may be interrupted too
+        from estbench.cli.console import only_ours  # noqa: PLC0415
 
-        run()
+        with only_ours():
+            run()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

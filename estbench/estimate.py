@@ -64,6 +64,8 @@ def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:
     end_of_child()
     if not isinstance(gradient, Tensor):
         raise TypeError(f"the estimator returned a {type(gradient).__name__}, not a tensor")
+    if type(gradient) is not Tensor:
+        gradient = gradient.as_subclass(Tensor)
     if gradient.shape != shape:
         raise ValueError(f"the estimator returned shape {list(gradient.shape)}, not {list(shape)}")
     if gradient.dtype != draw.distribution.logits.dtype:

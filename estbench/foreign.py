@@ -18,7 +18,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from operator import is_
 from pathlib import Path
@@ -27,6 +27,8 @@ from typing import Any, Self, cast
 
 import numpy as np
 import torch
+from torch import overrides
+from torch.utils import _python_dispatch
 
 LONGEST = 500
 """Characters of a reason."""
@@ -58,8 +60,9 @@ class Calling:
 
     The global generators of torch, numpy and Python are seeded from `entropy` (numbers and texts) and are as before
     afterwards, so that what the call draws is the same in any process. What it prints goes to standard error. What it
-    throws leaves the context as an `Exception`, except an interrupt that came as a signal. What it replaces in torch,
-    numpy or estbench is put back, and is an exception too. A child that it forks ends where the call ends.
+    throws leaves the context as an `Exception`, except an interrupt that came as a signal. `os._exit`, and what else
+    would end this process, is an exception. What it replaces in torch, numpy or estbench is put back, and is an
+    exception too. A child that it forks ends where the call ends.
     """
 
     def __init__(self, *entropy: object) -> None:
@@ -73,7 +76,7 @@ class Calling:
             self._interrupted = False
             self._replaced: list[str] = []
             self._restore = [_generators(), _settings(), _output(), _signals(), self._interrupts()]
-            self._restore += [_names(self._replaced), _python()]
+            self._restore += [_names(self._replaced), _python(), _ends()]
             seed(*self._entropy)
         return self
 
@@ -129,7 +132,32 @@ os.register_at_fork(after_in_child=_in_child)
 def end_of_child() -> None:
     """End this process if foreign code has forked it and come back: it is no second worker."""
     if _FORKED:
-        os._exit(0)
+        end_process(0)
+
+
+end_process = os._exit
+"""End this process at once. In calls of foreign code, and in their threads, `os._exit` does not."""
+
+_ENDS = ("_exit", "abort", "execv", "execve")
+
+
+def _ends() -> Callable[[], None]:
+    """The functions that end a process: in this one they are exceptions, in children that the call forks they work."""
+    here, before = os.getpid(), {name: getattr(os, name) for name in _ENDS}
+
+    def refusing(name: str) -> Callable[..., None]:
+        def end(*arguments: Any, **options: Any) -> None:
+            if os.getpid() != here:
+                before[name](*arguments, **options)
+            raise SystemExit(f"os.{name}({', '.join(map(repr, arguments[:1]))})")
+
+        return end
+
+    def restore() -> None:
+        vars(os).update(before)
+
+    vars(os).update({name: refusing(name) for name in _ENDS})
+    return restore
 
 
 def seed(*entropy: object) -> None:
@@ -170,6 +198,14 @@ def _generators() -> Callable[[], None]:
     return restore
 
 
+_POP: tuple[Callable[[], Any], ...] = (_python_dispatch._pop_mode, overrides._pop_mode)
+
+
+def _modes() -> tuple[int, int]:
+    """How many modes of dispatch and of functions are entered: each sees, and can change, all that torch computes."""
+    return torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
+
+
 def _settings() -> Callable[[], None]:
     dtype, grad, threads, errors = (
         torch.get_default_dtype(),
@@ -178,6 +214,7 @@ def _settings() -> Callable[[], None]:
         np.geterr(),
     )
     deterministic, path = torch.are_deterministic_algorithms_enabled(), list(sys.path)
+    anomaly, modes = torch.is_anomaly_enabled(), _modes()
     folder: Path | None = None
     with suppress(OSError):  # it has been deleted
         folder = Path.cwd()
@@ -193,6 +230,11 @@ def _settings() -> Callable[[], None]:
             torch.use_deterministic_algorithms(deterministic)
         if torch.get_default_device().type != "cpu":
             torch.set_default_device(None)
+        if torch.is_anomaly_enabled() != anomaly:
+            torch.autograd.set_detect_anomaly(anomaly)
+        for pop, depth, before in zip(_POP, _modes(), modes, strict=True):
+            for _ in range(depth - before):  # `with` was left open
+                pop()
         np.seterr(**errors)
         sys.path[:] = path
         if folder is not None:
@@ -203,14 +245,16 @@ def _settings() -> Callable[[], None]:
 
 
 def _python() -> Callable[[], None]:
-    """Limits, hooks, warnings, logging and the environment."""
+    """Limits, hooks, warnings, logging, the environment and the table of modules."""
     limit, collects, trace, profile = sys.getrecursionlimit(), gc.isenabled(), sys.gettrace(), sys.getprofile()
     root = logging.getLogger()
     level, handlers, disabled = root.level, list(root.handlers), root.manager.disable
-    environment, caught = dict(os.environ), warnings.catch_warnings()
+    environment, caught, modules = dict(os.environ), warnings.catch_warnings(), dict(sys.modules)
     caught.__enter__()
 
     def restore() -> None:
+        if __name__ not in sys.modules:  # the table was cleared
+            sys.modules.update(modules)
         sys.setrecursionlimit(limit)
         (gc.enable if collects else gc.disable)()
         if sys.gettrace() is not trace:
@@ -262,9 +306,19 @@ def _names(replaced: list[str]) -> Callable[[], None]:
             for name, value in known.items():
                 if now.get(name) is not value:
                     setattr(place, name, value)
-                    replaced.append(f"{place.__name__}.{name}")
+                    if not _by_torch(place, name, now.get(name)):
+                        replaced.append(f"{place.__name__}.{name}")
 
     return restore
+
+
+def _by_torch(place: Any, name: str, value: Any) -> bool:
+    """Whether torch itself has bound that name: with the default dtype, or as it imports more of itself."""
+    code = getattr(value, "__code__", None)
+    return (place, name) == (torch, "Storage") or (code is not None and code.co_filename.startswith(_TORCH))
+
+
+_TORCH = str(Path(torch.__file__).parent)
 
 
 def _inherits(place: Any, name: str) -> bool:
@@ -290,6 +344,16 @@ _KINDS = (
 )
 
 
+@contextmanager
+def prints_elsewhere() -> Iterator[None]:
+    """Let all that is printed in here go to standard error: a look at an attribute may run foreign code, too."""
+    restore = _output()
+    try:
+        yield
+    finally:
+        restore()
+
+
 def _output() -> Callable[[], None]:
     """Standard output becomes standard error, for Python and for all else in this process; either may be closed."""
     before = sys.stdout, sys.stderr
@@ -297,8 +361,8 @@ def _output() -> Callable[[], None]:
         _flush(stream)
     kept = [(number, _copy(number)) for number in (1, 2)]
     _point_at_error()
-    error = io.TextIOWrapper(cast(Any, _Error()), encoding="utf-8", errors="backslashreplace", write_through=True)
-    sys.stdout = sys.stderr = error
+    error = _Error()
+    sys.stdout = sys.stderr = cast(Any, error)
 
     def restore() -> None:
         for stream in (sys.stdout, sys.stderr, error, *before):  # a plug-in may have kept any of them
@@ -313,7 +377,7 @@ def _output() -> Callable[[], None]:
     return restore
 
 
-class _Error(io.RawIOBase):
+class _Bytes(io.RawIOBase):
     """Standard error without a buffer; closing it closes nothing else."""
 
     def writable(self) -> bool:
@@ -325,6 +389,28 @@ class _Error(io.RawIOBase):
         with suppress(OSError):
             os.write(2, data)
         return len(data)
+
+
+class _Error(io.TextIOBase):
+    """The same for text. Threads may write at once, which `io.TextIOWrapper` does not survive."""
+
+    encoding, errors = "utf-8", "backslashreplace"
+
+    def __init__(self) -> None:
+        self.buffer = _Bytes()
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """That of standard error."""
+        return 2
+
+    def write(self, text: str) -> int:
+        """Write a text; its length."""
+        self.buffer.write(text.encode(self.encoding, self.errors))
+        return len(text)
 
 
 def _copy(number: int) -> int | None:

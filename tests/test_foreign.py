@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import signal
-import subprocess
 import sys
 import textwrap
 import warnings
@@ -17,21 +16,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils._device import DeviceContext
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from estbench import catalog
 from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
-from estbench.engine.executors import Execution
+from estbench.engine.executors import IN_THIS_PROCESS, Execution
 from estbench.engine.run import Failure
 from estbench.errors import UsageError
 from estbench.foreign import Calling, Thrown
 from estbench.problem import Problem
 from estbench.sources import current, source_hash
-from tests.cli.forked import environment
+from tests.cli.forked import Forks, forking
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
 
 TOGETHER = ["bias_p_value", "bias_verdict"]
@@ -42,10 +44,9 @@ BEFORE, AFTER = ["reinforce", "gumbel", "reinforce[baseline=optimal]"], ["rloo",
 def ran(
     folder: Path,
     estimators: Sequence[Any],
+    where: Execution = IN_THIS_PROCESS,
     problem: Any = SINE,
     seed: int = 0,
-    workers: int = 1,
-    executor: Any = "local",
     timeout: float | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The results of a small run, and why cells failed."""
@@ -59,7 +60,6 @@ def ran(
         "estimators": [*estimators],
     }
     benchmark = Benchmark.of(config, folder)
-    where = Execution(executor=executor, workers=workers)
     failed = [event.reason for event in benchmark.run(where, timeout=timeout) if isinstance(event, Failure)]
     return benchmark.results(), failed
 
@@ -133,6 +133,12 @@ DONE: dict[str, Any] = {
     "an alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 3600),
     "the environment": os.environ.clear,
     "the device": lambda: torch.set_default_device("meta"),
+    "the default dtype": lambda: torch.set_default_dtype(torch.float16),
+    "a mode of functions": lambda: DeviceContext(torch.device("meta")).__enter__(),  # type: ignore[no-untyped-call]
+    "a mode of dispatch": lambda: TorchDispatchMode().__enter__(),  # type: ignore[no-untyped-call]
+    "anomalies": lambda: torch.autograd.set_detect_anomaly(mode=True),
+    "the compiler of torch": lambda: __import__("torch._dynamo"),
+    "the table of modules": sys.modules.clear,
     "threads of torch": lambda: torch.set_num_threads(3),
 }
 
@@ -146,6 +152,10 @@ def _state() -> dict[str, Any]:
         "logging": (root.level, list(root.handlers), root.manager.disable),
         "signals": (signal.getsignal(signal.SIGTERM), signal.getitimer(signal.ITIMER_REAL)[0] > 0),
         "environment": dict(os.environ),
+        "modules": sys.modules.get(__name__),
+        "modes": (torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()),
+        "anomalies": torch.is_anomaly_enabled(),
+        "dtype": (torch.get_default_dtype(), vars(torch)["Storage"]),
     }
 
 
@@ -200,7 +210,7 @@ def test_global_generators_are_the_runs(key: str, tmp_path: Path) -> None:
     """Their numbers are of the seed, whatever the workers; there is no exact row, and our own generators stay."""
     states = torch.get_rng_state(), repr(np.random.get_state(legacy=False)), random.getstate()
     (a, _), (b, _) = (ran(tmp_path / str(seed), [unruly(f"random/{key}")], seed=seed) for seed in (0, 1))
-    more, _ = ran(tmp_path / "more", [unruly(f"random/{key}")], workers=2)
+    more, _ = ran(tmp_path / "more", [unruly(f"random/{key}")], Execution(workers=2))
     assert statuses(a) == {"exact": "skipped", "monte_carlo": "ok"}
     reasons = dict(zip(a.method, a.reason, strict=True))
     assert reasons["exact"] == "it makes random numbers of its own: two calls on one draw differ"
@@ -218,36 +228,49 @@ def test_random_numbers_that_no_seed_reaches_are_refused(key: str, tmp_path: Pat
     assert "two calls on one draw differ" in failed[0]
 
 
-@pytest.mark.parametrize("how", ["with exit code 7", "of SIGSEGV"])
-def test_the_end_of_a_process_is_not_that_of_the_run(how: str, alone: str, tmp_path: Path) -> None:
-    """`os._exit` and a segmentation fault cost workers and the cells that did it, with one worker as with more."""
-    frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(f"ends/{how}"), *AFTER])
+def test_the_end_of_a_process_is_not_that_of_the_run(alone: str, tmp_path: Path) -> None:
+    """A segmentation fault costs workers and the cells that did it, with one worker as with more."""
+    frame, failed = ran(tmp_path / "run", [*BEFORE, unruly("ends/of SIGSEGV"), *AFTER])
     assert set(statuses(frame).values()) == {"failed"}
-    assert how in failed[0]
+    assert "of SIGSEGV" in failed[0]
     assert others(frame) == alone
 
 
-@pytest.mark.parametrize(("workers", "executor"), [(1, "local"), pytest.param(2, "dask", marks=pytest.mark.slow)])
-def test_what_never_ends_fails_with_a_time_limit(workers: int, executor: str, alone: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def dask_cluster() -> Iterator[Execution]:
+    """Two Dask workers for all tests: each takes seconds to start."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(silence_logs=logging.CRITICAL, **options) as local,
+    ):
+        yield Execution(executor="dask", scheduler=local.scheduler_address)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_never_ends_fails_with_a_time_limit(workers: int, alone: str, tmp_path: Path) -> None:
     """With --cell-timeout a cell that hangs has failed, and the rest goes on."""
     entries = [*BEFORE, unruly("ends/took longer"), *AFTER]
-    frame, failed = ran(tmp_path / "run", entries, workers=workers, executor=executor, timeout=2.0)
+    frame, failed = ran(tmp_path / "run", entries, Execution(workers=workers), timeout=1.0)
     assert set(statuses(frame).values()) == {"failed"}
-    assert "took longer than 2 s" in failed[0]
+    assert "took longer than 1 s" in failed[0]
     assert others(frame) == alone
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "how", ["throws/KeyboardInterrupt", "throws/SystemExit: 0", "throws/CancelledError", "quiet/fork"]
+    "how",
+    ["throws/KeyboardInterrupt", "throws/SystemExit: 0", "throws/CancelledError", "quiet/fork", "ends/took longer"],
 )
-@pytest.mark.parametrize("timeout", [None, 60.0])
-def test_with_dask_too(how: str, timeout: float | None, alone: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("timeout", [None, 30.0])
+def test_with_dask_too(how: str, timeout: float | None, dask_cluster: Execution, alone: str, tmp_path: Path) -> None:
     """On a Dask cluster nothing hangs, and the others keep each bit."""
-    pytest.importorskip("distributed")
-    entries = [*BEFORE, unruly(how), *AFTER]
-    frame, failed = ran(tmp_path / "run", entries, workers=2, executor="dask", timeout=timeout)
-    assert bool(failed) == how.startswith("throws")
+    if how.startswith("ends"):
+        timeout = 1.0 if timeout else pytest.skip("only a limit ends it")
+    frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(how), *AFTER], dask_cluster, timeout=timeout)
+    assert bool(failed) == (not how.startswith("quiet"))
+    assert how.partition("/")[2] in (failed or [how])[0]
     assert others(frame) == alone
 
 
@@ -263,7 +286,9 @@ def test_with_dask_too(how: str, timeout: float | None, alone: str, tmp_path: Pa
 )
 def test_impure_objectives_are_refused(how: str, said: str, tmp_path: Path) -> None:
     """What was seen is the reason why all cells of that problem fail; nothing of it is called exact."""
-    frame, failed = ran(tmp_path / "run", ["reinforce"], SINE | {"objective": {"name": "tests.unruly:Odd", "how": how}})
+    frame, failed = ran(
+        tmp_path / "run", ["reinforce"], problem=SINE | {"objective": {"name": "tests.unruly:Odd", "how": how}}
+    )
     assert set(frame.status) == {"failed"}
     assert said in failed[0]
     assert frame.true_norm.isna().all()
@@ -272,7 +297,9 @@ def test_impure_objectives_are_refused(how: str, said: str, tmp_path: Path) -> N
 def test_a_network_inside_an_objective(tmp_path: Path) -> None:
     """`nn.Linear` whose weights ask for gradients is as one whose weights do not: ‖g‖ of w·z is that of p q w."""
     frame, failed = ran(
-        tmp_path / "run", ["reinforce", "ste"], SINE | {"objective": {"name": "tests.unruly:Odd", "how": "linear"}}
+        tmp_path / "run",
+        ["reinforce", "ste"],
+        problem=SINE | {"objective": {"name": "tests.unruly:Odd", "how": "linear"}},
     )
     assert not failed
     p = torch.sigmoid(torch.tensor(SINE["logits"], dtype=torch.float64))
@@ -284,7 +311,7 @@ def test_a_network_inside_an_objective(tmp_path: Path) -> None:
 def test_without_a_gradient_only_those_fail_that_need_one(how: str, tmp_path: Path) -> None:
     """f that torch cannot differentiate is said to have no gradient; score-function estimators go on."""
     problem = SINE | {"objective": {"name": "tests.unruly:Odd", "how": how}}
-    frame, failed = ran(tmp_path / "run", ["reinforce", "ste"], problem)
+    frame, failed = ran(tmp_path / "run", ["reinforce", "ste"], problem=problem)
     assert all("f has no gradient" in why for why in failed), failed
     assert set(frame[frame.label == "ste"].status) == {"failed"}
     assert set(frame[frame.label == "reinforce"].status) == {"ok"}
@@ -464,37 +491,110 @@ def test_a_redefined_class_gives_new_numbers(tmp_path: Path, monkeypatch: pytest
     import tests.unruly
 
     problem = SINE | {"objective": {"name": "tests.unruly:Odd", "how": "none"}}
-    before, _ = ran(tmp_path / "a", ["reinforce"], problem)
+    before, _ = ran(tmp_path / "a", ["reinforce"], problem=problem)
 
     class Twice(Odd):
         def value(self, v: torch.Tensor) -> Any:
             return 2 * super().value(v)
 
     monkeypatch.setattr(tests.unruly, "Odd", Twice)
-    after, _ = ran(tmp_path / "b", ["reinforce"], problem)
+    after, _ = ran(tmp_path / "b", ["reinforce"], problem=problem)
     assert after.true_norm.to_numpy() == pytest.approx(2 * before.true_norm.to_numpy(), rel=1e-12)
 
 
-def test_an_exit_while_the_config_is_read_is_said(tmp_path: Path) -> None:
-    """`sys.exit(0)` in a module that a config names is a message and exit 2, and what it prints is not our output."""
-    (tmp_path / "leaves.py").write_text("import sys\nprint('hello')\nsys.exit(0)\n")
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Commands in processes of their own."""
+    with forking() as found:
+        yield found
+
+
+def written_config(folder: Path, module: str) -> str:
+    """The name of a config whose estimator is in a module of that text."""
+    (folder / "mine.py").write_text(module)
     config = """
-        name: leaves
+        name: mine
         replicates: 512
         samples: [1]
         problems: [{objective: sine, distribution: bernoulli, logits: [0.5]}]
-        estimators: ["leaves:Estimator"]
+        estimators: [reinforce, "mine:Mine"]
     """
-    (tmp_path / "run.yaml").write_text(textwrap.dedent(config))
-    done = subprocess.run(
-        [sys.executable, "-m", "estbench", "run", "run.yaml", "-q"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode == 2
-    assert "SystemExit: 0" in done.stderr
-    assert done.stdout == ""
+    (folder / "run.yaml").write_text(textwrap.dedent(config))
+    return "run.yaml"
+
+
+@pytest.mark.parametrize("how", ["sys.exit(0)", "os._exit(0)", "os.execv('/bin/true', ['true'])"])
+@pytest.mark.parametrize("command", [("run", "-q"), ("check",)])
+def test_an_exit_while_the_config_is_read_is_said(
+    command: tuple[str, ...], how: str, forks: Forks, tmp_path: Path
+) -> None:
+    """The end of the process in a module that a config names is a message and exit 2; what it prints is not ours."""
+    config = written_config(tmp_path, f"import os, sys\nprint('hello')\n{how}\n")
+    said = forks.run(tmp_path, command[0], config, *command[1:])
+    assert (said.code, said.out) == (2, "")
+    assert "cannot be imported: SystemExit: " in said.err
+
+
+ENDING = """
+import os, sys
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mine:
+    on: ClassVar[str] = "values"
+    distributions: ClassVar[frozenset[str]] = frozenset({"bernoulli"})
+
+    def value(self, v):
+        HOW
+"""
+
+
+@pytest.mark.parametrize("how", ["sys.exit(0)", "os._exit(0)"])
+def test_an_exit_in_the_first_call_of_an_objective_is_said(how: str, forks: Forks, tmp_path: Path) -> None:
+    """An objective is asked for one value as the config is read, too."""
+    config = written_config(tmp_path, ENDING.replace("HOW", how))
+    text = (tmp_path / config).read_text().replace("sine", '"mine:Mine"').replace('reinforce, "mine:Mine"', "reinforce")
+    (tmp_path / config).write_text(text)
+    said = forks.run(tmp_path, "run", config, "-q")
+    assert (said.code, said.out) == (2, "")
+    assert "mine:Mine cannot be evaluated at a sample: SystemExit: " in said.err
+
+
+LOUD = """
+import atexit, os, threading, time
+
+from pydantic.dataclasses import dataclass
+
+from estbench.estimators.score_function.reinforce import Reinforce
+
+
+@dataclass(frozen=True)
+class Mine(Reinforce):
+    @property
+    def facts(self):
+        print("FACTS")
+        return super().facts
+
+
+def late():
+    for _ in range(200):
+        time.sleep(0.005)
+        print("LATE", flush=True)
+
+
+threading.Thread(target=late, daemon=True).start()
+atexit.register(lambda: print("EXIT"))
+atexit.register(lambda: os.write(1, b"EXIT"))
+"""
+
+
+def test_threads_and_exit_handlers_print_to_standard_error(forks: Forks, tmp_path: Path) -> None:
+    """What a plug-in prints between our calls of it, or at the end, is not among the results."""
+    said = forks.run(tmp_path, "check", written_config(tmp_path, LOUD))
+    assert said.code == 0, said
+    assert not [word for word in ("LATE", "EXIT", "FACTS") if word in said.out]
+    assert "LATE" in said.err
+    assert "EXITEXIT" in said.err.replace("\n", "")

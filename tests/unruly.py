@@ -102,6 +102,9 @@ THROWS: dict[str, Any] = {
     "KeyboardInterrupt": lambda: _raise(KeyboardInterrupt()),
     "SystemExit: 0": lambda: sys.exit(0),
     "CancelledError": lambda: _raise(asyncio.CancelledError()),
+    "SystemExit: os._exit(7)": lambda: os._exit(7),
+    "SystemExit: os.abort()": os.abort,
+    "SystemExit: os.execv('/bin/true')": lambda: os.execv("/bin/true", ["true"]),  # noqa: S606 - it is refused
     "GeneratorExit": lambda: _raise(GeneratorExit()),
     "StopIteration": lambda: _raise(StopIteration()),
     "Panic: rust": lambda: _raise(Panic("rust")),
@@ -109,7 +112,6 @@ THROWS: dict[str, Any] = {
     "BaseExceptionGroup: two (2 sub-exceptions)": lambda: _raise(BaseExceptionGroup("two", [Panic(), ValueError()])),
 }
 ENDS: dict[str, Any] = {
-    "with exit code 7": lambda: os._exit(7),
     "of SIGSEGV": lambda: ctypes.string_at(0),
     "took longer": lambda: time.sleep(3600),
     "took longer, whatever it hears": _interrupts_blocked,

@@ -35,6 +35,7 @@ def check(
     """
     from estbench.config import load
     from estbench.expand import expand
+    from estbench.foreign import prints_elsewhere
     from estbench.preflight.check import checked
     from estbench.tables.listing import Listing
 
@@ -47,7 +48,8 @@ def check(
             last[0] = now
             err().print(plain(f"{now - start:.0f} s: {what}"), markup=False)
 
-    found = checked(plan, tell)
+    with prints_elsewhere():
+        found = checked(plan, tell)
     console = out()
     console.print(Listing(found.problems, prose="problem"))
     for rows in (found.objectives, found.estimators):

@@ -8,9 +8,10 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+import threading
 import unicodedata
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, TextIO
 
@@ -100,6 +101,36 @@ def open_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
         elif number and isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="estbench.escapes")
+
+
+class _Results(TextIOWrapper):
+    """Standard output of the main thread; threads, which are of plug-ins, print to stderr."""
+
+    def write(self, text: str) -> int:
+        """Write a text; its length."""
+        if threading.current_thread() is threading.main_thread():
+            return super().write(text)
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+
+@contextmanager
+def only_ours() -> Iterator[None]:
+    """Keep what threads and exit handlers of plug-ins print, in here and afterwards, out of standard output."""
+    if not isinstance(before := sys.stdout, TextIOWrapper):  # it is closed
+        yield
+        return
+    ours = _Results(before.buffer, before.encoding, before.errors, line_buffering=before.line_buffering)
+    sys.stdout = ours
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):  # what cannot be written is for the interpreter to complain of, at its end
+            ours.flush()
+            os.dup2(2, ours.fileno())
+            sys.stdout = sys.stderr
+            ours.detach()
 
 
 def silence(stream: TextIO) -> None:

@@ -231,7 +231,8 @@ def _misfit(choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K
         return f"{choice.name} {why}"
     try:
         problem = Problem(distribution.at(torch.full(event_shape(D, K), 0.5, dtype=torch.float64)), objective)
-        value = problem.f(problem.distribution.mode[None])
+        with catalog.calling(kind, dict(choice.options)):
+            value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)
     except Exception as error:  # a plug-in may raise anything

@@ -101,7 +101,7 @@ def _on(client: Client, tasks: Iterable[Task]) -> Iterator[Done]:
     def alone(task: Task) -> list[Record] | str:
         answer = _result(client.submit(timed, [task], pure=False))
         if answer is None:
-            return "its Dask worker died, again and again (killed, or out of memory)"
+            return f"its Dask worker died, again and again ({_causes(task)})"
         records: list[Record] = answer[1][0]
         return records
 
@@ -112,7 +112,7 @@ def _on(client: Client, tasks: Iterable[Task]) -> Iterator[Done]:
         answer = _result(future)
         if answer is None:
             for task in batch:
-                records = alone(task)
+                records = alone(task) if len(batch) > 1 else ""  # a task that was sent alone has had its death
                 yield task, redo_in_pieces(task, alone) if isinstance(records, str) else records
             send()
             continue
@@ -120,6 +120,13 @@ def _on(client: Client, tasks: Iterable[Task]) -> Iterator[Done]:
         size = max(1, min(MAX_BATCH, round(BATCH_SECONDS * len(batch) / max(seconds, 1e-6))))
         send()
         yield from zip(batch, answers, strict=True)
+
+
+def _causes(task: Task) -> str:
+    """What a worker may have died of."""
+    if task.timeout is None:
+        return "killed, or out of memory"
+    return f"killed, out of memory, or it took longer than {task.timeout:g} s (--cell-timeout) and heard no interrupt"
 
 
 def _result(future: Any) -> tuple[float, list[list[Record]]] | None:

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-GRACE = 5.0
+from estbench.foreign import end_process
+
+GRACE = 2.0
 """Seconds that code has, once its time is over and it was told so, before its worker process is ended."""
 
 
@@ -92,7 +94,7 @@ def _end_of_process(seconds: float) -> Iterator[None]:
 @contextmanager
 def _end_of_worker(seconds: float) -> Iterator[None]:
     """The end of this process, from a thread: others may be at work in it, each with a clock of its own."""
-    timer = threading.Timer(seconds, os._exit, (1,))
+    timer = threading.Timer(seconds, end_process, (1,))
     timer.daemon = True
     timer.start()
     try:

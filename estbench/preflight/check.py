@@ -11,7 +11,7 @@ from estbench.catalog import facts_of
 from estbench.engine.executors import configure_process
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import CostTask, Group, Record, TimingTask, problem_of, reason
-from estbench.engine.tasks.group import calling, is_foreign
+from estbench.engine.tasks.group import calling, is_foreign, own_problem
 from estbench.estimators.base import RowEstimator
 from estbench.plan import Cell, Plan, ProblemSpec
 from estbench.preflight.claims import Answer, Mean, cost, judge, means, purity
@@ -94,12 +94,13 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
         sound = all(finding.holds is not False for finding in of_objective)
         for group in (group for group in groups if any(key in counted for _, key in group.cells)):
             label = labels[group.id]
-            findings.append(_finding(label, "cost", spec.label, cost(problem, group, counted)))
+            fresh = own_problem(spec, "cpu") if group.foreign(spec) else problem  # it may write into it
+            findings.append(_finding(label, "cost", spec.label, cost(fresh, group, counted)))
             if (group.id, spec.distribution) not in seen:
                 seen.add((group.id, spec.distribution))
-                findings.append(_finding(label, "pure", spec.label, purity(problem, group)))
+                findings.append(_finding(label, "pure", spec.label, purity(fresh, group)))
             if sound:
-                of_group = means(problem, group.estimator(), [N for N, key in group.cells if key in counted])
+                of_group = means(fresh, group.estimator(), [N for N, key in group.cells if key in counted])
                 kept += [(label, spec.label, False, mean) for mean in of_group]
             elif facts_of(group.estimator()).unbiased:
                 findings.append(_finding(label, "unbiased", spec.label, (None, "the objective is wrong")))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 
 from estbench.estimators.base import Facts
@@ -12,9 +10,11 @@ from estbench.objectives.sine import Sine
 from estbench.problem import Problem, make
 
 
-@cache
 def own_problems() -> tuple[Problem, ...]:
-    """One to three variables, two to four classes; no state is rarer than 1 in 30 000, no class than 1 in 60."""
+    """One to three variables, two to four classes; no state is rarer than 1 in 30 000, no class than 1 in 60.
+
+    They are new at each call: an estimator may write into what it is given.
+    """
     problems = (
         (Sine(frequency=2.0), "bernoulli", [0.6]),
         (Sine(frequency=2.0), "bernoulli", [-3.5, 0.4]),

@@ -26,7 +26,7 @@ SERVER = """
 import atexit, gc, json, os, resource, sys
 import estbench.compare, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
 import estbench.report, estbench.tables.ranking, estbench.tables.progress, estbench.summary.table
-from estbench.cli import main
+from estbench.__main__ import main
 
 def begin(job):
     pid = os.fork()
