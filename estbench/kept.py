@@ -15,8 +15,11 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-Kept = list[tuple[str, dict[Any, Any], Any, Tensor, int]]
-"""For each tensor: what it is called, the dictionary and the key that it is kept under, itself, and its version."""
+Kept = list[tuple[str, dict[Any, Any] | None, Any, Tensor, int]]
+"""For each tensor: what it is called, the dictionary and the key that it is kept under, itself, and its version.
+
+The owner's own dictionary is None: a reference to it would be a cycle, and memory would wait for the garbage collector.
+"""
 
 
 class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands in for functools.cached_property
@@ -43,11 +46,14 @@ def remember(owner: Any, label: str, place: dict[Any, Any], key: Any) -> None:
     if tensor.is_inference():  # made in `torch.inference_mode()` of a plug-in; others may want gradients of it
         with torch.inference_mode(mode=False):
             tensor = place[key] = tensor.clone()
-    vars(owner).setdefault("_kept", []).append((label, place, key, tensor, tensor._version))
+    vars(owner).setdefault("_kept", []).append(
+        (label, None if place is vars(owner) else place, key, tensor, tensor._version)
+    )
 
 
 def written(owner: Any) -> Iterator[str]:
     """What of an owner's tensors was written into, replaced, or made to require a gradient since it was made."""
     for label, place, key, tensor, version in vars(owner).get("_kept", ()):
-        if tensor._version != version or tensor.requires_grad or place.get(key) is not tensor:
+        now = (vars(owner) if place is None else place).get(key)
+        if tensor._version != version or tensor.requires_grad or now is not tensor:
             yield label

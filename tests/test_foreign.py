@@ -11,6 +11,7 @@ import signal
 import sys
 import textwrap
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,13 +26,13 @@ from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from estbench import catalog
-from estbench.draws import Draw
+from estbench.draws import Draw, Streams
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import IN_THIS_PROCESS, Execution
 from estbench.engine.run import Failure
 from estbench.errors import UsageError
 from estbench.foreign import Calling, Thrown
-from estbench.problem import Problem
+from estbench.problem import Problem, make
 from estbench.sources import current, source_hash
 from tests.cli.forked import Forks, forking
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
@@ -598,3 +599,18 @@ def test_threads_and_exit_handlers_print_to_standard_error(forks: Forks, tmp_pat
     assert not [word for word in ("LATE", "EXIT", "FACTS") if word in said.out]
     assert "LATE" in said.err
     assert "EXITEXIT" in said.err.replace("\n", "")
+
+
+def test_a_draw_is_freed_where_it_ends() -> None:
+    """Nothing in a draw refers back to it: its memory is used again at once, not when the garbage collector runs."""
+    f = catalog.build(catalog.objective_class("sine"), {})
+    problem = make(f, torch.zeros(2, dtype=torch.float64), "bernoulli")
+    draw = Draw(problem, 4, 2, streams=Streams(0, "freed", range(1)), shard=4)
+    assert draw.fz.shape == draw.score.shape[:2]
+    seen = weakref.ref(draw)
+    gc.disable()
+    try:
+        del draw
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -68,7 +68,7 @@ WRITES: dict[str, Any] = {
     "mean": lambda draw: draw.distribution.mean.mul_(1.1),
     "y": lambda draw: draw.relaxed(0.5).y.mul_(0.5),
     "optimal_baseline": lambda draw: draw.problem.optimal_baseline.mul_(2),
-    "true": lambda draw: draw.problem.exact_gradient.mul_(2),
+    "exact_gradient": lambda draw: draw.problem.exact_gradient.mul_(2),
     "the streams": lambda draw: draw._streams.uniform("main", 3, 2),
 }
 UNCOUNTED: dict[str, Any] = {
