@@ -39,7 +39,7 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
         elif kind == "exact" and key in cells and "reason" not in result:
             counts = _moments(result["moments"], 1, cells[key], where, item)
             bounds = [_decoded(result[name], (), where, item) for name in ("error", "mean_error")]
-            _demand(bool((counts[:, :2].sum(-1) <= 1 + _SLACK).all()), "its weights do not sum to 1", where, item)
+            _demand(bool((counts[:, 0] <= 1 + _SLACK).all()), "its weights sum to more than 1", where, item)
             _demand(not any(bound < 0 for bound in bounds), "a bound of an error is negative", where, item)
         elif kind == "job" and key in jobs and cell in cells:
             problem, shards = jobs[key]
