@@ -62,6 +62,8 @@ def _check_address(scheduler: str) -> None:
     """UsageError for what can be no address, or needs certificates; a client of it would wait for its own end."""
     scheme, _, place = scheduler.rpartition("://")
     wanted = None
+    if scheme == "inproc":  # of a scheduler in this very process
+        return
     if scheme not in ("", "tcp", "tls"):
         wanted = "the protocol must be tcp or tls"
     elif not re.fullmatch(r"(\[[0-9a-fA-F:.%\w]+\]|[^\s\[\]:/]+)(:\d{1,5})?", place):

@@ -81,7 +81,7 @@ FAULTS = [
     ("- reinforce", "- no.such.module:Class", "16:5 estimators[0].name: estimator plug-in 'no.such.module:Class' cannot be imported: No module named 'no'"),
     ("- reinforce", "- pathlib:Path", "16:5 estimators[0].name: 'pathlib:Path' is not a pydantic dataclass, as every estimator must be"),
     # keys
-    ("seed: 0", "sed: 0", "2:1 sed: unknown key 'sed'. Did you mean 'seed'? Allowed: name, seed, precision, replicates, samples, temperatures, methods, level, delta, problems, estimators"),
+    ("seed: 0", "sed: 0", "2:1 sed: unknown key 'sed'. Did you mean 'seed'? Allowed: name, seed, precision, replicates, samples, temperatures, methods, level, delta, timings, problems, estimators"),
     ("    dimensions: 2", "    dimension: 2", "12:5 problems[1].dimension: unknown key 'dimension'. Did you mean 'dimensions'? Allowed: distribution, dimensions, categories, tie, logits, objective, sweep"),
     ("slope: 2", "slop: 2", "19:5 estimators[2].slop: unknown key 'slop'. Did you mean 'slope'? Allowed: *"),
     ("target: 0.45", "goal: 0.45", "7:34 problems[0].objective.goal: unknown key 'goal'. Allowed: target, reduction"),

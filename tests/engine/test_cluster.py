@@ -165,9 +165,13 @@ def test_batches_on_a_cluster_of_threads(tmp_path: Path) -> None:
 def test_a_scheduler_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address where nothing answers, or that is none, is told, and nothing is made on disk or lost."""
     monkeypatch.setattr(engine, "CONNECT_SECONDS", 0.2)
-    for address in ("tcp://127.0.0.1:1", "nonsense://x"):
+    answers = {
+        "tcp://127.0.0.1:1": "no Dask scheduler answers there",
+        "nonsense://x": "the protocol must be tcp or tls",
+    }
+    for address, said in answers.items():
         benchmark = Benchmark.of(LESS, tmp_path / "run", fresh=True)
-        with pytest.raises(UsageError, match=rf"--scheduler {address}: no Dask scheduler answers there"):
+        with pytest.raises(UsageError, match=rf"--scheduler {address}: {said}"):
             list(benchmark.run(Execution(scheduler=address)))
     assert not (tmp_path / "run").exists()
 
