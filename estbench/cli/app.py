@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from estbench import __version__
 from estbench.cli import catalogue, check, compare, export, init, merge, plot, report, run, status
-from estbench.cli.console import open_streams, plain, silence
+from estbench.cli.console import open_streams, plain, silence, tell
 from estbench.errors import EstbenchError, FullError
 
 INTERRUPTED = 130
@@ -39,10 +39,10 @@ class _Commands(TyperGroup):
             with _readable():
                 return super().invoke(ctx)
         except EstbenchError as error:
-            typer.echo(f"estbench: {plain(str(error))}", err=True)
+            tell(f"estbench: {plain(str(error))}")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("estbench: interrupted", err=True)
+            tell("estbench: interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -110,7 +110,7 @@ def main() -> None:
     try:
         here = str(Path.cwd())
     except OSError as error:
-        typer.echo(f"estbench: the working directory cannot be used ({error.strerror}); change to another", err=True)
+        tell(f"estbench: the working directory cannot be used ({error.strerror}); change to another")
         sys.exit(2)
     if here not in sys.path:
         sys.path.append(here)
@@ -118,6 +118,10 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # nobody reads what the parser complains of
+        silence(sys.stdout)
+        silence(sys.stderr)
+        sys.exit(2)
     except Exception as error:
         if interrupted:  # an import in C makes other errors of it
             sys.exit(INTERRUPTED)
@@ -141,12 +145,12 @@ def _explain(error: Exception) -> int:
     """Tell of what no command has foreseen; the exit code."""
     if isinstance(error, OSError) and error.errno in FULL:
         silence(sys.stdout)
-        typer.echo(f"estbench: what was to be printed cannot be written: {error.strerror}", err=True)
+        tell(f"estbench: what was to be printed cannot be written: {error.strerror}")
         return FullError.exit_code
     if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
         where = plain(error.filename if isinstance(error.filename, str) else repr(error.filename))
-        typer.echo(f"estbench: {where}: {error.strerror}", err=True)
+        tell(f"estbench: {where}: {error.strerror}")
         return 2
-    traceback.print_exc()
-    typer.echo("estbench: this is a bug in estbench; please report the lines above", err=True)
+    tell("".join(traceback.format_exception(error)).rstrip())
+    tell("estbench: this is a bug in estbench; please report the lines above")
     return 1

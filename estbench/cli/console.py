@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import IO, Any
 
 from rich.console import Console
 from rich.segment import Segment
@@ -40,17 +40,26 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Go on in silence."""
         self.quiet = True
-        silence(self.file if isinstance(self.file, TextIO) else sys.stdout)
+        silence(self.file)
 
 
 def out() -> Console:
     """The console for results."""
-    return _Console(highlight=False, soft_wrap=False)
+    return _Console(highlight=False, emoji=False, soft_wrap=False)
 
 
 def err() -> Console:
     """The console for messages."""
-    return _Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """A message to stderr as it is; the exit code is the same where nobody reads it."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        silence(sys.stderr)
 
 
 def write(text: str) -> None:
@@ -133,7 +142,7 @@ def only_ours() -> Iterator[None]:
             ours.detach()
 
 
-def silence(stream: TextIO) -> None:
+def silence(stream: IO[str]) -> None:
     """Let what is still to be printed go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError):  # it is no file, in a test say

@@ -40,6 +40,9 @@ def begin(job):
         reader, writer = os.pipe()
         os.close(reader)
         os.dup2(writer, number)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = [  # whether a stream can be sought, it learns but once
+        open(number, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False) for number in (1, 2)
+    ]
     os.environ.clear()
     os.environ.update(job["variables"])
     if job["largest"]:

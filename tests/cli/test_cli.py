@@ -1061,6 +1061,19 @@ def test_a_run_goes_on_when_nobody_listens(forks: Forks, tmp_path: Path) -> None
     assert len(pd.read_csv(tmp_path / "results/tiny/results.csv")) == CELLS
 
 
+@pytest.mark.parametrize("arguments", ["run no.yaml", "run", "run --set", "no-such-command"])
+def test_an_error_that_nobody_reads_has_its_exit_code(forks: Forks, tmp_path: Path, arguments: str) -> None:
+    """Wrong usage exits with 2 where nobody reads the message either, as after `2>&1 | true`."""
+    for unread in ([2], [1, 2]):
+        assert forks.run(tmp_path, *arguments.split(), unread=unread) == Said(2, "", "")
+
+
+def test_messages_show_paths_as_they_are(forks: Forks, tmp_path: Path) -> None:
+    """A folder whose name reads like the code of an emoji is named by its name."""
+    config(tmp_path)
+    assert "Results: :x:/results.csv" in forks.run(tmp_path, "run", "tiny.yaml", "-j1", "-o", ":x:").err
+
+
 def test_a_full_disk_behind_stdout_is_told(forks: Forks, tmp_path: Path) -> None:
     """Results that stdout does not take are an error, told in one line."""
     for arguments in (["list"], ["list", "--format", "json"]):
@@ -1074,7 +1087,7 @@ def test_interrupts(forks: Forks, tmp_path: Path, times: int) -> None:
     options = ["-o", "a b", "-j1", "--set", "samples=[1, 2]", "--seed", "4"]
     command = forks.begin(tmp_path, "run", "tiny.yaml", *options, "--fresh")
     journal = tmp_path / "a b" / "journal.jsonl"
-    until(lambda: journal.exists() and journal.stat().st_size > 0)
+    until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 1)  # the run has begun, and has a result
     for _ in range(times):
         command.send(signal.SIGINT)
     said = command.wait()

@@ -105,7 +105,7 @@ def test_interrupts_with_workers(forks: Forks, tmp_path: Path) -> None:
     config(tmp_path, LESS, estimators=[odd("sleep"), "reinforce"])
     for wait in (0.3, 2.0):  # while the workers are starting, and later
         command = forks.begin(tmp_path, "run", "run.yaml", "-j2", "-o", "run")
-        until(lambda command=command: command.workers())
+        until(lambda command=command: command.err.exists() and "run:" in command.err.read_text())  # planned
         time.sleep(wait)
         workers = command.workers()
         command.send(signal.SIGINT)
