@@ -26,7 +26,8 @@ def export(
     """Write results: csv, json and parquet for programs, markdown and latex for readers, or the table of a run.
 
     json and parquet hold gradient vectors and fits too. In csv what is unknown is empty and all else stands as it is:
-    read it with pandas.read_csv(..., keep_default_na=False, na_values=[""]), or a label NA is lost.
+    read it with pandas.read_csv(..., keep_default_na=False, na_values=[""]), or a label NA is lost. Before pandas 3.1
+    add float_precision="round_trip", or read_csv may lose the last digit of a number.
     """
     check_output(file_format, output)
     import pandas as pd

@@ -67,7 +67,8 @@ def _unknown(values: pd.Series[Any]) -> bool:
 def csv(frame: pd.DataFrame) -> str:
     """Comma-separated values (RFC 4180 with \\n): what is unknown is empty, and every text stands as it is.
 
-    A label such as NA is that text: read it with keep_default_na=False, na_values=[""] (pandas).
+    A label such as NA is that text: read it with keep_default_na=False, na_values=[""] (pandas). Numbers have all their
+    digits, but pandas before 3.1 reads them exactly only with float_precision="round_trip".
     """
     return frame.to_csv(index=False, lineterminator="\n")
 

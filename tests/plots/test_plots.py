@@ -379,13 +379,14 @@ def test_ticks_are_inside_few_and_said_in_few_characters(exponent: float, span: 
 def test_ticks_are_where_matplotlib_would_put_them(axis: Literal["x", "y"], size: str, lines: bool) -> None:
     """Label, stroke and line of every tick, or the label alone, to the pixel."""
 
-    def pixels(ax: Axes) -> np.ndarray:
-        canvas = FigureCanvasAgg(ax.get_figure(root=True))
+    def pixels(figure: Figure) -> np.ndarray:
+        canvas = FigureCanvasAgg(figure)
         canvas.draw()  # type: ignore[no-untyped-call] # of matplotlib
         return np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call] # of matplotlib
 
     at, texts = [0.2, 1.0, 7.0], ["0.2", "one", "7"]
-    ours, theirs = Figure(dpi=160).add_axes((0.2, 0.2, 0.7, 0.7)), Figure(dpi=160).add_axes((0.2, 0.2, 0.7, 0.7))
+    figures = [Figure(dpi=160) for _ in range(2)]
+    ours, theirs = (figure.add_axes((0.2, 0.2, 0.7, 0.7)) for figure in figures)
     for ax in (ours, theirs):
         ax.set(**{f"{axis}scale": size, f"{axis}lim": (0.1, 9.0), "yticks" if axis == "x" else "xticks": []})
     add_ticks(ours, axis, at, texts, lines=lines)
@@ -397,7 +398,7 @@ def test_ticks_are_where_matplotlib_would_put_them(axis: Literal["x", "y"], size
         theirs.grid(True, axis=axis, color="#e8e8e8", linewidth=0.7)
     else:
         theirs.tick_params(axis=axis, length=0)
-    assert np.array_equal(pixels(ours), pixels(theirs))
+    assert np.array_equal(pixels(figures[0]), pixels(figures[1]))
 
 
 def test_tick_labels_are_decimals_or_powers() -> None:
