@@ -113,15 +113,30 @@ def open_streams() -> None:
 
 
 class _Results(TextIOWrapper):
-    """Standard output of the main thread; threads, which are of plug-ins, print to stderr."""
+    """Standard output of the main thread; threads, which are of plug-ins, print to stderr.
+
+    A reader that goes away is no error, whoever prints: the parser, which prints the help, would make one of it.
+    """
 
     def write(self, text: str) -> int:
         """Write a text; its length."""
         if threading.current_thread() is threading.main_thread():
-            return super().write(text)
+            try:
+                return super().write(text)
+            except BrokenPipeError:
+                silence(self)
+                return len(text)
         with suppress(OSError, ValueError):
             sys.stderr.write(text)
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is kept back."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            silence(self)
+            super().flush()
 
 
 @contextmanager

@@ -1044,7 +1044,7 @@ def test_bugs_keep_their_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     [
         "list --format json", "list", "show gumbel", "export run", "export run --format json",
         "export run --format table", "export run --format markdown",
-        "compare run", "compare run --format csv", "status run",
+        "compare run", "compare run --format csv", "status run", "--help", "list --help", "--version",
     ],
 )  # fmt: skip
 def test_a_reader_that_goes_away_is_no_error(forks: Forks, tmp_path: Path, run_folder: Path, arguments: str) -> None:
