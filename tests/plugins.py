@@ -50,7 +50,7 @@ class Odd:
     def _sleep(self) -> None:
         time.sleep(HOURS)
 
-    def _interrupts_blocked(self) -> None:
+    def _deaf(self) -> None:
         end = time.monotonic() + HOURS
         while time.monotonic() < end:
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,6 @@ import pandas as pd
 import yaml
 
 from estbench.store import read
-
-SMALL = os.environ.get("ESTBENCH_SLOW") == "small"
-
 
 CONFIG: dict[str, Any] = {
     "name": "run",

@@ -23,7 +23,8 @@ from estbench.engine.executors import IN_THIS_PROCESS, Execution, versions
 from estbench.errors import UsageError
 from estbench.store import read
 from tests.cli.forked import PATIENCE, environment, until
-from tests.engine.runs import CONFIG, LESS, SMALL, config, odd, once, same_as, statuses, values
+from tests.engine.runs import CONFIG, LESS, config, odd, once, same_as, statuses, values
+from tests.sizes import SMALL
 
 ESTBENCH = [sys.executable, "-m", "estbench"]
 VARIABLES = {**environment(), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}  # each death takes seconds

@@ -20,7 +20,8 @@ import estbench
 from estbench.engine.limit import limited
 from estbench.store import read
 from tests.cli.forked import PATIENCE, Forks, Said, alive, environment, forking, until
-from tests.engine.runs import CONFIG, LESS, SMALL, config, odd, same_as, statuses, values
+from tests.engine.runs import CONFIG, LESS, config, odd, same_as, statuses, values
+from tests.sizes import SMALL
 
 ADJUSTED = ["bias_p_value", "bias_verdict"]  # over all cells of a run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats
 from estbench.intervals import Shards, bias_bound, bias_squared
 from estbench.moments import Moments
 from tests.intervals.bounds import at_least, at_most
+from tests.sizes import SMALL
 
 Floats = NDArray[np.float64]
 
@@ -79,12 +81,19 @@ def test_bounds_of_a_biased_estimator_hold(cell: tuple[int, str, str, float]) ->
 UNEQUAL = np.r_[np.full(32, 20.0), np.full(32, 180.0)]
 
 
+CELLS = list(
+    itertools.product(
+        [2, 16, 200], SPECTRA, DIRECTIONS, [0.0, 0.3, 1.0, 3.0, 10.0, 100.0], [EQUAL, EQUAL[:16], UNEQUAL]
+    )
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [EQUAL, EQUAL[:16], UNEQUAL], ids=["64 shards", "16 shards", "unequal shards"])
-@pytest.mark.parametrize("size", [0.0, 0.3, 1.0, 3.0, 10.0, 100.0])
-@pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("spectrum", SPECTRA)
-@pytest.mark.parametrize("P", [2, 16, 200])
+@pytest.mark.parametrize(
+    ("P", "spectrum", "direction", "size", "n"),
+    CELLS[::17] if SMALL else CELLS,
+    ids=lambda x: f"{len(x)} shards of {x[0]:g}" if isinstance(x, np.ndarray) else None,
+)
 def test_bounds_over_cells(P: int, spectrum: str, direction: str, size: float, n: Floats) -> None:
     """The same from 0 to 10 standard errors of b̂, for few shards and unequal ones: 600 benchmarks each.
 
