@@ -63,7 +63,7 @@ app = typer.Typer(
     help="Measure gradient estimators for discrete variables: bias, variance and cosine against exact gradients, "
     "computed in double precision (float64).",
     epilog=EXIT_CODES,
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # brackets in help texts are selectors, not markup
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,11 +93,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     del version
+    if context.invoked_subcommand is None:  # versions of click differ in where they print this, and in the exit code
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 def main() -> None:

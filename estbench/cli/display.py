@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from estbench.cli.console import err, plain
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from estbench.engine.run import Failure, Progress
     from estbench.plan import Plan
 
@@ -61,7 +63,7 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
 
     if not quiet:
         console.print(f"{plain(plan.config.name)}: {_count(plan.cells, 'cell')}, {_count(plan.problems, 'problem')}")
-    with bar:
+    with _drawn(bar):
         yield show
 
 
@@ -85,8 +87,13 @@ def figures_drawn() -> Iterator[Callable[[int, int], None]]:
             console.print(f"{done:,}/{whole:,} figures")
             last = time.monotonic()
 
-    with bar:
+    with _drawn(bar):
         yield show
+
+
+def _drawn(bar: Bar) -> AbstractContextManager[object]:
+    """The bar while it is drawn; one that is disabled is left alone, as older versions of rich end it with a line."""
+    return nullcontext() if bar.disable else bar
 
 
 def _count(things: Sized, name: str) -> str:
