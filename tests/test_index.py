@@ -140,7 +140,7 @@ def test_a_page_with_options_has_the_facts_at_these_options() -> None:
         assert f"variant={options}" in page
     wrong = said("show", "rloo[x=1]")
     assert wrong.exit_code == 2
-    assert "rloo has no option 'x'; its options: none" in wrong.stderr
+    assert "rloo has no option 'x'; its options: none" in wrong.output
     wrong = said("show", "rebar[temperature=-1]")
     assert wrong.exit_code == 2
-    assert "temperature" in wrong.stderr
+    assert "temperature" in wrong.output

@@ -98,7 +98,7 @@ def test_a_claim_that_a_run_refutes(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(json.dumps(CONFIG | {"estimators": names, "replicates": 40_000}))
     said = CliRunner().invoke(app, ["run", str(config), "-o", str(tmp_path / "run")])
-    assert f"{HERE}:Longer: declared unbiased, and found biased (2 of 10 rows)." in said.stderr
+    assert f"{HERE}:Longer: declared unbiased, and found biased (2 of 10 rows)." in said.output
     said = CliRunner().invoke(app, ["compare", str(tmp_path / "run"), "--estimators", f"ste,{HERE}:Longer"])
     assert "refuted: declared unbiased, and found biased." in " ".join(said.stdout.split())
 
