@@ -81,7 +81,7 @@ def test_bounds_of_a_biased_estimator_hold(cell: tuple[int, str, str, float]) ->
 UNEQUAL = np.r_[np.full(32, 20.0), np.full(32, 180.0)]
 
 
-CELLS = list(
+GRID: list[tuple[int, str, str, float, Floats]] = list(
     itertools.product(
         [2, 16, 200], SPECTRA, DIRECTIONS, [0.0, 0.3, 1.0, 3.0, 10.0, 100.0], [EQUAL, EQUAL[:16], UNEQUAL]
     )
@@ -91,7 +91,7 @@ CELLS = list(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("P", "spectrum", "direction", "size", "n"),
-    CELLS[::17] if SMALL else CELLS,
+    GRID[::17] if SMALL else GRID,
     ids=lambda x: f"{len(x)} shards of {x[0]:g}" if isinstance(x, np.ndarray) else None,
 )
 def test_bounds_over_cells(P: int, spectrum: str, direction: str, size: float, n: Floats) -> None:
