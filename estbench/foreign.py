@@ -361,7 +361,7 @@ def _output() -> Callable[[], None]:
         _flush(stream)
     kept = [(number, _copy(number)) for number in (1, 2)]
     _point_at_error()
-    error = _Error()
+    error = _ERROR
     sys.stdout = sys.stderr = cast(Any, error)
 
     def restore() -> None:
@@ -411,6 +411,10 @@ class _Error(io.TextIOBase):
         """Write a text; its length."""
         self.buffer.write(text.encode(self.encoding, self.errors))
         return len(text)
+
+
+_ERROR = _Error()
+"""One for all calls: `print` in another thread borrows the stream, and crashes where that is freed meanwhile."""
 
 
 def _copy(number: int) -> int | None:
