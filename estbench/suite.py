@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from estbench.compare import Entry, entries
+from estbench.comparison import Entry, entries
 from estbench.config import CONFIG, Document, Place
 from estbench.engine.benchmark import Benchmark
 from estbench.summary import read_results

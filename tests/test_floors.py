@@ -43,7 +43,7 @@ FLOORS = (
     "exact",
     "catalog",
     "config",
-    "compare",
+    "comparison",
     "expand",
     "engine",
     "preflight",
@@ -55,7 +55,7 @@ FLOORS = (
 """From the ground up. What reads results lies below what computes them, and below the catalogue: it needs neither."""
 
 SHOW = ("views", "tables", "plots", "report")
-WITHOUT_TORCH = (*FLOORS[: FLOORS.index("kept")], "compare")
+WITHOUT_TORCH = (*FLOORS[: FLOORS.index("kept")], "comparison")
 
 
 def imports(path: Path) -> set[str]:

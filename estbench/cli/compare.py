@@ -18,7 +18,7 @@ from estbench.outputs import TableFormat
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from estbench.compare import At, Entry, Metric
+    from estbench.comparison import At, Entry, Metric
 
 
 def compare(
@@ -59,7 +59,7 @@ def compare(
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
     metric, limit = _limit(fail_on, metric)
     check_output(file_format, output)
-    from estbench.compare import comparison, left_out, references, sentence
+    from estbench.comparison import comparison, left_out, references, sentence
     from estbench.names import ALIASES, split
     from estbench.tables.ranking import ranking
 
@@ -112,7 +112,7 @@ def _limit(fail_on: str | None, metric: Metric | None) -> tuple[Metric, float | 
 
 def _runs(results: list[Path], named: dict[str, str], mixed: bool) -> tuple[list[Entry], None]:
     """The cells of some run folders that are named, or all. They are read without the code that made them."""
-    from estbench.compare import entries, selected
+    from estbench.comparison import entries, selected
     from estbench.names import split
     from estbench.store import find_runs
     from estbench.summary import read_results

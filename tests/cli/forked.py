@@ -24,7 +24,7 @@ PATIENCE = 240.0
 
 SERVER = """
 import atexit, gc, json, os, resource, sys
-import estbench.compare, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
+import estbench.comparison, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
 import estbench.report, estbench.tables.ranking, estbench.tables.progress, estbench.summary.table
 from estbench.__main__ import main
 

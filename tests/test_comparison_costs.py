@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from estbench.compare import Entry, comparison, entries, selected, sentence
+from estbench.comparison import Entry, comparison, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.expand import expand
 from estbench.intervals import variance

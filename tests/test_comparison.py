@@ -15,7 +15,7 @@ from scipy.stats import binom
 from typer.testing import CliRunner
 
 from estbench.cli.app import app
-from estbench.compare import COLUMNS, NO_INTERVAL, Entry, comparison, entries, left_out, selected, sentence
+from estbench.comparison import COLUMNS, NO_INTERVAL, Entry, comparison, entries, left_out, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
 from estbench.suite import N, run_suite
