@@ -58,7 +58,7 @@ from estbench.estimators.straight_through.random_scaling import RandomScaling
 from estbench.estimators.straight_through.reinmax import Reinmax
 from estbench.estimators.straight_through.ste import Ste
 from estbench.estimators.straight_through.zgr import Zgr
-from estbench.foreign import Calling, reason
+from estbench.isolation import Isolated, reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.objectives.arsm_toy import ArsmToy
 from estbench.objectives.base import Objective
@@ -80,11 +80,11 @@ __all__ = [
     "OBJECTIVES",
     "OBJECTIVE_ALIASES",
     "build",
-    "calling",
     "distribution_class",
     "estimator_class",
     "facts_of",
     "is_plugin",
+    "isolated",
     "objective_class",
     "option_names",
     "options_of",
@@ -196,7 +196,7 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
     if ":" in name:
         module, _, attribute = name.partition(":")
         try:
-            with Calling("import", module):
+            with Isolated("import", module):
                 return cast(type[Any], getattr(current(module), attribute))
         except Exception as error:  # whatever the module does when it is imported
             why = reason(error).removeprefix("ModuleNotFoundError: ")  # the text says as much
@@ -208,21 +208,21 @@ def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
 
 def build(kind: type[T], options: Mapping[str, Any]) -> T:
     """An estimator or objective with its options checked; pydantic's ValidationError says what is wrong with which."""
-    with calling(kind, options):
+    with isolated(kind, options):
         return TypeAdapter(kind).validate_python(dict(options))
 
 
 def facts_of(estimator: Estimator) -> Facts:
     """The facts of an estimator; those of a plug-in are asked for as any code of users is."""
-    with calling(type(estimator), {}):
+    with isolated(type(estimator), {}):
         return estimator.facts
 
 
-def calling(kind: type[Any], options: Mapping[str, Any]) -> AbstractContextManager[object]:
+def isolated(kind: type[Any], options: Mapping[str, Any]) -> AbstractContextManager[object]:
     """The context in which a class is built and asked for its facts."""
     if kind in _OURS:
         return nullcontext()
-    return Calling("build", kind.__module__, kind.__qualname__, sorted(options.items()))
+    return Isolated("build", kind.__module__, kind.__qualname__, sorted(options.items()))
 
 
 def option_names(kind: type[Any]) -> list[str]:

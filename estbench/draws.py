@@ -19,8 +19,8 @@ from torch import Tensor
 
 from estbench.distributions import Mirrored, Noisy
 from estbench.errors import UsageError
-from estbench.kept import cached_property, remember, written
 from estbench.problem import Problem
+from estbench.tensor_versions import cached_property, track, written
 
 MAIN = "main"
 
@@ -127,11 +127,11 @@ class Draw:
         self._first_read, self._reads = 0 if streams is None else streams.reads, [0]
         if z is not None:
             self.z = z
-        remember(self, "logits", vars(self.distribution), "logits")
+        track(self, "logits", vars(self.distribution), "logits")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Allowed while it is made; what other estimators read too is not to be replaced."""
-        if "_kept" in vars(self):
+        if "_tracked" in vars(self):
             raise AttributeError(f"a draw is shared by all estimators: {name} cannot be set")
         super().__setattr__(name, value)
 
@@ -154,7 +154,7 @@ class Draw:
             plain = shape == self.distribution.event_shape and not per_replicate
             seed = name if plain else f"{name} {list(shape)}" + " per replicate" * per_replicate
             self._noise[stream] = self._read(name, seed, tail)
-            remember(self, f"noise '{name}'", self._noise, stream)
+            track(self, f"noise '{name}'", self._noise, stream)
         return self._noise[stream]
 
     def noise(self, name: str = MAIN) -> Tensor:
@@ -165,7 +165,7 @@ class Draw:
         if stream not in self._noise:
             u = self._read(name, name, (self.N, *self.distribution.event_shape), "noise")
             self._noise[stream] = self.distribution.base_noise(u)
-            remember(self, f"noise '{name}'", self._noise, stream)
+            track(self, f"noise '{name}'", self._noise, stream)
         return self._noise[stream]
 
     def _read(self, name: str, seed: str, tail: tuple[int, ...], reader: str = "") -> Tensor:
@@ -289,7 +289,7 @@ class Draw:
             x = d.noisy(self.noise()) if redraw is None else d.conditional(self.z, self.redraw(redraw))
             self._kept_noisy[redraw] = x
             for part in [name for name, value in vars(x).items() if isinstance(value, Tensor)]:
-                remember(x, "the noisy logits", vars(x), part)
+                track(x, "the noisy logits", vars(x), part)
         return self._kept_noisy[redraw]
 
     def redraw(self, number: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
-from estbench.foreign import end_of_child
+from estbench.isolation import exit_if_forked
 from estbench.moments import Floats, power_sums
 from estbench.problem import Problem
 
@@ -61,7 +61,7 @@ def _has_joint(estimator: Estimator) -> TypeGuard[JointEstimator]:
 
 
 def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:
-    end_of_child()
+    exit_if_forked()
     if not isinstance(gradient, Tensor):
         raise TypeError(f"the estimator returned a {type(gradient).__name__}, not a tensor")
     if type(gradient) is not Tensor:

@@ -20,7 +20,7 @@ from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.selector import format_value
 from estbench.estimators.base import Estimator, Facts
-from estbench.foreign import reason
+from estbench.isolation import reason
 from estbench.plan.layout import BLOCK, Layout, layout_of
 from estbench.plan.settings import Precision, Settings
 from estbench.plan.spec import Cell, EstimatorSpec, Plan, ProblemSpec
@@ -150,7 +150,7 @@ def build(spec: EstimatorSpec, temperature: float | None) -> Estimator:
     """The estimator itself; pydantic's ValidationError if it does not take the temperature."""
     own = {} if temperature is None else {"temperature": temperature}
     kind, options = catalog.estimator_class(spec.name), dict(spec.options) | own
-    with catalog.calling(kind, options):
+    with catalog.isolated(kind, options):
         return kind(**options)
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from estbench.distributions import DISTRIBUTIONS, Distribution, Independent
 from estbench.errors import UsageError
-from estbench.foreign import end_of_child
-from estbench.kept import cached_property
+from estbench.isolation import exit_if_forked
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
+from estbench.tensor_versions import cached_property
 
 MAX_STATES = 2**20
 _CHUNK = 2**14
@@ -142,7 +142,7 @@ class Problem:
     def _value(self, v: Tensor, shape: torch.Size) -> Tensor:
         """f(v), one number of the logits' type for each row, whatever graph the objective made."""
         value = self.objective.value(v)
-        end_of_child()
+        exit_if_forked()
         if not isinstance(value, Tensor):
             raise TypeError(f"the objective returned a {type(value).__name__}, not a tensor")
         if value.shape != shape:

@@ -2,7 +2,7 @@
 
 What counts is code that runs: the statements of its module that the class uses, and what these use, also of other
 modules that are not installed packages. Comments, docstrings, layout and unrelated classes do not count. Data files and
-the environment are not seen here; recomputed values are compared for that (`estbench.engine.repeat`).
+the environment are not seen here; recomputed values are compared for that (`estbench.engine.reproducibility`).
 """
 
 from __future__ import annotations

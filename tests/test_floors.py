@@ -31,8 +31,8 @@ FLOORS = (
     "tables",
     "plots",
     "report",
-    "kept",
-    "foreign",
+    "tensor_versions",
+    "isolation",
     "sources",
     "distributions",
     "objectives",
@@ -55,7 +55,7 @@ FLOORS = (
 """From the ground up. What reads results lies below what computes them, and below the catalogue: it needs neither."""
 
 SHOW = ("views", "tables", "plots", "report")
-WITHOUT_TORCH = (*FLOORS[: FLOORS.index("kept")], "comparison")
+WITHOUT_TORCH = (*FLOORS[: FLOORS.index("tensor_versions")], "comparison")
 
 
 def imports(path: Path) -> set[str]:
@@ -123,7 +123,7 @@ def test_help_imports_no_torch() -> None:
 def test_random_numbers_have_one_source() -> None:
     """Nothing but `draws` makes random numbers; objectives draw their fixed coefficients from a seed of their own.
 
-    `foreign` seeds the generators that code of users draws from, and draws nothing itself.
+    `isolation` seeds the generators that code of users draws from, and draws nothing itself.
     """
     makers = (
         "torch.rand",
@@ -134,7 +134,7 @@ def test_random_numbers_have_one_source() -> None:
         "numpy.random",
         "bernoulli_(",
     )
-    allowed = {"draws", "objectives", "config", "foreign"}
+    allowed = {"draws", "objectives", "config", "isolation"}
     for path in ROOT.rglob("*.py"):
         room = path.relative_to(ROOT).parts[0].removesuffix(".py")
         if room not in allowed:

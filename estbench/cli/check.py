@@ -35,7 +35,7 @@ def check(
     """
     from estbench.config import load
     from estbench.expand import expand
-    from estbench.foreign import prints_elsewhere
+    from estbench.isolation import stdout_to_stderr
     from estbench.preflight.check import checked
     from estbench.tables.listing import Listing
 
@@ -48,7 +48,7 @@ def check(
             last[0] = now
             err().print(plain(f"{now - start:.0f} s: {what}"), markup=False)
 
-    with prints_elsewhere():
+    with stdout_to_stderr():
         found = checked(plan, tell)
     console = out()
     console.print(Listing(found.problems, prose="problem"))

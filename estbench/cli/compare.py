@@ -10,7 +10,7 @@ import typer
 
 from estbench.cli.arguments import finite
 from estbench.cli.console import err
-from estbench.cli.deliver import check_output, deliver
+from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COMPARISON
 from estbench.errors import UsageError
 from estbench.outputs import TableFormat
@@ -90,7 +90,7 @@ def compare(
                 console.print(text, markup=False)
         console.print(sentence(frame), markup=False)
 
-    deliver(frame, COMPARISON, file_format, output, show)
+    write_table(frame, COMPARISON, file_format, output, show)
     sure = frame[~frame["flags"].str.contains("rare_event")]
     if limit is not None and (sure["ratio_low"] > limit).any():
         worst = sure.nlargest(1, "ratio_low").iloc[0]

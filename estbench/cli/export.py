@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from estbench.cli.arguments import place
-from estbench.cli.deliver import check_output, deliver
+from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COLUMNS
 from estbench.outputs import TableFormat
 
@@ -54,4 +54,4 @@ def export(
         joined.append(whole.assign(run=run.folder.name) if run.folder != results else whole)
     table = pd.concat(joined, ignore_index=True)
     shown = for_readers(table) if file_format in FOR_READERS else table
-    deliver(shown, COLUMNS, file_format, output, show)
+    write_table(shown, COLUMNS, file_format, output, show)

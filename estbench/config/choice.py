@@ -19,7 +19,7 @@ from estbench.config.selector import format_selector, parse_selector
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
 from estbench.estimators.facts import Facts
-from estbench.foreign import reason
+from estbench.isolation import reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 
 Options = tuple[tuple[str, Any], ...]
@@ -225,7 +225,7 @@ def _at(paths: dict[str, Path], path: Path, text: str) -> tuple[Path, str]:
 def _build(kind: type[Any], options: dict[str, Any]) -> None:
     """Builds the object once, for the checks of its own that look at several options, and asks for its facts."""
     try:
-        with catalog.calling(kind, options):
+        with catalog.isolated(kind, options):
             facts = getattr(kind(**options), "facts", None)
     except ValidationError as error:
         raise faults(*explain(error, options, {})) from None

@@ -37,7 +37,7 @@ from estbench.config.complaint import Path
 from estbench.config.explain import faults, shown
 from estbench.config.logits import STRICT, Drawn, Logits, Normal, Row, fill, read_logits
 from estbench.errors import UsageError
-from estbench.foreign import reason
+from estbench.isolation import reason
 from estbench.objectives.base import unserved
 from estbench.problem import Problem
 
@@ -231,7 +231,7 @@ def _misfit(choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K
         return f"{choice.name} {why}"
     try:
         problem = Problem(distribution.at(torch.full(event_shape(D, K), 0.5, dtype=torch.float64)), objective)
-        with catalog.calling(kind, dict(choice.options)):
+        with catalog.isolated(kind, dict(choice.options)):
             value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)

@@ -14,7 +14,7 @@ from estbench.distributions.base import Noisy
 from estbench.distributions.links import LINKS, Link, LinkName
 from estbench.distributions.logarithm import log_
 from estbench.errors import UsageError
-from estbench.kept import cached_property
+from estbench.tensor_versions import cached_property
 
 
 @dataclass(frozen=True, eq=False)

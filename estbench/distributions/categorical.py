@@ -12,7 +12,7 @@ from torch.nn.functional import max_pool1d
 
 from estbench.distributions.base import Noisy
 from estbench.distributions.logarithm import log_
-from estbench.kept import cached_property
+from estbench.tensor_versions import cached_property
 
 CERTAIN = 700.0
 """How far the other logits lie below that of a certain class: e^−700 is nothing beside 1, and not 0 in float64."""

@@ -18,7 +18,7 @@ from estbench import catalog
 from estbench.config import Config, Document, load, resolve
 from estbench.engine.executors import IN_THIS_PROCESS, Execution, serial, versions
 from estbench.engine.pool import Pool
-from estbench.engine.repeat import demand_repeated
+from estbench.engine.reproducibility import demand_reproduced
 from estbench.engine.run import Execute, Failure, Progress, run
 from estbench.engine.stages import WHOLE, Part, stages
 from estbench.errors import ResultsError, UsageError
@@ -112,7 +112,7 @@ class Benchmark:
         if compatible(known.manifest, dict(manifest)):
             return  # the store says so
         if any(tasks for _, tasks in stages(self.plan, known, self.device, part)):
-            demand_repeated(self.folder, self.plan, known.items, execute, device=self.device, timeout=timeout)
+            demand_reproduced(self.folder, self.plan, known.items, execute, device=self.device, timeout=timeout)
 
     def results(self) -> pd.DataFrame:
         """The results so far, one row per cell."""

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from estbench.engine.executors import MAX_WORKER_DEATHS, Done, configure_process, redo_in_pieces
 from estbench.engine.tasks import Record, Task
 from estbench.errors import EstbenchError
-from estbench.foreign import end_process
+from estbench.isolation import end_process
 from estbench.processes import start_worker
 
 

@@ -15,19 +15,19 @@ from estbench.distributions.base import Factorised
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
-from estbench.foreign import Thrown, end_of_child, seed
+from estbench.isolation import UserCodeError, exit_if_forked, seed
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
 from estbench.problem import Problem
 
 ROWS, MANY, REPLICATES = 24, 1536, 32
 
 
-class Impure(Thrown):
+class ImpureError(UserCodeError):
     """It is no pure function of what it is given."""
 
 
 def demand_purity(problem: Problem) -> None:
-    """Raise Impure, with what was seen, unless the problem's objective is a pure function of each row alone.
+    """Raise ImpureError, with what was seen, unless the problem's objective is a pure function of each row alone.
 
     It sees samples of the problem, [24, D(, K)] and more: f twice, f with other random numbers, f of the rows reversed,
     in parts, alone, repeated to a large batch, and under two leading axes; ∇f and E f where they are written out.
@@ -42,18 +42,22 @@ def demand_purity(problem: Problem) -> None:
     if isinstance(objective, WithExpectation) and isinstance(distribution, Factorised):
         one, two = (_asked(lambda _: objective.expectation(distribution), v, 0) for _ in range(2))
         if not _same(one, two):
-            raise Impure(f"{_name(objective)}.expectation is not a function of the logits: two calls gave two values")
+            raise ImpureError(
+                f"{_name(objective)}.expectation is not a function of the logits: two calls gave two values"
+            )
 
 
 def _pure(what: str, f: Callable[[Tensor], Tensor], v: Tensor, objective: Objective) -> None:
     who, given = f"{_name(objective)}.{'value' if what == 'f' else what}", v.clone()
     first = _asked(f, given, 0)
     if not _same(given, v):
-        raise Impure(f"{who} writes in place into what it is given; it must work on a copy (v - a, not v -= a)")
+        raise ImpureError(f"{who} writes in place into what it is given; it must work on a copy (v - a, not v -= a)")
     if not _same(first, _asked(f, v.clone(), 0)):
-        raise Impure(f"{who} keeps state, or makes random numbers that no seed reaches: two calls gave two values")
+        raise ImpureError(f"{who} keeps state, or makes random numbers that no seed reaches: two calls gave two values")
     if not _same(first, _asked(f, v.clone(), 1)):
-        raise Impure(f"{who} is random: two calls with other random numbers gave two values (dropout? call .eval())")
+        raise ImpureError(
+            f"{who} is random: two calls with other random numbers gave two values (dropout? call .eval())"
+        )
     n, rest = len(v), first.shape[1:]
     halves = torch.cat((_asked(f, v[: n // 2].clone(), 0), _asked(f, v[n // 2 :].clone(), 0)))
     alone = torch.cat([_asked(f, v[i : i + 1].clone(), 0) for i in range(n)])
@@ -63,7 +67,7 @@ def _pure(what: str, f: Callable[[Tensor], Tensor], v: Tensor, objective: Object
     axes = _asked(f, v.view(2, n // 2, *v.shape[1:]).clone(), 0).reshape(n, *rest)
     for other in (halves, alone, reversed_, many[0], many[-1], axes):
         if not _same(first, other):
-            raise Impure(
+            raise ImpureError(
                 f"{who} depends on the other rows of the batch (whitening, batch normalisation, a mean over all?): one "
                 "row among others gave another value"
             )
@@ -72,7 +76,7 @@ def _pure(what: str, f: Callable[[Tensor], Tensor], v: Tensor, objective: Object
 def _asked(f: Callable[[Tensor], Tensor], v: Tensor, number: int) -> Tensor:
     seed("purity", number)
     found = f(v)
-    end_of_child()
+    exit_if_forked()
     if not isinstance(found, Tensor):
         raise TypeError(f"the objective returned a {type(found).__name__}, not a tensor")
     return found.detach().clone()
@@ -82,7 +86,7 @@ def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int)
     """Whether an estimator makes random numbers of its own, with the global generators of torch, numpy or Python.
 
     Two calls on one draw differ then, if these are seeded differently. `made` gives a new problem at each call. Raises
-    Impure where the calls differ although they are seeded alike, and where the estimator writes into what it shares.
+    ImpureError where the calls differ although they are seeded alike, or the estimator writes into what it shares.
     """
     used, clean, third = (Draw(made(), REPLICATES, N, streams=Streams(0, "purity", range(1))) for _ in range(3))
 
@@ -94,9 +98,9 @@ def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int)
     first = asked(used, 0)
     touched = [*used.written(), *replaced(used, before), *used.differences(clean)]
     if touched:
-        raise Impure(writes(estimator, touched))
+        raise ImpureError(writes(estimator, touched))
     if not (_same(first, asked(used, 0)) and _same(first, asked(clean, 0))):
-        raise Impure(
+        raise ImpureError(
             f"{_name(estimator)} keeps state between calls, or makes random numbers that no seed reaches: two calls on "
             "one draw differ (ask the draw: draw.uniform(name, ...))"
         )

@@ -113,14 +113,14 @@ def _of_one_sample(problem: Problem, estimator: Estimator) -> Exact:
         hash(estimator)
     except TypeError:  # an option of a user's estimator is a list, say
         return _found(problem, estimator)
-    return _kept(problem, estimator)  # type: ignore[arg-type] # it has just been hashed
+    return _cached(problem, estimator)  # type: ignore[arg-type] # it has just been hashed
 
 
 def _found(problem: Problem, estimator: Estimator) -> Exact:
     return _enumerated(problem, estimator, 1) if enumerable(problem, estimator, 1) else _integrated(problem, estimator)
 
 
-_kept = lru_cache(maxsize=8)(_found)
+_cached = lru_cache(maxsize=8)(_found)
 
 
 def _enumerated(problem: Problem, estimator: Estimator, samples: int) -> Exact:

@@ -11,10 +11,10 @@ from estbench.catalog import facts_of
 from estbench.engine.executors import configure_process
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import CostTask, Group, Record, TimingTask, problem_of, reason
-from estbench.engine.tasks.group import calling, is_foreign, own_problem
+from estbench.engine.tasks.group import has_user_code, isolated, own_problem
 from estbench.estimators.base import RowEstimator
 from estbench.plan import Cell, Plan, ProblemSpec
-from estbench.preflight.claims import Answer, Mean, cost, judge, means, purity
+from estbench.preflight.claims import Answer, Mean, cost, decide, means, purity
 from estbench.preflight.duration import START, durations
 from estbench.preflight.objective import answers
 from estbench.preflight.problems import named, own_problems, served
@@ -94,7 +94,7 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
         sound = all(finding.holds is not False for finding in of_objective)
         for group in (group for group in groups if any(key in counted for _, key in group.cells)):
             label = labels[group.id]
-            fresh = own_problem(spec, "cpu") if group.foreign(spec) else problem  # it may write into it
+            fresh = own_problem(spec, "cpu") if group.runs_user_code(spec) else problem  # it may write into it
             findings.append(_finding(label, "cost", spec.label, cost(fresh, group, counted)))
             if (group.id, spec.distribution) not in seen:
                 seen.add((group.id, spec.distribution))
@@ -105,8 +105,8 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
             elif facts_of(group.estimator()).unbiased:
                 findings.append(_finding(label, "unbiased", spec.label, (None, "the objective is wrong")))
     kept += _on_own_problems(plan, tell)
-    judgements = judge([mean for *_, mean in kept])
-    for (label, where, own, _), mean in zip(kept, judgements, strict=True):
+    decided = decide([mean for *_, mean in kept])
+    for (label, where, own, _), mean in zip(kept, decided, strict=True):
         smallest = mean.first.smallest if mean.first is not None and mean.holds else 0.0
         claim = "unbiased" if facts_of(mean.estimator).unbiased else "exact moments"
         findings.append(Finding(label, claim, where, mean.holds, mean.text, own, mean.samples, smallest))
@@ -124,7 +124,7 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
 def _objective(spec: ProblemSpec) -> tuple[Problem | None, list[Finding]]:
     """The problem, and what is found of its objective; no problem where it raises."""
     try:
-        with calling(is_foreign(spec), "preflight", spec.id):
+        with isolated(has_user_code(spec), "preflight", spec.id):
             problem = problem_of(spec, "cpu")
             found = [Finding(spec.objective, a.claim, spec.label, a.holds, a.text) for a in answers(problem)]
     except Exception as error:

@@ -10,10 +10,10 @@ from estbench import catalog
 from estbench.catalog import facts_of
 from estbench.engine.tasks import Group, reason
 from estbench.estimators.base import Estimator, RowEstimator, evaluations
-from estbench.foreign import Calling
+from estbench.isolation import Isolated
 from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import MORE, Trial
-from estbench.preflight.unbiasedness import NotChecked, Sampled, convicted, exactly, percent, sampled
+from estbench.preflight.unbiasedness import NotChecked, Sampled, confirmed, exactly, percent, sampled
 from estbench.problem import Problem
 
 Counted = Mapping[str, tuple[int, int]]
@@ -27,7 +27,7 @@ Answer = tuple[bool | None, str]
 class Mean:
     """What is known of E ĝ at N samples: whether it is what the facts say (None: not checked), and how, or why not.
 
-    `first`, where there is one, is a first sample, by which nothing is said yet: it is judged with all others.
+    `first`, where there is one, is a first sample, by which nothing is said yet: it is tested with all others.
     """
 
     problem: Problem
@@ -41,15 +41,15 @@ class Mean:
         """A second sample, four times as large."""
         return sampled(self.problem, self.estimator, self.samples, stage=2)
 
-    def judged(self, second: Sampled | None) -> Mean:
-        """The same once its samples are judged; `second` is a second one if that convicts."""
+    def decided(self, second: Sampled | None) -> Mean:
+        """The same once its samples are tested; `second` is a second one if that rejects E ĝ = g too."""
         if self.first is None:
             return self
         if second is not None:
             text = f"its mean is {percent(second.bias)} of ‖g‖ away from g at N = {self.samples}"
             text = f"{UNBIASED}, but {text}: sampled twice, p = {second.p:.0e}"
             return replace(self, holds=False, text=text)
-        return replace(self, holds=None if self.first.vague else True, text=self.first.vague or "sampled")
+        return replace(self, holds=None if self.first.underpowered else True, text=self.first.underpowered or "sampled")
 
 
 UNBIASED = "its facts say that it is unbiased"
@@ -79,7 +79,7 @@ def means(problem: Problem, estimator: Estimator, samples: Sequence[int]) -> Ite
     left = []
     for N in [facts_of(estimator).min_samples] if rows else samples:
         try:
-            with Calling("preflight", N):
+            with Isolated("preflight", N):
                 found = exactly(problem, estimator, N)
         except Exception as error:
             text = f"its facts say exact = '{facts_of(estimator).exact}', but {reason(error)}"
@@ -103,8 +103,8 @@ def means(problem: Problem, estimator: Estimator, samples: Sequence[int]) -> Ite
             yield Mean(problem, estimator, N, None, f"it raised {reason(error)}")
 
 
-def judge(means: Sequence[Mean]) -> list[Mean]:
-    """All means with their samples judged together, so that the rate of false alarms is that of all of them."""
+def decide(means: Sequence[Mean]) -> list[Mean]:
+    """All means with their samples tested together, so that the rate of false alarms is that of all of them."""
     sampled_ones = [mean for mean in means if mean.first is not None]
     firsts = [mean.first for mean in sampled_ones if mean.first is not None]
 
@@ -114,8 +114,8 @@ def judge(means: Sequence[Mean]) -> list[Mean]:
         except Exception:
             return None
 
-    seconds = iter(convicted(firsts, again))
-    return [mean if mean.first is None else mean.judged(next(seconds)) for mean in means]
+    seconds = iter(confirmed(firsts, again))
+    return [mean if mean.first is None else mean.decided(next(seconds)) for mean in means]
 
 
 def purity(problem: Problem, group: Group) -> Answer:

@@ -15,7 +15,7 @@ from estbench.draws import Draw, Streams
 from estbench.engine.tasks import reason
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.objectives.base import WithExpectation, WithGrad
-from estbench.preflight.unbiasedness import NotChecked, convicted, percent, sampled
+from estbench.preflight.unbiasedness import NotChecked, confirmed, percent, sampled
 from estbench.problem import Evaluations, Problem
 
 MAX_FOR_DIFFERENCES = 2**12
@@ -124,15 +124,15 @@ def _sampled_gradient(problem: Problem) -> Answer:
     claim: Claim = "exact gradient"
     try:
         found = sampled(problem, Rloo(), 4)
-        (wrong,) = convicted([found], lambda _: sampled(problem, Rloo(), 4, stage=2))
+        (wrong,) = confirmed([found], lambda _: sampled(problem, Rloo(), 4, stage=2))
     except NotChecked as why:
         return Answer(claim, None, str(why))
     if wrong is not None:
         return Answer(
             claim, False, f"the closed form is {wrong.bias:.2g} ‖g‖ away from the mean of an unbiased estimator"
         )
-    if found.vague:
-        return Answer(claim, None, found.vague)
+    if found.underpowered:
+        return Answer(claim, None, found.underpowered)
     return Answer(claim, True, f"sampled: an error above {percent(found.smallest)} of ‖g‖ would have been seen")
 
 

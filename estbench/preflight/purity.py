@@ -14,8 +14,8 @@ from torch import Tensor
 from estbench.catalog import facts_of
 from estbench.draws import Draw
 from estbench.estimators.base import RowEstimator
+from estbench.preflight.counted_objective import counted_objective
 from estbench.preflight.trial import KEPT, MORE, REPLICATES, Trial, same
-from estbench.preflight.watched import watched
 from estbench.problem import Evaluations
 
 OWN_STREAM = "take random numbers from draw.uniform(name), and name the stream in facts.noise"
@@ -95,7 +95,7 @@ def uncounted(trial: Trial) -> str:
     problem = trial.problem
     D = problem.D
     numbers = D if problem.ordinal else problem.numbers
-    objective, seen = watched(problem.objective, numbers)
+    objective, seen = counted_objective(problem.objective, numbers)
     trial = trial.of(replace(problem, objective=objective, evaluations=Evaluations()))
     counted = trial.problem.evaluations
     trial.each(trial.draw("a"))

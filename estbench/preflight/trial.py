@@ -11,7 +11,7 @@ from torch import Tensor
 from estbench.catalog import facts_of
 from estbench.draws import Draw, Streams
 from estbench.estimators.base import Estimator, RowEstimator
-from estbench.foreign import Calling
+from estbench.isolation import Isolated
 from estbench.problem import Problem
 
 REPLICATES = 48
@@ -67,7 +67,7 @@ class Trial:
         `seed`: of the global generators, from which it should take nothing.
         """
         estimator = self.build() if estimator is None else estimator
-        with Calling("preflight", seed):
+        with Isolated("preflight", seed):
             if isinstance(estimator, RowEstimator):
                 return estimator.rows(draw).detach()
             return estimator.joint(draw, self.samples).detach()  # type: ignore[attr-defined, no-any-return] # one or the other

@@ -16,9 +16,9 @@ from estbench.draws import Draw, Streams
 from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.exact import Unavailable, exact, size, why_not
-from estbench.foreign import Calling
 from estbench.intervals import Shards, exact_verdict, flags, holm
 from estbench.intervals.hall import hall
+from estbench.isolation import Isolated
 from estbench.moments import Floats, Moments, moments
 from estbench.problem import Problem
 
@@ -26,13 +26,13 @@ MAX_ESTIMATES = 2**12
 """Estimates that are gone through here, one for each joint state or multiset of N (see `exact.size`)."""
 
 FALSE_ALARM = 1e-3
-"""The chance, at most, that sampling accuses any unbiased estimator in one whole check (Holm over all its tests)."""
+"""The chance, at most, that sampling calls any unbiased estimator biased in one check (Holm over all its tests)."""
 
-SUSPICION = 0.01
-"""The level of the first sample; what it suspects is sampled again, and only the second sample convicts."""
+SCREENING_LEVEL = 0.01
+"""The level of the test on the first sample; what it rejects is sampled again, and only the second sample counts."""
 
 POWER = 0.9
-"""How often the smallest bias that is stated would be suspected."""
+"""The power of the first test at the smallest bias that is stated."""
 
 SHARDS = 64
 NUMBERS = 2**19
@@ -44,18 +44,18 @@ LARGEST = 2**14
 WANTED, LONGER = 0.05, 8
 """Relative biases that the first sample should not miss, and how many times more estimates it may take for that."""
 
-SILENCING = {
+NOT_NORMAL = {
     "few_events": "a few of them make up the variance",
-    "skewed_mean": "their mean is too skewed to be judged",
+    "skewed_mean": "their mean is too skewed to be tested",
     "non_finite": "some of them are NaN or infinite",
 }
-"""Flags of estimates whose mean is far from normal, and what is said of them: they are not judged."""
+"""Flags of estimates whose mean is far from normal, and what is said of them: they are not tested."""
 
-VAGUE = 0.5
+UNDERPOWERED = 0.5
 """A sample that would see only biases above this, relative to ‖g‖, is no check."""
 
 FEW = 10
-"""Samples of each joint state, expected, where a mean that did not vary is judged: else what varies may be unseen."""
+"""Samples of each joint state, expected, where a mean that did not vary is tested: else what varies may be unseen."""
 
 RARE = 100
 """Samples of each class of each variable that the first sample must have, expected: else its mean is not normal."""
@@ -76,7 +76,7 @@ class Sampled:
 
     `p`: of the hypothesis E ĝ = g, the least over the coordinates times their number (Bonferroni), by Hall's transform
     of each coordinate's mean. `smallest`: a bias of any direction beyond this, relative to ‖g‖, would have been
-    suspected in 9 of 10 samples: no coordinate of a bias b is suspected only if |b_j| < z se_j for all of them, hence
+    rejected in 9 of 10 samples: no coordinate of a bias b is rejected only if |b_j| < z se_j for all of them, hence
     ‖b‖ < z √(Σ se_j²). `bias`: ‖mean − g‖/‖g‖.
     """
 
@@ -86,9 +86,9 @@ class Sampled:
     bias: float
 
     @property
-    def vague(self) -> str:
-        """Why it is no check, though it suspects nothing; empty where it is one."""
-        if self.smallest <= VAGUE:
+    def underpowered(self) -> str:
+        """Why it is no check, though it rejects nothing; empty where it is one."""
+        if self.smallest <= UNDERPOWERED:
             return ""
         return f"sampling {self.R} estimates would have seen only biases above {percent(self.smallest)} of ‖g‖"
 
@@ -136,15 +136,15 @@ def _sampled(problem: Problem, estimator: Estimator, samples: int, R: int, strea
     if R * samples * rarest < RARE:
         raise NotChecked(f"a class of probability {rarest:.1g} is too rare to be sampled")
     s = Shards.of(_moments(problem, estimator, samples, R, f"preflight/{stream}"))
-    if wrong := [name for name in flags(s) if name in SILENCING]:
-        raise NotChecked(f"of {R} estimates {SILENCING[wrong[0]]}")
+    if wrong := [name for name in flags(s) if name in NOT_NORMAL]:
+        raise NotChecked(f"of {R} estimates {NOT_NORMAL[wrong[0]]}")
     size, spread = s.true_norm, sqrt(s.v + float(s.m @ s.m))
     off = np.where(np.abs(s.b) <= 1e-9 * size + 1e-12 * spread, 0.0, s.b)
     varies = s.var > 0
     if (off[~varies] != 0).any() and R * samples * float(problem.marginals.amin(-1).prod()) < FEW:
         raise NotChecked(f"{R} estimates did not vary: events rarer than {3 / R:.0e} are invisible")
     p = _p_value(s, off, varies)
-    z = float(ndtri(1 - SUSPICION / (2 * max(1, varies.sum()))) + ndtri(POWER))
+    z = float(ndtri(1 - SCREENING_LEVEL / (2 * max(1, varies.sum()))) + ndtri(POWER))
     smallest = z * sqrt(s.v / s.R) / size if size > 0 else inf
     return Sampled(R, p, smallest, float(np.linalg.norm(off)) / size if size > 0 else inf)
 
@@ -159,13 +159,13 @@ def _p_value(s: Shards, off: Floats, varies: NDArray[np.bool_]) -> float:
     return min(1.0, 2 * int(varies.sum()) * float(ndtr(-np.abs(h).max())))
 
 
-def convicted(firsts: Sequence[Sampled], again: Callable[[int], Sampled | None]) -> list[Sampled | None]:
-    """For each first sample the second one if it convicts, else None.
+def confirmed(firsts: Sequence[Sampled], again: Callable[[int], Sampled | None]) -> list[Sampled | None]:
+    """For each first sample the second one if that rejects E ĝ = g too, else None.
 
-    `again` makes the second sample of an index, for those that the first one suspects. Its p-values are adjusted by
+    `again` makes the second sample of an index, for those that the first one rejects. Its p-values are adjusted by
     Holm's method as if all of `firsts` had been sampled again, so that the first stage can only lower the rate.
     """
-    seconds = [again(i) if x.p < SUSPICION else None for i, x in enumerate(firsts)]
+    seconds = [again(i) if x.p < SCREENING_LEVEL else None for i, x in enumerate(firsts)]
     adjusted = holm([1.0 if x is None else x.p for x in seconds])
     return [x if p < FALSE_ALARM else None for x, p in zip(seconds, adjusted, strict=True)]
 
@@ -185,7 +185,7 @@ def _moments(problem: Problem, estimator: Estimator, samples: int, R: int, strea
     for start in range(0, SHARDS, at_once):
         shards = range(start, min(start + at_once, SHARDS))
         draw = Draw(problem, len(shards) * n, samples, streams=Streams(0, stream, shards), shard=n)
-        with Calling(stream, start):
+        with Isolated(stream, start):
             (x,) = estimates(estimator, draw, [samples])
         packed.append(moments(x.view(len(shards), n, -1), true))
     return Moments.unpack(torch.cat(packed).numpy(), None if true is None else true.numpy())

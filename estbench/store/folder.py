@@ -109,7 +109,7 @@ class Store:
         UsageError if the folder holds something else, or a run that is not `compatible`; ResultsError if it is damaged,
         cannot be written, or is being written. Then nothing in it is changed, and a folder that was made is removed.
         """
-        _refuse_foreign(folder)
+        _refuse_other_files(folder)
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         with explained(folder, "make this folder"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def run_folder(results: Path, name: str) -> Path:
     return results / name
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_other_files(folder: Path) -> None:
     with explained(folder, "read this folder"):
         if not folder.exists() or is_run(folder):
             return

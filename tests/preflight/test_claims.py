@@ -232,6 +232,6 @@ def test_impure_objectives_are_told(how: str, said: str) -> None:
     problem = {"objective": objective, "distribution": "bernoulli", "logits": [0.6, -1.0]}
     found = check("reinforce", problems=[problem], methods=["exact"])
     assert not found.well
-    assert "all its cells will fail: Impure" not in found.faults[0]
+    assert "all its cells will fail: ImpureError" not in found.faults[0]
     assert "all its cells will fail" in found.faults[0]
     assert said in found.faults[0]

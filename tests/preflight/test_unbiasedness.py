@@ -19,9 +19,9 @@ from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.straight_through.reinmax import Reinmax
 from estbench.objectives.product import Product
 from estbench.objectives.sine import Sine
-from estbench.preflight.claims import Mean, judge, means
+from estbench.preflight.claims import Mean, decide, means
 from estbench.preflight.problems import own_problems, served
-from estbench.preflight.unbiasedness import FALSE_ALARM, MAX_ESTIMATES, NotChecked, Sampled, convicted, exactly, sampled
+from estbench.preflight.unbiasedness import FALSE_ALARM, MAX_ESTIMATES, NotChecked, Sampled, confirmed, exactly, sampled
 from tests.estimators.wrong_on_purpose import WRONG
 from tests.problems import make
 
@@ -123,7 +123,7 @@ def on_own_problems(estimator: Any) -> list[Mean]:
     least = estimator.facts.min_samples
     served_ones = [problem for problem in own_problems() if served(problem, estimator.facts)]
     sizes = [4] if hasattr(estimator, "rows") else [least, least + 1, max(4, least + 3)]
-    return judge([mean for problem in served_ones for mean in means(problem, estimator, sizes)])
+    return decide([mean for problem in served_ones for mean in means(problem, estimator, sizes)])
 
 
 UNSEEN: list[Any] = [SelfInclusive, Scaled, Shifted, Nothing, NoDivision, SecondOrder, ClippedScore, FirstVariable]
@@ -182,7 +182,7 @@ def test_the_stated_bias_is_seen() -> None:
     problem = own_problems()[2]
     smallest = sampled(problem, Scaled(1.0), 1).smallest
     assert 0.01 < smallest < 0.1
-    (mean,) = judge(list(means(problem, Scaled(1 + 2 * smallest), [1])))
+    (mean,) = decide(list(means(problem, Scaled(1 + 2 * smallest), [1])))
     assert mean.holds is False
 
 
@@ -195,8 +195,8 @@ def test_only_a_second_sample_convicts() -> None:
         asked.append(i)
         return Sampled(4, FALSE_ALARM / 2, 0.05, 0.1)
 
-    assert convicted([suspected], again)[0] is not None
-    assert convicted([clear, suspected, clear], again) == [None, None, None]  # 3 · 5e-4 is no less than 1e-3
+    assert confirmed([suspected], again)[0] is not None
+    assert confirmed([clear, suspected, clear], again) == [None, None, None]  # 3 · 5e-4 is no less than 1e-3
     assert asked == [0, 1]
 
 

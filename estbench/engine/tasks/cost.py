@@ -12,7 +12,7 @@ from estbench.draws import Draw, Streams
 from estbench.engine.limit import limited
 from estbench.engine.purity import random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
-from estbench.engine.tasks.group import Group, apart, calling, is_foreign, keys, own_problem, problem_of, truth_of
+from estbench.engine.tasks.group import Group, apart, has_user_code, isolated, keys, own_problem, problem_of, truth_of
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Referenced
 from estbench.plan import ProblemSpec
@@ -46,7 +46,7 @@ class CostTask:
     def perform(self) -> list[Record]:
         """One `problem` record, and a `cost` or a `failed` record for each cell."""
         try:
-            with calling(is_foreign(self.spec), self.spec.id), limited(self.timeout):
+            with isolated(has_user_code(self.spec), self.spec.id), limited(self.timeout):
                 problem = problem_of(self.spec, self.device)
                 true = None if problem.exact_gradient is None else problem.exact_gradient.cpu().numpy()
             if true is not None and not np.isfinite(true).all():
@@ -57,7 +57,7 @@ class CostTask:
         records[0]["true"] = None if true is None else encode(true)
         for group in self.groups:
             try:
-                with group.calling(self.spec, self.seed, "cost"):
+                with group.isolated(self.spec, self.seed, "cost"):
                     estimator = group.estimator()  # a plug-in is imported, which may take longer than a job
                     with limited(self.timeout):
                         own = problem

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from estbench import catalog
 from estbench.engine.limit import limited
-from estbench.engine.purity import Impure, random_of_its_own, writes
+from estbench.engine.purity import ImpureError, random_of_its_own, writes
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import Group, apart, keys, own_problem, problem_of
 from estbench.exact import Unavailable, exact
-from estbench.kept import written
 from estbench.plan import ProblemSpec
 from estbench.problem import Problem
 from estbench.store import encode
+from estbench.tensor_versions import written
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class ExactTask:
 
     def _cell(self, group: Group, problem: Problem, N: int, key: str) -> list[Record]:
         try:
-            with group.calling(self.spec, 0, "exact"):
+            with group.isolated(self.spec, 0, "exact"):
                 estimator = group.estimator()
                 with limited(self.timeout):
                     if catalog.is_plugin(group.name) and random_of_its_own(self._own, estimator, N):
                         raise Unavailable("it makes random numbers of its own: two calls on one draw differ")
                     x = exact(problem, estimator, N)
             if touched := [*written(problem), *written(problem.distribution)]:
-                raise Impure(writes(estimator, touched))
+                raise ImpureError(writes(estimator, touched))
             found = {"moments": encode(x.packed), "route": x.route, "error": encode(x.error)}
             found["mean_error"] = encode(x.mean_error)
         except Unavailable as why:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from estbench.foreign import reason
+from estbench.isolation import reason
 
 __all__ = ["Record", "failures", "reason"]
 

@@ -38,9 +38,9 @@ class FitTask:
         streams = Streams(self.seed, f"{self.spec.id}/fit", range(1), self.device)
         start = time.perf_counter()
         try:
-            shared = own_problem if self.group.foreign(self.spec) else problem_of
+            shared = own_problem if self.group.runs_user_code(self.spec) else problem_of
             problem = replace(shared(self.spec, self.device), evaluations=Evaluations())
-            with self.group.calling(self.spec, self.seed, "fit"):
+            with self.group.isolated(self.spec, self.seed, "fit"):
                 estimator = self.group.estimator()
                 assert isinstance(estimator, Fitted)
                 draw = Draw(problem, estimator.n_fit, estimator.facts.min_samples, streams=streams)

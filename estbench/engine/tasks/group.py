@@ -14,7 +14,7 @@ from estbench import catalog
 from estbench.engine.purity import demand_purity
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator
-from estbench.foreign import Calling
+from estbench.isolation import Isolated
 from estbench.objectives.base import Objective
 from estbench.plan import ProblemSpec
 from estbench.problem import Problem
@@ -39,21 +39,21 @@ class Group:
         """The frozen estimator, kept as long as its class is the same: some solve for constants once."""
         return _estimator(catalog.estimator_class(self.name), self.options, self.fitted)
 
-    def foreign(self, spec: ProblemSpec) -> bool:
+    def runs_user_code(self, spec: ProblemSpec) -> bool:
         """Whether code of a user is run for its cells on that problem."""
-        return catalog.is_plugin(self.name) or is_foreign(spec)
+        return catalog.is_plugin(self.name) or has_user_code(spec)
 
-    def calling(self, spec: ProblemSpec, seed: int, *where: object) -> AbstractContextManager[object]:
+    def isolated(self, spec: ProblemSpec, seed: int, *where: object) -> AbstractContextManager[object]:
         """The context of a call for its cells; its random numbers depend on the run's seed, on it, and on `where`."""
-        return calling(self.foreign(spec), seed, spec.id, self.id, *where)
+        return isolated(self.runs_user_code(spec), seed, spec.id, self.id, *where)
 
 
 _OURS = nullcontext()
 
 
-def calling(foreign: bool, *entropy: object) -> AbstractContextManager[object]:
+def isolated(user_code: bool, *entropy: object) -> AbstractContextManager[object]:
     """The context of a call; of our own code nothing need be kept apart."""
-    return Calling(*entropy) if foreign else _OURS
+    return Isolated(*entropy) if user_code else _OURS
 
 
 @lru_cache(maxsize=1024)
@@ -64,15 +64,15 @@ def _estimator(kind: type[Estimator], options: Options, fitted: Options) -> Esti
 def problem_of(spec: ProblemSpec, device: str) -> Problem:
     """The problem of a spec, kept: its oracle constants are computed once in each process.
 
-    Raises Impure where its objective is a user's and is no pure function.
+    Raises ImpureError where its objective is a user's and is no pure function.
     """
     return _problem(*_classes(spec), spec, device)
 
 
 @lru_cache(maxsize=8)
 def _problem(objective: type[Objective], distribution: Any, spec: ProblemSpec, device: str) -> Problem:
-    if is_foreign(spec):
-        with Calling("purity", spec.id):
+    if has_user_code(spec):
+        with Isolated("purity", spec.id):
             demand_purity(_made(objective, distribution, spec, device))
     return _made(objective, distribution, spec, device)
 
@@ -87,7 +87,7 @@ def _classes(spec: ProblemSpec) -> tuple[type[Objective], Any]:
     return catalog.objective_class(spec.objective), catalog.distribution_class(spec.distribution)
 
 
-def is_foreign(spec: ProblemSpec) -> bool:
+def has_user_code(spec: ProblemSpec) -> bool:
     """Whether the objective or the distribution of a problem is a user's."""
     return catalog.is_plugin(spec.objective) or catalog.is_plugin(spec.distribution)
 

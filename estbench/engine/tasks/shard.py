@@ -72,9 +72,9 @@ class ShardTask:
         for number, rows in enumerate(self._rows()):
             draw = Draw(problem, self.shards * rows, self.samples, streams=streams, shard=rows)
             for group in list(found):
-                before = held(draw) if group.foreign(self.spec) else None
+                before = held(draw) if group.runs_user_code(self.spec) else None
                 try:
-                    with group.calling(self.spec, self.seed, self.first, number):
+                    with group.isolated(self.spec, self.seed, self.first, number):
                         if group not in estimators:
                             estimators[group] = group.estimator()
                         with limited(self.timeout):

@@ -55,7 +55,7 @@ class TimingTask:
         try:
             shared = own_problem if catalog.is_plugin(group.name) else problem_of
             problem = shared(self.spec, self.device)
-            with group.calling(self.spec, self.seed, "timing"):
+            with group.isolated(self.spec, self.seed, "timing"):
                 estimator = group.estimator()
                 with limited(self.timeout):
                     seconds = self._seconds(estimator, problem, sorted({N for N, _ in group.cells}))

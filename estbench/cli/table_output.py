@@ -1,4 +1,4 @@
-"""A table to stdout or into a file, in the format that was asked for: what `compare` and `export` share."""
+"""A table written to stdout or to a file, in the format that was asked for, by `compare` and `export`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_output(file_format: TableFormat, output: Path | None) -> None:
         raise UsageError("--format parquet writes bytes; name a file with -o")
 
 
-def deliver(
+def write_table(
     frame: pd.DataFrame,
     columns: Sequence[Column],
     file_format: TableFormat,

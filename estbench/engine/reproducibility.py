@@ -16,7 +16,7 @@ import numpy as np
 from estbench.engine.run import Execute, ready
 from estbench.engine.stages import Items, groups_of
 from estbench.engine.tasks import CostTask, ExactTask, Group, Record, ShardTask, Task
-from estbench.engine.tasks.group import is_foreign
+from estbench.engine.tasks.group import has_user_code
 from estbench.errors import UsageError
 from estbench.moments import SCALARS, Floats, first, second
 from estbench.plan import Cell, Plan
@@ -27,7 +27,7 @@ SAME = 1e-9
 """Values that differ by less, relative to the largest of their kind, are the same: another machine may round."""
 
 
-def demand_repeated(
+def demand_reproduced(
     folder: Path, plan: Plan, items: Items, execute: Execute, *, device: str = "cpu", timeout: float | None = None
 ) -> None:
     """Raise UsageError, with what differs, unless code of users gives the values that the run in `folder` recorded."""
@@ -47,10 +47,10 @@ def recorded(plan: Plan, items: Items, device: str) -> Iterator[Task]:
     """The tasks, one for each thing to be compared, that give again what is recorded of code of users."""
     for i, spec in enumerate(plan.problems):
         of_problem = [cell for cell in plan.cells if cell.problem == i]
-        if is_foreign(spec) and items.get(("problem", spec.id, ""), {}).get("true") is not None:
+        if has_user_code(spec) and items.get(("problem", spec.id, ""), {}).get("true") is not None:
             yield CostTask(spec, (), plan.config.seed, device)
         for group in groups_of(of_problem):
-            if group.foreign(spec):
+            if group.runs_user_code(spec):
                 yield from _of_group(plan, i, group, of_problem, items, device)
 
 

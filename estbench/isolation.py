@@ -1,8 +1,9 @@
-"""Calls of code that is not ours: plug-ins and objectives of users, wherever they are imported, built or asked.
+"""Isolation of user code: what a call of a plug-in does to the process is undone when the call ends.
 
-What such code does to the process stays in the call: random numbers, standard output, settings of Python, torch and
-numpy, the working directory and the environment, handlers of signals and of logging, functions that it replaces, child
-processes. What it throws becomes an exception with a text; only a Ctrl-C of the user goes on.
+Whatever imports, builds or calls a plug-in does so inside `Isolated`. Undone are changes of random numbers, standard
+output, settings of Python, torch and numpy, the working directory and the environment, handlers of signals and of
+logging, functions that it replaces, child processes. What it raises becomes an exception with a text; only a Ctrl-C of
+the user goes on.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ _ALONE = threading.RLock()
 """Held during a call: generators, settings and standard output belong to the process, not to a thread."""
 
 
-class Thrown(Exception):  # noqa: N818 - it is what was thrown
-    """What foreign code threw that is no `Exception`, told as one."""
+class UserCodeError(Exception):
+    """An error of user code whose text says all: what it raised that is no `Exception`, or what it must not do."""
 
 
 def reason(error: BaseException) -> str:
     """An error as the reason why a cell failed: on one line, and nothing in it that a terminal would obey."""
-    if isinstance(error, Thrown):
+    if isinstance(error, UserCodeError):
         return str(error)
     try:
         text = str(error)
-    except BaseException as second:  # its text is foreign code too
+    except BaseException as second:  # its text is user code too
         text = f"(its text cannot be had: {type(second).__name__})"
     if isinstance(error, BaseExceptionGroup):
         text += f" [{'; '.join(reason(each) for each in error.exceptions[:3])}]"
@@ -55,8 +56,8 @@ def reason(error: BaseException) -> str:
     return "".join(c for c in text if c.isprintable())[:LONGEST].rstrip(": ")
 
 
-class Calling:
-    """A context for one call of foreign code.
+class Isolated:
+    """A context for one call of user code.
 
     The global generators of torch, numpy and Python are seeded from `entropy` (numbers and texts) and are as before
     afterwards, so that what the call draws is the same in any process. What it prints goes to standard error. What it
@@ -84,7 +85,7 @@ class Calling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._inner:
-            end_of_child()
+            exit_if_forked()
             while self._restore:  # what refers to itself is freed late, and these are large
                 self._restore.pop()()
         _DEPTH.pop()
@@ -94,12 +95,12 @@ class Calling:
         if self._interrupted:
             raise KeyboardInterrupt
         if error is not None and not isinstance(error, Exception):
-            raise Thrown(reason(error)) from None
+            raise UserCodeError(reason(error)) from None
         if self._replaced and error is None:
-            raise Thrown(f"it replaces {', '.join(self._replaced)}, which all others use too")
+            raise UserCodeError(f"it replaces {', '.join(self._replaced)}, which all others use too")
 
     def _interrupts(self) -> Callable[[], None]:
-        """Note whether Ctrl-C was pressed: foreign code can raise KeyboardInterrupt by itself, or swallow ours."""
+        """Note whether Ctrl-C was pressed: user code can raise KeyboardInterrupt by itself, or swallow ours."""
         if threading.current_thread() is not threading.main_thread():
             return _nothing
         before = signal.getsignal(signal.SIGINT)
@@ -129,14 +130,14 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-def end_of_child() -> None:
-    """End this process if foreign code has forked it and come back: it is no second worker."""
+def exit_if_forked() -> None:
+    """End this process if user code has forked it and come back: it is no second worker."""
     if _FORKED:
         end_process(0)
 
 
 end_process = os._exit
-"""End this process at once. In calls of foreign code, and in their threads, `os._exit` does not."""
+"""End this process at once. In calls of user code, and in their threads, `os._exit` does not."""
 
 _ENDS = ("_exit", "abort", "execv", "execve")
 
@@ -345,8 +346,8 @@ _KINDS = (
 
 
 @contextmanager
-def prints_elsewhere() -> Iterator[None]:
-    """Let all that is printed in here go to standard error: a look at an attribute may run foreign code, too."""
+def stdout_to_stderr() -> Iterator[None]:
+    """Let all that is printed in here go to standard error: a look at an attribute may run user code, too."""
     restore = _output()
     try:
         yield

@@ -31,7 +31,7 @@ from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import IN_THIS_PROCESS, Execution
 from estbench.engine.run import Failure
 from estbench.errors import UsageError
-from estbench.foreign import Calling, Thrown
+from estbench.isolation import Isolated, UserCodeError
 from estbench.problem import Problem, make
 from estbench.sources import current, source_hash
 from tests.cli.forked import Forks, forking
@@ -52,7 +52,7 @@ def ran(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The results of a small run, and why cells failed."""
     config = {
-        "name": "foreign",
+        "name": "isolation",
         "seed": seed,
         "replicates": 512,
         "samples": [2],
@@ -164,14 +164,14 @@ def _state() -> dict[str, Any]:
 def test_a_call_leaves_no_trace(key: str) -> None:
     """Whatever it does to streams, warnings, limits, logging, signals and the environment is undone."""
     before = _state()
-    with Calling(0):
+    with Isolated(0):
         DONE[key]()
     assert _state() == before
 
 
 def test_prints_go_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     """Those of Python, of the system and of a shell; also those of a stream that was kept."""
-    with Calling(0):
+    with Isolated(0):
         QUIET["print"]()
         kept = sys.stdout
     kept.write("LATER")
@@ -186,7 +186,10 @@ def test_prints_go_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
 def test_what_all_use_is_not_replaced(place: Any, name: str) -> None:
     """A function or a class of torch, numpy or estbench that a call replaces is put back, and said."""
     before = vars(place).get(name)
-    with pytest.raises(Thrown, match=f"it replaces {place.__name__}.{name}, which all others use too"), Calling(0):
+    with (
+        pytest.raises(UserCodeError, match=f"it replaces {place.__name__}.{name}, which all others use too"),
+        Isolated(0),
+    ):
         setattr(place, name, None)
     assert vars(place).get(name) is before
 
@@ -320,12 +323,12 @@ def test_without_a_gradient_only_those_fail_that_need_one(how: str, tmp_path: Pa
 
 def test_an_interrupt_of_the_user_goes_on() -> None:
     """Ctrl-C is a signal: it ends the call, even if the code swallows it; KeyboardInterrupt by itself does not."""
-    with pytest.raises(Thrown, match="KeyboardInterrupt"), Calling(0):
+    with pytest.raises(UserCodeError, match="KeyboardInterrupt"), Isolated(0):
         raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt), Calling(0), suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), Isolated(0), suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     before = signal.getsignal(signal.SIGINT)
-    with Calling(0):
+    with Isolated(0):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGINT) == before
 

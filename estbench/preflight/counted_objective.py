@@ -1,4 +1,4 @@
-"""An objective that counts what it is asked for itself, whoever asks."""
+"""An objective that counts its own evaluations, whoever calls it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from estbench.objectives.base import Objective, WithGrad
 from estbench.problem import Evaluations
 
 
-def watched(objective: Objective, numbers: int) -> tuple[Objective, Evaluations]:
+def counted_objective(objective: Objective, numbers: int) -> tuple[Objective, Evaluations]:
     """A copy of an objective, and how often its `value` and `grad` are called from outside of it, in rows.
 
     `numbers`: how many numbers one row has. What `grad` asks of `value` is not counted.
@@ -37,6 +37,6 @@ def watched(objective: Objective, numbers: int) -> tuple[Objective, Evaluations]
     names = {"value": "f", "grad": "df"} if isinstance(objective, WithGrad) else {"value": "f"}
     kind = type(objective)
     body = {name: counted(name, count) for name, count in names.items()} | {"__slots__": ()}
-    twin = copy.copy(objective)
-    object.__setattr__(twin, "__class__", type(kind.__name__, (kind,), body))
-    return twin, seen
+    copied = copy.copy(objective)
+    object.__setattr__(copied, "__class__", type(kind.__name__, (kind,), body))
+    return copied, seen

@@ -15,7 +15,7 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-Kept = list[tuple[str, dict[Any, Any] | None, Any, Tensor, int]]
+Tracked = list[tuple[str, dict[Any, Any] | None, Any, Tensor, int]]
 """For each tensor: what it is called, the dictionary and the key that it is kept under, itself, and its version.
 
 The owner's own dictionary is None: a reference to it would be a cycle, and memory would wait for the garbage collector.
@@ -35,25 +35,25 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands i
         """The value; only its first use comes here, later ones find it in the instance."""
         value = super().__get__(instance, owner)
         if isinstance(value, Tensor) and self.attrname is not None:
-            remember(instance, self.attrname, vars(instance), self.attrname)
+            track(instance, self.attrname, vars(instance), self.attrname)
             value = vars(instance)[self.attrname]
         return value
 
 
-def remember(owner: Any, label: str, place: dict[Any, Any], key: Any) -> None:
+def track(owner: Any, label: str, place: dict[Any, Any], key: Any) -> None:
     """Remember the tensor that is kept at `place[key]` as it is now."""
     tensor = place[key]
     if tensor.is_inference():  # made in `torch.inference_mode()` of a plug-in; others may want gradients of it
         with torch.inference_mode(mode=False):
             tensor = place[key] = tensor.clone()
-    vars(owner).setdefault("_kept", []).append(
+    vars(owner).setdefault("_tracked", []).append(
         (label, None if place is vars(owner) else place, key, tensor, tensor._version)
     )
 
 
 def written(owner: Any) -> Iterator[str]:
     """What of an owner's tensors was written into, replaced, or made to require a gradient since it was made."""
-    for label, place, key, tensor, version in vars(owner).get("_kept", ()):
+    for label, place, key, tensor, version in vars(owner).get("_tracked", ()):
         now = (vars(owner) if place is None else place).get(key)
         if tensor._version != version or tensor.requires_grad or now is not tensor:
             yield label
