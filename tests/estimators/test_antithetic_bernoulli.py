@@ -22,25 +22,13 @@ from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.base import Estimator, Facts
 from estbench.estimators.shared.copula import parted
 from estbench.exact import exact
+from estbench.moments import Floats
 from estbench.names import ALIASES
 from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
-from tests.estimators.antithetic_pieces import (
-    Floats,
-    Measure,
-    assert_same_law,
-    dirichlet,
-    f,
-    intervals,
-    mean,
-    probabilities,
-    problem,
-    run,
-    stacked,
-    truth,
-    variance,
-)
+from tests.estimators.noise import Measure, assert_same_law, dirichlet, intervals, mean, run, stacked, variance
+from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import make
 
 LOGITS = ([0.8], [-1.3], [0.0], [0.7, -1.2], [0.4, -0.9, 1.6])
@@ -48,13 +36,13 @@ LOGITS = ([0.8], [-1.3], [0.0], [0.7, -1.2], [0.4, -0.9, 1.6])
 
 def mirrored(p: Problem) -> Measure:
     """u of all variables, [M, 1, D], in pieces between p and 1 − p."""
-    m = stacked([intervals(*pi) for pi in probabilities(p)], 1)
+    m = stacked([intervals(*pi) for pi in marginals(p)], 1)
     return Measure(m.points[:, None], m.weights)
 
 
 def pair(p: Problem, u: Floats) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """z₁ = 1[u > 1 − p] and z₂ = 1[u < p], by the textbook."""
-    prob = probabilities(p)[:, 1]
+    prob = marginals(p)[:, 1]
     return tuple(int(b) for b in u > 1 - prob), tuple(int(b) for b in u < prob)
 
 
@@ -146,7 +134,7 @@ def test_u2g_is_disarm() -> None:
 def coupled(p: Problem, N: int) -> tuple[Measure, Floats]:
     """Uniforms [M, N, D] in pieces on which all samples of the Dirichlet copula are constant; and z [M, N, D]."""
     parts, samples = [], []
-    for q, prob in probabilities(p):
+    for q, prob in marginals(p):
         part = dirichlet(N, [1 - min(q, prob) ** (1 / (N - 1))])
         uniform = (1 - part.points) ** (N - 1)
         z = uniform < prob if prob <= 0.5 else 1 - uniform < prob
@@ -181,9 +169,7 @@ def formula(p: Problem, z: Floats, rho: Floats) -> Floats:
     values = np.array([f(p, tuple(int(b) for b in row)) for row in z])
     N = len(z)
     return np.asarray(
-        rho
-        / (N - 1)
-        * sum((v - values.mean()) * (row - probabilities(p)[:, 1]) for v, row in zip(values, z, strict=True))
+        rho / (N - 1) * sum((v - values.mean()) * (row - marginals(p)[:, 1]) for v, row in zip(values, z, strict=True))
     )
 
 
@@ -194,7 +180,7 @@ def test_arms_is_its_formula_and_unbiased(logits: Sequence[float], N: int) -> No
     """With P₁₁ summed over the pieces of the copula, ARMS is its formula on each of them and unbiased over all."""
     p = problem(logits)
     u, z = coupled(p, N)
-    prob = probabilities(p)[:, 1]
+    prob = marginals(p)[:, 1]
     np.testing.assert_allclose(mean(z, u.weights), np.tile(prob, (N, 1)), atol=1e-11)  # each sample has its own law
     P11 = mean(z[:, 0] * z[:, 1], u.weights)
     rho = prob * (1 - prob) / (prob - P11)
@@ -211,7 +197,7 @@ def test_gaussian_arms_is_its_formula_and_unbiased(logits: list[float]) -> None:
     The first variable goes through all pieces, the second through one piece for each of its outcomes.
     """
     p = problem(logits)
-    prob = probabilities(p)[:, 1]
+    prob = marginals(p)[:, 1]
     (u, z), other = gaussian_pieces(prob[0]), gaussian_pieces(prob[1])
     few, which = np.unique(other[1], axis=0, return_index=True)
     totals = [other[0].weights[(other[1] == outcome).all(1)].sum() for outcome in few]

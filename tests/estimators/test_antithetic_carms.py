@@ -20,23 +20,11 @@ from estbench.estimators.antithetic.arms import Arms
 from estbench.estimators.antithetic.carms import Carms, _orders
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.base import CATEGORICAL, Facts
+from estbench.moments import Floats
 from estbench.objectives.product import Product
 from estbench.problem import Problem
-from tests.estimators.antithetic_pieces import (
-    Floats,
-    Measure,
-    assert_same_law,
-    dirichlet,
-    f,
-    intervals,
-    mean,
-    probabilities,
-    problem,
-    product,
-    run,
-    stacked,
-    truth,
-)
+from tests.estimators.noise import Measure, assert_same_law, dirichlet, intervals, mean, product, run, stacked
+from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import independent, make
 
 COPULA, ORDER = "carms/copula", "carms/order"
@@ -79,7 +67,7 @@ def pair_probabilities(samples: NDArray[np.intp], weights: Floats, K: int) -> Fl
 
 def formula(p: Problem, z: NDArray[np.intp], P: Sequence[Floats]) -> Floats:
     """1/(N(N − 1)) Σ_{i≠j} (f_i − f_j) r(z_i, z_j) (e_{z_i} − π) at one outcome z [N, D], pair by pair."""
-    pi, N = probabilities(p), len(z)
+    pi, N = marginals(p), len(z)
     values = [f(p, tuple(int(k) for k in row)) for row in z]
     g = np.zeros_like(pi)
     for i, j in itertools.permutations(range(N), 2):
@@ -91,7 +79,7 @@ def formula(p: Problem, z: NDArray[np.intp], P: Sequence[Floats]) -> Floats:
 
 def pieces(p: Problem, N: int) -> tuple[dict[str, Floats], Floats, NDArray[np.intp], list[Floats]]:
     """Noise, weights and samples [M, N, D] for all variables together; and P(a, b) of each."""
-    parts = [one_variable(pi, N) for pi in probabilities(p)]
+    parts = [one_variable(pi, N) for pi in marginals(p)]
     P = [pair_probabilities(z, m.weights, p.distribution.classes) for m, z in parts]
     joint = stacked([m for m, _ in parts], 2)  # [M, N + 1, D]
     samples = product([Measure(z.astype(float), m.weights) for m, z in parts])
@@ -116,13 +104,13 @@ def test_formula_and_mean(logits: list[list[float]], N: int) -> None:
     """On every piece the estimate is the double sum with P(a, b) summed over the pieces, and its mean the gradient."""
     p = problem(logits)
     noise, weights, z, P = pieces(p, N)
-    pi, K = probabilities(p), p.distribution.classes
+    pi, K = marginals(p), p.distribution.classes
     for d, n in itertools.product(range(p.D), range(N)):  # each sample alone has its own law
         np.testing.assert_allclose(np.bincount(z[:, n, d], weights, K), pi[d], atol=1e-11)
     g = run(Carms(), p, noise, N)
     for i in range(0, len(g), max(1, len(g) // 250)):
         np.testing.assert_allclose(g[i], formula(p, z[i], P), atol=1e-9)
-    np.testing.assert_allclose(mean(g, weights), truth(p), atol=1e-10)
+    np.testing.assert_allclose(mean(g, weights).ravel(), truth(p), atol=1e-10)
 
 
 def closed_form(pi: Floats, N: int) -> Floats:
@@ -144,7 +132,7 @@ def closed_form(pi: Floats, N: int) -> Floats:
 def test_formula_at_more_classes(N: int) -> None:
     """At K = 5, D = 3 the estimate from the first N of 6 samples is the double sum, draw by draw."""
     p = problem(np.sin(5 * np.arange(15.0)).reshape(3, 5).tolist())
-    pi = probabilities(p)
+    pi = marginals(p)
     P = [closed_form(row, N) for row in pi]
     draw = Draw(p, 40, 6, streams=Streams(0, "carms", range(1)))
     g = Carms().joint(draw, N).numpy()
@@ -162,7 +150,7 @@ def test_two_classes_are_disarm_in_law() -> None:
     two = make(conjunction, torch.tensor([[0.0, 0.7], [0.0, -1.2]], dtype=torch.float64))
     one = make(conjunction, torch.tensor([0.7, -1.2], dtype=torch.float64))
     noise, weights, _, _ = pieces(two, 2)
-    v = stacked([intervals(*pi) for pi in probabilities(one)], 1)
+    v = stacked([intervals(*pi) for pi in marginals(one)], 1)
     assert_same_law(
         (run(Carms(), two, noise, 2)[..., 1], weights), (run(Disarm(), one, {MAIN: v.points[:, None]}), v.weights)
     )
@@ -302,4 +290,4 @@ def test_wrong_on_purpose(estimator: Shrunk | OneOrder) -> None:
     """Estimators with a known mistake are off the exact gradient by far more than rounding."""
     p = problem([[0.3, -1.0, 0.6]])
     noise, weights, _, _ = pieces(p, 3)
-    assert np.abs(mean(run(estimator, p, noise, 3), weights) - truth(p)).max() > 1e-3
+    assert np.abs(mean(run(estimator, p, noise, 3), weights).ravel() - truth(p)).max() > 1e-3

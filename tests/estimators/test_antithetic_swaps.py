@@ -20,26 +20,14 @@ from estbench.estimators.base import Estimator, Facts, RowEstimator, evaluations
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.shared.swaps import f_all_swapped, f_swapped
 from estbench.exact import exact
+from estbench.moments import Floats
 from estbench.objectives.base import Objective
 from estbench.objectives.mlp import Mlp
 from estbench.objectives.product import Product
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
-from tests.estimators.antithetic_pieces import (
-    Floats,
-    Measure,
-    f,
-    intervals,
-    mean,
-    probabilities,
-    problem,
-    product,
-    run,
-    simplex,
-    stacked,
-    truth,
-    variance,
-)
+from tests.estimators.noise import Measure, intervals, mean, product, run, simplex, stacked, variance
+from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import make
 
 REFERENCE = "ars/reference"
@@ -49,7 +37,7 @@ LOGITS = ([[0.4, -0.8]], [[0.3, -1.0, 0.6]], [[0.3, -0.5], [-0.7, 0.9]], [[0.3, 
 def swappable(p: Problem, degree: int = 1) -> Measure:
     """w [M, 1, D, K], uniform on D simplices, in pieces on which f is constant at z and at all its pseudo-samples."""
     parts = []
-    for pi in probabilities(p):
+    for pi in marginals(p):
         K, planes = len(pi), []
         for (i, j), (a, b) in itertools.product(
             itertools.combinations(range(K), 2), itertools.permutations(range(K), 2)
@@ -100,7 +88,7 @@ def test_ar_is_unbiased(logits: Sequence[Sequence[float]]) -> None:
     for i in range(0, len(g), max(1, len(g) // 200)):
         point = w.points[i, 0]
         np.testing.assert_allclose(g[i], swapped(p, point, 0, 0) * (1 - K * point), atol=1e-12)
-    np.testing.assert_allclose(mean(g, w.weights), truth(p), atol=1e-11)
+    np.testing.assert_allclose(mean(g, w.weights).ravel(), truth(p), atol=1e-11)
 
 
 def test_ar_given_z_is_reinforce() -> None:
@@ -109,7 +97,7 @@ def test_ar_given_z_is_reinforce() -> None:
     w = swappable(p)
     a, r = (run(estimator, p, {MAIN: w.points}) for estimator in (Ar(), Reinforce()))
     for k in range(3):
-        here = np.isclose(r, f(p, (k,)) * (np.eye(3)[k] - probabilities(p))).all((1, 2))
+        here = np.isclose(r, f(p, (k,)) * (np.eye(3)[k] - marginals(p))).all((1, 2))
         inside = w.weights * here / (w.weights * here).sum()
         np.testing.assert_allclose(mean(a, inside), mean(r, inside), atol=1e-11)
 
@@ -125,7 +113,7 @@ def test_ars_is_its_formula_and_unbiased(logits: Sequence[Sequence[float]]) -> N
         np.testing.assert_allclose(g[i], ars(p, w.points[i, 0], j[i]), atol=1e-12)
     for k in range(p.distribution.classes):
         given = w.weights * (j == k) * p.distribution.classes
-        np.testing.assert_allclose(mean(g, given), truth(p), atol=1e-11)
+        np.testing.assert_allclose(mean(g, given).ravel(), truth(p), atol=1e-11)
 
 
 @pytest.mark.parametrize("logits", LOGITS)
@@ -136,7 +124,7 @@ def test_arsm_is_its_formula_and_unbiased(logits: Sequence[Sequence[float]]) -> 
     g = run(Arsm(), p, {MAIN: w.points})
     for i in range(0, len(g), max(1, len(g) // 150)):
         np.testing.assert_allclose(g[i], arsm(p, w.points[i, 0]), atol=1e-12)
-    np.testing.assert_allclose(mean(g, w.weights), truth(p), atol=1e-11)
+    np.testing.assert_allclose(mean(g, w.weights).ravel(), truth(p), atol=1e-11)
 
 
 def test_merging_never_adds_variance() -> None:
@@ -280,4 +268,4 @@ def test_wrong_on_purpose(estimator: Estimator) -> None:
     assert isinstance(estimator, RowEstimator)
     p = problem([[0.3, -1.0, 0.6]])
     w = swappable(p)
-    assert np.abs(mean(run(estimator, p, {MAIN: w.points}), w.weights) - truth(p)).max() > 1e-3
+    assert np.abs(mean(run(estimator, p, {MAIN: w.points}), w.weights).ravel() - truth(p)).max() > 1e-3

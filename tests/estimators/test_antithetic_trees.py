@@ -21,23 +21,11 @@ from estbench.estimators.antithetic.disarm_tree import DisarmTree
 from estbench.estimators.base import Estimator, Facts, RowEstimator
 from estbench.estimators.shared.trees import NODES, nodes, sticks
 from estbench.exact import exact
+from estbench.moments import Floats
 from estbench.objectives.product import Product
 from estbench.problem import Problem
-from tests.estimators.antithetic_pieces import (
-    Classes,
-    Floats,
-    Measure,
-    assert_same_law,
-    f,
-    intervals,
-    mean,
-    probabilities,
-    problem,
-    run,
-    stacked,
-    truth,
-    variance,
-)
+from tests.estimators.noise import Measure, assert_same_law, intervals, mean, run, stacked, variance
+from tests.estimators.states import Classes, f, marginals, problem, truth
 from tests.problems import make
 
 Split = tuple[tuple[int, ...], tuple[int, ...]]
@@ -114,7 +102,7 @@ def importance(tree: list[Split], pi: Floats, u: Floats) -> tuple[int, int, Floa
 def formula(estimator: Estimator, p: Problem, u: Floats) -> Floats:
     """The estimate at one outcome u [D, K − 1], one variable after the other."""
     one: Callable[..., tuple[int, int, Floats]] = importance if isinstance(estimator, DisarmIw) else weights
-    found = [one(splits(estimator, pi), pi, row) for pi, row in zip(probabilities(p), u, strict=True)]
+    found = [one(splits(estimator, pi), pi, row) for pi, row in zip(marginals(p), u, strict=True)]
     z: Classes = tuple(row[0] for row in found)
     z_twin: Classes = tuple(row[1] for row in found)
     return (f(p, z) - f(p, z_twin)) * np.array([row[2] for row in found])
@@ -123,7 +111,7 @@ def formula(estimator: Estimator, p: Problem, u: Floats) -> Floats:
 def outcomes(estimator: Estimator, p: Problem) -> Measure:
     """u [M, 1, D (K − 1)] in pieces between s_n and 1 − s_n of every node."""
     parts = []
-    for pi in probabilities(p):
+    for pi in marginals(p):
         for left, right in splits(estimator, pi):
             s = sum(pi[c] for c in right) / sum(pi[c] for c in left + right)
             parts.append(intervals(s, 1 - s))
@@ -141,7 +129,7 @@ def test_formula_and_mean(estimator: Estimator, logits: Sequence[Sequence[float]
     D, K = p.distribution.event_shape
     for i in range(0, len(g), max(1, len(g) // 250)):
         np.testing.assert_allclose(g[i], formula(estimator, p, u.points[i].reshape(D, K - 1)), atol=1e-13)
-    np.testing.assert_allclose(mean(g, u.weights), truth(p), atol=1e-12)
+    np.testing.assert_allclose(mean(g, u.weights).ravel(), truth(p), atol=1e-12)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
@@ -174,7 +162,7 @@ def test_two_classes_are_disarm_in_law(estimator: Estimator) -> None:
     two = make(product, torch.tensor([[0.0, 0.7], [0.0, -1.2]], dtype=torch.float64))
     one = make(product, torch.tensor([0.7, -1.2], dtype=torch.float64))
     u = outcomes(estimator, two)
-    v = stacked([intervals(*pi) for pi in probabilities(one)], 1)
+    v = stacked([intervals(*pi) for pi in marginals(one)], 1)
     assert_same_law(
         (run(estimator, two, {NODES: u.points})[..., 1], u.weights),
         (run(Disarm(), one, {MAIN: v.points[:, None]}), v.weights),
@@ -187,7 +175,7 @@ def test_large_logits(estimator: Estimator, logits: list[float]) -> None:
     """At logits of ±30 the mean over the pieces is right to 9 digits of its smallest component."""
     p, theta = problem([logits]), np.array(logits)
     parts = []
-    for left, right in splits(estimator, probabilities(p)[0]):
+    for left, right in splits(estimator, marginals(p)[0]):
         m = float(expit(-abs(logsumexp(theta[list(right)]) - logsumexp(theta[list(left)]))))
         parts.append((np.array([m / 2, 0.5, 1 - m / 2]), np.array([m, 1 - 2 * m, m])))
     u = np.array(list(itertools.product(*(part[0] for part in parts))))
@@ -205,7 +193,7 @@ def test_order_of_sticks() -> None:
     first = {"ascending": [1, 0, 3], "descending": [2, 0, 3], "index": [0, 1, 2]}
     for order, classes in first.items():
         tree = DisarmSb(order).breakpoints(p)[NODES]  # type: ignore[arg-type] # the key of a dict of orders
-        pi, rest = probabilities(p)[0], 1.0
+        pi, rest = marginals(p)[0], 1.0
         for c, points in zip(classes, tree, strict=True):
             np.testing.assert_allclose(points, [pi[c] / rest, 1 - pi[c] / rest], rtol=1e-12)
             rest -= pi[c]
@@ -266,4 +254,4 @@ def test_wrong_on_purpose(estimator: Estimator, order: Order) -> None:
     """Estimators with a known mistake are off the exact gradient by far more than rounding."""
     p = problem([[0.9, -1.0, 0.6]])
     u = outcomes(DisarmSb(order), p)
-    assert np.abs(mean(run(estimator, p, {NODES: u.points}), u.weights) - truth(p)).max() > 1e-3
+    assert np.abs(mean(run(estimator, p, {NODES: u.points}), u.weights).ravel() - truth(p)).max() > 1e-3

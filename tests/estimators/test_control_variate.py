@@ -15,30 +15,19 @@ from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.shared.critic import Critic
 from estbench.exact import exact
 from estbench.problem import Problem
-from tests.estimators.noisy_arithmetic import (
+from tests.estimators.complex_steps import ByHand, Given, Network, critic, given, lax, of_formula, rebar, relax
+from tests.estimators.noise import (
     ONE,
     ONE_OF_THREE,
     SEVERAL,
-    ByHand,
     Evaluate,
-    Given,
     Logits,
-    Network,
-    Numbers,
     by_quadrature,
     cells,
-    critic,
-    given,
-    gradient,
-    lax,
     of_estimator,
-    of_formula,
-    problem,
-    rebar,
-    relax,
     rows,
 )
-from tests.estimators.paper_arithmetic import Wave
+from tests.estimators.states import Numbers, Wave, problem, truth
 from tests.problems import make
 
 ONES: dict[str, Logits] = {**ONE, "two": [[0.3, -0.6]], **ONE_OF_THREE}
@@ -91,7 +80,7 @@ def test_rows(case: str, where: str) -> None:
 def bias(evaluate: Evaluate, of: Problem, scale: bool = False) -> float:
     """The largest |E ĝ − g|, by quadrature of both noises in each state."""
     mean, _ = by_quadrature(evaluate, cells(of, scale))
-    return float(np.abs(mean - gradient(of)).max())
+    return float(np.abs(mean - truth(of)).max())
 
 
 @pytest.mark.parametrize("where", [*ONES, "B2"])
@@ -122,8 +111,8 @@ def test_exact_moments(case: str, where: str) -> None:
     estimator, _ = pairs(of.parameters)[case]
     mean, variance = by_quadrature(of_estimator(estimator, of), cells(of, scale=estimator.facts.depends_on_noise_scale))
     found = exact(of, estimator, 1)
-    np.testing.assert_allclose(found.mean, gradient(of), atol=1e-10)
-    np.testing.assert_allclose(mean, gradient(of), atol=1e-8)
+    np.testing.assert_allclose(found.mean, truth(of), atol=1e-10)
+    np.testing.assert_allclose(mean, truth(of), atol=1e-8)
     np.testing.assert_allclose(found.variance, variance, rtol=1e-7)
 
 

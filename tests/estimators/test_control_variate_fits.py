@@ -30,16 +30,8 @@ from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.mlp import Mlp
 from estbench.problem import Evaluations, Problem
-from tests.estimators.noisy_arithmetic import (
-    ONE,
-    ONE_OF_THREE,
-    SEVERAL,
-    Logits,
-    by_quadrature,
-    cells,
-    of_estimator,
-    problem,
-)
+from tests.estimators.noise import ONE, ONE_OF_THREE, SEVERAL, Logits, by_quadrature, cells, of_estimator
+from tests.estimators.states import problem
 from tests.problems import make
 
 FITS = 20

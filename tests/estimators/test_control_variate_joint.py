@@ -21,7 +21,8 @@ from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.problem import Problem
-from tests.estimators.noisy_arithmetic import SEVERAL, Logits, Numbers, f, gradient, problem
+from tests.estimators.noise import SEVERAL, Logits
+from tests.estimators.states import Numbers, problem, truth, wave
 from tests.problems import make
 
 State = tuple[int, ...]
@@ -52,12 +53,12 @@ class Law:
 
     def value(self, state: State) -> float:
         """f(z)."""
-        return float(f(self.vector(state)))
+        return float(wave(self.vector(state)))
 
     def slope(self, state: State) -> Floats:
         """∇f(z), by complex steps."""
         z = self.vector(state)
-        return np.array([f(z + 1e-30j * row).imag / 1e-30 for row in np.eye(len(z))])
+        return np.array([wave(z + 1e-30j * row).imag / 1e-30 for row in np.eye(len(z))])
 
     @property
     def jacobian(self) -> Floats:
@@ -91,7 +92,7 @@ Joint = Callable[[Law, Sequence[State]], Numbers]
 
 
 def double_cv(a: float) -> Joint:
-    """mean_n [v_n − mean_{j≠n} v_j] s(z_n) − a Cov(z) mean_n ∇f(z_n), v_n = f_n + a mean_{j≠n} ∇f_j·(z_n − p)."""
+    """mean_n [v_n − mean_{j≠n} v_j] s(z_n) − a Cov(z) mean_n ∇wave(z_n), v_n = f_n + a mean_{j≠n} ∇f_j·(z_n − p)."""
 
     def formula(on: Law, z: Sequence[State]) -> Numbers:
         N = len(z)
@@ -168,9 +169,9 @@ def test_exact_moments(case: str, where: str, N: int) -> None:
     """Over all N-tuples of states the mean is the exact gradient, and exact moments are the formula's own."""
     of, (estimator, formula) = problem(EVERY[where]), PAIRS[case]
     mean, variance = moments(formula, law(of), N)
-    np.testing.assert_allclose(mean, gradient(of), atol=1e-12)
+    np.testing.assert_allclose(mean, truth(of), atol=1e-12)
     found = exact(of, estimator, N)
-    np.testing.assert_allclose(found.mean, gradient(of), atol=1e-12)
+    np.testing.assert_allclose(found.mean, truth(of), atol=1e-12)
     np.testing.assert_allclose(found.variance, variance, rtol=1e-11)
 
 
@@ -231,7 +232,7 @@ def with_its_own_model(b: float) -> Joint:
 
 def bias(formula: Joint, of: Problem) -> float:
     """The largest |E ĝ − g| over all pairs of states."""
-    return float(np.abs(moments(formula, law(of), 2)[0] - gradient(of)).max())
+    return float(np.abs(moments(formula, law(of), 2)[0] - truth(of)).max())
 
 
 @pytest.mark.parametrize("wrong", [without_its_correction, with_its_own_slope, with_its_own_model])

@@ -16,7 +16,7 @@ from estbench.estimators.control_variate.rebar import Rebar
 from estbench.moments import Floats
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
-from tests.estimators.noisy_arithmetic import rows
+from tests.estimators.noise import rows
 
 
 def quadratic(theta: list[Decimal], y: list[Decimal]) -> Decimal:

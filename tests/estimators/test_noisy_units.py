@@ -29,7 +29,8 @@ from estbench.objectives.power import Power
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
-from tests.estimators.paper_arithmetic import Wave, gradient, mean_and_variance, outcomes, problems, values, wave
+from tests.estimators.decimals import gradient
+from tests.estimators.states import Wave, mean_and_variance, problems, samples, states, values, wave_slope
 from tests.problems import make
 
 LOGITS = (0.7, -1.2, 0.3)
@@ -49,7 +50,7 @@ def one(phi: float, shift: float = 0.0) -> Problem:
 
 def slope(x: float) -> float:
     """f′ of `Wave` in one variable."""
-    return float(wave(np.array([x]))[1][0])
+    return float(wave_slope(np.array([x]))[0])
 
 
 # One row at a time
@@ -59,7 +60,7 @@ def sts(u: Floats, p: Floats, z: Floats) -> Floats:
     """h_i = b_i √p_i; ∂f/∂h_i b_i ½ √p_i q_i."""
     del z
     b = (u < np.sqrt(p)).astype(float)
-    rows: Floats = wave(b * np.sqrt(p))[1] * b * np.sqrt(p) * (1 - p) / 2
+    rows: Floats = wave_slope(b * np.sqrt(p)) * b * np.sqrt(p) * (1 - p) / 2
     return rows
 
 
@@ -69,14 +70,14 @@ def one_at_a_time(u: Floats, p: Floats, z: Floats) -> Floats:
     for i in range(len(z)):
         moved = z.copy()
         moved[i] = u[i]
-        found.append(p[i] * (1 - p[i]) * wave(moved)[1][i])
+        found.append(p[i] * (1 - p[i]) * wave_slope(moved)[i])
     return np.array(found)
 
 
 def all_at_once(u: Floats, p: Floats, z: Floats) -> Floats:
     """p_i q_i ∂f/∂z_i at u."""
     del z
-    g: Floats = wave(u)[1]
+    g: Floats = wave_slope(u)
     return p * (1 - p) * g
 
 
@@ -84,14 +85,14 @@ def additive(u: Floats, p: Floats, z: Floats) -> Floats:
     """∂f/∂h_i at h = max(0, x) where x_i > 0, x = φ − logit(u)."""
     del z
     x = np.log(p / (1 - p)) - np.log(u / (1 - u))
-    return wave(np.maximum(x, 0))[1] * (x > 0)
+    return wave_slope(np.maximum(x, 0)) * (x > 0)
 
 
 def multiplicative(u: Floats, p: Floats, z: Floats) -> Floats:
     """∂f/∂h_i m_i p_i q_i at h = m p, m = −log u."""
     del z
     m = -np.log(u)
-    return wave(m * p)[1] * m * p * (1 - p)
+    return wave_slope(m * p) * m * p * (1 - p)
 
 
 BY_HAND: list[tuple[RowEstimator, str, Callable[[Floats, Floats, Floats], Floats]]] = [
@@ -165,10 +166,10 @@ def over_uniforms(problem: Problem, estimator: RowEstimator, n: int = 24) -> Flo
     grid = np.array(list(itertools.product((node + 1) / 2, repeat=D)))
     w = np.array(list(itertools.product(weight / 2, repeat=D))).prod(1)
     total = np.zeros(D)
-    for _, P, z in outcomes(problem):
+    for (_, P), z in zip(states(problem), samples(problem)[:, 0], strict=True):
         u = torch.from_numpy(grid).unsqueeze(1)
         draw = Draw(problem, len(grid), 1, z=z.expand(u.shape), noise={"random_scaling/u": u})
-        total += float(P) * (w @ estimator.rows(draw)[:, 0].numpy())
+        total += P * (w @ estimator.rows(draw)[:, 0].numpy())
     return total
 
 

@@ -24,20 +24,22 @@ from estbench.estimators.perturbation.spsa import Spsa
 from estbench.estimators.perturbation.stochastic_ad import StochasticAd
 from estbench.estimators.straight_through.darn import Darn
 from estbench.estimators.straight_through.zgr import Zgr
+from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem
-from tests.estimators.state_arithmetic import (
-    Coupled,
-    Floats,
+from tests.estimators.states import (
+    Wave,
     check_unbiased,
     f,
+    marginals,
     over_states,
-    probabilities,
     problem,
     put,
     states,
     truth,
+    wave,
+    wave_slope,
 )
 from tests.problems import independent, make
 
@@ -45,13 +47,6 @@ Rows = Callable[[Draw], Tensor]
 
 SIZES = [[0.8], [0.7, -1.3], [0.4, -0.9, 1.6]]
 CATEGORICAL = [[0.3, -1.0, 0.6], [-0.2, 0.9, -1.5]]
-
-
-def slope(z: Floats) -> Floats:
-    """∇ of the coupled objective at flat samples [..., n], by hand."""
-    w = 1.5 * np.cos(3 * np.arange(z.shape[-1]) + 1)
-    a = (z @ w)[..., None]
-    return np.asarray(w * (2 * np.cos(2 * a + 0.4) + 0.9 * a**2))
 
 
 def pieces(cuts: list[float]) -> list[tuple[float, float]]:
@@ -240,7 +235,7 @@ def imle_outcomes(p: Problem, lam: float) -> tuple[dict[str, Floats], Floats]:
     """The pieces of u on which neither z nor any z′ changes."""
     phi = p.distribution.logits.numpy()
     z = np.array(list(itertools.product((0.0, 1.0), repeat=p.D)))
-    cuts = [pieces([float(expit(phi[d])), *expit(phi[d] - lam * slope(z)[:, d]).tolist()]) for d in range(p.D)]
+    cuts = [pieces([float(expit(phi[d])), *expit(phi[d] - lam * wave_slope(z)[:, d]).tolist()]) for d in range(p.D)]
     u, w = (np.array([[o[i] for o in choice] for choice in itertools.product(*cuts)]) for i in (0, 1))
     return {"main": u}, w.prod(1)
 
@@ -250,7 +245,7 @@ def check_imle(rows: Rows, logits: list[float], lam: float) -> None:
     p, phi = problem(logits), np.array(logits)
     first, second = np.zeros(p.D), np.zeros(p.D)
     for c, P in states(p):
-        at, target = expit(phi), expit(phi - lam * slope(np.array(c, float)))
+        at, target = expit(phi), expit(phi - lam * wave_slope(np.array(c, float)))
         down = np.maximum(at - target, 0) / at  # z = 1 turns to 0
         up = np.maximum(target - at, 0) / (1 - at)  # z = 0 turns to 1
         turned = np.where(np.array(c) == 1, down, up)
@@ -329,13 +324,6 @@ def by_draw(p: Problem, e: Floats, moved: Floats) -> Floats:
     return np.asarray(np.eye(e.shape[-1])[x.argmax(-1)])
 
 
-def value(z: Floats) -> Floats:
-    """The coupled objective at samples [M, D, K], by hand."""
-    flat = z.reshape(len(z), -1)
-    a = flat @ (1.5 * np.cos(3 * np.arange(flat.shape[-1]) + 1))
-    return np.asarray(np.sin(2 * a + 0.4) + 0.3 * a**3)
-
-
 @pytest.mark.parametrize("step", [0.3, 2.0])
 def test_categorical_draws_are_the_formulas(step: float) -> None:
     """For two variables of three classes every row of spsa, es and imle is its formula on Gumbel noise, in numpy."""
@@ -345,12 +333,14 @@ def test_categorical_draws_are_the_formulas(step: float) -> None:
     delta = np.where(draw.uniform(spsa.DIRECTION, 2, 3)[:, 0].numpy() < 0.5, 1.0, -1.0)
     epsilon = norm.ppf(draw.uniform(es.DIRECTION, 2, 3)[:, 0].numpy())
     for rows, direction in ((Spsa(step).rows, delta), (Es(step).rows, epsilon)):
-        change = value(by_draw(p, e, step * direction)) - value(by_draw(p, e, -step * direction))
+        ends = (by_draw(p, e, sign * step * direction) for sign in (1, -1))
+        above, below = (wave(z.reshape(400, -1)) for z in ends)
+        change = above - below
         expected = (change / (2 * step))[:, None, None] * direction
         np.testing.assert_allclose(rows(draw)[:, 0], expected, rtol=0, atol=1e-10)
         assert (change != 0).mean() > 0.1
     z = by_draw(p, e, np.zeros_like(e))
-    g = slope(z.reshape(400, -1)).reshape(z.shape)
+    g = wave_slope(z.reshape(400, -1)).reshape(z.shape)
     expected = (z - by_draw(p, e, -step * g)) / step
     np.testing.assert_allclose(Imle(step).rows(draw)[:, 0], expected, rtol=0, atol=1e-12)
 
@@ -375,7 +365,7 @@ def test_imle_mean_of_one_categorical_variable() -> None:
     A, b, lam = np.array([[1.2, 0.3, -0.4], [0.3, 0.8, 0.2], [-0.4, 0.2, 1.5]]), np.array([0.2, -0.1, 0.3]), 0.7
     form = QuadraticForm(A=tuple(map(tuple, A.tolist())), b=tuple(b.tolist()))
     p = make(form, torch.tensor([CATEGORICAL[0]], dtype=torch.float64))
-    pi = probabilities(p)[0]
+    pi = marginals(p)[0]
     expected = np.zeros(3)
     for k, j in itertools.permutations(range(3), 2):
         h = -lam * (2 * A[k] + b)
@@ -439,7 +429,7 @@ def test_smoothed_is_zgr_and_the_half_estimator(logits: list[float]) -> None:
     prob = expit(np.array(logits))
     z = np.array([c for c, _ in states(p)], float)
     rows = over_states(p, StochasticAd("smoothed"))[0]
-    np.testing.assert_allclose(rows, np.where(z == 1, 1 - prob, prob) / 2 * slope(z), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rows, np.where(z == 1, 1 - prob, prob) / 2 * wave_slope(z), rtol=0, atol=1e-12)
     for same in (Zgr(), Darn()):
         np.testing.assert_allclose(rows, over_states(p, same)[0], rtol=0, atol=1e-12)
 
@@ -494,7 +484,7 @@ def test_samples_are_rows_of_their_own(estimator: RowEstimator) -> None:
 def test_no_perturbation_moves_nothing(dtype: torch.dtype) -> None:
     """The sample at logits moved by 0 is z itself, and a sample moved far follows the direction, at ±30 too."""
     for logits in ([30.0, -30.0, 0.5], [[30.0, -30.0, 0.0], [0.4, 0.1, -0.3]]):
-        p = make(Coupled(), torch.tensor(logits, dtype=dtype))
+        p = make(Wave(), torch.tensor(logits, dtype=dtype))
         draw = Draw(p, 2000, 1, streams=Streams(0, "still", range(1)))
         assert torch.equal(independent(p).hard(draw.x), draw.z)
         far = torch.full_like(draw.x, -1e3)

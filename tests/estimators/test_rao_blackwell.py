@@ -22,17 +22,17 @@ from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.shared.effects import effects
 from estbench.estimators.straight_through.ste import Ste
 from estbench.exact import exact
+from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.power import Power
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
-from tests.estimators.state_arithmetic import (
-    Coupled,
-    Floats,
+from tests.estimators.states import (
+    Wave,
     check_unbiased,
     f,
+    marginals,
     over_states,
-    probabilities,
     problem,
     put,
     sample,
@@ -50,7 +50,7 @@ CATEGORICAL: list[object] = [[[0.3, -1.0, 0.6]], [[0.2, -0.7, 1.1, -0.4]], [[0.3
 def test_leg_is_its_formula_state_by_state_and_unbiased(logits: object) -> None:
     """leg is π_k (F_k − Σ_j π_j F_j) with z_d alone replaced, at every state; its mean is the gradient."""
     p = problem(logits)
-    pi, expected = probabilities(p), []
+    pi, expected = marginals(p), []
     for c, _ in states(p):
         g = np.empty_like(pi)
         for d in range(p.D):
@@ -66,7 +66,7 @@ def test_leg_is_its_formula_state_by_state_and_unbiased(logits: object) -> None:
 def test_measure_valued_is_its_formula_state_by_state_and_unbiased(logits: object) -> None:
     """measure_valued is π_k (f(z_{−d}, e_k) − f(z)) at every state; its mean is the gradient."""
     p = problem(logits)
-    pi = probabilities(p)
+    pi = marginals(p)
     expected = [
         [pi[d, k] * (f(p, put(c, d, k)) - f(p, c)) for d in range(p.D) for k in range(pi.shape[1])]
         for c, _ in states(p)
@@ -165,7 +165,7 @@ def test_leg_is_straight_through_on_linear_objectives(logits: object) -> None:
 def test_leg_is_the_conditional_expectation_of_others() -> None:
     """Averaged over z_d given the other variables, REINFORCE and measure_valued are leg; both vary more."""
     p = problem(CATEGORICAL[2])
-    pi, index = probabilities(p), {c: i for i, (c, _) in enumerate(states(p))}
+    pi, index = marginals(p), {c: i for i, (c, _) in enumerate(states(p))}
     leg, _, least = over_states(p, Leg())
     leg = leg.reshape(-1, *pi.shape)
     for other in (Reinforce(), MeasureValued()):
@@ -229,7 +229,7 @@ class Permuted:
     def value(self, v: Tensor) -> Tensor:
         """f of one-hot samples [..., D, K] put back into order."""
         back = sorted(range(len(self.order)), key=lambda k: self.order[k])
-        return Coupled().value(v[..., back].flatten(-2))
+        return Wave().value(v[..., back].flatten(-2))
 
 
 # Stratified sampling: all permutations, and for every u_nd the pieces on which z_nd does not change.
@@ -237,7 +237,7 @@ class Permuted:
 
 def stratified_outcomes(p: Problem, N: int) -> Draw:
     """All outcomes of the two streams: N! orders a variable, and v on each piece of (0, 1), with weights."""
-    ends = np.cumsum(probabilities(p), -1)[:, :-1]
+    ends = np.cumsum(marginals(p), -1)[:, :-1]
     if p.distribution.name == "bernoulli":
         ends = 1 - ends  # z = 1 lies below p
     cuts = [[0.0, *sorted(N * x % 1 for x in ends[d]), 1.0] for d in range(p.D)]
@@ -255,7 +255,7 @@ def stratified_outcomes(p: Problem, N: int) -> Draw:
 
 def stratified_by_hand(p: Problem, N: int, one_order: bool = False) -> tuple[Floats, Floats]:
     """Mean and variance by summing over permutations and samples: P(z_nd = k) is N times the overlap of intervals."""
-    pi = probabilities(p)
+    pi = marginals(p)
     # Bernoulli puts class 1 first, u < p; the order of the classes is that of the inverse CDF
     classes = [1, 0] if p.distribution.name == "bernoulli" else list(range(pi.shape[1]))
     ends = np.concatenate((np.zeros((p.D, 1)), np.cumsum(pi[:, classes], -1)), -1)
@@ -371,7 +371,7 @@ def test_stratified_takes_the_first_samples() -> None:
 def test_stratified_never_leaves_the_last_stratum() -> None:
     """N − 1 + v that rounds to N still falls in the last stratum: a state of probability e^−30 is not drawn there."""
     for dtype in (torch.float32, torch.float64):
-        p = make(Coupled(), torch.tensor([40.0], dtype=dtype))
+        p = make(Wave(), torch.tensor([40.0], dtype=dtype))
         v = 1 - torch.finfo(dtype).eps / 2
         noise = {ORDER: torch.tensor([[[0.2], [0.8]]], dtype=dtype), WITHIN: torch.full((1, 2, 1), v, dtype=dtype)}
         seen: list[Tensor] = []
@@ -385,7 +385,7 @@ def test_leg_keeps_its_digits_at_extreme_logits() -> None:
     q = 1 / (1 + math.exp(30.0))
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
         for sign in (1, -1):
-            p = make(Coupled(), torch.tensor([30.0 * sign], dtype=dtype))
+            p = make(Wave(), torch.tensor([30.0 * sign], dtype=dtype))
             g = Leg().rows(Draw(p, 1, 1, z=p.distribution.mode.view(1, 1, 1)))
             double = problem([30.0 * sign])
             assert float(g) == pytest.approx(q * (1 - q) * (f(double, (1,)) - f(double, (0,))), rel=tolerance)

@@ -24,9 +24,10 @@ from estbench.estimators.rao_blackwell.unordered_set import NEXT, UnorderedSet, 
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.shared.ranked import Ranked, Space, ranked
 from estbench.exact import exact
+from estbench.moments import Floats
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
-from tests.estimators.state_arithmetic import Floats, f, over_states, problem, sample, score, states, truth
+from tests.estimators.states import f, over_states, problem, sample, score, states, truth
 from tests.problems import independent, make
 
 ONE = [[0.3, -1.0, 0.6, 1.4]]

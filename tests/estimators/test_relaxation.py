@@ -24,23 +24,9 @@ from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
-from tests.estimators.noisy_arithmetic import (
-    ONE,
-    ONE_OF_THREE,
-    SEVERAL,
-    ByHand,
-    Given,
-    Logits,
-    Numbers,
-    by_quadrature,
-    cells,
-    f,
-    given,
-    gradient,
-    of_formula,
-    problem,
-    rows,
-)
+from tests.estimators.complex_steps import ByHand, Given, given, of_formula
+from tests.estimators.noise import ONE, ONE_OF_THREE, SEVERAL, Logits, by_quadrature, cells, rows
+from tests.estimators.states import Numbers, problem, truth, wave
 from tests.problems import make
 
 EVERY: dict[str, Logits] = {**ONE, **ONE_OF_THREE, **SEVERAL}
@@ -49,12 +35,12 @@ BERNOULLI = [where for where in EVERY if not isinstance(EVERY[where][0], list)]
 
 def gumbel(tau: float) -> ByHand:
     """∂ f(y)."""
-    return lambda g: g.gradient(lambda g: f(g.relaxed(g.x, tau)))
+    return lambda g: g.gradient(lambda g: wave(g.relaxed(g.x, tau)))
 
 
 def slope(z: Numbers) -> Numbers:
     """∇f at flat samples, by complex steps."""
-    return np.stack([f(z + 1e-30j * e).imag / 1e-30 for e in np.eye(z.shape[-1])], -1)
+    return np.stack([wave(z + 1e-30j * e).imag / 1e-30 for e in np.eye(z.shape[-1])], -1)
 
 
 def gumbel_st(tau: float) -> ByHand:
@@ -106,7 +92,7 @@ def igr(tau: float, sigma: float) -> ByHand:
         rate = sigma * (near[0] - 8 * near[1] + 8 * near[2] - near[3]) / (12 * h)
         mu = sigma * norm.ppf(expit(g.theta))
         shifted = Given(mu, g.z, g.noise, g.redraw)
-        return rate * shifted.gradient(lambda g: f(g.relaxed(g.theta - sigma * norm.ppf(g.noise), tau)))
+        return rate * shifted.gradient(lambda g: wave(g.relaxed(g.theta - sigma * norm.ppf(g.noise), tau)))
 
     return formula
 
@@ -119,7 +105,7 @@ def hard_concrete(tau: float, gamma: float, zeta: float) -> ByHand:
             y = gamma + (zeta - gamma) * g.relaxed(g.x, tau)
             return np.where(y.real <= 0, 0, np.where(y.real >= 1, 1, y))
 
-        return g.gradient(lambda g: f(h(g)))
+        return g.gradient(lambda g: wave(h(g)))
 
     return formula
 
@@ -326,4 +312,4 @@ def test_the_true_gradient_is_another() -> None:
     """All of them are biased on this objective: by more than 1 % of the gradient."""
     of = problem(EVERY["high"])
     for estimator, _ in PAIRS.values():
-        assert abs(moments(estimator, of)[0][0] / gradient(of)[0] - 1) > 0.01
+        assert abs(moments(estimator, of)[0][0] / truth(of)[0] - 1) > 0.01

@@ -24,18 +24,17 @@ from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem
-from tests.estimators.paper_arithmetic import (
+from tests.estimators.decimals import gradient, on_states, probabilities, scores
+from tests.estimators.states import (
     Wave,
+    classes,
     extreme,
-    gradient,
     mean_and_variance,
-    on_states,
-    outcomes,
-    probabilities,
     problems,
-    scores,
+    samples,
     values,
     wave,
+    wave_slope,
 )
 from tests.problems import make
 
@@ -146,7 +145,7 @@ def test_the_best_baseline_of_a_bernoulli_variable_is_the_published_one() -> Non
     """q E[f given 1] + p E[f given 0], and no constant has less variance."""
     problem = problems()["B3"]
     f, P, b = values(problem), probabilities(problem), problem.optimal_baseline
-    z = np.array([classes for classes, _, _ in outcomes(problem)])
+    z = np.array(classes(problem))
     for d in range(3):
         one, p = z[:, d] == 1, float(problem.independent.mean[d])
         given_one, given_zero = (P * f)[one].sum() / P[one].sum(), (P * f)[~one].sum() / P[~one].sum()
@@ -173,7 +172,7 @@ def test_rloo_subtracts_the_mean_of_the_others(name: str) -> None:
     """mean_n (f_n − mean_{j≠n} f_j) s(z_n) on tuples of states, N = 2, 3."""
     problem = problems()[name]
     f, s = values(problem), scores(problem)
-    states = torch.stack([z for _, _, z in outcomes(problem)])
+    states = samples(problem)[:, 0]
     for N in (2, 3):
         index = np.array(list(itertools.product(range(len(f)), repeat=N)))[:: 7 if len(f) > 8 else 1]
         draw = Draw(problem, len(index), 3, z=states[torch.from_numpy(np.pad(index, ((0, 0), (0, 3 - N))))])
@@ -198,8 +197,7 @@ def test_muprop_subtracts_the_taylor_expansion_at_the_mean(name: str) -> None:
     problem = problems()[name]
     f, s = values(problem), scores(problem)
     p = problem.independent.mean.numpy()
-    at_mean, g = wave(p.ravel())
-    g = g.reshape(p.shape)
+    at_mean, g = wave(p.ravel()), wave_slope(p.ravel()).reshape(p.shape)
     jac = p * (1 - p) * g if p.ndim == 1 else p * (g - (p * g).sum(-1, keepdims=True))
     learning_signal = f - at_mean - (s * g).reshape(len(f), -1).sum(-1)
     rows = states_rows(problem, Muprop())
@@ -245,8 +243,8 @@ def test_three_bernoullis_that_share_a_logit(eta: float, printed: str) -> None:
     targets = (0.6, 0.51, 0.48)
     objective = QuadraticForm(A=((1, 0, 0), (0, 1, 0), (0, 0, 1)), b=tuple(-2 * p for p in targets))
     problem = make(objective, torch.full((3,), eta, dtype=torch.float64), tie=True)
-    for estimator, samples in ((Reinforce(), 1), (Rloo(), 2), (Muprop(), 1), (Enumerate(), 1)):
-        (mean,) = mean_and_variance(problem, estimator, samples)[0]
+    for estimator, N in ((Reinforce(), 1), (Rloo(), 2), (Muprop(), 1), (Enumerate(), 1)):
+        (mean,) = mean_and_variance(problem, estimator, N)[0]
         assert f"{mean:.{len(printed) - 3}f}" == printed
 
 

@@ -30,28 +30,22 @@ from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem
-from tests.estimators.paper_arithmetic import (
+from tests.estimators.decimals import (
     Matrix,
     OfOneVariable,
     Vector,
-    Wave,
     by_hand,
     dot,
-    extreme,
     gradient,
     jacobian,
-    mean_and_variance,
     on_states,
     one_hot,
-    outcomes,
     probabilities,
-    problems,
     score,
     softmax,
     solve,
-    values,
-    wave,
 )
+from tests.estimators.states import Wave, extreme, mean_and_variance, problems, samples, values, wave_slope
 from tests.problems import make
 
 NAMES = tuple(problems())
@@ -217,7 +211,7 @@ def test_identity_passes_the_derivative_through() -> None:
             states_rows(problems()[name], estimator), by_hand(problems()[name], identity), rtol=1e-12
         )
     problem = problems()["B3"]
-    expected = [wave(z.numpy())[1] for _, _, z in outcomes(problem)]
+    expected = [wave_slope(z.numpy()) for z in samples(problem)[:, 0]]
     np.testing.assert_allclose(states_rows(problem, estimator), expected, rtol=1e-12)
     bernoulli, categorical = two_ways(0.7)
     mean, twin = (mean_and_variance(p, estimator)[0] for p in (bernoulli, categorical))
@@ -258,7 +252,7 @@ def test_a_proxy_multiplies_the_derivative(proxy: str) -> None:
     draw = Draw(problem, 3, 2, streams=Streams(0, "proxy", range(1)))
     psi = np.array([AT_POINTS[proxy](x) for x in POINTS])
     rows = Ste(proxy=proxy).rows(draw).numpy()  # type: ignore[arg-type] # a name as data
-    slopes = np.array([[wave(z)[1] for z in pair] for pair in draw.z.numpy()])
+    slopes = np.array([[wave_slope(z) for z in pair] for pair in draw.z.numpy()])
     np.testing.assert_allclose(rows, psi * slopes, rtol=1e-11, atol=1e-15)
     assert Ste(proxy=proxy).facts.distributions == frozenset({"bernoulli"})  # type: ignore[arg-type] # a name as data
 
@@ -293,7 +287,7 @@ def test_the_scale_of_a_proxy_is_passed_on(proxy: str) -> None:
     rows = Ste(proxy=proxy, scale=1.5 * paper).rows(draw)[0, 0]  # type: ignore[arg-type] # a name as data
     factor = 1.0 if proxy == "fast_sigmoid" else 1.5
     psi = np.array([factor * AT_POINTS[proxy](1.5 * x) for x in POINTS])
-    np.testing.assert_allclose(rows, psi * wave(draw.z[0, 0].numpy())[1], rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(rows, psi * wave_slope(draw.z[0, 0].numpy()), rtol=1e-11, atol=1e-15)
 
 
 def test_options_that_would_do_nothing_are_refused() -> None:
@@ -311,7 +305,7 @@ def test_threshold_is_without_randomness(name: str) -> None:
     draw = Draw(problem, 20, 2, streams=Streams(0, "threshold", range(1)))
     theta = problem.distribution.logits.numpy()
     z = (theta > 0).astype(float) if theta.ndim == 1 else np.eye(theta.shape[1])[theta.argmax(1)]
-    g = wave(z.ravel())[1].reshape(theta.shape)
+    g = wave_slope(z.ravel()).reshape(theta.shape)
     rows = Ste(sample="threshold").rows(draw).numpy()
     pi = problem.independent.mean.numpy()
     expected = pi * (1 - pi) * g if theta.ndim == 1 else pi * (g - (pi * g).sum(1, keepdims=True))
