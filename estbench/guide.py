@@ -121,7 +121,7 @@ def page(selector: str) -> str:
     raise UsageError(f"'{name}' is no estimator, as it has no `facts`, and no objective, as it has no `value`")
 
 
-def _built(name: str, kind: type[Any], options: Mapping[str, Any]) -> Any:
+def built(name: str, kind: type[Any], options: Mapping[str, Any]) -> Any:
     """It, with these options; UsageError if they do not fit it."""
     has = catalog.option_names(kind)
     for option in options:
@@ -137,7 +137,7 @@ def _built(name: str, kind: type[Any], options: Mapping[str, Any]) -> Any:
 def _estimator(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
     shown = format_selector(name, given.items())
     try:
-        estimator = _built(name, kind, given) if given else kind()
+        estimator = built(name, kind, given) if given else kind()
         facts: Facts = estimator.facts
     except UsageError:
         raise
@@ -152,7 +152,7 @@ def _estimator(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
 
 def _objective(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
     if given and name not in catalog.DISTRIBUTIONS:  # a distribution is made of its logits too
-        _built(name, kind, given)
+        built(name, kind, given)
     said = what(kind) if kind in (*catalog.OBJECTIVES.values(), *catalog.DISTRIBUTIONS.values()) else ""
     shown = format_selector(name, given.items())
     return _page(shown, said and f"{said}.", inspect.getdoc(kind), _lines({"Options": options(kind, given)}))

@@ -49,6 +49,7 @@ FLOORS = (
     "preflight",
     "suite",
     "guide",
+    "pictures",
     "cli",
     "__main__",
 )

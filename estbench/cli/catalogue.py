@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from estbench.cli.arguments import place
 from estbench.cli.console import out, write
 
 if TYPE_CHECKING:
@@ -75,10 +77,24 @@ def show(
             autocompletion=completed,
         ),
     ],
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            parser=place,
+            metavar="FILE",
+            help="Draw the estimator into this file (png, svg or pdf): a relaxation as samples at five temperatures, "
+            "any other as a neuron, with its samples and its backward factor against the logit.",
+        ),
+    ] = None,
 ) -> None:
     """Show what an estimator, objective or distribution is: formula, bias, cost, options, identities, sources."""
     from estbench.index import unknown
 
+    if figure is not None:
+        from estbench.pictures import picture
+
+        out().print(str(picture(name, figure)), markup=False, soft_wrap=True)
+        return
     pages = contents().pages
     if name in pages:
         page = pages[name]

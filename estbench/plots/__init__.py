@@ -34,7 +34,7 @@ from estbench.processes import cores
 from estbench.store.files import explained, write_atomically
 from estbench.views import finished, readable
 
-__all__ = ["DRAWN_BY", "cosine", "draw", "overview", "samples", "temperature"]
+__all__ = ["DRAWN_BY", "NO_DATES", "cosine", "draw", "overview", "samples", "styled", "temperature", "write"]
 
 DRAWN_BY = {"overview": overview, "temperature": temperature, "samples": samples, "cosine": cosine}  # of FIGURES
 LONGEST = 80  # characters of a problem in a file name
@@ -81,11 +81,9 @@ def draw(
 
 def _figure(own: pd.DataFrame, kind: str, path: Path, level: float) -> Path | None:
     """Draw a figure of the rows of one problem into a file; None, and no file, if there is nothing to show."""
-    with _collected_by_itself(), mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
-        mpl.rcdefaults()  # whatever the user's own settings are
-        mpl.rcParams.update(RC)
-        return _write(DRAWN_BY[kind](own, level), path)
+    with styled():
+        figure = DRAWN_BY[kind](own, level)
+        return None if figure is None else write(figure, path)
 
 
 def slugs(problems: Iterable[str]) -> dict[str, str]:
@@ -96,6 +94,16 @@ def slugs(problems: Iterable[str]) -> dict[str, str]:
         problem: f"{name}-{_hash(problem)}" if count[name.casefold()] > 1 or len(name) == LONGEST else name
         for problem, name in short.items()
     }
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The look of our figures, whatever the user's own settings are, while a figure is drawn and written."""
+    with _collected_by_itself(), mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
 
 
 @contextmanager
@@ -119,9 +127,8 @@ def _hash(problem: str) -> str:
     return hashlib.sha256(problem.encode()).hexdigest()[:8]
 
 
-def _write(figure: Figure | None, path: Path) -> Path | None:
-    if figure is None:
-        return None
+def write(figure: Figure, path: Path) -> Path:
+    """Write a figure as the type of file that the name's ending says; ResultsError if it cannot be written."""
     picture = io.BytesIO()
     kind = path.suffix.removeprefix(".")
     if kind == "png":

@@ -1,0 +1,95 @@
+"""Pictures of estimators: what is drawn is what the estimator computes, and every estimator can be drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from estbench import catalog
+from estbench.cli.app import app
+from estbench.errors import UsageError
+from estbench.estimators.base import Estimator, Fitted
+from estbench.estimators.relaxation.gumbel import Gumbel
+from estbench.estimators.relaxation.hard_concrete import HardConcrete
+from estbench.estimators.shared.proxies import PROXIES
+from estbench.estimators.straight_through.ste import Ste
+from estbench.pictures import neuron, picture
+from estbench.pictures.neuron import Neuron, response
+from estbench.pictures.relaxation import PROBABILITIES, REPLICATES, evaluated
+
+LOGITS = np.array([-1.5, -0.25, 0.0, 0.5, 2.0])
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "hard_sigmoid", "probit"])
+def test_the_default_straight_through_factor_is_the_slope_of_the_link(link: str) -> None:
+    """Of `ste` every single estimate of the derivative of E z is p′(a), and the points are z itself."""
+    found = response(Neuron("", Ste(), link), LOGITS)
+    assert np.allclose(found.estimate, found.slope, rtol=0, atol=1e-15)
+    assert set(found.point) <= {0.0, 1.0}
+    assert np.abs(found.mean_point - found.p).max() < 5 * 0.5 / np.sqrt(neuron.REPLICATES)
+
+
+@pytest.mark.parametrize("proxy", sorted(PROXIES))
+def test_a_threshold_sends_its_sign_forward_and_its_proxy_back(proxy: str) -> None:
+    """The forward values are 1[a > 0], and the factor is symmetric, or is that of a ReLU."""
+    found = response(Neuron("", Ste(proxy=proxy, sample="threshold")), np.array([-0.5, 0.5]))  # type: ignore[arg-type]
+    assert found.point.tolist() == found.mean_point.tolist() == [0.0, 1.0]
+    assert np.allclose(found.estimate, found.mean_estimate, rtol=1e-12, atol=0)
+    left, right = found.estimate
+    assert (left, right) == (0.0, 1.0) if "relu" in proxy else left == pytest.approx(right, abs=1e-15)
+
+
+def test_the_derivative_of_an_unbiased_estimator_is_drawn_around_the_exact_one() -> None:
+    """The mean of `reinforce` is p′(a) within five standard errors, those of f s(z) of 2 000 replicates."""
+    found = response(Neuron("", catalog.ESTIMATORS["reinforce"]()), LOGITS)
+    assert np.abs(found.mean_estimate - found.slope).max() < 5 * 0.5 / np.sqrt(neuron.REPLICATES)
+
+
+def test_a_relaxation_tends_to_its_distribution() -> None:
+    """At τ = .001 the points of `gumbel` are the samples; at τ = 1 000 they are nearly uniform; each sums to 1."""
+    y, z = evaluated(Gumbel(temperature=1e-3))
+    assert ((y - z).abs().amax(1) > 0.01).double().mean() < 0.02
+    assert torch.allclose(z.mean(0), torch.tensor(PROBABILITIES).double(), rtol=0, atol=5 * 0.5 / REPLICATES**0.5)
+    y, _ = evaluated(Gumbel(temperature=1e3))
+    assert torch.allclose(y, torch.full_like(y, 0.25), rtol=0, atol=0.01)
+    assert torch.allclose(y.sum(1), torch.ones(len(y)).double())
+
+
+def test_a_relaxation_of_bernoulli_variables_is_drawn_at_its_own_points() -> None:
+    """The points of `hard_concrete` have mass at 0 and at 1, unlike those of `gumbel`."""
+    y, _ = evaluated(HardConcrete())
+    assert y.shape == (REPLICATES, 2)
+    assert 0.05 < (y[:, 1] == 1).double().mean() < 0.9
+
+
+@pytest.mark.parametrize("name", [n for n, kind in catalog.ESTIMATORS.items() if not isinstance(kind(), Fitted)])
+def test_every_estimator_responds(name: str) -> None:
+    """All that is drawn of any estimator is finite, and the mean of an unbiased one is near the exact derivative."""
+    estimator: Estimator = catalog.ESTIMATORS[name]()
+    found = response(Neuron("", estimator), np.array([-1.0, 0.5]))
+    assert all(np.isfinite(part).all() for part in vars(found).values())
+    if estimator.facts.unbiased:
+        assert np.abs(found.mean_estimate - found.slope).max() < 0.1
+
+
+def test_files_of_each_type(tmp_path: Path) -> None:
+    """png, svg and pdf are written; another ending, or a name that is no estimator, is refused."""
+    for ending in ("png", "svg", "pdf"):
+        assert picture("ste[proxy=identity]", tmp_path / f"a.{ending}").stat().st_size > 5000
+    with pytest.raises(UsageError, match=r"ends in \.png, \.svg, \.pdf"):
+        picture("ste", tmp_path / "a.gif")
+    with pytest.raises(UsageError, match="'quadratic' is none of them"):
+        picture("quadratic", tmp_path / "b.png")
+
+
+def test_show_draws(tmp_path: Path) -> None:
+    """`estbench show gumbel --figure FILE` prints the file, in which there is a picture with six columns."""
+    done = CliRunner().invoke(app, ["show", "gumbel", "--figure", str(tmp_path / "g.png")])
+    assert (done.exit_code, done.stdout.strip()) == (0, str(tmp_path / "g.png"))
+    with Image.open(tmp_path / "g.png") as opened:
+        assert opened.width > 1200
