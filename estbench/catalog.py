@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter
@@ -69,6 +70,7 @@ from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
+from estbench.plan import EstimatorSpec, Options
 from estbench.sources import current
 
 T = TypeVar("T")
@@ -81,10 +83,12 @@ __all__ = [
     "OBJECTIVE_ALIASES",
     "build",
     "distribution_class",
+    "estimator",
     "estimator_class",
     "facts_of",
     "is_plugin",
     "isolated",
+    "new_estimator",
     "objective_class",
     "option_names",
     "options_of",
@@ -212,10 +216,32 @@ def build(kind: type[T], options: Mapping[str, Any]) -> T:
         return TypeAdapter(kind).validate_python(dict(options))
 
 
+def estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
+    """The estimator of a spec, with the fields that fitting has found: the one way from a spec to an object.
+
+    It is built once in each process, as long as its class is the same, and shared: some solve for constants once.
+    pydantic's ValidationError if it does not take its options.
+    """
+    return _shared(estimator_class(spec.name), spec.options, fitted)
+
+
+def new_estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
+    """The same, built anew: nothing that others have done to it is in it."""
+    return build(estimator_class(spec.name), dict(spec.options) | dict(fitted))
+
+
+@lru_cache(maxsize=1024)
+def _shared(kind: type[Estimator], options: Options, fitted: Options) -> Estimator:
+    return build(kind, dict(options) | dict(fitted))
+
+
 def facts_of(estimator: Estimator) -> Facts:
     """The facts of an estimator; those of a plug-in are asked for as any code of users is."""
     with isolated(type(estimator), {}):
-        return estimator.facts
+        facts = estimator.facts
+    if not isinstance(facts, Facts):  # a plug-in may return anything
+        raise UsageError(f"its `facts` must be a Facts, and are '{type(facts).__name__}'")
+    return facts
 
 
 def isolated(kind: type[Any], options: Mapping[str, Any]) -> AbstractContextManager[object]:

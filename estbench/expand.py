@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 
 import torch
 from pydantic import ValidationError
 
 from estbench import catalog
 from estbench.config import Config, ProblemConfig, format_selector
-from estbench.config.choice import changed, temperatures_of
+from estbench.config.choice import changed
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.selector import format_value
-from estbench.estimators.base import Estimator, Facts
+from estbench.estimators.base import Facts
 from estbench.isolation import reason
 from estbench.plan.layout import BLOCK, Layout, layout_of
 from estbench.plan.settings import Precision, Settings
-from estbench.plan.spec import Cell, EstimatorSpec, Plan, ProblemSpec
+from estbench.plan.spec import TEMPERATURE, Cell, EstimatorSpec, Plan, ProblemSpec, content_hash
 
 LONG_NAME = 80
 """Characters of an objective with its options in a label; a longer one, as with a whole matrix, is cut."""
@@ -38,8 +35,9 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: 
     `block` is the number of random numbers that is computed at once.
     """
     problems = _labelled([_problem(problem) for problem in config.problems])
-    variants = list(_variants(config))
-    cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, variants))
+    specs = (spec for choice in config.estimators for spec in choice.specs(config.temperatures))
+    estimators = [(spec, _facts(spec)) for spec in specs]
+    cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, estimators))
     N = max(config.samples)
     known, settings = recorded or {}, _settings(config)
     layouts = tuple(layout_of(settings, N * problem.numbers, known.get(problem.id), block) for problem in problems)
@@ -67,7 +65,7 @@ def _problem(problem: ProblemConfig) -> ProblemSpec:
     K = problem.categories
     distribution = problem.distribution.text
     other = changed(catalog.objective_class(objective.name), objective.options)
-    id_ = _hash(objective.name, other, distribution, problem.dimensions, K, logits, problem.tie)
+    id_ = content_hash(objective.name, other, distribution, problem.dimensions, K, logits, problem.tie)
     named = format_selector(objective.name, other)
     named = named if len(named) <= LONG_NAME else f"{objective.name}[…]"
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
@@ -125,55 +123,28 @@ def _logits_text(problem: ProblemConfig) -> str:
     return f"{format_value(logits[:LONG])[:-1]},…]"
 
 
-@dataclass(frozen=True)
-class _Variant:
-    """An estimator at one temperature: the hash of both, and its facts, or why there can be none."""
-
-    spec: EstimatorSpec
-    temperature: float | None
-    id: str
-    facts: Facts | str
-
-
-def _variants(config: Config) -> Iterator[_Variant]:
-    for choice in config.estimators:
-        kind = catalog.estimator_class(choice.name)
-        other = changed(kind, choice.options)
-        text = ",".join(f"{option}={format_value(value)}" for option, value in other)
-        spec = EstimatorSpec(choice.name, choice.options, other, text, choice.label)
-        for temperature in temperatures_of(choice, config.temperatures):
-            own = [] if temperature is None else changed(kind, (("temperature", temperature),))
-            yield _Variant(spec, temperature, _hash(spec.name, other, *own), _facts(spec, temperature))
-
-
-def build(spec: EstimatorSpec, temperature: float | None) -> Estimator:
-    """The estimator itself; pydantic's ValidationError if it does not take the temperature."""
-    own = {} if temperature is None else {"temperature": temperature}
-    kind, options = catalog.estimator_class(spec.name), dict(spec.options) | own
-    with catalog.isolated(kind, options):
-        return kind(**options)
-
-
-def _facts(spec: EstimatorSpec, temperature: float | None) -> Facts | str:
+def _facts(spec: EstimatorSpec) -> Facts | str:
+    """The facts of an estimator, or why there are none."""
     try:
-        return catalog.facts_of(build(spec, temperature))
+        return catalog.facts_of(catalog.estimator(spec))
     except ValidationError as error:
-        if temperature is None:
+        if spec.temperature is None:
             return "needs a temperature"
-        return "; ".join(text for _, text in explain(error, {"temperature": temperature}, {}))
+        return "; ".join(text for _, text in explain(error, {TEMPERATURE: spec.temperature}, {}))
     except Exception as error:  # a plug-in may raise anything
         return f"cannot be built: {reason(error)}"
 
 
-def _cells(config: Config, i: int, problem: ProblemSpec, variants: list[_Variant]) -> Iterator[Cell]:
-    for variant in variants:
+def _cells(
+    config: Config, i: int, problem: ProblemSpec, estimators: Sequence[tuple[EstimatorSpec, Facts | str]]
+) -> Iterator[Cell]:
+    for estimator, facts in estimators:
         for samples in config.samples:
-            facts = variant.facts
             reason = facts if isinstance(facts, str) else _skip_reason(facts, problem, samples)
             claim = None if isinstance(facts, str) else facts.unbiased
             for method in config.methods:
-                key = _hash(problem.id, variant.id, samples, method)
-                yield Cell(i, variant.spec, variant.temperature, samples, method, variant.id, key, reason, claim)
+                key = content_hash(problem.id, estimator.id, samples, method)
+                yield Cell(i, estimator, samples, method, key, reason, claim)
 
 
 def _skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
@@ -188,9 +159,3 @@ def _skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None
     if facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states):
         return f"goes through all joint states, and {K}^{D} are more than {facts.max_states}"
     return None
-
-
-def _hash(*content: Any) -> str:
-    """16 hexadecimal digits. Of options, only those that differ from their defaults are hashed, so that an option
-    added with a default leaves all ids and keys as they were."""
-    return sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
-from functools import cache
+from dataclasses import dataclass, is_dataclass, replace
+from functools import cache, partial
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
 from torch import Tensor
 
 from estbench import catalog
 from estbench.config.complaint import Path, closest
 from estbench.config.explain import explain, faults, shown
-from estbench.config.selector import format_selector, parse_selector
+from estbench.config.selector import format_selector, format_value, parse_selector
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
 from estbench.estimators.facts import Facts
 from estbench.isolation import reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
-
-Options = tuple[tuple[str, Any], ...]
+from estbench.plan import TEMPERATURE, EstimatorSpec, Options, content_hash
 
 Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list | tuple) else (value,))
 Sorted = AfterValidator(lambda values: tuple(sorted(set(values))))
@@ -83,21 +83,27 @@ class DistributionChoice:
 
 @dataclass(frozen=True)
 class EstimatorChoice:
-    """An estimator by its canonical name, with all its options but the temperature.
+    """An estimator of a config, and the temperatures that are given for it.
 
-    `temperatures` are its own; None stands for those of the config, or for an estimator without a temperature.
+    `spec` has the default temperature, or none where there is no default. `temperatures` are those of this entry alone;
+    None: those of the config are its, if it `has_temperature`.
     """
 
-    name: str
-    options: Options
-    label: str
+    spec: EstimatorSpec
     temperatures: tuple[float, ...] | None = None
+    has_temperature: bool = False
+
+    def specs(self, shared: tuple[float, ...]) -> tuple[EstimatorSpec, ...]:
+        """One for each of its temperatures, or of those of the config; by default the one with the default."""
+        if not self.has_temperature:
+            return (self.spec,)
+        return tuple(_at_temperature(self.spec, t) for t in self.temperatures or shared) or (self.spec,)
 
 
 def read_objective(value: Any) -> ObjectiveChoice:
     """An objective from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
     name, kind, options = _read(value, "objective")
-    _build(kind, options)
+    _demand_built(lambda: catalog.build(kind, options), options)
     return ObjectiveChoice(name, tuple(options.items()))
 
 
@@ -111,30 +117,46 @@ def read_estimator(value: Any) -> EstimatorChoice:
     """An estimator from a name, a selector or {name, label, temperatures, option: value, …}; raises ValidationError."""
     name, kind, options = _read(value, "estimator")
     label, temperatures = options.pop("label"), options.pop("temperatures", None)
-    temperature = options.pop("temperature", None)
+    temperature = options.pop(TEMPERATURE, None)
     if temperature is not None and temperatures is not None:
         raise faults((("temperatures",), "give temperature or temperatures, not both"))
+    info = catalog.options_of(kind).get(TEMPERATURE)
     own = temperatures if temperature is None else (temperature,)
-    needed = "temperature" in kind.__pydantic_fields__ and kind.__pydantic_fields__["temperature"].is_required()
-    for t in own or (() if needed else (None,)):  # what only lacks a temperature is a reason to skip it, not a fault
-        _build(kind, options if t is None else {**options, "temperature": t})
-    every = tuple(options.items())
-    return EstimatorChoice(name, every, label or format_selector(name, changed(kind, every))[:MAX_LABEL], own)
+    spec = spec_of(name, tuple(options.items()), catalog.options_of(kind), label)
+    choice = EstimatorChoice(spec, own, info is not None)
+    if own is None and info is not None and info.is_required():
+        return choice  # that it lacks a temperature is a reason to skip it, not a fault
+    for each in choice.specs(()):
+        _demand_built(partial(_facts, each), dict(each.options))
+    return choice
 
 
-def temperatures_of(choice: EstimatorChoice, shared: tuple[float, ...]) -> tuple[float | None, ...]:
-    """Its own temperatures, or the config's, or its default; (None,) for an estimator without a temperature."""
-    kind: Any = catalog.estimator_class(choice.name)
-    info = kind.__pydantic_fields__.get("temperature")
-    if info is None:
-        return (None,)
-    return choice.temperatures or shared or (None if info.is_required() else info.default,)
+def spec_of(name: str, options: Options, fields: Mapping[str, FieldInfo], label: str | None = None) -> EstimatorSpec:
+    """The spec of an estimator with options, the temperature left out, from the fields that its class has for them."""
+    other = _not_default(fields, options)
+    text = ",".join(f"{option}={format_value(value)}" for option, value in other)
+    label = label or format_selector(name, other)[:MAX_LABEL]
+    info = fields.get(TEMPERATURE)
+    own = () if info is None or info.is_required() or info.default is None else ((TEMPERATURE, info.default),)
+    return EstimatorSpec(content_hash(name, other), name, label, options + own, other, text)
+
+
+def _at_temperature(spec: EstimatorSpec, temperature: float) -> EstimatorSpec:
+    """The spec at another temperature, from that at the default one, which alone does not change the id."""
+    if spec.temperature == temperature:
+        return spec
+    own = (TEMPERATURE, temperature)
+    options = (*((o, value) for o, value in spec.options if o != TEMPERATURE), own)
+    return replace(spec, id=content_hash(spec.name, spec.changed, own), options=options)
 
 
 def changed(kind: type[Any], options: Options) -> Options:
-    """The options that are not at their defaults."""
-    defaults = catalog.options_of(kind)
-    return tuple((o, value) for o, value in options if value != defaults[o].get_default())
+    """The options of an objective or a distribution that are not at their defaults."""
+    return _not_default(catalog.options_of(kind), options)
+
+
+def _not_default(fields: Mapping[str, FieldInfo], options: Options) -> Options:
+    return tuple((o, value) for o, value in options if value != fields[o].get_default())
 
 
 @cache
@@ -144,7 +166,7 @@ def entry(what: str, kind: Any) -> type[BaseModel]:
     members: dict[str, Any] = {name: (info.annotation, info) for name, info in infos.items()}
     if what == "estimator":
         members["label"] = (Annotated[str, AfterValidator(_line)] | None, None)
-        if info := infos.get("temperature"):
+        if info := infos.get(TEMPERATURE):
             one: Any = Annotated[info.annotation, *info.metadata, Field(allow_inf_nan=False)]
             many: Any = Annotated[tuple[one, ...], Listed, Field(min_length=1), Sorted]
             members |= {"temperature": (one | None, None), "temperatures": (many | None, None)}
@@ -222,16 +244,17 @@ def _at(paths: dict[str, Path], path: Path, text: str) -> tuple[Path, str]:
     return (written, f"{path[0]}: {text}") if written == ("name",) else (written + path[1:], text)
 
 
-def _build(kind: type[Any], options: dict[str, Any]) -> None:
-    """Builds the object once, for the checks of its own that look at several options, and asks for its facts."""
+def _facts(spec: EstimatorSpec) -> Facts:
+    return catalog.facts_of(catalog.estimator(spec))
+
+
+def _demand_built(build: Callable[[], object], options: Mapping[str, Any]) -> None:
+    """Build an object, for the checks of its own that look at several options; what it raises is a fault of these."""
     try:
-        with catalog.isolated(kind, options):
-            facts = getattr(kind(**options), "facts", None)
+        build()
     except ValidationError as error:
-        raise faults(*explain(error, options, {})) from None
+        raise faults(*explain(error, dict(options), {})) from None
     except UsageError as error:
         raise faults(((), str(error))) from None
     except Exception as error:  # a plug-in may raise anything
         raise faults(((), f"cannot be built: {reason(error)}")) from None
-    if hasattr(kind, "facts") and not isinstance(facts, Facts):
-        raise faults(((), f"its `facts` must be a Facts, and are {shown(repr(type(facts).__name__))}"))

@@ -21,6 +21,7 @@ from estbench.config.override import override
 from estbench.config.schema import KEYS, Config, Precision, ProblemConfig
 from estbench.config.sweep import unfold
 from estbench.errors import UsageError
+from estbench.plan import Options
 
 CONFIG = Place("config", 0, 0, "")
 """Where plain data is written."""
@@ -74,7 +75,7 @@ def resolve(config: Config) -> dict[str, Any]:
     that is added with a default later does not make it another config.
     """
     problems = [_problem(problem) for problem in config.problems]
-    data = _given(config) | {"problems": problems, "estimators": [_entry(choice) for choice in config.estimators]}
+    data = _given(config) | {"problems": problems, "estimators": [_estimator(choice) for choice in config.estimators]}
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain
 
@@ -84,16 +85,25 @@ def _problem(problem: ProblemConfig) -> dict[str, Any]:
     named = (
         _given(distribution) | {"options": dict(distribution.changed)} if distribution.changed else distribution.name
     )
-    return _given(problem) | {"objective": _entry(problem.objective), "distribution": named}
+    return _given(problem) | {"objective": _objective(problem.objective), "distribution": named}
 
 
-def _entry(choice: ObjectiveChoice | EstimatorChoice) -> dict[str, Any]:
-    of = catalog.estimator_class if isinstance(choice, EstimatorChoice) else catalog.objective_class
-    options = changed(of(choice.name), choice.options)
-    return _given(choice) | {"options": {name: "inf" if v == math.inf else v for name, v in options}}
+def _objective(choice: ObjectiveChoice) -> dict[str, Any]:
+    return {"name": choice.name, "options": _options(changed(catalog.objective_class(choice.name), choice.options))}
 
 
-def _given(record: Config | ProblemConfig | ObjectiveChoice | EstimatorChoice | DistributionChoice) -> dict[str, Any]:
+def _estimator(choice: EstimatorChoice) -> dict[str, Any]:
+    spec, own = choice.spec, choice.temperatures
+    entry = {"name": spec.name, "options": _options(spec.changed), "label": spec.label}
+    return entry | ({} if own is None else {"temperatures": own})
+
+
+def _options(options: Options) -> dict[str, Any]:
+    """Options as JSON has them; it has no infinity."""
+    return {name: "inf" if value == math.inf else value for name, value in options}
+
+
+def _given(record: Config | ProblemConfig | DistributionChoice) -> dict[str, Any]:
     """The record without the keys that are left open."""
     given = {f.name: getattr(record, f.name) for f in fields(record)}
     return {key: asdict(v) if isinstance(v, Precision | Drawn) else v for key, v in given.items() if v is not None}

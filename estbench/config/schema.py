@@ -31,7 +31,6 @@ from estbench.config.choice import (
     read_distribution,
     read_estimator,
     read_objective,
-    temperatures_of,
 )
 from estbench.config.complaint import Path
 from estbench.config.explain import faults, shown
@@ -181,16 +180,16 @@ class Config:
     def _distinct(cls, estimators: tuple[EstimatorChoice, ...], info: ValidationInfo) -> tuple[EstimatorChoice, ...]:
         shared = info.data.get("temperatures", ())
         labels: dict[str, int] = {}
-        variants: dict[Any, int] = {}
+        variants: dict[str, int] = {}
         wrong: list[tuple[Path, str]] = []
         for j, b in enumerate(estimators):
-            own = [(b.name, b.options, t) for t in temperatures_of(b, shared)]
+            spec, own = b.spec, [each.id for each in b.specs(shared)]
             same = next((variants[variant] for variant in own if variant in variants), None)
-            labelled = labels.setdefault(b.label, j)
+            labelled = labels.setdefault(spec.label, j)
             if same is not None:
                 wrong.append(((j,), f"is the same as estimators[{same}]; drop one of them"))
-            elif (b.name, b.options) != (estimators[labelled].name, estimators[labelled].options):
-                wrong.append(((j,), f"has the label {b.label!r} of estimators[{labelled}]; give it another"))
+            elif spec != estimators[labelled].spec:
+                wrong.append(((j,), f"has the label {spec.label!r} of estimators[{labelled}]; give it another"))
             variants |= {variant: j for variant in own if variant not in variants}
         if wrong:
             raise faults(*wrong)

@@ -137,7 +137,7 @@ class Benchmark:
     def _plugins(self) -> dict[str, type[Any]]:
         """Each class that is not of the catalogue, by its name `module:Class`."""
         config = self.config
-        kinds: dict[str, type[Any]] = {c.name: catalog.estimator_class(c.name) for c in config.estimators}
+        kinds: dict[str, type[Any]] = {c.spec.name: catalog.estimator_class(c.spec.name) for c in config.estimators}
         kinds |= {p.objective.name: catalog.objective_class(p.objective.name) for p in config.problems}
         kinds |= {p.distribution.name: catalog.distribution_class(p.distribution.name) for p in config.problems}
         return {name: kind for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}

@@ -87,7 +87,7 @@ def ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Tas
 
 def _fitted(spec: ProblemSpec, group: Group, items: Items) -> Group:
     """The group with the numbers that its fit found, lists made tuples again."""
-    found = items.get(("fit", fit_key(spec, group.id), ""), {"fields": {}})["fields"]
+    found = items.get(("fit", fit_key(spec, group.of), ""), {"fields": {}})["fields"]
     return replace(group, fitted=tuple((name, _tuples(value)) for name, value in found.items()))
 
 

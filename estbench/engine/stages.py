@@ -11,7 +11,7 @@ from estbench.engine.tasks import CostTask, ExactTask, FitTask, Group, ShardTask
 from estbench.estimators.base import Fitted
 from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
 from estbench.moments import Moments
-from estbench.plan import PILOT, Cell, Plan, fit_key
+from estbench.plan import PILOT, Cell, EstimatorSpec, Plan, fit_key
 from estbench.store import Item, Run, Store
 from estbench.summary import packed_shards, prepared, truth
 
@@ -61,17 +61,11 @@ def without(groups: Iterable[Group], gone: Callable[[str], bool]) -> tuple[Group
 
 
 def groups_of(cells: Iterable[Cell]) -> tuple[Group, ...]:
-    """Cells by estimator and temperature, the temperatures in order: a draw keeps what belongs to the last one."""
-    found: dict[str, list[Cell]] = {}
+    """Cells by estimator, the temperatures in order: a draw keeps what belongs to the last one."""
+    found: dict[EstimatorSpec, list[tuple[int, str]]] = {}
     for cell in sorted(cells, key=lambda cell: cell.temperature or 0.0):
-        found.setdefault(cell.variant, []).append(cell)
-    return tuple(_group(variant, cells) for variant, cells in found.items())
-
-
-def _group(variant: str, cells: list[Cell]) -> Group:
-    estimator, temperature = cells[0].estimator, cells[0].temperature
-    own = () if temperature is None else (("temperature", temperature),)
-    return Group(variant, estimator.name, estimator.options + own, tuple(sorted((c.samples, c.key) for c in cells)))
+        found.setdefault(cell.estimator, []).append((cell.samples, cell.key))
+    return tuple(Group(spec, tuple(sorted(cells))) for spec, cells in found.items())
 
 
 def _of_problem(plan: Plan, method: str | None = None) -> Iterator[tuple[int, list[Cell]]]:
@@ -123,7 +117,7 @@ def _fits(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
     for i, cells in _of_problem(plan):
         spec = plan.problems[i]
         for group in groups_of(cells):
-            if isinstance(group.estimator(), Fitted) and ("fit", fit_key(spec, group.id), "") not in items:
+            if isinstance(group.estimator(), Fitted) and ("fit", fit_key(spec, group.of), "") not in items:
                 yield FitTask(spec, group, plan.config.seed, device)
 
 

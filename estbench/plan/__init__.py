@@ -6,19 +6,22 @@ It is plain data: `estbench.expand` makes it from a config, `plan_of` reads it f
 from estbench.plan.layout import BLOCK, DEVICE_BLOCK, PILOT, Layout, shard_size
 from estbench.plan.record import plan_of, recorded
 from estbench.plan.settings import Precision, Settings
-from estbench.plan.spec import Cell, EstimatorSpec, Plan, ProblemSpec, fit_key
+from estbench.plan.spec import TEMPERATURE, Cell, EstimatorSpec, Options, Plan, ProblemSpec, content_hash, fit_key
 
 __all__ = [
     "BLOCK",
     "DEVICE_BLOCK",
     "PILOT",
+    "TEMPERATURE",
     "Cell",
     "EstimatorSpec",
     "Layout",
+    "Options",
     "Plan",
     "Precision",
     "ProblemSpec",
     "Settings",
+    "content_hash",
     "fit_key",
     "plan_of",
     "recorded",

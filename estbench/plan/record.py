@@ -1,8 +1,8 @@
 """A plan as JSON, in the manifest of a run: tables that refer to each other by index, one row per entry.
 
     problems    one object each: the fields of `ProblemSpec` but for the logits, which the config has
-    estimators  one object each: the fields of `EstimatorSpec`
-    variants    an estimator at a temperature: [hash, index of the estimator, temperature or null, unbiased or null]
+    estimators  one object each: the fields of `EstimatorSpec` but for id and temperature
+    variants    one `EstimatorSpec` each: [id, index of the estimator, temperature or null, unbiased or null]
     cells       [key, index of the problem, index of the variant, N, method, reason why it is skipped or null]
     layout      by problem id: how the replicates are cut (see `Layout`)
 
@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from estbench.errors import ResultsError
 from estbench.plan.layout import Layout
 from estbench.plan.settings import Settings
-from estbench.plan.spec import Cell, EstimatorSpec, Options, Plan, ProblemSpec
+from estbench.plan.spec import TEMPERATURE, Cell, EstimatorSpec, Options, Plan, ProblemSpec
 
 Json = dict[str, Any]
 
@@ -85,19 +85,21 @@ _TABLES = TypeAdapter(_Tables)
 
 def recorded(plan: Plan) -> Json:
     """The tables of a plan."""
-    estimators = {id(cell.estimator): cell.estimator for cell in plan.cells}
-    index = {key: i for i, key in enumerate(estimators)}
+    estimators: dict[str, Json] = {}
+    for cell in plan.cells:
+        estimators.setdefault(cell.estimator.label, _of_estimator(cell.estimator))
+    index = {label: i for i, label in enumerate(estimators)}
     variants: dict[str, tuple[int, list[Any]]] = {}
     cells = []
     for cell in plan.cells:
-        if cell.variant not in variants:
-            own = [cell.variant, index[id(cell.estimator)], cell.temperature, cell.unbiased]
-            variants[cell.variant] = (len(variants), own)
-        variant, _ = variants[cell.variant]
+        spec = cell.estimator
+        if spec.id not in variants:
+            variants[spec.id] = (len(variants), [spec.id, index[spec.label], spec.temperature, cell.unbiased])
+        variant, _ = variants[spec.id]
         cells.append([cell.key, cell.problem, variant, cell.samples, cell.method, cell.reason])
     return {
         "problems": [_of_problem(spec) for spec in plan.problems],
-        "estimators": [_of_estimator(spec) for spec in estimators.values()],
+        "estimators": list(estimators.values()),
         "variants": [row for _, row in variants.values()],
         "cells": cells,
         "layout": {spec.id: layout.record() for spec, layout in zip(plan.problems, plan.layouts, strict=True)},
@@ -110,17 +112,16 @@ def plan_of(manifest: Mapping[str, Any], where: str) -> Plan:
         tables = _TABLES.validate_json(json.dumps({name: manifest.get(name) for name in _Tables.__dataclass_fields__}))
         problems = tuple(_problem(entry) for entry in tables.problems)
         layouts = [_layout(tables.config, tables.layout[spec.id]) for spec in problems]
-        estimators = [
-            EstimatorSpec(e.name, _options(e.options), _options(e.changed), e.options_text, e.label)
-            for e in tables.estimators
+        variants = [
+            (_estimator(id_, tables.estimators[i], temperature), claim)
+            for id_, i, temperature, claim in tables.variants
         ]
-        variants = [(name, estimators[i], temperature, claim) for name, i, temperature, claim in tables.variants]
         cells = []
         for key, problem, variant, samples, method, reason in tables.cells:
-            name, estimator, temperature, claim = variants[variant]
+            estimator, claim = variants[variant]
             if problem >= len(problems):
                 raise IndexError(f"problem {problem}")
-            cells.append(Cell(problem, estimator, temperature, samples, method, name, key, reason, claim))
+            cells.append(Cell(problem, estimator, samples, method, key, reason, claim))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         at = ".".join(map(str, first["loc"]))
@@ -146,8 +147,15 @@ def _of_problem(spec: ProblemSpec) -> Json:
 
 
 def _of_estimator(spec: EstimatorSpec) -> Json:
-    own = {"name": spec.name, "options": _plain(spec.options), "changed": _plain(spec.changed)}
+    options = tuple((name, value) for name, value in spec.options if name != TEMPERATURE)
+    own = {"name": spec.name, "options": _plain(options), "changed": _plain(spec.changed)}
     return own | {"options_text": spec.options_text, "label": spec.label}
+
+
+def _estimator(id_: str, entry: _Estimator, temperature: float | None) -> EstimatorSpec:
+    own = () if temperature is None else ((TEMPERATURE, temperature),)
+    options, changed = _options(entry.options) + own, _options(entry.changed)
+    return EstimatorSpec(id_, entry.name, entry.label, options, changed, entry.options_text)
 
 
 def _problem(entry: _Problem) -> ProblemSpec:

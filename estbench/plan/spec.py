@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from estbench.plan.layout import Layout
 from estbench.plan.settings import Settings
 
 Options = tuple[tuple[str, Any], ...]
+
+TEMPERATURE = "temperature"
+"""The option that results have a column of their own for, and that a config may give once for all estimators."""
 
 
 @dataclass(frozen=True)
@@ -67,36 +72,50 @@ class ProblemSpec:
 
 @dataclass(frozen=True)
 class EstimatorSpec:
-    """An estimator with all its options but the temperature.
+    """An estimator at one temperature, or without one: all that a config says of it, and all that a worker needs.
 
-    `changed` are the options that are not at their defaults, `options_text` is how results write these.
+    id            hash of the name and of the options that are not at their defaults; keys of cells depend on it
+    name          name in the catalogue, or `package.module:Class` of a plug-in
+    label         its name in results, the same at all temperatures
+    options       all options; a temperature is the last. One that is required and not given is left out
+    changed       those that are not at their defaults, but for the temperature
+    options_text  the same as results write them; these have a column for the temperature
     """
 
+    id: str
     name: str
+    label: str
     options: Options
     changed: Options
     options_text: str
-    label: str
+
+    @property
+    def temperature(self) -> float | None:
+        """Its temperature, where it has one."""
+        found: float | None = dict(self.options).get(TEMPERATURE)
+        return found
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the results: a problem (its index), an estimator, a temperature or none, N samples, a method.
+    """One row of the results: a problem (its index), an estimator, N samples, a method.
 
-    `variant` is a hash of the estimator with its temperature, `key` one of all that the cell is. `reason`, where there
-    is one, says why the cell makes no sense and is skipped. `unbiased`: whether the estimator is declared to be; None
-    where it cannot be built.
+    `key` is a hash of all these. `reason`, where there is one, says why the cell makes no sense and is skipped.
+    `unbiased`: whether the estimator is declared to be; None where it cannot be built.
     """
 
     problem: int
     estimator: EstimatorSpec
-    temperature: float | None
     samples: int
     method: str
-    variant: str
     key: str
     reason: str | None = None
     unbiased: bool | None = None
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of its estimator, where it has one."""
+        return self.estimator.temperature
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,15 @@ class Plan:
     layouts: tuple[Layout, ...]
 
 
-def fit_key(problem: ProblemSpec, variant: str) -> str:
+def fit_key(problem: ProblemSpec, estimator: EstimatorSpec) -> str:
     """The key of what fitting an estimator to a problem found."""
-    return f"{problem.id}/{variant}"
+    return f"{problem.id}/{estimator.id}"
+
+
+def content_hash(*content: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of content as JSON.
+
+    Of options, only those that differ from their defaults are hashed, so that an option added with a default leaves all
+    ids and keys as they were.
+    """
+    return sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -79,7 +79,6 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
     for i, spec in enumerate(plan.problems):
         tell(f"problem {i + 1} of {len(plan.problems)}: {spec.label}")
         cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None]
-        labels = {cell.variant: cell.estimator.label for cell in cells}
         groups = groups_of(cells)
         problem, of_objective = _objective(spec)
         findings += of_objective
@@ -89,15 +88,15 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
         records = CostTask(spec, groups, plan.config.seed).perform()
         timed = TimingTask(spec, groups, plan.config.seed).perform()
         seconds |= {r["key"]: r["seconds"] for r in timed if r["kind"] == "timing"}
-        findings += _failing(spec, groups, labels, records)
+        findings += _failing(spec, groups, records)
         counted = {r["key"]: (r["f"], r["df"]) for r in records if r["kind"] == "cost"}
         sound = all(finding.holds is not False for finding in of_objective)
         for group in (group for group in groups if any(key in counted for _, key in group.cells)):
-            label = labels[group.id]
+            label = group.of.label
             fresh = own_problem(spec, "cpu") if group.runs_user_code(spec) else problem  # it may write into it
             findings.append(_finding(label, "cost", spec.label, cost(fresh, group, counted)))
-            if (group.id, spec.distribution) not in seen:
-                seen.add((group.id, spec.distribution))
+            if (group.of.id, spec.distribution) not in seen:
+                seen.add((group.of.id, spec.distribution))
                 findings.append(_finding(label, "pure", spec.label, purity(fresh, group)))
             if sound:
                 of_group = means(fresh, group.estimator(), [N for N, key in group.cells if key in counted])
@@ -132,11 +131,9 @@ def _objective(spec: ProblemSpec) -> tuple[Problem | None, list[Finding]]:
     return problem, found
 
 
-def _failing(
-    spec: ProblemSpec, groups: Sequence[Group], labels: dict[str, str], records: Sequence[Record]
-) -> list[Finding]:
+def _failing(spec: ProblemSpec, groups: Sequence[Group], records: Sequence[Record]) -> list[Finding]:
     """Cells that will fail, by label and reason."""
-    of_key = {key: labels[group.id] for group in groups for _, key in group.cells}
+    of_key = {key: group.of.label for group in groups for _, key in group.cells}
     failed = sorted((of_key[r["key"]], r["reason"]) for r in records if r["kind"] == "failed")
     found = []
     for (label, why), same in groupby(failed):
@@ -152,18 +149,17 @@ def _finding(subject: str, claim: str, problem: str, answer: Answer) -> Finding:
 def _on_own_problems(plan: Plan, tell: Tell) -> list[tuple[str, str, bool, Mean]]:
     """The means of each estimator that is called unbiased, at its first and last temperature."""
     cells = [cell for cell in plan.cells if cell.reason is None]
-    labels = {cell.variant: cell.estimator.label for cell in cells}
     ends: dict[str, list[Cell]] = {}
     for cell in cells:
         ends.setdefault(cell.estimator.label, []).append(cell)
     wanted = {
-        pick(of_label, key=lambda cell: cell.temperature or 0.0).variant
+        pick(of_label, key=lambda cell: cell.temperature or 0.0).estimator
         for of_label in ends.values()
         for pick in (min, max)
     }
     found = []
-    for group in groups_of(cell for cell in cells if cell.variant in wanted):
-        estimator, label = group.estimator(), labels[group.id]
+    for group in groups_of(cell for cell in cells if cell.estimator in wanted):
+        estimator, label = group.estimator(), group.of.label
         if not facts_of(estimator).unbiased:
             continue
         tell(f"{label}, on problems of the check's own")

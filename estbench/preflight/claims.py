@@ -122,15 +122,10 @@ def purity(problem: Problem, group: Group) -> Answer:
     """Whether the estimator is a pure function of its draw: what it does, or why that cannot be told."""
     N = min((N for N, _ in group.cells if N > 1), default=group.cells[0][0])
     try:
-        trial = Trial(partial(_new, group), problem, N)
+        trial = Trial(partial(catalog.new_estimator, group.of, group.fitted), problem, N)
         found = list(impurities(trial))
         if not found and random_of_its_own(trial):
             return None, "it makes random numbers of its own, so that its estimates from two draws cannot be compared"
     except Exception as error:
         return None, f"on a draw of {N + MORE} samples it raised {reason(error)}"
     return (not found), "; ".join(found)
-
-
-def _new(group: Group) -> Estimator:
-    """A new instance, whatever else keeps one."""
-    return catalog.build(catalog.estimator_class(group.name), dict(group.options) | dict(group.fitted))

@@ -11,7 +11,7 @@ from estbench.engine.tasks import FitTask, Group, problem_of
 from estbench.estimators.base import Estimator, Fitted, RowEstimator
 from estbench.exact import enumerable, size
 from estbench.exact.integrand import Integrand
-from estbench.plan import Cell, EstimatorSpec, Plan
+from estbench.plan import Cell, Plan
 from estbench.preflight.forecast import skipped
 from estbench.problem import Problem
 
@@ -34,11 +34,11 @@ def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
     its temperatures and problems. A run shares draws between estimators too, and may well be faster. With a precision
     only the pilot is counted.
     """
-    fits: dict[EstimatorSpec, float] = {}
+    fits: dict[str, float] = {}
     return [_duration(plan, i, seconds, fits) for i in range(len(plan.problems))]
 
 
-def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[EstimatorSpec, float]) -> float:
+def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[str, float]) -> float:
     spec, layout = plan.problems[i], plan.layouts[i]
     jobs = len(list(layout.jobs()))
     cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None and cell.key in seconds]
@@ -54,7 +54,7 @@ def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[Estim
         total += layout.replicates * shared + _JOB * jobs * len(each)
     for group in groups_of(cell for cell in cells if cell.method == "exact" and skipped(plan, cell) is None):
         total += _exact(problem, group, seconds)
-    return total + sum(_fit(plan, cell, fits) for cell in {cell.variant: cell for cell in cells}.values())
+    return total + sum(_fit(plan, cell, fits) for cell in {cell.estimator: cell for cell in cells}.values())
 
 
 def _exact(problem: Problem, group: Group, seconds: Mapping[str, float]) -> float:
@@ -78,16 +78,17 @@ def _nodes(problem: Problem, estimator: Estimator) -> float:
     return _NODES * float(_MORE) ** (Integrand(problem, estimator, g, g).axes - 1)
 
 
-def _fit(plan: Plan, cell: Cell, fits: dict[EstimatorSpec, float]) -> float:
+def _fit(plan: Plan, cell: Cell, fits: dict[str, float]) -> float:
     """The seconds that fitting the estimator of a cell took, now or before; 0 where there is nothing to fit."""
-    if cell.estimator not in fits:
+    label = cell.estimator.label
+    if label not in fits:
         (group,) = groups_of([cell])
         task = FitTask(plan.problems[cell.problem], group, plan.config.seed)
         fitted = isinstance(group.estimator(), Fitted)
-        fits[cell.estimator] = _seconds(task) if fitted else 0.0
+        fits[label] = _seconds(task) if fitted else 0.0
         if fitted and sum(seconds > _LONG for seconds in fits.values()) == 1:
-            fits[cell.estimator] = min(fits[cell.estimator], _seconds(task))  # the first one loads half of torch
-    return fits[cell.estimator]
+            fits[label] = min(fits[label], _seconds(task))  # the first one loads half of torch
+    return fits[label]
 
 
 def _seconds(task: FitTask) -> float:

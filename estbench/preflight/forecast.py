@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from estbench.catalog import facts_of
+from estbench.catalog import estimator, facts_of
 from estbench.engine.tasks import problem_of
 from estbench.estimators.base import evaluations
 from estbench.exact import why_not
-from estbench.expand import build
 from estbench.plan import Cell, Plan
 
 
@@ -28,7 +27,7 @@ def forecast(plan: Plan) -> dict[str, list[dict[str, Any]]]:
             "∇f": None,
         }
         if reason is None and cell.method == "monte_carlo":
-            facts, R = facts_of(build(cell.estimator, cell.temperature)), plan.layouts[cell.problem].replicates
+            facts, R = facts_of(estimator(cell.estimator)), plan.layouts[cell.problem].replicates
             D, K = spec.dimensions, spec.classes
             f, df = (R * evaluations(count, D, K, cell.samples) for count in (facts.f, facts.df))
             row |= {"replicates": R, "f": f, "∇f": df}
@@ -44,4 +43,4 @@ def skipped(plan: Plan, cell: Cell) -> str | None:
         problem = problem_of(plan.problems[cell.problem], "cpu")
     except Exception:  # its objective is a user's; the run tells why its cells fail
         return None
-    return why_not(problem, build(cell.estimator, cell.temperature), cell.samples)
+    return why_not(problem, estimator(cell.estimator), cell.samples)

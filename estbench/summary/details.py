@@ -16,7 +16,7 @@ COSTS = ("f_evaluations", "grad_evaluations", "seconds")
 
 def fit(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
     """What the fit of a cell's estimator found and cost; None where nothing was fitted."""
-    item = items.get(("fit", fit_key(plan.problems[cell.problem], cell.variant), ""))
+    item = items.get(("fit", fit_key(plan.problems[cell.problem], cell.estimator), ""))
     if item is None or not (item["fields"] or item["f"] or item["df"]):  # options that leave nothing to fit
         return None
     cost = {"f_evaluations": item["f"], "grad_evaluations": item["df"], "seconds": item["seconds"]}
@@ -25,7 +25,7 @@ def fit(plan: Plan, cell: Cell, items: Items) -> dict[str, Any] | None:
 
 def fits(plan: Plan, items: Items) -> list[dict[str, Any]]:
     """What fitting cost, once per estimator label: label, fits, f_evaluations, grad_evaluations, seconds."""
-    found = {(cell.problem, cell.variant): (cell, fit(plan, cell, items)) for cell in plan.cells}
+    found = {(cell.problem, cell.estimator.id): (cell, fit(plan, cell, items)) for cell in plan.cells}
     costs: dict[str, dict[str, Any]] = {}
     for cell, cost in found.values():
         if cost is not None:

@@ -75,9 +75,9 @@ def findings(plan: Plan, items: Items) -> list[Finding]:
 
 def _pairs(found: Sequence[Finding]) -> Iterator[tuple[Finding, Finding, Shards, Exactly]]:
     """The exact and the Monte Carlo finding of each cell that has both."""
-    exact = {(f.cell.problem, f.cell.variant, f.cell.samples): f for f in found if f.exactly is not None}
+    exact = {(f.cell.problem, f.cell.estimator.id, f.cell.samples): f for f in found if f.exactly is not None}
     for f in found:
-        other = exact.get((f.cell.problem, f.cell.variant, f.cell.samples))
+        other = exact.get((f.cell.problem, f.cell.estimator.id, f.cell.samples))
         if f.shards is not None and other is not None and other.exactly is not None:
             yield other, f, f.shards, other.exactly
 

@@ -234,7 +234,7 @@ def test_values_that_cannot_be(forks: Forks, done: Path, arguments: list[str]) -
 def test_a_label_that_is_called_inf() -> None:
     """Only a number may be infinite: a quoted "inf" elsewhere is text."""
     config = load({**CONFIG, "estimators": [{"name": "reinforce", "label": "inf"}]})
-    assert config.estimators[0].label == "inf"
+    assert config.estimators[0].spec.label == "inf"
 
 
 def test_plain_data_nested_without_end() -> None:

@@ -80,8 +80,8 @@ def test_the_example_of_the_manual_says_what_it_says(write: Write) -> None:
     assert [p.logits for p in config.problems] == [-4.0, -1.0, 0.0, 1.0, (0.5, -1.0, 2.0)]
     assert [p.dimensions for p in config.problems] == [1, 1, 1, 1, 3]
     assert dict(config.problems[4].objective.options)["exponent"] == 3.0
-    assert [e.label for e in config.estimators] == ["reinforce", "Bengio centred", "ste", "gumbel"]
-    assert dict(config.estimators[1].options)["baseline"] == "optimal"
+    assert [e.spec.label for e in config.estimators] == ["reinforce", "Bengio centred", "ste", "gumbel"]
+    assert dict(config.estimators[1].spec.options)["baseline"] == "optimal"
 
 
 def test_name_is_the_file_stem_unless_given(write: Write) -> None:
@@ -157,8 +157,8 @@ def test_selectors_and_aliases_stand_wherever_a_name_does() -> None:
         {"name": "ste[slope=2]", "label": "steep"},
     ]
     config = load(small(estimators=entries) | {"problems": problem(objective="parity", logits=1)["problems"]})
-    assert [e.name for e in config.estimators] == ["reinforce"] * 4 + ["ste"]
-    assert [e.label for e in config.estimators] == [
+    assert [e.spec.name for e in config.estimators] == ["reinforce"] * 4 + ["ste"]
+    assert [e.spec.label for e in config.estimators] == [
         "reinforce[baseline=optimal]",
         "reinforce[baseline=constant,value=1]",
         "reinforce[baseline=mean]",
@@ -269,7 +269,7 @@ def test_a_resolved_config_has_the_options_that_differ_from_their_defaults() -> 
 def test_every_estimator_of_the_catalogue_goes_into_a_config_and_back(name: str) -> None:
     """The catalogue's names with their default options are good configs."""
     config = load(small(estimators=[name]))
-    assert config.estimators[0].label == name
+    assert config.estimators[0].spec.label == name
     assert load(resolve(config)) == config
 
 
@@ -279,7 +279,7 @@ def test_every_alias_of_the_catalogue_stands_for_something(alias: str) -> None:
     selector = {**ALIASES, **OBJECTIVE_ALIASES}[alias]
     name, options = parse_selector(selector)
     if alias in ALIASES:
-        choice: Any = load(small(estimators=[alias])).estimators[0]
+        choice: Any = load(small(estimators=[alias])).estimators[0].spec
     else:
         choice = load(problem(objective=alias, logits=1)).problems[0].objective
     assert choice.name == name
@@ -377,6 +377,6 @@ def test_infinity_goes_through_json() -> None:
     problem = {"objective": "quadratic", "distribution": "bernoulli", "logits": 1.0}
     for written in ("mve[t=.inf]", {"name": "mve", "t": "inf"}):
         config = load({"name": "x", "problems": [problem], "estimators": [written]})
-        assert dict(config.estimators[0].options)["t"] == float("inf")
+        assert dict(config.estimators[0].spec.options)["t"] == float("inf")
         plain = json.loads(json.dumps(resolve(config), allow_nan=False))
         assert load(plain) == config

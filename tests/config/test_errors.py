@@ -306,11 +306,11 @@ def test_settings_replace_and_add_values(write: Write) -> None:
     )
     assert config.seed == 3
     assert [p.dimensions for p in config.problems] == [3, 4]
-    assert dict(config.estimators[0].options)["baseline"] == "optimal"
+    assert dict(config.estimators[0].spec.options)["baseline"] == "optimal"
     assert config.precision is not None
     assert config.precision.relative == 0.05
     assert dict(config.problems[1].objective.options)["phase"] == 0.7
-    assert [e.name for e in load(write(GOOD), ["estimators=[ste, gumbel]"]).estimators] == ["ste", "gumbel"]
+    assert [e.spec.name for e in load(write(GOOD), ["estimators=[ste, gumbel]"]).estimators] == ["ste", "gumbel"]
 
 
 @pytest.mark.parametrize(

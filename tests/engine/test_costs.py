@@ -34,7 +34,7 @@ def parts(estimator: str, samples: tuple[int, ...]) -> tuple[ProblemSpec, tuple[
     plan = expand(load({**config, "methods": ["monte_carlo"]}))
     cells = tuple((cell.samples, cell.key) for cell in plan.cells)
     spec = plan.cells[0].estimator
-    return plan.problems[0], (Group(plan.cells[0].variant, spec.name, spec.options, cells),), 0
+    return plan.problems[0], (Group(spec, cells),), 0
 
 
 @pytest.mark.parametrize(("estimator", "timed"), [("reinforce", [1]), ("rloo", [2, 4, 64])])

@@ -15,10 +15,12 @@ from pydantic.dataclasses import dataclass
 
 from estbench import catalog
 from estbench.config import load, resolve
+from estbench.engine.stages import groups_of
+from estbench.engine.tasks import ShardTask
 from estbench.errors import UsageError
 from estbench.estimators.base import Facts
-from estbench.expand import build, expand
-from estbench.plan import BLOCK, PILOT, Cell, Layout, Plan, shard_size
+from estbench.expand import expand
+from estbench.plan import BLOCK, PILOT, Cell, Layout, Plan, content_hash, shard_size
 
 PROBLEM: dict[str, Any] = {"objective": "quadratic", "distribution": "bernoulli", "logits": 1}
 
@@ -126,7 +128,7 @@ def test_without_temperatures_the_default_of_the_estimator_stands() -> None:
     """An estimator with a temperature and a default for it needs no list."""
     (cell,) = plan(estimators=["gumbel"]).cells
     assert (cell.temperature, cell.reason) == (1.0, None)
-    assert build(cell.estimator, cell.temperature) == catalog.estimator_class("gumbel")(temperature=1.0)  # type: ignore[call-arg] # a protocol
+    assert catalog.estimator(cell.estimator) == catalog.estimator_class("gumbel")(temperature=1.0)  # type: ignore[call-arg] # a protocol
 
 
 # Identities
@@ -219,7 +221,42 @@ def test_specs_carry_everything_an_engine_needs() -> None:
     assert (spec.logits, spec.dimensions, spec.categories, spec.tie) == ((1.0, 1.0), 2, None, False)
     assert set(dict(cell.estimator.options)) == set(catalog.option_names(catalog.ESTIMATORS["ste"]))
     assert (cell.estimator.changed, cell.estimator.label) == ((("slope", 2.0),), "ste[slope=2]")
-    assert dataclasses.asdict(build(cell.estimator, None))["slope"] == 2.0  # type: ignore[call-overload] # a dataclass
+    assert dataclasses.asdict(catalog.estimator(cell.estimator))["slope"] == 2.0  # type: ignore[call-overload] # a dataclass
+
+
+def test_an_estimator_has_one_spec_for_each_temperature() -> None:
+    """The temperature is the last of its options; the id at the default temperature is that without one."""
+    (choice,) = load({"name": "p", "problems": [PROBLEM], "estimators": "gumbel_rao[inner=3]"}).estimators
+    cold, default, hot = choice.specs((0.25, 1.0, 4.0))
+    assert [dict(spec.options) for spec in (cold, default, hot)] == [
+        {"inner": 3, "temperature": temperature} for temperature in (0.25, 1.0, 4.0)
+    ]
+    assert choice.specs(()) == (default,) == (choice.spec,)
+    assert {(spec.name, spec.label, spec.changed, spec.options_text) for spec in (cold, default, hot)} == {
+        ("gumbel_rao", "gumbel_rao[inner=3]", (("inner", 3),), "inner=3")
+    }
+    assert len({cold.id, default.id, hot.id}) == 3
+    assert default.id == content_hash("gumbel_rao", [["inner", 3]])
+    assert hot.id == content_hash("gumbel_rao", [["inner", 3]], ["temperature", 4.0])
+
+
+def test_an_estimator_is_built_once_from_the_config_to_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the config, expanding it and performing its tasks share one object for each spec."""
+    built: list[dict[str, Any]] = []
+
+    def counted(kind: type[Any], options: Any) -> Any:
+        built.append(dict(options))
+        return build(kind, options)
+
+    build = catalog.build
+    catalog._shared.cache_clear()
+    monkeypatch.setattr(catalog, "build", counted)
+    estimators = [{"name": "gumbel_rao", "inner": 7, "temperatures": [0.3, 0.9]}]
+    got = plan(estimators=estimators, methods="monte_carlo", replicates=32)
+    (groups,) = [groups_of(got.cells)]
+    layout = got.layouts[0]
+    ShardTask(got.problems[0], groups, 0, 1, layout, 0, layout.shards).perform()
+    assert [options["temperature"] for options in built if "inner" in options] == [0.3, 0.9]
 
 
 def test_a_resolved_config_has_the_same_plan() -> None:

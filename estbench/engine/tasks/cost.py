@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from estbench import catalog
 from estbench.draws import Draw, Streams
 from estbench.engine.limit import limited
 from estbench.engine.purity import random_of_its_own
@@ -61,7 +60,7 @@ class CostTask:
                     estimator = group.estimator()  # a plug-in is imported, which may take longer than a job
                     with limited(self.timeout):
                         own = problem
-                        if catalog.is_plugin(group.name):
+                        if group.plugin:
                             own = self._own()
                             random_of_its_own(self._own, estimator, group.cells[0][0])
                         records += self._costs(group, estimator, own)

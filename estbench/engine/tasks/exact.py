@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from estbench import catalog
 from estbench.engine.limit import limited
 from estbench.engine.purity import ImpureError, random_of_its_own, writes
 from estbench.engine.tasks.failure import Record, failures, reason
@@ -39,7 +38,7 @@ class ExactTask:
 
     def _group(self, group: Group) -> list[Record]:
         """The records of a group; what an estimator of a user keeps of the problem serves no other."""
-        plugin = catalog.is_plugin(group.name)
+        plugin = group.plugin
         try:
             problem = (own_problem if plugin else problem_of)(self.spec, "cpu")
         except Exception as error:
@@ -51,7 +50,7 @@ class ExactTask:
             with group.isolated(self.spec, 0, "exact"):
                 estimator = group.estimator()
                 with limited(self.timeout):
-                    if catalog.is_plugin(group.name) and random_of_its_own(self._own, estimator, N):
+                    if group.plugin and random_of_its_own(self._own, estimator, N):
                         raise Unavailable("it makes random numbers of its own: two calls on one draw differ")
                     x = exact(problem, estimator, N)
             if touched := [*written(problem), *written(problem.distribution)]:

@@ -53,5 +53,5 @@ class FitTask:
         except Exception as error:
             return failures(self.cells(), f"fit: {reason(error)}")
         counts = problem.evaluations
-        record = {"kind": "fit", "key": fit_key(self.spec, self.group.id), "fields": found}
+        record = {"kind": "fit", "key": fit_key(self.spec, self.group.of), "fields": found}
         return [record | {"f": counts.f, "df": counts.df, "seconds": time.perf_counter() - start}]

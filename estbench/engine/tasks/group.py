@@ -16,36 +16,34 @@ from estbench.estimate import truth
 from estbench.estimators.base import Estimator
 from estbench.isolation import Isolated
 from estbench.objectives.base import Objective
-from estbench.plan import ProblemSpec
+from estbench.plan import EstimatorSpec, Options, ProblemSpec
 from estbench.problem import Problem
-
-Options = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """The cells of one estimator with its options (the temperature among them): sample count → cell key.
+    """The cells of one estimator: sample count → cell key; `fitted` are the fields of it that fitting has found."""
 
-    `id` is a hash of the estimator; `fitted` are the numbers of its fields that fitting has found.
-    """
-
-    id: str
-    name: str
-    options: Options
+    of: EstimatorSpec
     cells: tuple[tuple[int, str], ...]
     fitted: Options = ()
 
     def estimator(self) -> Estimator:
-        """The frozen estimator, kept as long as its class is the same: some solve for constants once."""
-        return _estimator(catalog.estimator_class(self.name), self.options, self.fitted)
+        """The frozen estimator, shared by all who ask for it in this process."""
+        return catalog.estimator(self.of, self.fitted)
+
+    @property
+    def plugin(self) -> bool:
+        """Whether the estimator is a user's."""
+        return catalog.is_plugin(self.of.name)
 
     def runs_user_code(self, spec: ProblemSpec) -> bool:
         """Whether code of a user is run for its cells on that problem."""
-        return catalog.is_plugin(self.name) or has_user_code(spec)
+        return self.plugin or has_user_code(spec)
 
     def isolated(self, spec: ProblemSpec, seed: int, *where: object) -> AbstractContextManager[object]:
         """The context of a call for its cells; its random numbers depend on the run's seed, on it, and on `where`."""
-        return isolated(self.runs_user_code(spec), seed, spec.id, self.id, *where)
+        return isolated(self.runs_user_code(spec), seed, spec.id, self.of.id, *where)
 
 
 _OURS = nullcontext()
@@ -54,11 +52,6 @@ _OURS = nullcontext()
 def isolated(user_code: bool, *entropy: object) -> AbstractContextManager[object]:
     """The context of a call; of our own code nothing need be kept apart."""
     return Isolated(*entropy) if user_code else _OURS
-
-
-@lru_cache(maxsize=1024)
-def _estimator(kind: type[Estimator], options: Options, fitted: Options) -> Estimator:
-    return catalog.build(kind, dict(options) | dict(fitted))
 
 
 def problem_of(spec: ProblemSpec, device: str) -> Problem:
@@ -106,12 +99,13 @@ def forget_problems() -> None:
 
 def truth_of(problem: Problem, group: Group) -> torch.Tensor | None:
     """What an estimator is measured against, kept: a truth of its own may take a quadrature."""
-    return _truth(problem, catalog.estimator_class(group.name), group.options, group.fitted)
+    return _truth(problem, type(group.estimator()), group.of, group.fitted)
 
 
 @lru_cache(maxsize=256)
-def _truth(problem: Problem, kind: type[Estimator], options: Options, fitted: Options) -> torch.Tensor | None:
-    return truth(problem, _estimator(kind, options, fitted))
+def _truth(problem: Problem, kind: type[Estimator], of: EstimatorSpec, fitted: Options) -> torch.Tensor | None:
+    del kind  # a class of another version of its source is another one
+    return truth(problem, catalog.estimator(of, fitted))
 
 
 def keys(groups: Iterable[Group]) -> list[str]:

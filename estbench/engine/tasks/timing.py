@@ -9,7 +9,6 @@ from statistics import median
 
 import torch
 
-from estbench import catalog
 from estbench.draws import Draw, Streams
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import Record, failures, reason
@@ -53,7 +52,7 @@ class TimingTask:
 
     def _group(self, group: Group) -> list[Record]:
         try:
-            shared = own_problem if catalog.is_plugin(group.name) else problem_of
+            shared = own_problem if group.plugin else problem_of
             problem = shared(self.spec, self.device)
             with group.isolated(self.spec, self.seed, "timing"):
                 estimator = group.estimator()
