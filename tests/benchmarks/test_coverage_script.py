@@ -112,7 +112,8 @@ def test_repeats_are_what_a_run_measures() -> None:
     """The first repeat has the moments, bit by bit, that the engine's own task finds; the second is another."""
     plan = expand(load(config(1000)))
     (spec,), (planned,) = plan.problems, plan.layouts
-    groups = tuple(Group(name, name, (), ((1, name),)) for name in ("reinforce", "arm"))
+    specs = {cell.estimator.name: cell.estimator for cell in plan.cells}
+    groups = tuple(Group(specs[name], ((1, name),)) for name in ("reinforce", "arm"))
     (job,) = ShardTask(spec, groups, 5, 1, planned, 0, planned.shards).perform()
     estimators = {"reinforce": ESTIMATORS[REFERENCE], "arm": ESTIMATORS[ARM]}
     p = tuple(float(x) for x in expit(np.array([0.0, -1.0, 0.5])))
