@@ -12,7 +12,10 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, from the first import on."""
     try:
-        from estbench.cli import main as run  # noqa: PLC0415 - the imports may be interrupted too
+        from estbench.threads import ONE_THREAD  # noqa: PLC0415 - the imports may be interrupted too
+
+        os.environ.update(ONE_THREAD)  # the commands and their workers share the cores by processes alone
+        from estbench.cli import main as run  # noqa: PLC0415
         from estbench.cli.console import only_ours  # noqa: PLC0415
 
         with only_ours():

@@ -18,6 +18,8 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from estbench.threads import ONE_THREAD, environment, one_thread
+
 
 def cores() -> int:
     """The cores that this process may use (`os.process_cpu_count` of Python 3.13), where that is known; else all."""
@@ -44,7 +46,7 @@ def start_worker(work: Callable[[Connection], None]) -> tuple[BaseProcess, Conne
     if prepare(work.__module__):
         with suppress(OSError, EOFError):  # somebody has cleaned TMPDIR, or killed the server
             return _begun(get_context("forkserver"), work)  # deaf as the server is
-    with _interrupts_blocked():
+    with _interrupts_blocked(), one_thread():
         return _begun(get_context("spawn"), work)
 
 
@@ -75,14 +77,5 @@ def _like_this_process() -> Iterator[None]:
     Nor do they start threads for linear algebra, which forks would lack.
     """
     path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
-    own = {"PYTHONSAFEPATH": "1", "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in own}
-    os.environ.update(own)
-    try:
+    with environment({"PYTHONSAFEPATH": "1", "PYTHONPATH": path, **ONE_THREAD}):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

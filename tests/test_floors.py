@@ -19,6 +19,8 @@ FLOORS = (
     "names",
     "index",
     "printable",
+    "imports",
+    "threads",
     "processes",
     "references",
     "moments",
@@ -99,7 +101,19 @@ def test_imports_only_go_down(room: str) -> None:
 @pytest.mark.parametrize("room", SHOW)
 def test_what_shows_computes_nothing(room: str) -> None:
     """Tables, plots and the report import neither engine nor estimators nor anything else that computes results."""
-    allowed = {"errors", "columns", "outputs", "printable", "processes", "intervals", "moments", "store", *SHOW}
+    allowed = {
+        "errors",
+        "columns",
+        "outputs",
+        "printable",
+        "imports",
+        "processes",
+        "threads",
+        "intervals",
+        "moments",
+        "store",
+        *SHOW,
+    }
     assert rooms()[room] <= allowed
 
 

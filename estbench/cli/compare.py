@@ -13,6 +13,7 @@ from estbench.cli.console import err
 from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COMPARISON
 from estbench.errors import UsageError
+from estbench.imports import quick_imports
 from estbench.outputs import TableFormat
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def compare(
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
     metric, limit = _limit(fail_on, metric)
     check_output(file_format, output)
-    from estbench.comparison import comparison, left_out, references, sentence
-    from estbench.names import ALIASES, split
-    from estbench.tables.ranking import ranking
+    with quick_imports():
+        from estbench.comparison import comparison, left_out, references, sentence
+        from estbench.names import ALIASES, split
+        from estbench.tables.ranking import ranking
 
     named = {"--estimators": estimators or ""}
     chosen = {name.strip() for name in split(named["--estimators"])}
@@ -126,8 +128,9 @@ def _runs(results: list[Path], named: dict[str, str], mixed: bool) -> tuple[list
 
 def _suite(named: dict[str, str], seed: int, *, timings: bool) -> tuple[list[Entry], int]:
     """The cells of the built-in suite for the estimators that these options name, and the N of the reference."""
-    from estbench.config import selectors
-    from estbench.suite import N, run_suite
+    with quick_imports():
+        from estbench.config import selectors
+        from estbench.suite import N, run_suite
 
     places = {name: place for option, text in named.items() for name, place in selectors(option, text)}
     if not places:

@@ -10,6 +10,7 @@ import typer
 from estbench.cli.arguments import place
 from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COLUMNS
+from estbench.imports import quick_imports
 from estbench.outputs import TableFormat
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ def export(
     add float_precision="round_trip", or read_csv may lose the last digit of a number.
     """
     check_output(file_format, output)
-    import pandas as pd
+    with quick_imports():
+        import pandas as pd
 
-    from estbench.store import find_runs
-    from estbench.summary import read_results
-    from estbench.summary.table import details
-    from estbench.summary.table import results as frame_of
-    from estbench.tables.formats import FOR_READERS, for_readers
-    from estbench.tables.summary import summary
+        from estbench.store import find_runs
+        from estbench.summary import read_results
+        from estbench.summary.table import details
+        from estbench.summary.table import results as frame_of
+        from estbench.tables.formats import FOR_READERS, for_readers
+        from estbench.tables.summary import summary
 
     runs = [read_results(folder) for folder in find_runs(results)]
     frames = [frame_of(run.plan, run.items) for run in runs]

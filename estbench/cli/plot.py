@@ -11,6 +11,7 @@ from estbench.cli.arguments import place
 from estbench.cli.console import err, out
 from estbench.cli.display import figures_drawn
 from estbench.errors import ResultsError
+from estbench.imports import quick_imports
 from estbench.outputs import FIGURES, FigureFormat
 
 KINDS = "; ".join(f"{kind}: {shows}" for kind, shows in FIGURES.items())
@@ -35,9 +36,10 @@ def plot(
     file_format: Annotated[FigureFormat, typer.Option("--format", help="The file format of the figures.")] = "png",
 ) -> None:
     """Draw the figures of a run: metrics against temperature and N, cosines, and an overview of each problem."""
-    from estbench.frames import read_frame
-    from estbench.plots import draw
-    from estbench.store import figures_folder, find_runs, read_manifest
+    with quick_imports():
+        from estbench.frames import read_frame
+        from estbench.plots import draw
+        from estbench.store import figures_folder, find_runs, read_manifest
 
     wanted = [kind.strip() for text in kinds or [] for kind in text.split(",")]
     runs = find_runs(results)

@@ -9,6 +9,7 @@ import typer
 
 from estbench.cli.console import err, out
 from estbench.cli.display import figures_drawn
+from estbench.imports import quick_imports
 
 
 def report(
@@ -18,9 +19,10 @@ def report(
 
     Of a run of many problems it holds the figures of the first ones, and says how to draw the others.
     """
-    from estbench.frames import read_frame
-    from estbench.report import write
-    from estbench.store import find_runs
+    with quick_imports():
+        from estbench.frames import read_frame
+        from estbench.report import write
+        from estbench.store import find_runs
 
     for folder in find_runs(results):
         with figures_drawn() as show:

@@ -14,6 +14,7 @@ from rich.text import Text
 from estbench.cli.arguments import finite, place
 from estbench.cli.console import err, out, plain
 from estbench.errors import EstbenchError, UsageError
+from estbench.imports import quick_imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -93,10 +94,12 @@ def run(
     elsewhere = executor == "dask" or scheduler is not None or device != "cpu"
     _prepare(1 if elsewhere or dry_run else workers)
     with nullcontext() if quiet else err().status(Text(plain(f"Planning {config}"))):
-        from estbench.cli.display import display
-        from estbench.engine.benchmark import Benchmark
-        from estbench.engine.executors import Execution
-        from estbench.engine.run import Failure, Progress
+        with quick_imports():
+            from estbench.cli.display import display
+            from estbench.engine.benchmark import Benchmark
+            from estbench.engine.executors import Execution
+            from estbench.engine.run import Failure, Progress
+            from estbench.tables.summary import digest, summary
 
         share = _part(part)
         benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
@@ -127,8 +130,6 @@ def run(
         raise typer.Exit(3) from None
     failed = int((frame["status"] == "failed").sum())
     if not quiet:
-        from estbench.tables.summary import digest, summary
-
         out().print((summary if verbose else digest)(frame, level=benchmark.plan.config.level))
         _say_contradictions(frame)
         if not worked:

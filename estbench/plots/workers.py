@@ -8,6 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from estbench.threads import one_thread
+
 Result = TypeVar("Result")
 
 
@@ -30,7 +32,8 @@ def share(
         return results
     deaf = (signal.SIGINT, signal.SIG_IGN)
     with ProcessPoolExecutor(processes - 1, get_context("spawn"), signal.signal, deaf) as pool:
-        futures = [pool.submit(work, *task) for task in tasks]
+        with one_thread():  # they are started as tasks are submitted
+            futures = [pool.submit(work, *task) for task in tasks]
         theirs: list[int] = []
         for i, future in enumerate(futures):
             future.add_done_callback(lambda done, i=i: None if done.cancelled() else theirs.append(i))  # type: ignore[misc]
