@@ -1,3 +1,43 @@
-"""Bias, variance and cosine similarity of gradient estimators for discrete variables, against exact gradients."""
+"""Bias, variance and cosine similarity of gradient estimators for discrete variables, against exact gradients.
+
+    import estbench
+    from estbench import Bernoulli
+
+    frame = estbench.measure(["rloo", "gumbel[temperature=0.5]"], f, Bernoulli([0.5, -1.0]), samples=[2, 4])
+
+Names are loaded when they are first used: importing estbench imports neither torch nor pandas.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from estbench.api.exact import exact_gradient
+    from estbench.distributions import Bernoulli, Categorical
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Bernoulli": "estbench.distributions",
+    "Categorical": "estbench.distributions",
+    "exact_gradient": "estbench.api.exact",
+}
+"""Where each name is defined."""
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "exact_gradient",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -50,6 +50,7 @@ FLOORS = (
     "engine",
     "preflight",
     "suite",
+    "api",
     "guide",
     "pictures",
     "cli",

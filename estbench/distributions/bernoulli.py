@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from estbench.distributions.base import Noisy
 from estbench.distributions.links import LINKS, Link, LinkName
 from estbench.distributions.logarithm import log_
+from estbench.distributions.logits import as_logits
 from estbench.errors import UsageError
 from estbench.tensor_versions import cached_property
 
@@ -60,7 +62,12 @@ class Bernoulli:
     samples_by_noisy: ClassVar[bool] = False
     noise_scale: ClassVar[bool] = False
 
+    if TYPE_CHECKING:
+
+        def __init__(self, logits: Tensor | ArrayLike, link: LinkName = "sigmoid") -> None: ...
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "logits", as_logits(self.logits, type(self).__name__, self.event_dim))
         if self.link not in LINKS:
             raise UsageError(f"unknown link {self.link!r}; there are {', '.join(LINKS)}")
         if self.link == "identity" and not bool(((self.logits > 0) & (self.logits < 1)).all()):

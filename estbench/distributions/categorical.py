@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import max_pool1d
 
 from estbench.distributions.base import Noisy
 from estbench.distributions.logarithm import log_
+from estbench.distributions.logits import as_logits
 from estbench.tensor_versions import cached_property
 
 CERTAIN = 700.0
@@ -106,6 +108,13 @@ class Categorical:
     canonical: ClassVar[bool] = True
     samples_by_noisy: ClassVar[bool] = True
     noise_scale: ClassVar[bool] = True
+
+    if TYPE_CHECKING:
+
+        def __init__(self, logits: Tensor | ArrayLike) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "logits", as_logits(self.logits, type(self).__name__, self.event_dim))
 
     def with_logits(self, logits: Tensor) -> Categorical:
         """The same at other logits."""

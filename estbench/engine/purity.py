@@ -17,6 +17,7 @@ from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.isolation import UserCodeError, exit_if_forked, seed
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
+from estbench.objectives.function import Function, name_of
 from estbench.problem import Problem
 
 ROWS, MANY, REPLICATES = 24, 1536, 32
@@ -48,7 +49,7 @@ def demand_purity(problem: Problem) -> None:
 
 
 def _pure(what: str, f: Callable[[Tensor], Tensor], v: Tensor, objective: Objective) -> None:
-    who, given = f"{_name(objective)}.{'value' if what == 'f' else what}", v.clone()
+    who, given = _called(objective, what), v.clone()
     first = _asked(f, given, 0)
     if not _same(given, v):
         raise ImpureError(f"{who} writes in place into what it is given; it must work on a copy (v - a, not v -= a)")
@@ -125,6 +126,12 @@ def writes(estimator: Estimator, touched: list[str]) -> str:
     """What an estimator did that others would have suffered from."""
     what = ", ".join(dict.fromkeys(touched))
     return f"{_name(estimator)} changes what other estimators read too: {what}. It must work on a copy (.clone())"
+
+
+def _called(objective: Objective, what: str) -> str:
+    if isinstance(objective, Function):
+        return name_of(objective.f)
+    return f"{_name(objective)}.{'value' if what == 'f' else what}"
 
 
 def _name(of: object) -> str:

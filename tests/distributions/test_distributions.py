@@ -112,7 +112,10 @@ def test_a_problem_is_made_by_the_name_of_its_distribution() -> None:
         make(objective("sine"), logits, "gauss")
     with pytest.raises(UsageError, match=r"categorical logits have the shape \[\*batch, D, K\], got \[4\]"):
         make(objective("sine"), logits[0], "categorical")
-    for dtype in (torch.float16, torch.bfloat16, torch.int64, torch.complex64):
+    assert make(objective("sine"), logits.long(), "bernoulli").distribution.logits.dtype == torch.float64
+    with pytest.raises(UsageError, match="logits are real numbers"):
+        make(objective("sine"), logits.to(torch.complex64), "bernoulli")
+    for dtype in (torch.float16, torch.bfloat16):
         with pytest.raises(UsageError, match=rf"logits are float32 or float64, got {dtype}: convert them"):
             make(objective("sine"), logits.to(dtype), "bernoulli")
 

@@ -1,0 +1,80 @@
+"""From f and a distribution, as they are handed over, to a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeGuard, cast
+
+from torch import Tensor
+
+from estbench import catalog
+from estbench.api.entries import read_entry
+from estbench.config.choice import read_objective
+from estbench.distributions import Distribution
+from estbench.engine.purity import ImpureError, demand_purity
+from estbench.errors import UsageError
+from estbench.isolation import Isolated, reason
+from estbench.objectives.base import Objective, unserved
+from estbench.objectives.function import On, function_of, name_of
+from estbench.objectives.training_mode import buffers_kept, in_training_mode
+from estbench.problem import Problem
+
+F = Callable[[Any], Any] | Objective | type[Objective] | str
+"""An objective: any callable on samples, an objective or its class, or a selector such as `quadratic[target=0.45]`."""
+
+
+def problem_of(f: F, distribution: Distribution, on: On | None = None) -> Problem:
+    """The problem of an f and a distribution, in float64, whatever the type of the logits and with no graph behind it.
+
+    UsageError for what is no distribution, logits that are not finite, and an f that is refused by `objective_of`.
+    """
+    if not isinstance(getattr(distribution, "logits", None), Tensor) or isinstance(distribution, type):
+        raise UsageError(
+            "distribution: expected estbench.Bernoulli(logits) or estbench.Categorical(logits), got "
+            f"{distribution!r:.80}"
+        )
+    logits = distribution.logits.detach().clone().double()
+    if not bool(logits.isfinite().all()):
+        raise UsageError(f"{type(distribution).__name__}: expected finite logits, got {distribution.logits!r:.200}")
+    distribution = distribution.with_logits(logits)
+    return Problem(distribution, objective_of(f, distribution, on))
+
+
+def objective_of(f: F, distribution: Distribution, on: On | None = None) -> Objective:
+    """The objective that an f is, or is made into (`function_of`).
+
+    UsageError where it does not serve the distribution, and where it is a function that is not pure: that answers
+    otherwise when it is asked again, with other random numbers, or among other samples.
+    """
+    objective = _named(f) if isinstance(f, str) else f() if isinstance(f, type) else f
+    if is_objective(objective):
+        if why := unserved(objective, distribution.name, distribution.event_dim):
+            raise UsageError(f"f ({name_of(objective)}) {why}")
+        if on not in (None, objective.on):
+            raise UsageError(f"on={on!r}: f ({name_of(objective)}) is an objective, on {objective.on!r}")
+        if type(objective) in catalog.OBJECTIVES.values():
+            return objective
+    with buffers_kept(objective), Isolated("objective"):
+        made = objective if is_objective(objective) else function_of(cast(Any, objective), distribution, on)
+        try:
+            demand_purity(Problem(_unbatched(distribution), made))
+        except Exception as error:
+            what = "is not a pure function of the sample" if isinstance(error, ImpureError) else "cannot be evaluated"
+            remedy = in_training_mode(objective)
+            said = f"f ({name_of(objective)}) {what}: {reason(error)}"
+            raise UsageError(f"{said}. {remedy}" if remedy else said) from error
+    return made
+
+
+def _unbatched(distribution: Distribution) -> Distribution:
+    return distribution.with_logits(distribution.logits.reshape(-1, *distribution.event_shape)[0])
+
+
+def _named(selector: str) -> Objective:
+    choice = read_entry(read_objective, selector, "f")
+    return catalog.build(catalog.objective_class(choice.name), dict(choice.options))
+
+
+def is_objective(f: object) -> TypeGuard[Objective]:
+    """Whether it has what an objective has, and is no mere function."""
+    return all(hasattr(f, member) for member in ("on", "distributions", "value"))
