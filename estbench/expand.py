@@ -154,6 +154,8 @@ def _skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None
         return reason
     if samples < facts.min_samples:
         return f"needs N ≥ {facts.min_samples}"
+    if samples % facts.multiple:
+        return f"needs an N that is a multiple of {facts.multiple}"
     if facts.max_variables is not None and facts.max_variables < D:
         return f"needs D ≤ {facts.max_variables}"
     if facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states):

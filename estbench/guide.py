@@ -60,7 +60,7 @@ def _entry(name: str, kind: type[Any]) -> Entry:
         "needs ∇f": facts.df != 0,
         "reference": ", ".join(str(REFERENCES[key]) for key in facts.sources),
     }
-    return Entry(row, facts.family, sorted(facts.distributions), facts.unbiased, facts.df != 0)
+    return Entry(row, facts.family, sorted(facts.distributions), facts.unbiased is True, facts.df != 0)
 
 
 def _served(distributions: frozenset[str]) -> str:
@@ -171,7 +171,7 @@ def _said(kind: type[Any]) -> tuple[str, str, str, str]:
 def _facts(name: str, estimator: Estimator, given: Mapping[str, Any]) -> dict[str, str]:
     """The facts of an estimator in words, head → text; what does not apply is empty."""
     facts = estimator.facts
-    unbiased = "yes" if facts.unbiased else "no"
+    unbiased = "nothing is claimed" if facts.unbiased is None else "yes" if facts.unbiased else "no"
     if isinstance(estimator, Referenced):
         unbiased = "for the gradient of an expectation of its own"
     return {
@@ -184,6 +184,7 @@ def _facts(name: str, estimator: Estimator, given: Mapping[str, Any]) -> dict[st
         "Links": _links(facts),
         "Options": options(type(estimator), given),
         "Identities": "; ".join(facts.identities),
+        "Notes": "; ".join(facts.notes),
         "Family": facts.family,
         "Also called": ", ".join(a for a, target in ALIASES.items() if target.partition("[")[0] == name),
     }

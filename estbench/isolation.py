@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import io
 import logging
 import os
@@ -442,3 +443,18 @@ def _flush(stream: Any) -> None:
 def _flush_c() -> None:
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).fflush(None)
+
+
+def states_beside_torch() -> object:
+    """The states of numpy's and Python's global generators: equal where nothing was drawn in between."""
+    _, keys, *rest = np.random.get_state()
+    return random.getstate(), np.asarray(keys).tobytes(), *rest
+
+
+def generator(kind: str, number: int, device: torch.device) -> Any:
+    """A generator of its own that is seeded with a number: "torch", "numpy", or a key of "jax"."""
+    if kind == "torch":
+        return torch.Generator(device).manual_seed(number)
+    if kind == "numpy":
+        return np.random.default_rng(number)
+    return importlib.import_module("jax").random.PRNGKey(number % 2**32)

@@ -41,6 +41,7 @@ FLOORS = (
     "problem",
     "draws",
     "estimators",
+    "adapters",
     "estimate",
     "exact",
     "catalog",

@@ -16,6 +16,7 @@ Family = Literal[
     "Rao-Blackwell",
     "control variate",
     "perturbation",
+    "adapted",
 ]
 
 BERNOULLI = frozenset({"bernoulli"})
@@ -44,10 +45,11 @@ class Facts:
                    variables are independent, nor any mean; it then serves every distribution
     links          the links of Bernoulli variables that it serves: by default the sigmoid, for whose logistic noise it
                    is made; LINKS where its formula holds for any p(φ)
-    unbiased       E ĝ is the true gradient for every objective
+    unbiased       E ĝ is the true gradient for every objective; None: nothing is claimed
     f, df          evaluations of f and of ∇f per sample: a number, or a `Count` of (D, K)
     evaluates_relaxed  f or ∇f is wanted off the vertices {0, 1}^D or one-hot
     min_samples    the smallest N
+    multiple       N is a multiple of this number
     max_variables  the largest D, where there is one
     max_states     the most joint states, where it goes through them all
     exact          what makes exact moments possible: "z" (it depends on the samples alone), "smooth" (it depends on
@@ -65,17 +67,19 @@ class Facts:
     within_shard   a replicate reads others of its shard, as a moving average does, but none of other shards
     sources        keys into `references.REFERENCES`
     identities     what it equals, and when
+    notes          what else a user should know of this implementation
     """
 
     family: Family
     distributions: frozenset[str] = BOTH
     general: bool = False
     links: frozenset[str] = SIGMOID
-    unbiased: bool = True
+    unbiased: bool | None = True
     f: int | Count = 0
     df: int | Count = 0
     evaluates_relaxed: bool = False
     min_samples: int = 1
+    multiple: int = 1
     max_variables: int | None = None
     max_states: int | None = None
     exact: Literal["z", "smooth", "none"] = "z"
@@ -89,6 +93,7 @@ class Facts:
     within_shard: bool = False
     sources: tuple[str, ...] = ()
     identities: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def unserved(self, distribution: str, link: str = "sigmoid") -> str | None:
         """Why it does not serve a distribution of this name and link, or None if it does."""

@@ -1,0 +1,51 @@
+"""Estimators made of code that was not written for estbench, which runs unchanged.
+
+There are four forms of such code, each in a module of its own: `sampler`, `loss`, `gradient` and `advantages` (`FORMS`
+says what each takes and returns). Logits are given as [D] or [D, K] in float64. f takes samples [n, D], or one-hot
+[n, D, K], and returns [n]; what it is asked is counted. The global generators of torch, numpy and Python are seeded
+from the draw around all calls, so that the same seed gives the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from estbench.adapters.adapted import Adapted, class_of, name_of
+from estbench.adapters.signature import FORMS, Form
+from estbench.errors import UsageError
+from estbench.estimators.base import Estimator
+
+__all__ = ["FORMS", "Adapted", "Form", "adapt", "class_of", "name_of"]
+
+
+def adapt(
+    target: Any,
+    form: Form | None = None,
+    distribution: str | None = None,
+    samples: int | None = None,
+    **options: Any,
+) -> Estimator:
+    """An estimator that calls a function: one like any other, whose facts are found out by calling it.
+
+    target        a function, an `autograd.Function`, or anything that can be called; an estimator is returned
+    form          one of `FORMS`; by default the one that fits the signature and what a call returns
+    distribution  bernoulli, categorical, or "bernoulli[link=probit]"; by default those whose samples it makes
+    samples       the samples that one call uses. An estimate of N samples is the mean of N/samples calls. By default
+                  one call uses all N if the function has a parameter for it, and one sample otherwise
+    options       arguments of the function by their names
+
+    Raises UsageError where the function works in no form, with what went wrong in each.
+    """
+    if hasattr(target, "facts") and (hasattr(target, "rows") or hasattr(target, "joint")):
+        return cast(Estimator, target() if isinstance(target, type) else target)
+    if form is not None and form not in FORMS:
+        raise UsageError(f"form={form!r}: there are {', '.join(FORMS)}")
+    kind: Any = class_of(target)
+    try:
+        made = kind(form=form, distribution=distribution, samples=samples, **options)
+    except (ValidationError, TypeError) as error:
+        raise UsageError(f"{name_of(target)}: {error}") from None
+    _ = made.found  # where it works in no form, this says so
+    return cast(Estimator, made)

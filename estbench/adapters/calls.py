@@ -1,0 +1,147 @@
+"""Many calls of one function: all at once where that gives the same, else one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from estbench.adapters import gradient, loss, sampler
+from estbench.adapters.evaluation import Evaluation
+from estbench.adapters.function import Function, seeded
+from estbench.adapters.gradient import Array
+from estbench.adapters.replay import rows_agree
+from estbench.adapters.signature import Form
+from estbench.problem import Evaluations, Problem
+
+Way = Literal["batch", "vmap", "flat", "loop"]
+"""How a function is called for many estimates: with an axis for them, by `torch.vmap`, in one list, or one by one."""
+
+WAYS: dict[Way, str] = {
+    "batch": "called once for many estimates, with an axis for them in front: equal to single calls",
+    "vmap": "called once for many estimates by torch.vmap: equal to single calls",
+    "flat": "called once for the rewards of many estimates in one list, group by group: equal to single calls",
+    "loop": "called once for each estimate: a call for many at once fails, or gives something else",
+}
+
+_ROWS = 23
+"""Rows on which ways are compared; another number where the problem has it as a length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calls:
+    """A function of the first three forms on one problem: gradients of so many samples each."""
+
+    function: Function
+    form: Form
+    array: Array
+    problem: Problem
+    samples: int
+
+    def gradients(self, logits: Tensor, number: int) -> Tensor:
+        """One estimate for each of the logits [M, D(, K)], like them; f and ∇f are counted in the problem."""
+        if len(logits) == 1:
+            with seeded(number):
+                return self._one(self.problem, number)(logits[0]).unsqueeze(0)
+        way = self.way()
+        with seeded(number):
+            if way == "loop":
+                one = self._one(self.problem, number)
+                return torch.stack([one(each) for each in logits])
+            if way == "batch":
+                return self._one(self.problem, number)(logits)
+            counted = replace(self.problem, evaluations=Evaluations())
+            found = self._many(counted, number)(logits)
+            times = 1 if self.form == "sampler" else len(logits)
+            self.problem.evaluations.f += counted.evaluations.f * times
+            self.problem.evaluations.df += counted.evaluations.df * times
+            return found
+
+    def way(self) -> Way:
+        """The first way that gives what single calls give, on the same random numbers and at other logits."""
+        d = self.problem.distribution
+        return _way(self.function, self.form, self.array, _Same(self.problem), self.samples, d.event_shape)
+
+    def _one(self, problem: Problem, number: int) -> Callable[[Tensor], Tensor]:
+        return self._made(problem, number, lambda call: call)
+
+    def _many(self, problem: Problem, number: int) -> Callable[[Tensor], Tensor]:
+        return self._made(problem, number, lambda call: torch.vmap(call, randomness="different"))
+
+    def _made(self, problem: Problem, number: int, over: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+        """From logits to gradients, of the function or of a function made of it."""
+        function, names = self.function, self.function.parameters
+        others: dict[str, Any] = {}
+        if names.f is not None:
+            others[names.f] = Evaluation(problem)
+        if names.samples is not None:
+            others[names.samples] = self.samples
+        generators = _generators(function, number, problem.distribution.logits.device)
+
+        def call(logits: Any) -> Any:
+            return function(logits, {**others, **next(generators)})
+
+        if self.form == "sampler":
+            return lambda x: sampler.gradient(over(call), problem, x)
+        if self.form == "loss":
+            return lambda x: loss.gradient(over(call), problem.distribution.event_dim, x)
+        return lambda x: gradient.gradient(over(call), self.array, x)
+
+    def found_way(self) -> Way:
+        """The same, not kept."""
+        if self.array in ("numpy", "jax"):
+            return "loop"
+        d = self.problem.distribution
+        rows = next(n for n in range(_ROWS, 2 * _ROWS) if n not in (*d.event_shape, self.samples))
+        x = d.logits.new_tensor(range(rows)).view(-1, *[1] * d.event_dim) * 0.618
+        spread = torch.arange(float(self.problem.numbers)).view(d.event_shape).to(x) * 0.381
+        x = 0.05 + 0.9 * ((x + spread) % 1)  # inside (0, 1), as the link identity wants it
+        one = self._one(self.problem, 0)
+        ways: tuple[tuple[Way, Callable[[Tensor], Tensor]], ...] = (
+            ("batch", one),
+            ("vmap", self._many(self.problem, 0)),
+        )
+        with seeded(0):
+            return next((way for way, many in ways if rows_agree(many, one, x)), "loop")
+
+
+def _generators(function: Function, number: int, device: torch.device) -> Iterator[Mapping[str, Any]]:
+    """A generator for each call, where the function takes one."""
+    names = function.parameters.generator
+    if names is None or names[1] != "jax":
+        same = function.given(number, device)
+        while True:
+            yield same
+    call = 0
+    while True:
+        yield function.given(number + call, device)
+        call += 1
+
+
+@dataclass(frozen=True)
+class _Same:
+    """A problem that stands for all that have the same objective, and the same kind of variables."""
+
+    problem: Problem
+
+    def __hash__(self) -> int:
+        return hash((id(self.problem.objective), type(self.problem.distribution)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Same):
+            return False
+        one, two = self.problem, other.problem
+        return one.objective is two.objective and type(one.distribution) is type(two.distribution)
+
+
+@lru_cache(maxsize=64)
+def _way(function: Function, form: Form, array: Array, same: _Same, samples: int, event_shape: tuple[int, ...]) -> Way:
+    del event_shape
+    p = same.problem
+    first = p.distribution.logits.reshape(-1, *p.distribution.event_shape)[0]
+    alone = Problem(p.distribution.with_logits(first), p.objective)
+    return Calls(function, form, array, alone, samples).found_way()
