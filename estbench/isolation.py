@@ -75,6 +75,8 @@ class Isolated:
         self._inner = bool(_DEPTH)
         _DEPTH.append(None)
         if not self._inner:
+            for told in BEGINNING:
+                told(self._entropy)
             self._interrupted = False
             self._replaced: list[str] = []
             self._restore = [_generators(), _settings(), _output(), _signals(), self._interrupts()]
@@ -115,6 +117,9 @@ class Isolated:
         signal.signal(signal.SIGINT, heard)
         return lambda: _back(signal.SIGINT, before)
 
+
+BEGINNING: list[Callable[[tuple[object, ...]], None]] = []
+"""Are told of each call as it begins, by what its numbers are seeded from: of what a process dies is known then."""
 
 _DEPTH: list[None] = []
 """One entry for each call that is under way: a call within another one is part of it."""

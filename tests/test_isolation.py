@@ -240,6 +240,14 @@ def test_the_end_of_a_process_is_not_that_of_the_run(alone: str, tmp_path: Path)
     assert others(frame) == alone
 
 
+def test_what_is_asked_of_a_class_is_not_asked_of_its_members(alone: str, tmp_path: Path) -> None:
+    """Whether an estimator is fitted, say, is looked up without running its `__getattr__`."""
+    grasping = {"name": "tests.unruly:Grasping", "label": "unruly"}
+    frame, failed = ran(tmp_path / "run", [*BEFORE, grasping, *AFTER])
+    assert not failed
+    assert others(frame) == alone
+
+
 @pytest.fixture(scope="module")
 def dask_cluster() -> Iterator[Execution]:
     """Two Dask workers for all tests: each takes seconds to start."""

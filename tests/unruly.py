@@ -153,6 +153,15 @@ class Unruly:
         return g + (RANDOM | UNREACHED)[key](g.shape) if what == "random" else g
 
 
+@dataclass(frozen=True)
+class Grasping(Unruly):
+    """The same, but whoever asks it for what it does not have is interrupted."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Raises."""
+        raise KeyboardInterrupt
+
+
 def _net() -> torch.nn.Linear:
     net = torch.nn.Linear(2, 1).double()
     net.weight.data = torch.tensor([[0.7, -0.4]], dtype=torch.float64)  # the same in every process
@@ -190,6 +199,8 @@ class Odd:
             f = (v > 0.5).to(v).sum(-1)
         elif self.how == "numpy":
             f = torch.as_tensor((v.numpy() ** 2).sum(-1))
+        elif self.how == "crash" and v.shape[0] > 100:
+            ctypes.string_at(0)
         elif self.how == "column":
             f = f.unsqueeze(-1)
         elif self.how == "array":

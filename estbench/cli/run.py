@@ -98,10 +98,12 @@ def run(
             from estbench.cli.display import display
             from estbench.engine.benchmark import Benchmark
             from estbench.engine.executors import Execution
+            from estbench.engine.guarded import demand_survived
             from estbench.engine.run import Failure, Progress
             from estbench.tables.summary import digest, summary
 
         share = _part(part)
+        demand_survived(config, wanted, cell_timeout)
         benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
     if dry_run:
         _list_cells(benchmark.plan)

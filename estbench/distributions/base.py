@@ -14,9 +14,10 @@ stands in a protocol of its own: an estimator's facts say which of them it needs
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Self
 
 from torch import Tensor
+from typing_extensions import Protocol, runtime_checkable  # looks a member up without running `__getattr__`
 
 
 class Distribution(Protocol):

@@ -77,10 +77,9 @@ class Benchmark:
         The generator returns the results: what `yield from` gives, or the value of its StopIteration.
         `timeout`: seconds after which a cell fails that has not finished one job. `part`: one machine's share of it.
         """
-        kinds, manifest = self._plugins(), self.manifest()
-        apart = bool(kinds) and all(map(importable, kinds.values()))
+        manifest, apart = self.manifest(), kept_apart(self.config)
         with executor(where, self.device, timeout, apart=apart) as execute:
-            if kinds and not self.fresh:
+            if not self.fresh and plugins(self.config):
                 self._demand_repeated(manifest, execute, timeout, part)
             return (yield from self._run(manifest, execute, timeout, stop, part))
 
@@ -125,7 +124,7 @@ class Benchmark:
             "seed": self.plan.config.seed,
             **recorded(self.plan),
             "versions": versions(),
-            "plugins": {name: source_hash(kind) for name, kind in self._plugins().items()},
+            "plugins": {name: source_hash(kind) for name, kind in plugins(self.config).items()},
             "device": torch.cuda.get_device_name() if self.device == "cuda" else "cpu",
             "dtype": "float64",
             "threads": 1,
@@ -134,13 +133,19 @@ class Benchmark:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _plugins(self) -> dict[str, type[Any]]:
-        """Each class that is not of the catalogue, by its name `module:Class`."""
-        config = self.config
-        kinds: dict[str, type[Any]] = {c.spec.name: catalog.estimator_class(c.spec.name) for c in config.estimators}
-        kinds |= {p.objective.name: catalog.objective_class(p.objective.name) for p in config.problems}
-        kinds |= {p.distribution.name: catalog.distribution_class(p.distribution.name) for p in config.problems}
-        return {name: kind for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
+
+def plugins(config: Config) -> dict[str, type[Any]]:
+    """Each class of a config that is not of the catalogue, by its name `module:Class`."""
+    kinds: dict[str, type[Any]] = {c.spec.name: catalog.estimator_class(c.spec.name) for c in config.estimators}
+    kinds |= {p.objective.name: catalog.objective_class(p.objective.name) for p in config.problems}
+    kinds |= {p.distribution.name: catalog.distribution_class(p.distribution.name) for p in config.problems}
+    return {name: kind for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
+
+
+def kept_apart(config: Config) -> bool:
+    """Whether code of users is asked in other processes: where there is any that another process can import."""
+    kinds = plugins(config)
+    return bool(kinds) and all(map(importable, kinds.values()))
 
 
 def executor(

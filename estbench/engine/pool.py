@@ -116,7 +116,7 @@ class _Worker:
                     "a worker process failed as it began, for the reason above; a script that runs benchmarks does so "
                     "under `if __name__ == '__main__':`, as workers import it"
                 ) from None
-            return _death(self._process.exitcode)
+            return death(self._process.exitcode)
         if error is not None:
             raise RuntimeError(f"in a worker process:\n{error}")
         self._begun = True
@@ -129,7 +129,8 @@ class _Worker:
         self.connection.close()
 
 
-def _death(exitcode: int | None) -> str:
+def death(exitcode: int | None) -> str:
+    """How a process died, as `of SIGSEGV`."""
     if exitcode is None or exitcode >= 0:
         return f"with exit code {exitcode}"
     by = signal.Signals(-exitcode).name
@@ -137,7 +138,7 @@ def _death(exitcode: int | None) -> str:
 
 
 def _work(connection: Connection) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     configure_process()
     with suppress(OSError):
         os.dup2(2, 1)  # what threads of plug-ins print at any time is no output of ours
@@ -152,7 +153,7 @@ def _work(connection: Connection) -> None:
             connection.send(answer)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Not even a kill of the parent leaves its workers behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None

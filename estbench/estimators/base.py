@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 from torch import Tensor
+from typing_extensions import Protocol, runtime_checkable  # looks a member up without running `__getattr__`
 
 from estbench.draws import Draw
 from estbench.estimators.facts import BERNOULLI, BOTH, CATEGORICAL, LINKS, SIGMOID, Count, Facts, Family, evaluations

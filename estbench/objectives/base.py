@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from torch import Tensor
+from typing_extensions import Protocol, runtime_checkable  # looks a member up without running `__getattr__`
 
 from estbench.distributions import DISTRIBUTIONS, Factorised
 

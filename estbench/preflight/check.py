@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import isnan, nan
 from typing import Any
 
 from estbench.catalog import facts_of
 from estbench.engine.executors import configure_process
 from estbench.engine.stages import groups_of
-from estbench.engine.tasks import CostTask, Group, Record, TimingTask, problem_of, reason
-from estbench.engine.tasks.group import has_user_code, isolated, own_problem
+from estbench.engine.tasks.group import has_user_code
 from estbench.estimators.base import RowEstimator
 from estbench.plan import Cell, Plan, ProblemSpec
-from estbench.preflight.claims import Answer, Mean, cost, decide, means, purity
+from estbench.preflight.asked import Costs, Place, again, costs, means, of_objective, purity, route
+from estbench.preflight.claims import Mean, decide
 from estbench.preflight.duration import START, durations
-from estbench.preflight.objective import answers
-from estbench.preflight.problems import named, own_problems, served
-from estbench.preflight.unbiasedness import percent
-from estbench.problem import Problem
+from estbench.preflight.looks import Look, Looking, Lost, Tell
+from estbench.preflight.problems import own_problems
+from estbench.preflight.unbiasedness import Sampled, percent
 
 OK, PARTLY, FALSE = "ok", "in part", "false"
 
-Tell = Callable[[str], None]
-"""Is told what is looked at."""
+Counted = tuple[Place, tuple[int, ...]]
+"""An estimator on a problem, and the N at which it can be looked at."""
 
 
 @dataclass(frozen=True)
@@ -69,50 +69,33 @@ class Check:
         return not self.faults
 
 
-def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
-    """Look at each problem of a plan, and at each claim of its estimators, there and on problems of the check's own."""
+def checked(plan: Plan, tell: Tell = lambda _: None, *, apart: bool = False, timeout: float | None = None) -> Check:
+    """Look at each problem of a plan, and at each claim of its estimators, there and on problems of the check's own.
+
+    `apart`: code of users is asked in a worker process, so that it may crash its process and is found to do so.
+    `timeout`: seconds after which one look at code of users is given up.
+    """
     configure_process()
-    findings: list[Finding] = []
-    kept: list[tuple[str, str, bool, Mean]] = []  # label, problem, whether it is the check's own, mean
-    seconds: dict[str, float] = {}
-    routes, seen = [], set[tuple[str, str]]()
-    for i, spec in enumerate(plan.problems):
-        tell(f"problem {i + 1} of {len(plan.problems)}: {spec.label}")
-        cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None]
-        groups = groups_of(cells)
-        problem, of_objective = _objective(spec)
-        findings += of_objective
-        routes.append("" if problem is None else problem.route)
-        if problem is None:
-            continue
-        records = CostTask(spec, groups, plan.config.seed).perform()
-        timed = TimingTask(spec, groups, plan.config.seed).perform()
-        seconds |= {r["key"]: r["seconds"] for r in timed if r["kind"] == "timing"}
-        findings += _failing(spec, groups, records)
-        counted = {r["key"]: (r["f"], r["df"]) for r in records if r["kind"] == "cost"}
-        sound = all(finding.holds is not False for finding in of_objective)
-        for group in (group for group in groups if any(key in counted for _, key in group.cells)):
-            label = group.of.label
-            fresh = own_problem(spec, "cpu") if group.runs_user_code(spec) else problem  # it may write into it
-            findings.append(_finding(label, "cost", spec.label, cost(fresh, group, counted)))
-            if (group.of.id, spec.distribution) not in seen:
-                seen.add((group.of.id, spec.distribution))
-                findings.append(_finding(label, "pure", spec.label, purity(fresh, group)))
-            if sound:
-                of_group = means(fresh, group.estimator(), [N for N, key in group.cells if key in counted])
-                kept += [(label, spec.label, False, mean) for mean in of_group]
-            elif facts_of(group.estimator()).unbiased:
-                findings.append(_finding(label, "unbiased", spec.label, (None, "the objective is wrong")))
-    kept += _on_own_problems(plan, tell)
-    decided = decide([mean for *_, mean in kept])
-    for (label, where, own, _), mean in zip(kept, decided, strict=True):
-        smallest = mean.first.smallest if mean.first is not None and mean.holds else 0.0
-        claim = "unbiased" if facts_of(mean.estimator).unbiased else "exact moments"
-        findings.append(Finding(label, claim, where, mean.holds, mean.text, own, mean.samples, smallest))
-    each = durations(plan, seconds)
+    with Looking(tell, apart=apart, timeout=timeout) as look:
+        return _checked(plan, look)
+
+
+def _checked(plan: Plan, look: Looking) -> Check:
+    routes, findings = _objectives(plan, look)
+    places = [
+        Place(group, spec)
+        for i, spec in enumerate(plan.problems)
+        if routes[i] is not None
+        for group in groups_of(cell for cell in plan.cells if cell.problem == i and cell.reason is None)
+    ]
+    of_costs, counted, seconds = _costs(plan, places, look)
+    findings += of_costs
+    findings += _purities(counted, look)
+    findings += _means(plan, counted, findings, look)
+    spent = look([Look("the time", any(place.foreign for place in places), durations, (plan, seconds))])[0]
+    each = [nan] * len(plan.problems) if isinstance(spent, Lost) else spent
     problems = [
-        _problem_row(spec, route, findings, spent)
-        for spec, route, spent in zip(plan.problems, routes, each, strict=True)
+        _problem_row(spec, route or "", findings, s) for spec, route, s in zip(plan.problems, routes, each, strict=True)
     ]
     objectives = [_objective_row(name, findings) for name in dict.fromkeys(spec.objective for spec in plan.problems)]
     idle = {cell.estimator.label: cell.reason for cell in plan.cells}
@@ -120,34 +103,99 @@ def checked(plan: Plan, tell: Tell = lambda _: None) -> Check:
     return Check(problems, objectives, estimators, _faults(findings), _unchecked(findings), START + sum(each))
 
 
-def _objective(spec: ProblemSpec) -> tuple[Problem | None, list[Finding]]:
-    """The problem, and what is found of its objective; no problem where it raises."""
-    try:
-        with isolated(has_user_code(spec), "preflight", spec.id):
-            problem = problem_of(spec, "cpu")
-            found = [Finding(spec.objective, a.claim, spec.label, a.holds, a.text) for a in answers(problem)]
-    except Exception as error:
-        return None, [Finding(spec.objective, "cells", spec.label, False, f"all its cells will fail: {reason(error)}")]
-    return problem, found
+def _objectives(plan: Plan, look: Looking) -> tuple[list[str | None], list[Finding]]:
+    """How each exact gradient is found (None: all cells of the problem will fail), and what is found of objectives."""
+    count, findings = len(plan.problems), list[Finding]()
+    names = [f"problem {i + 1} of {count}: {spec.label}" for i, spec in enumerate(plan.problems)]
+    foreign = [has_user_code(spec) for spec in plan.problems]
+    each = list(zip(names, foreign, plan.problems, strict=True))
+    routes = look(Look(name, theirs, route, (spec,)) for name, theirs, spec in each)
+    answers = look(
+        Look(name, theirs, of_objective, (spec,))
+        for (name, theirs, spec), r in zip(each, routes, strict=True)
+        if not isinstance(r, Lost)
+    )
+    left = iter(answers)
+    for i, spec in enumerate(plan.problems):
+        found = routes[i] if isinstance(routes[i], Lost) else next(left)
+        if isinstance(found, Lost) and found is not routes[i] and found.slow:
+            findings.append(Finding(spec.objective, "exact gradient", spec.label, None, found.reason))
+        elif isinstance(found, Lost):
+            routes[i] = None
+            text = f"all its cells will fail: {found.reason}"
+            findings.append(Finding(spec.objective, "cells", spec.label, False, text))
+        else:
+            findings += [Finding(spec.objective, a.claim, spec.label, a.holds, a.text) for a in found]
+    return routes, findings
 
 
-def _failing(spec: ProblemSpec, groups: Sequence[Group], records: Sequence[Record]) -> list[Finding]:
-    """Cells that will fail, by label and reason."""
-    of_key = {key: group.of.label for group in groups for _, key in group.cells}
-    failed = sorted((of_key[r["key"]], r["reason"]) for r in records if r["kind"] == "failed")
-    found = []
-    for (label, why), same in groupby(failed):
-        n = len(list(same))
-        found.append(Finding(label, "cells", spec.label, False, f"{n} cell{'s' * (n > 1)} will fail: {why}"))
-    return found
+def _costs(plan: Plan, places: Sequence[Place], look: Looking) -> tuple[list[Finding], list[Counted], dict[str, float]]:
+    """What is found of costs and of cells that will fail, where there are others, and the seconds of an estimate."""
+    findings, counted, seconds = list[Finding](), list[Counted](), dict[str, float]()
+    named = [f"{place.label} on {place.text}" for place in places]
+    asked = (
+        Look(name, place.foreign, costs, (place.spec, place.group, plan.config.seed))
+        for name, place in zip(named, places, strict=True)
+    )
+    for place, seen in zip(places, look(asked), strict=True):
+        none = isinstance(seen, Lost)
+        found = Costs([seen.reason] * len(place.group.cells), (), (None, ""), {}) if none else seen
+        for why, same in groupby(sorted(found.failed)):
+            n = len(list(same))
+            text = f"{n} cell{'s' * (n > 1)} will fail: {why}"
+            findings.append(Finding(place.label, "cells", place.text, False, text))
+        seconds |= found.seconds
+        if found.samples:
+            counted.append((place, found.samples))
+            findings.append(Finding(place.label, "cost", place.text, *found.cost))
+    return findings, counted, seconds
 
 
-def _finding(subject: str, claim: str, problem: str, answer: Answer) -> Finding:
-    return Finding(subject, claim, problem, *answer)
+def _purities(counted: Sequence[Counted], look: Looking) -> Iterator[Finding]:
+    """Whether estimators are pure, each on the first problem of each distribution."""
+    first = {(place.group.of.id, place.spec and place.spec.distribution): place for place, _ in reversed(counted)}
+    places = [place for place, _ in counted if place in first.values()]
+    asked = (Look(f"{p.label}, whether it is pure", p.foreign, purity, (p,)) for p in places)
+    for place, seen in zip(places, look(asked), strict=True):
+        answer = (None if seen.slow else False, seen.reason) if isinstance(seen, Lost) else seen
+        yield Finding(place.label, "pure", place.text, *answer)
 
 
-def _on_own_problems(plan: Plan, tell: Tell) -> list[tuple[str, str, bool, Mean]]:
-    """The means of each estimator that is called unbiased, at its first and last temperature."""
+def _means(plan: Plan, counted: Sequence[Counted], known: Sequence[Finding], look: Looking) -> Iterator[Finding]:
+    """Whether means are what the facts say, on problems whose objective is right, and on those of the check's own."""
+    wrong = {(f.subject, f.problem) for f in known if f.holds is False}
+    failing = {f.subject for f in known if f.claim == "cells"}
+    asked: list[Counted] = []
+    for place, samples in counted:
+        assert place.spec is not None
+        if (place.spec.objective, place.text) not in wrong:
+            asked.append((place, samples))
+        elif facts_of(place.group.estimator()).unbiased:
+            yield Finding(place.label, "unbiased", place.text, None, "the objective is wrong")
+    asked += [(place, sizes) for place, sizes in _own_places(plan) if place.label not in failing]
+    looks = [Look(f"{p.label} on {p.text}", p.foreign, means, (p, N)) for p, N in asked]
+    found: list[tuple[Place, Mean]] = []
+    for (place, samples), seen in zip(asked, look(looks), strict=True):
+        if isinstance(seen, Lost):
+            unbiased = facts_of(place.group.estimator()).unbiased
+            found.append((place, Mean(unbiased, max(samples), None if seen.slow else False, seen.reason)))
+        else:
+            found += [(place, mean) for mean in seen]
+
+    def second(i: int) -> Sampled | None:
+        place, mean = found[i]
+        (seen,) = look([Look(f"{place.label}, once more", place.foreign, again, (place, mean.samples))])
+        return None if isinstance(seen, Lost) else seen
+
+    for (place, _), mean in zip(found, decide([mean for _, mean in found], second), strict=True):
+        smallest = mean.first.smallest if mean.first is not None and mean.holds else 0.0
+        claim = "unbiased" if mean.unbiased else "exact moments"
+        own = place.spec is None
+        yield Finding(place.label, claim, place.text, mean.holds, mean.text, own, mean.samples, smallest)
+
+
+def _own_places(plan: Plan) -> Iterator[Counted]:
+    """Each estimator that is called unbiased, at its first and last temperature, on problems of the check's own."""
     cells = [cell for cell in plan.cells if cell.reason is None]
     ends: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -157,18 +205,14 @@ def _on_own_problems(plan: Plan, tell: Tell) -> list[tuple[str, str, bool, Mean]
         for of_label in ends.values()
         for pick in (min, max)
     }
-    found = []
     for group in groups_of(cell for cell in cells if cell.estimator in wanted):
-        estimator, label = group.estimator(), group.of.label
+        estimator = group.estimator()
         if not facts_of(estimator).unbiased:
             continue
-        tell(f"{label}, on problems of the check's own")
         least, most = facts_of(estimator).min_samples, max(plan.config.samples)
-        sizes = [4] if isinstance(estimator, RowEstimator) else sorted({least, least + 1, max(least + 3, most)})
-        for problem in own_problems():
-            if served(problem, facts_of(estimator)):
-                found += [(label, named(problem), True, mean) for mean in means(problem, estimator, sizes)]
-    return found
+        rows = isinstance(estimator, RowEstimator)
+        sizes = (4,) if rows else tuple(sorted({least, least + 1, max(least + 3, most)}))
+        yield from ((Place(group, None, number), sizes) for number in range(len(own_problems())))
 
 
 def _verdict(findings: Iterable[Finding]) -> str:
@@ -180,7 +224,7 @@ def _problem_row(spec: ProblemSpec, route: str, findings: Sequence[Finding], spe
     """What is said of a problem: of its objective alone."""
     own = [f for f in findings if f.problem == spec.label and f.subject == spec.objective]
     row = {"problem": spec.label, "verdict": _verdict(own), "gradient": route}
-    return row | {"s": f"{spent:.2g}" if spent < 10 else f"{spent:.0f}"}
+    return row | {"s": "–" if isnan(spent) else f"{spent:.2g}" if spent < 10 else f"{spent:.0f}"}
 
 
 def _objective_row(name: str, findings: Sequence[Finding]) -> dict[str, Any]:

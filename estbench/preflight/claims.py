@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,23 +23,19 @@ Answer = tuple[bool | None, str]
 """Whether a claim is true (None: not checked), and how that is known, what is wrong, or why it was not checked."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Mean:
     """What is known of E ĝ at N samples: whether it is what the facts say (None: not checked), and how, or why not.
 
-    `first`, where there is one, is a first sample, by which nothing is said yet: it is tested with all others.
+    `unbiased`: whether the facts say that it is the gradient. `first`, where there is one, is a first sample, by which
+    nothing is said yet: it is tested with all others.
     """
 
-    problem: Problem
-    estimator: Estimator
+    unbiased: bool
     samples: int
     holds: bool | None
     text: str
     first: Sampled | None = None
-
-    def with_same_noise(self) -> Sampled:
-        """A second sample, four times as large."""
-        return sampled(self.problem, self.estimator, self.samples, stage=2)
 
     def decided(self, second: Sampled | None) -> Mean:
         """The same once its samples are tested; `second` is a second one if that rejects E ĝ = g too."""
@@ -81,41 +77,39 @@ def means(problem: Problem, estimator: Estimator, samples: Sequence[int]) -> Ite
         try:
             with Isolated("preflight", N):
                 found = exactly(problem, estimator, N)
+        except TimeoutError:  # it is slow, not wrong
+            raise
         except Exception as error:
             text = f"its facts say exact = '{facts_of(estimator).exact}', but {reason(error)}"
-            yield Mean(problem, estimator, N, False, text)
+            yield Mean(unbiased, N, False, text)
             return
         if found is None:
             left.append(N)
         elif unbiased and found.biased:
             text = f"‖E ĝ − g‖ = {found.bias:.3g} at N = {N}, exactly, where ‖g‖ = {found.size:.3g}"
-            yield Mean(problem, estimator, N, False, f"{UNBIASED}, but {text}")
+            yield Mean(unbiased, N, False, f"{UNBIASED}, but {text}")
         elif unbiased:
-            yield Mean(problem, estimator, N, True, "exactly")
+            yield Mean(unbiased, N, True, "exactly")
     if not unbiased or not left:
         return
     for N in [max(samples)] if rows else sorted({min(left), max(left)}):
         try:
-            yield Mean(problem, estimator, N, None, "", sampled(problem, estimator, N))
+            yield Mean(unbiased, N, None, "", sampled(problem, estimator, N))
         except NotChecked as why:
-            yield Mean(problem, estimator, N, None, str(why))
+            yield Mean(unbiased, N, None, str(why))
         except Exception as error:
-            yield Mean(problem, estimator, N, None, f"it raised {reason(error)}")
+            yield Mean(unbiased, N, None, f"it raised {reason(error)}")
 
 
-def decide(means: Sequence[Mean]) -> list[Mean]:
-    """All means with their samples tested together, so that the rate of false alarms is that of all of them."""
-    sampled_ones = [mean for mean in means if mean.first is not None]
-    firsts = [mean.first for mean in sampled_ones if mean.first is not None]
+def decide(means: Sequence[Mean], again: Callable[[int], Sampled | None]) -> list[Mean]:
+    """All means with their samples tested together, so that the rate of false alarms is that of all of them.
 
-    def again(i: int) -> Sampled | None:
-        try:
-            return sampled_ones[i].with_same_noise()
-        except Exception:
-            return None
-
-    seconds = iter(confirmed(firsts, again))
-    return [mean if mean.first is None else mean.decided(next(seconds)) for mean in means]
+    `again` gives the second sample of the mean of an index, four times as large as the first, or None if it fails.
+    """
+    places = [i for i, mean in enumerate(means) if mean.first is not None]
+    firsts = [mean.first for mean in means if mean.first is not None]
+    seconds = dict(zip(places, confirmed(firsts, lambda i: again(places[i])), strict=True))
+    return [mean.decided(seconds.get(i)) for i, mean in enumerate(means)]
 
 
 def purity(problem: Problem, group: Group) -> Answer:

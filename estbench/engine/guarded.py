@@ -1,0 +1,86 @@
+"""Configs whose plug-ins end or stop the process that imports and builds them: another process reads them first."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from estbench.config import Document, load
+from estbench.config.document import read
+from estbench.config.override import override
+from estbench.engine.pool import death, end_with_parent
+from estbench.errors import UsageError
+from estbench.expand import expand
+from estbench.isolation import BEGINNING
+from estbench.processes import start_worker
+
+_PLUGIN = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*(\[.*)?", re.DOTALL)
+"""module:Class, options in brackets or none."""
+
+
+def demand_survived(source: Path | Document, settings: Sequence[str] = (), seconds: float | None = None) -> None:
+    """Raise UsageError if a plug-in of a config ends the process that reads it, or takes longer than so many seconds.
+
+    What is wrong with a config otherwise is not said here.
+    """
+    if (why := fatal(source, settings, seconds)) is not None:
+        where = f"{source}: " if isinstance(source, Path) else ""
+        raise UsageError(f"{where}{why}. Nothing ran.")
+
+
+def fatal(source: Path | Document, settings: Sequence[str] = (), seconds: float | None = None) -> str | None:
+    """How a plug-in of a config ends the process that reads it, or that it takes too long; None: it does neither."""
+    document = override(read(source) if isinstance(source, Path) else source, settings)
+    if not any(map(_PLUGIN.fullmatch, _texts(document.data))):
+        return None
+    process, connection = start_worker(_read)
+    last = "it"
+    try:
+        connection.send((source, settings))
+        while connection.poll(seconds):
+            if (said := connection.recv()) is None:
+                return None
+            last = said
+    except (EOFError, ConnectionError):
+        process.join()
+        return f"{last} ends the process that does so: it died {death(process.exitcode)}"
+    finally:
+        process.kill()
+        process.join()
+        connection.close()
+    return f"{last} takes longer than {seconds:g} s (--cell-timeout)"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _read(connection: Connection) -> None:
+    """Read the config that is sent, and send what is begun, last None."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (1, 2):  # what plug-ins print is printed where they are imported for good
+        os.dup2(nowhere, number)
+    source, settings = connection.recv()
+    BEGINNING.append(lambda entropy: connection.send(_text(*entropy)))
+    with suppress(Exception):  # the process that asks says so
+        expand(load(source, settings))
+    BEGINNING.clear()
+    connection.send(None)
+
+
+def _text(what: object, *of: object) -> str:
+    """The beginning of a sentence about a call."""
+    if what == "import":
+        return f"importing the plug-in module {of[0]}"
+    return f"building {of[0]}:{of[1]}" if what == "build" else "reading it"
