@@ -43,7 +43,8 @@ def check(
 
     Says of each claim how it was checked, or why it was not. Plug-ins are asked in a process of their own.
 
-    Exit codes: 0 nothing is wrong, 2 wrong usage or config, 3 cells will fail, or something is not what it claims to be.
+    Exit codes: 0 nothing is wrong, 2 wrong usage or config, 3 cells will fail, or something is not what it claims to
+    be.
     """
     from estbench.config import load
     from estbench.engine.benchmark import kept_apart

@@ -102,7 +102,6 @@ def run(
             from estbench.engine.run import Failure, Progress
             from estbench.tables.summary import digest, summary
 
-        share = _part(part)
         demand_survived(config, wanted, cell_timeout)
         benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
     if dry_run:
@@ -112,7 +111,7 @@ def run(
     try:
         with display(benchmark.plan, quiet) as show:
             where = Execution(executor, workers, scheduler)
-            work = benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop", part=share)
+            work = benchmark.run(where, timeout=cell_timeout, stop=on_error == "stop", part=_part(part))
 
             def see(event: Progress | Failure) -> None:
                 nonlocal worked, failing
