@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from estbench.api.exact import exact_gradient
     from estbench.distributions import Bernoulli, Categorical
+    from estbench.training import expectation, sample, straight_through
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,9 @@ _HOMES = {
     "Bernoulli": "estbench.distributions",
     "Categorical": "estbench.distributions",
     "exact_gradient": "estbench.api.exact",
+    "expectation": "estbench.training",
+    "sample": "estbench.training",
+    "straight_through": "estbench.training",
 }
 """Where each name is defined."""
 
@@ -28,6 +32,9 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "exact_gradient",
+    "expectation",
+    "sample",
+    "straight_through",
 ]
 
 

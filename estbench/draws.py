@@ -8,10 +8,10 @@ A stream of the shape of one sample has its seed from its name; one of another s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -87,6 +87,47 @@ def _number(text: str) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:8], "big")
 
 
+class Uniforms(Protocol):
+    """Where the uniforms of a draw come from; `reads` counts how often they were asked for."""
+
+    reads: int
+
+    def uniform(
+        self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
+    ) -> Tensor:
+        """Uniforms of a named stream inside (0, 1), [rows of all replicates, *shape]."""
+        ...
+
+
+class TorchStreams:
+    """Uniforms of one torch generator, by default the global one of the device, as each training step goes on.
+
+    Every read makes new numbers, whatever the name: a draw reads each of its streams once.
+    """
+
+    def __init__(self, device: torch.device, generator: torch.Generator | None = None) -> None:
+        self._device, self._generator, self.reads = device, generator, 0
+
+    def uniform(
+        self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
+    ) -> Tensor:
+        """[rows, *shape], inside (0, 1)."""
+        del name, reader
+        self.reads += 1
+        u, tiny = torch.rand(rows, *shape, generator=self._generator, device=self._device, dtype=dtype), _tiny(dtype)
+        return u.clamp_(tiny, 1 - 2 * tiny)
+
+
+def common_noise(device: torch.device, generator: torch.Generator | None) -> Callable[[], torch.Generator]:
+    """Makes generators that all give the same numbers, from a seed that is drawn of `generator` now.
+
+    They are independent of what `generator` gives before and after. A copy of its state would not be: it would repeat
+    the noise of the samples themselves.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator, device=device))
+    return lambda: torch.Generator(device).manual_seed(seed)
+
+
 class Draw:
     """R replicates of N samples of a problem's variables: base noise, and all that is derived from it, computed once.
 
@@ -105,7 +146,7 @@ class Draw:
         replicates: int,
         samples: int,
         *,
-        streams: Streams | None = None,
+        streams: Uniforms | None = None,
         shard: int | None = None,
         noise: Mapping[str, Tensor] | None = None,
         z: Tensor | None = None,

@@ -37,12 +37,16 @@ class Problem:
     samples [*batch_shape, N, …] (see `distributions.base`). The logits are float32 or float64; UsageError otherwise.
     `f` and `df` are the only doors to the objective that estimators use, and they count. The oracle constants below
     them do not: they belong to the problem, not to an estimate.
+
+    `zero_rounding` is whether `difference` takes for 0 what rounding alone can make. It is right where an estimate is
+    measured in float64; in training, in float32, real differences are as small, and leaving them out is a bias.
     """
 
     distribution: Distribution
     objective: Objective
     tie: bool = False
     evaluations: Evaluations = field(default_factory=Evaluations)
+    zero_rounding: bool = True
 
     def __post_init__(self) -> None:
         given = self.distribution.logits.dtype
@@ -94,9 +98,11 @@ class Problem:
         variables: its rounding grows as √n, and sums of equal numbers in another order differ by a few eps |f| at any
         n. In float64 two summands have but one order, and a − b is exact; in float32 the products of a network also
         differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not. The values are
-        [..., *batch, N], with so many `trailing` axes more.
+        [..., *batch, N], with so many `trailing` axes more. Without `zero_rounding` it is a − b.
         """
         found, n = a - b, self.D if summands is None else summands
+        if not self.zero_rounding:
+            return found
         if n > 2 or found.dtype != torch.float64:
             rounding = (2 + math.sqrt(n)) * torch.finfo(found.dtype).eps
             least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding)

@@ -46,6 +46,7 @@ FLOORS = (
     "exact",
     "catalog",
     "config",
+    "training",
     "comparison",
     "expand",
     "engine",

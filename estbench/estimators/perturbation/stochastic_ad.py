@@ -36,6 +36,7 @@ class StochasticAd:
             unbiased=one_sided,
             f=Count("D + 1", lambda D, K: D + 1) if one_sided else 0,  # noqa: ARG005 - a count takes D and K
             df=0 if one_sided else 1,
+            node=not one_sided,
             sources=("arya2022",),
             identities=("variant=smoothed: zgr, draw by draw",),
         )

@@ -25,6 +25,7 @@ class Gumbel:
             "relaxation",
             unbiased=False,
             df=1,
+            node=True,
             evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),

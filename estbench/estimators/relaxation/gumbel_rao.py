@@ -30,6 +30,7 @@ class GumbelRao:
             "relaxation",
             unbiased=False,
             df=1,
+            node=True,
             exact="smooth",
             noise=tuple(f"redraw/{m}" for m in range(self.inner)),
             inner=self.inner,

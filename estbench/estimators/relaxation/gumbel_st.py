@@ -25,6 +25,7 @@ class GumbelSt:
             "relaxation",
             unbiased=False,
             df=1,
+            node=True,
             exact="smooth",
             noise=(MAIN,),
             sources=("jang2017",),

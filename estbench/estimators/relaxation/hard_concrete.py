@@ -37,6 +37,7 @@ class HardConcrete:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
+            node=True,
             evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),

@@ -38,6 +38,7 @@ class Igr:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
+            node=True,
             evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),

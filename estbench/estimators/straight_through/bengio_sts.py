@@ -27,6 +27,7 @@ class BengioSts:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
+            node=True,
             evaluates_relaxed=True,
             exact="smooth",
             noise=(MAIN,),

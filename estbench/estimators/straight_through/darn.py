@@ -28,6 +28,7 @@ class Darn:
             links=LINKS,
             unbiased=False,
             df=1,
+            node=True,
             sources=("gregor2014", "gu2016"),
             identities=("Bernoulli, center=half: zgr, draw by draw; unbiased on quadratics",),
         )

@@ -27,7 +27,7 @@ class GappedSt:
     @property
     def facts(self) -> Facts:
         """Biased."""
-        return Facts("straight-through", unbiased=False, df=1, sources=("fan2022",))
+        return Facts("straight-through", unbiased=False, df=1, node=True, sources=("fan2022",))
 
     def rows(self, draw: Draw) -> Tensor:
         """J(softmax(l/τ)) g/τ."""

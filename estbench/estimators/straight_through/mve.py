@@ -37,6 +37,7 @@ class Mve:
             links=LINKS,
             unbiased=False,
             df=1,
+            node=True,
             sources=("hooper2026",),
             identities=("t = 0: ste", "unbiased on linear f, at t = ∞ on quadratics", "Bernoulli, t = ∞: zgr"),
         )

@@ -28,6 +28,7 @@ class NoiseAdditive:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
+            node=True,
             evaluates_relaxed=True,
             max_variables=MAX_VARIABLES,
             exact="smooth",

@@ -29,6 +29,7 @@ class NoiseMultiplicative:
             distributions=BERNOULLI,
             unbiased=False,
             df=1,
+            node=True,
             evaluates_relaxed=True,
             max_variables=MAX_VARIABLES,
             exact="smooth",

@@ -30,6 +30,7 @@ class RandomScaling:
             distributions=BERNOULLI,
             unbiased=not self.joint,
             df=1 if self.joint else Count("D", lambda D, _: D),
+            node=self.joint,
             evaluates_relaxed=True,
             exact="smooth",
             noise=(_UNIFORM,),

@@ -29,6 +29,7 @@ class Reinmax:
             links=LINKS if self.temperature == 1 else SIGMOID,
             unbiased=False,
             df=1,
+            node=True,
             sources=("liu2023",),
             identities=("τ = 1: zgr, draw by draw", "τ = 1: unbiased on quadratics"),
         )

@@ -64,6 +64,7 @@ class Ste:
             distributions=BERNOULLI if self.proxy in PROXIES else BOTH,
             unbiased=False,
             df=1,
+            node=True,
             sources=("hinton2012", "bengio2013", "yin2019understanding", "chung2017"),
             identities=("unbiased on linear f (default proxy, slope 1, drawn samples)",),
         )

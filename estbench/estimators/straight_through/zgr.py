@@ -24,6 +24,7 @@ class Zgr:
             links=LINKS,
             unbiased=False,
             df=1,
+            node=True,
             sources=("shekhovtsov2023",),
             identities=(
                 "draw by draw: reinmax at τ = 1; Bernoulli: darn[center=half] and smoothed stochastic_ad",

@@ -1,0 +1,124 @@
+"""From what a training step names to an estimator, and whether it serves the distribution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from estbench import catalog
+from estbench.config.choice import read_estimator
+from estbench.config.explain import explain
+from estbench.distributions import Distribution
+from estbench.errors import UsageError
+from estbench.estimators.base import Estimator, Facts, Referenced
+from estbench.estimators.control_variate.lax import Lax
+from estbench.estimators.control_variate.relax import Relax
+
+CRITIC = (
+    "a critic is fitted at one vector of logits, and in training every example has its own, which move at every step; "
+    "take rebar, or rloo with more samples"
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An estimator and its facts, asked for once."""
+
+    estimator: Estimator
+    facts: Facts
+    text: str
+
+    def serves(self, distribution: Distribution, samples: int) -> None:
+        """UsageError where it does not serve this distribution or so few samples, with what to do."""
+        if not isinstance(samples, int) or samples < 1:
+            raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
+        if samples < self.facts.min_samples:
+            raise UsageError(f"{self.text} needs samples of at least {self.facts.min_samples}, got {samples}")
+        if why := self.facts.unserved(distribution.name, getattr(distribution, "link", "sigmoid")):
+            raise UsageError(f"{self.text} {why}, and the distribution is {distribution.name}")
+        if self.facts.unbatchable:
+            raise UsageError(f"{self.text} {self.facts.unbatchable}; subtract a running mean of f in f, add it outside")
+        D, states = distribution.n_variables, distribution.n_states
+        if (self.facts.max_variables or math.inf) < D and not isinstance(self.estimator, Referenced):
+            raise UsageError(f"{self.text} serves at most {self.facts.max_variables} variables, got {D}")
+        if states > (self.facts.max_states or math.inf):
+            raise UsageError(
+                f"{self.text} goes through all joint states: at most {self.facts.max_states}, got {states}"
+            )
+
+
+def choose(estimator: Estimator | str, temperature: float | None = None) -> Chosen:
+    """An estimator by its name, as `name[option=value,…]`, or itself, at another temperature if one is given.
+
+    Raises UsageError for an unknown name, a wrong option, a temperature where there is none, and a fitted critic.
+    """
+    if temperature is not None:
+        temperature = float(temperature)
+    if isinstance(estimator, str):
+        return _named(estimator, temperature)
+    if not hasattr(estimator, "facts"):
+        raise UsageError(
+            f"expected an estimator or its name, got {type(estimator).__name__} (estbench list estimators)"
+        )
+    return _chosen(estimator, temperature, type(estimator).__name__)
+
+
+@lru_cache(maxsize=512)  # of frozen records of options: no tensors
+def _named(text: str, temperature: float | None) -> Chosen:
+    try:
+        choice = read_estimator(text)
+    except ValidationError as error:
+        raise UsageError(f"estimator {text!r}: {_faults(error)}") from None
+    specs = choice.specs(())
+    if len(specs) > 1:
+        raise UsageError(f"estimator {text!r}: give one temperature, got {len(specs)}")
+    return _chosen(catalog.estimator(specs[0]), temperature, text)
+
+
+def _chosen(estimator: Estimator, temperature: float | None, text: str) -> Chosen:
+    if temperature is not None:
+        if not hasattr(estimator, "temperature"):
+            raise UsageError(f"{text} has no temperature")
+        try:
+            estimator = replace(estimator, temperature=temperature)  # type: ignore[type-var] # they are dataclasses
+        except ValidationError as error:
+            raise UsageError(f"{text}: temperature: {_faults(error)}") from None
+    if isinstance(estimator, Relax | Lax) and estimator.fitted is not None:
+        raise UsageError(f"a fitted {text} is no estimator for training: {CRITIC}")
+    return Chosen(estimator, estimator.facts, text)
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(message for _, message in explain(error, None, {}))
+
+
+def to_fit(estimator: Estimator) -> list[str]:
+    """The options that are coefficients to be fitted."""
+    return [f.name for f in fields(estimator) if getattr(estimator, f.name) == "fitted"]  # type: ignore[arg-type] # as above
+
+
+def flattened(distribution: Distribution) -> Distribution:
+    """The same distribution with detached logits [B, *event_shape] in float32 or float64."""
+    logits = distribution.logits.detach()
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    return distribution.with_logits(logits.reshape(math.prod(distribution.batch_shape), *distribution.event_shape))
+
+
+def checked(distribution: Any) -> Distribution:
+    """The distribution, if it is one of ours; UsageError otherwise."""
+    if not hasattr(distribution, "with_logits"):
+        kind = "a tensor" if isinstance(distribution, Tensor) else f"{type(distribution).__module__}"
+        kind = kind if isinstance(distribution, Tensor) else f"{kind}.{type(distribution).__name__}"
+        raise UsageError(
+            f"expected a distribution of estbench, Bernoulli(logits) or Categorical(logits), got {kind}; Bernoulli "
+            "logits are [*batch, D], categorical ones [*batch, D, K]"
+        )
+    found: Distribution = distribution
+    return found

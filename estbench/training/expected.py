@@ -1,0 +1,116 @@
+"""E f(z) by samples, with the gradient of any estimator of the catalogue."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from estbench.distributions import Distribution
+from estbench.draws import Draw, TorchStreams, common_noise
+from estbench.errors import UsageError
+from estbench.estimate import estimates
+from estbench.estimators.base import Estimator
+from estbench.problem import Problem
+from estbench.training.chosen import Chosen, checked, choose, flattened
+from estbench.training.given import Function, Given
+from estbench.training.node import node
+from estbench.training.once import differentiable_once
+from estbench.training.online import Online
+from estbench.training.precision import Autocast
+
+Value = Literal["own", "hard"]
+
+
+def expectation(
+    f: Function,
+    distribution: Distribution,
+    estimator: Estimator | Online | str,
+    samples: int = 1,
+    *,
+    temperature: float | None = None,
+    generator: torch.Generator | None = None,
+    value: Value = "own",
+    common_inner_noise: bool = False,
+) -> Tensor:
+    """The mean of f over N samples, [*batch], whose gradient with respect to the logits is the estimator's.
+
+    f takes samples [*batch, N, D] (Bernoulli) or one-hot [*batch, N, D, K] (categorical) and returns [*batch, N]. Some
+    estimators call it again, with other points and another N. It must treat examples and samples one by one (`check`).
+
+    The gradient with respect to the logits of an example is ĝ of that example, from N samples, times what comes from
+    above. That with respect to parameters inside f is the pathwise one at the points where the value is taken.
+
+    estimator    a name with options ("gumbel[temperature=0.5]"), an estimator, or an `Online`
+    samples      N
+    temperature  in the place of the estimator's own, as annealing does
+    generator    of all random numbers; by default torch's global one
+    value        where f is taken for the value and for parameters inside f: "own", the estimator's own point if it
+                 wants one ∇f at one point (the relaxed sample of `gumbel`), else the samples z; "hard", always z, at
+                 the price of one f more where the two differ
+    common_inner_noise  f is called as f(z, g) with a generator g that gives the same numbers at each call; for nested
+                 expectations in f. It leaves the estimates unbiased, and differences of f have less variance
+
+    Half and bfloat16 logits are computed in float32, and the value is float32 at least. UsageError where the estimator
+    does not serve the distribution or N, f returns another shape or writes into its samples, and for a second
+    derivative.
+    """
+    online = estimator if isinstance(estimator, Online) else None
+    chosen = estimator.chosen(temperature) if isinstance(estimator, Online) else choose(estimator, temperature)
+    distribution = checked(distribution)
+    chosen.serves(distribution, samples)
+    if value not in ("own", "hard"):
+        raise UsageError(f"value must be 'own' or 'hard', got {value!r}")
+    device = distribution.logits.device
+    given = Given(f, distribution, common_noise(device, generator) if common_inner_noise else None)
+    if chosen.facts.node and online is None and (value == "own" or not chosen.facts.evaluates_relaxed):
+        fz = given(node(chosen, distribution, samples, generator))
+        return (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
+    return _estimated(given, distribution, chosen, online, samples, generator)
+
+
+def _estimated(
+    given: Given,
+    distribution: Distribution,
+    chosen: Chosen,
+    online: Online | None,
+    samples: int,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """The mean of f at the samples z, with ĝ of the unchanged estimator attached."""
+    logits, flat = distribution.logits, flattened(distribution)
+    wanted, autocast = torch.is_grad_enabled() and logits.requires_grad, Autocast.now(logits.device)
+    streams = TorchStreams(logits.device, generator)
+    draw = Draw(Problem(flat, given, zero_rounding=False), len(flat.logits), samples, streams=streams)
+    with torch.no_grad(), autocast.off():
+        z = draw.z
+    fz = given.at_samples(z, wants_gradient=wanted and chosen.facts.df != 0)
+    mean = (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
+    if not wanted:
+        return mean
+    vars(draw)["fz"] = fz.detach().to(flat.logits.dtype)
+    with torch.no_grad(), autocast.off():
+        g = estimates(chosen.estimator, draw, [samples])[0] if online is None else online.estimate(draw, samples)
+    attached: Tensor = _Attached.apply(mean, logits, g.view(logits.shape))  # type: ignore[no-untyped-call] # of torch
+    return attached
+
+
+class _Attached(torch.autograd.Function):
+    """The value; its gradient with respect to the logits is g."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, logits: Tensor, g: Tensor) -> Tensor:
+        """The value."""
+        ctx.save_for_backward(g)
+        ctx.dtype = logits.dtype
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        """The cotangent to f, and times g to the logits."""
+        (g,) = ctx.saved_tensors
+        with torch.no_grad():
+            each = cotangent.view(*cotangent.shape, *[1] * (g.ndim - cotangent.ndim))
+            passed = (each * g).to(ctx.dtype)
+        return cotangent, differentiable_once(passed), None

@@ -1,0 +1,106 @@
+"""The function of a training step as an objective: what the estimators of the catalogue evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from estbench.distributions import Distribution
+from estbench.errors import UsageError
+from estbench.training.precision import Autocast
+
+Function = Callable[..., Tensor]
+WRITES = "f writes into its samples, which the estimator needs; work on a copy: z.clone()"
+
+
+class Given:
+    """f: [*batch, N, D(, K)] to [*batch, N], which estimators see as [B, N, D(, K)] to [B, N].
+
+    Samples reach f in the type of the user's logits. What f returned with the last ∇f is remembered until other points
+    come: estimators often want f there too. It lives as long as one call.
+
+    Where `inner` is given, f takes its generator as a second argument.
+    """
+
+    on: Literal["one-hot"] = "one-hot"
+    distributions = frozenset({"bernoulli", "categorical"})
+
+    def __init__(self, function: Function, of: Distribution, inner: Callable[[], torch.Generator] | None) -> None:
+        self._function, self._inner = function, inner
+        self._batch, self._event, self._dtype = of.batch_shape, of.event_shape, of.logits.dtype
+        self._autocast = Autocast.now(of.logits.device)
+        self._kept: tuple[Tensor, int, Tensor] | None = None
+        self._graph: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """f with its graph, [B, N], in float32 at least."""
+        N = z.shape[1]
+        given = z if len(self._batch) == 1 else z.view(*self._batch, N, *self._event)
+        before = _version(given)
+        try:
+            with self._autocast.again():
+                value = self._function(given) if self._inner is None else self._function(given, self._inner())
+        except RuntimeError as error:
+            if "a leaf Variable that requires grad" in str(error):
+                raise UsageError(WRITES) from error
+            raise
+        if not isinstance(value, Tensor) or value.shape != (*self._batch, N):
+            got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise UsageError(
+                f"f must return one number for each sample: {[*self._batch, N]} for samples {list(given.shape)}, "
+                f"got {got}"
+            )
+        if not value.is_floating_point():
+            raise UsageError(f"f must return floating-point numbers, got {value.dtype}")
+        if _version(given) != before:
+            raise UsageError(WRITES)
+        value = value if len(self._batch) == 1 else value.reshape(len(z), N)
+        return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+    def at_samples(self, z: Tensor, *, wants_gradient: bool) -> Tensor:
+        """f at the samples themselves with its graph, [B, N]; ∇f there will come from the same graph."""
+        if not wants_gradient:
+            return self(z.to(self._dtype))
+        with torch.enable_grad():
+            leaf = z.to(self._dtype, copy=True).requires_grad_()
+            value = self(leaf)
+        self._graph = (z, leaf, value)
+        return value
+
+    def value(self, v: Tensor) -> Tensor:
+        """f(v), [B, N]."""
+        if self._kept is not None and self._kept[0] is v and self._kept[1] == _version(v):
+            return self._kept[2]
+        return self(v.to(self._dtype))
+
+    def grad(self, v: Tensor) -> Tensor:
+        """∇f(v), like v."""
+        if self._graph is not None and self._graph[0] is v:
+            return _gradient(self._graph[2], self._graph[1], retain_graph=True).to(v.dtype)
+        with torch.enable_grad():
+            leaf = v.to(self._dtype, copy=True).requires_grad_()
+            value = self(leaf)
+        self._kept = (v, _version(v), value.detach())
+        return _gradient(value, leaf).to(v.dtype)
+
+
+def _version(t: Tensor) -> int:
+    return -1 if t.is_inference() else t._version
+
+
+def _gradient(value: Tensor, leaf: Tensor, *, retain_graph: bool = False) -> Tensor:
+    (g,) = (
+        torch.autograd.grad(value, leaf, torch.ones_like(value), retain_graph=retain_graph, allow_unused=True)
+        if value.requires_grad
+        else (None,)
+    )
+    if g is None:
+        raise UsageError(
+            "this estimator wants ∇f, and f is no differentiable function of its samples; take one that wants values "
+            "of f alone, such as rloo or disarm"
+        )
+    found: Tensor = g
+    return found

@@ -1,0 +1,122 @@
+"""Whether a function can be trained through: four evaluations before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from estbench.errors import UsageError
+
+MIXES = (
+    "{what} mix: f of one changes with the others (batch normalisation in training mode does that), which biases every "
+    "estimator that calls unbiased what it sees of f"
+)
+
+FEW = 16
+"""Rows of which all are one-hot by chance less than once in 60 000 times."""
+
+
+def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = None) -> None:
+    """Raise UsageError, with all that is found, where f does not treat each sample of each example by itself.
+
+    Four evaluations, without gradients: at z twice (random numbers as of dropout, state), with other values in the
+    first half of the examples (examples that mix, as by batch normalisation), and with twice as many samples (another
+    N, samples that mix). Each looks for writes into z and for a wrong shape or type of the result.
+
+    z  samples [*batch, N, D] or one-hot [*batch, N, D, K], best at the batch size of training and not all alike
+    event_dim  1 for [D], 2 for [D, K]; by default found from z and the shape of the result
+
+    Values that differ by 64 units of rounding of the largest count as equal. Where f draws random numbers on purpose,
+    as a nested expectation does, check the inner function.
+    """
+    value, faults = _evaluated(f, z)
+    event_dim = event_dim or _event_dim(z, value)
+    axis = z.ndim - event_dim - 1
+    if axis < 0:
+        raise UsageError(f"z must have the axis of samples: [*batch, N, D] or [*batch, N, D, K], got {list(z.shape)}")
+    first = _numbers(value, z, axis, faults)
+    if first is None:
+        raise _refusal(faults)
+    generators = _generators(z)
+    again = _at(f, z, axis, faults)
+    if again is None or not _same(again, first):
+        drew = _generators(z) != generators
+        faults.append(
+            "two evaluations at the same z differ: f "
+            + ("draws random numbers (dropout?)" if drew else "keeps state (a counter, a running mean?)")
+            + "; estimators compare values of f, and this comes on top as noise"
+        )
+        raise _refusal(faults)
+    other = _others(z, event_dim)
+    if axis > 0 and (examples := z.shape[:axis].numel()) > 1:
+        changed = z.clone()
+        half = examples // 2
+        changed.view(examples, *z.shape[axis:])[:half] = other.reshape(examples, *z.shape[axis:])[:half]
+        value = _at(f, changed, axis, faults)
+        if value is not None and not _same(value.reshape(examples, -1)[half:], first.reshape(examples, -1)[half:]):
+            faults.append(MIXES.format(what="examples"))
+    value = _at(f, torch.cat((z, other), axis), axis, faults)
+    if value is not None and not _same(value.narrow(axis, 0, z.shape[axis]), first):
+        faults.append(MIXES.format(what="the samples of an example"))
+    if faults:
+        raise _refusal(faults)
+
+
+def _event_dim(z: Tensor, value: object) -> int:
+    """2 where all rows of z are one-hot and are many, or the shape of f says so."""
+    if z.shape[-1] == 1 or not bool(((z == 0) | (z == 1)).all() & (z.sum(-1) == 1).all()):
+        return 1
+    return 2 if z[..., 0].numel() >= FEW or (isinstance(value, Tensor) and value.shape == z.shape[:-2]) else 1
+
+
+def _at(f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str]) -> Tensor | None:
+    """f(z), or None where it is nothing to go on with; what is wrong with it is added to the faults."""
+    value, more = _evaluated(f, z)
+    faults += more
+    return _numbers(value, z, axis, faults)
+
+
+def _evaluated(f: Callable[[Tensor], Tensor], z: Tensor) -> tuple[object, list[str]]:
+    given = z.clone()
+    with torch.no_grad():
+        value = f(given)
+    return value, [] if torch.equal(given, z) else ["f writes into its samples; work on a copy: z.clone()"]
+
+
+def _numbers(value: object, z: Tensor, axis: int, faults: list[str]) -> Tensor | None:
+    wanted = z.shape[: axis + 1]
+    if not isinstance(value, Tensor):
+        faults.append(f"f returns a {type(value).__name__}, not a tensor")
+    elif value.shape != wanted:
+        faults.append(f"f must return {list(wanted)} for z of {list(z.shape)}, got {list(value.shape)}")
+    elif not value.is_floating_point():
+        faults.append(f"f returns {value.dtype}, not floating-point numbers")
+    else:
+        return value
+    return None
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether they differ by rounding alone: products differ with the size of the batch."""
+    least = 64 * torch.finfo(a.dtype).eps
+    scale = float(b.detach().abs().nan_to_num().max()) if b.numel() else 0.0
+    return torch.allclose(a.double(), b.double(), rtol=0.0, atol=least * scale, equal_nan=True)
+
+
+def _others(z: Tensor, event_dim: int) -> Tensor:
+    """Other samples: every number, or class, is another one."""
+    return z.roll(1, -1) if event_dim == 2 else 1 - z
+
+
+def _generators(z: Tensor) -> list[bytes]:
+    """The states of the global generators that f may draw from."""
+    states = [torch.get_rng_state()]
+    if z.device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(z.device))
+    return [state.numpy().tobytes() for state in states]
+
+
+def _refusal(faults: list[str]) -> UsageError:
+    return UsageError("f cannot be trained through as it is: " + "; ".join(dict.fromkeys(faults)))

@@ -1,0 +1,35 @@
+"""A gradient estimate has no derivative of its own: who asks for it gets an error, not a wrong number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from estbench.errors import UsageError
+
+
+def differentiable_once(gradient: Tensor) -> Tensor:
+    """The gradient; where a graph of it is being built (`create_graph=True`), one that refuses its own backward."""
+    if not torch.is_grad_enabled():
+        return gradient
+    refusing: Tensor = _Refusing.apply(gradient, torch.ones((), requires_grad=True))  # type: ignore[no-untyped-call]
+    return refusing
+
+
+class _Refusing(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, required: Tensor) -> Tensor:
+        """The gradient itself; `required` makes it ask for a gradient."""
+        del ctx, required
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """Refused."""
+        del ctx, gradients
+        raise UsageError(
+            "a gradient estimate cannot be differentiated again: its derivative does not estimate a second derivative "
+            "of E f; detach the gradient, or leave create_graph=True away"
+        )
