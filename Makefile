@@ -38,7 +38,9 @@ run: $(STAMP)
 	@echo 'Figures:  results/bernoulli/figures/'
 	@echo 'Next:     $(BIN)/estbench --help, README.md'
 
-test: lint types unit
+# The types are checked beside the tests: mypy uses one core, for a minute in a fresh clone.
+test: $(DEV)
+	$(MAKE) --no-print-directory --jobs=3 lint types unit
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -48,16 +50,16 @@ types: $(DEV)
 	$(BIN)/mypy
 
 unit: $(DEV)
-	$(BIN)/pytest -n auto -m 'not slow' -q
+	$(BIN)/pytest -n auto --dist worksteal -m 'not slow' -q
 
 # Old versions warn of what is deprecated in the newer ones beside them, which is no error of ours.
 lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python $(PIP) --constraint constraints-lowest.txt --editable '.[test]'
-	$(LOWEST)/bin/pytest -n auto -m 'not slow' -q -W default::DeprecationWarning
+	$(LOWEST)/bin/pytest -n auto --dist worksteal -m 'not slow' -q -W default::DeprecationWarning
 
 slow: $(DEV)
-	$(BIN)/pytest -n auto -m slow -q
+	$(BIN)/pytest -n auto --dist worksteal -m slow -q
 
 coverage: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py

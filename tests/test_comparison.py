@@ -133,7 +133,7 @@ def test_a_against_a_is_quiet(tmp_path: Path) -> None:
             problems = [
                 {"objective": "mlp", "distribution": "bernoulli", "logits": [0.1 * i, -0.7, 0.4]} for i in range(20)
             ]
-            config = {**CONFIG, "seed": 2 * pair + side, "samples": [1], "problems": problems}
+            config = {**CONFIG, "timings": False, "seed": 2 * pair + side, "samples": [1], "problems": problems}
             benchmark = Benchmark.of({**config, "estimators": ["reinforce"], "replicates": 1000}, folder)
             for _ in benchmark.run():
                 pass

@@ -34,7 +34,7 @@ from estbench.errors import UsageError
 from estbench.isolation import Isolated, UserCodeError
 from estbench.problem import Problem, make
 from estbench.sources import current, source_hash
-from tests.cli.forked import Forks, forking
+from tests.cli.forked import Forks
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
 
 TOGETHER = ["bias_p_value", "bias_verdict"]
@@ -512,13 +512,6 @@ def test_a_redefined_class_gives_new_numbers(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(tests.unruly, "Odd", Twice)
     after, _ = ran(tmp_path / "b", ["reinforce"], problem=problem)
     assert after.true_norm.to_numpy() == pytest.approx(2 * before.true_norm.to_numpy(), rel=1e-12)
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    """Commands in processes of their own."""
-    with forking() as found:
-        yield found
 
 
 def written_config(folder: Path, module: str) -> str:

@@ -8,7 +8,7 @@ import string
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from estbench.config.document import MAX_DEPTH
 from estbench.config.shipped import shipped
 from estbench.errors import UsageError
 from estbench.index import metrics
-from tests.cli.forked import PATIENCE, Forks, Said, environment, forking
+from tests.cli.forked import PATIENCE, Forks, Said, environment
 
 CONFIG: dict[str, Any] = {
     "name": "small",
@@ -34,13 +34,6 @@ CONFIG: dict[str, Any] = {
     "problems": [{"objective": "quadratic", "distribution": "bernoulli", "logits": [0.6]}],
     "estimators": ["reinforce"],
 }
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    """Commands in processes of their own."""
-    with forking() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from estbench.exact import Unavailable, exact
 from estbench.expand import expand
 from estbench.moments import Moments
 from estbench.problem import Problem, make
-from tests.estimators.members import ALL, build, gradients, objective
+from tests.estimators.members import UNFITTED, build, gradients, objective
 
 LOGITS: dict[LinkName, list[float]] = {
     "sigmoid": [0.4, -1.3, 0.8],
@@ -144,7 +144,7 @@ def unfitted(name: str, options: dict[str, Any]) -> Estimator:
 
 
 @pytest.mark.parametrize("link", OTHERS)
-@pytest.mark.parametrize(("name", "options"), ALL)
+@pytest.mark.parametrize(("name", "options"), UNFITTED)
 def test_the_links_that_are_claimed_are_served_and_no_others(
     name: str, options: dict[str, Any], link: LinkName
 ) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,11 @@ import pytest
 import estbench
 from estbench.engine.limit import limited
 from estbench.store import read
-from tests.cli.forked import PATIENCE, Forks, Said, alive, environment, forking, until
+from tests.cli.forked import PATIENCE, Forks, Said, alive, environment, until
 from tests.engine.runs import CONFIG, LESS, config, odd, same_as, statuses, values
 from tests.sizes import SMALL
 
 ADJUSTED = ["bias_p_value", "bias_verdict"]  # over all cells of a run
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    """Commands in processes of their own."""
-    with forking() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.draws import Draw, Streams
-from estbench.estimators.base import Estimator, JointEstimator, RowEstimator
+from estbench.estimators.base import Estimator, Fitted, JointEstimator, RowEstimator
 from estbench.objectives.base import Objective
 from estbench.problem import Problem
 from tests.problems import make
@@ -49,15 +49,6 @@ def _others(annotation: Any, default: Any) -> list[Any]:
     if annotation is int:
         return [(default or 1) + 1]
     return [1.7 * default if default and not isinstance(default, str) else 0.3] if annotation is float else []
-
-
-PLUGINS = [name.strip() for name in os.environ.get("ESTBENCH_CONTRACT", "").split(",") if name.strip()]
-
-ALL = [
-    pytest.param(name, options, id=name + "".join(f"[{o}={v}]" for o, v in options.items()))
-    for name in (*catalog.ESTIMATORS, *PLUGINS)
-    for options in variants(name)
-]
 
 
 def build(name: str, options: dict[str, Any]) -> Estimator:
@@ -105,3 +96,27 @@ def gradients(estimator: Estimator, of: Draw, samples: int | None = None) -> Ten
         return estimator.rows(of)[:, :N].mean(1)
     assert isinstance(estimator, JointEstimator)
     return estimator.joint(of, N)
+
+
+def only_its_fit_differs(name: str, options: dict[str, Any]) -> bool:
+    """Whether an option is of the fit alone: unfitted, every estimate has the bits that it has without the option."""
+    plain, other = build(name, {}), build(name, options)
+    if not options or not isinstance(other, Fitted) or plain.facts != other.facts:
+        return False
+    N = max(3, other.facts.min_samples)
+    return all(
+        torch.equal(*(gradients(estimator, draw(problem, 100, N)) for estimator in (plain, other)))
+        for problem in problems(other)
+    )
+
+
+PLUGINS = [name.strip() for name in os.environ.get("ESTBENCH_CONTRACT", "").split(",") if name.strip()]
+
+ALL = [
+    pytest.param(name, options, id=name + "".join(f"[{o}={v}]" for o, v in options.items()))
+    for name in (*catalog.ESTIMATORS, *PLUGINS)
+    for options in variants(name)
+]
+
+UNFITTED = [case for case in ALL if not only_its_fit_differs(*case.values)]  # type: ignore[arg-type] # its values
+"""Those whose estimates differ before any fit: what holds for one of them holds for its twin with another fit."""

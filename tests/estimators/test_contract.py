@@ -27,6 +27,7 @@ from tests.estimators.members import (
     ALL,
     BERNOULLI,
     CATEGORICAL,
+    UNFITTED,
     build,
     coupled_over_replicates,
     draw,
@@ -38,7 +39,8 @@ from tests.estimators.members import (
 from tests.estimators.wrong_on_purpose import WRONG, EarlierBaseline, OverHalfN
 from tests.problems import make
 
-every = pytest.mark.parametrize(("name", "options"), ALL)
+every = pytest.mark.parametrize(("name", "options"), UNFITTED)
+with_every_fit = pytest.mark.parametrize(("name", "options"), ALL)
 
 
 @every
@@ -347,7 +349,7 @@ def far(estimator: Estimator) -> Problem:
     return make(objective("power", exponent=3, target=-3.0), torch.tensor(logits, dtype=torch.float64))
 
 
-@every
+@with_every_fit
 def test_biased_methods_are_found_biased(name: str, options: dict[str, Any]) -> None:
     """A method that is not declared unbiased is off the truth on some problem: by 5 standard errors of 10⁵."""
     estimator = build(name, options | CLEARLY_BIASED.get(name, {}))
@@ -409,7 +411,7 @@ def test_permuting_classes_permutes_the_mean(name: str, options: dict[str, Any])
         pytest.skip("no exact moments")
 
 
-@every
+@with_every_fit
 def test_fitting_is_repeatable_and_keeps_the_mean(name: str, options: dict[str, Any]) -> None:
     """A fit repeats to the bit, gives a frozen, hashable estimator of plain numbers, and an unbiased one stays so.
 

@@ -27,10 +27,10 @@ from tests.estimators import test_perturbation as perturbation
 from tests.estimators import test_rao_blackwell as rao_blackwell
 from tests.estimators import test_relaxation as relaxation
 from tests.estimators import test_score_function as score_function
-from tests.estimators.members import ALL, BERNOULLI, CATEGORICAL, build, draw, gradients, objective, variants
+from tests.estimators.members import BERNOULLI, CATEGORICAL, UNFITTED, build, draw, gradients, objective, variants
 from tests.problems import make
 
-every = pytest.mark.parametrize(("name", "options"), ALL)
+every = pytest.mark.parametrize(("name", "options"), UNFITTED)
 
 
 @pytest.mark.parametrize("name", catalog.ESTIMATORS)

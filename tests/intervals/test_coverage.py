@@ -69,7 +69,7 @@ def check_coverage(cell: Cell, R: int, trials: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", [reinforce(0.1, 1), reinforce(0.1, 8), straight_through(0.1, 1), straight_through(0.1, 8)]
+    "cell", [reinforce(0.1, 1), reinforce(0.1, 3), straight_through(0.1, 1), straight_through(0.1, 3)]
 )
 def test_coverage(cell: Cell) -> None:
     """600 benchmarks of 1024 estimates: a coverage of .84 is caught with 99 % certainty, of .30 always."""
@@ -140,7 +140,7 @@ DECIDED = [reinforce(0.3, 1), reinforce(0.3, 4), categorical(2, seed=1)]
 
 
 @pytest.mark.parametrize("cell", DECIDED)
-@pytest.mark.parametrize("bias", [0.01, 0.02])
+@pytest.mark.parametrize("bias", [0.01, pytest.param(0.02, marks=pytest.mark.slow)])
 def test_biased_estimator_is_seldom_called_unbiased(cell: Cell, bias: float) -> None:
     """A bias of δ or 2δ is called *unbiased* in at most 5 % (6 %), at n and 3n replicates of `replicates_to_decide`.
 

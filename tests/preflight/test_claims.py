@@ -84,6 +84,13 @@ def check(*estimators: Any, **changes: Any) -> Check:
     return checked(expand(load({**config, "estimators": list(estimators), **changes})))
 
 
+@pytest.fixture(autouse=True)
+def _no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of the run, which timings and fits foretell, are tested by themselves."""
+    monkeypatch.setattr("estbench.preflight.check.TimingTask.perform", lambda _: [])
+    monkeypatch.setattr("estbench.preflight.check.durations", lambda plan, _: [0.0] * len(plan.problems))
+
+
 def claiming(**options: Any) -> dict[str, Any]:
     """The plug-in with these options, labelled `mine`."""
     return {"name": "tests.preflight.test_claims:Claiming", "label": "mine", **options}
