@@ -93,7 +93,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = place / "evilmod.py"
     module.write_text(PLUGIN)
     estimators = [*CONFIG["estimators"], "evilmod:X"]
-    code = "import sys; sys.path.append('.'); from tests.store.test_reading import CONFIG, run; from pathlib import Path\n"
+    code = (
+        "import sys; sys.path.append('.'); from pathlib import Path\nfrom tests.store.test_reading import CONFIG, run\n"
+    )
     code += f"run(Path('run'), estimators={estimators!r}, problems=CONFIG['problems'][:1])"
     finished = subprocess.run(
         [sys.executable, "-c", code], cwd=place, env=environment(), capture_output=True, text=True, check=False
