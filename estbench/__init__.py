@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from estbench.api.exact import exact_gradient
+    from estbench.card.check import check
     from estbench.distributions import Bernoulli, Categorical
     from estbench.training import expectation, sample, straight_through
 
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bernoulli": "estbench.distributions",
     "Categorical": "estbench.distributions",
+    "check": "estbench.card.check",
     "exact_gradient": "estbench.api.exact",
     "expectation": "estbench.training",
     "sample": "estbench.training",
@@ -31,6 +33,7 @@ _HOMES = {
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "check",
     "exact_gradient",
     "expectation",
     "sample",

@@ -53,6 +53,8 @@ FLOORS = (
     "preflight",
     "suite",
     "api",
+    "card",
+    "testing",
     "guide",
     "pictures",
     "cli",

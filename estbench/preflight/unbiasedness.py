@@ -103,10 +103,7 @@ def exactly(problem: Problem, estimator: Estimator, samples: int) -> Exactly | N
     That of a mean of N independent rows is that of one row.
     """
     N = 1 if isinstance(estimator, RowEstimator) else samples
-    facts = facts_of(estimator)
-    integrated = facts.exact == "smooth" or bool(facts.noise)
-    affordable = problem.n_states == 2 if integrated else size(problem, estimator, N) <= MAX_ESTIMATES
-    if not affordable or why_not(problem, estimator, N) is not None:
+    if not affordable(problem, estimator, N):
         return None
     try:
         found = exact(problem, estimator, N)
@@ -116,6 +113,14 @@ def exactly(problem: Problem, estimator: Estimator, samples: int) -> Exactly | N
     assert true is not None
     biased = exact_verdict(Moments.unpack(found.packed, true.numpy()), found.mean_error) == "biased"
     return Exactly(biased, float(np.linalg.norm(found.mean - true.numpy())), float(true.norm()))
+
+
+def affordable(problem: Problem, estimator: Estimator, N: int) -> bool:
+    """Whether exact moments are had at once."""
+    facts = facts_of(estimator)
+    integrated = facts.exact == "smooth" or bool(facts.noise)
+    few = problem.n_states == 2 if integrated else size(problem, estimator, N) <= MAX_ESTIMATES
+    return few and why_not(problem, estimator, N) is None
 
 
 def sampled(problem: Problem, estimator: Estimator, samples: int, stage: int = 1) -> Sampled:
@@ -143,13 +148,13 @@ def _sampled(problem: Problem, estimator: Estimator, samples: int, R: int, strea
     varies = s.var > 0
     if (off[~varies] != 0).any() and R * samples * float(problem.marginals.amin(-1).prod()) < FEW:
         raise NotChecked(f"{R} estimates did not vary: events rarer than {3 / R:.0e} are invisible")
-    p = _p_value(s, off, varies)
+    p = p_value(s, off, varies)
     z = float(ndtri(1 - SCREENING_LEVEL / (2 * max(1, varies.sum()))) + ndtri(POWER))
     smallest = z * sqrt(s.v / s.R) / size if size > 0 else inf
     return Sampled(R, p, smallest, float(np.linalg.norm(off)) / size if size > 0 else inf)
 
 
-def _p_value(s: Shards, off: Floats, varies: NDArray[np.bool_]) -> float:
+def p_value(s: Shards, off: Floats, varies: NDArray[np.bool_]) -> float:
     """Bonferroni over the coordinates; 0 where a mean without variation is off, 1 where nothing varies and none is."""
     if (off[~varies] != 0).any():
         return 0.0

@@ -1,0 +1,76 @@
+"""The card: findings about one estimator, and how it is written out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+
+from estbench.card import render
+from estbench.card.findings import Beside, Bias, Finding, failures
+
+
+@dataclass(frozen=True)
+class Card:
+    """What was found about one estimator. It prints itself.
+
+    `ok`: nothing is wrong, and its mean was measured on some problem at least.
+    """
+
+    target: str
+    form: str
+    findings: tuple[Finding, ...]
+    biases: tuple[Bias, ...] = ()
+    beside: tuple[Beside, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The claims that are false."""
+        return tuple(failures(self.findings))
+
+    @property
+    def measured(self) -> bool:
+        """Whether something is known of its mean: that it is the gradient, or that it is not."""
+        return any(f.claim == "unbiased" and (f.partly or f.status in ("ok", "failed", "noted")) for f in self.findings)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong, as far as was looked, and the mean was looked at."""
+        return self.measured and not self.failures
+
+    def to_text(self, width: int = 100) -> str:
+        """Lines no wider than that; what fails has lines of its own."""
+        return render.text(self, width)
+
+    def to_markdown(self) -> str:
+        """Markdown (GitHub's)."""
+        return render.markdown(self)
+
+    def to_junit(self) -> str:
+        """XML as JUnit writes it and CI services read it: one test case for each claim."""
+        return render.junit([self])
+
+    def to_json(self) -> str:
+        """JSON: the target, `ok`, and all findings with their status, text and cause."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, object]:
+        """What `to_json` writes."""
+        findings = [{**asdict(f), "status": f.status} for f in self.findings]
+        return {
+            "target": self.target,
+            "form": self.form,
+            "ok": self.ok,
+            "measured": self.measured,
+            "findings": findings,
+            "bias": [asdict(b) for b in self.biases],
+            "beside": [asdict(b) for b in self.beside],
+        }
+
+    def __str__(self) -> str:
+        return self.to_text(max(40, min(shutil.get_terminal_size((100, 24)).columns, 120)))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return render.html(self)

@@ -1,0 +1,48 @@
+"""`estbench.check`: the report card of one estimator or function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from estbench.card.card import Card
+from estbench.card.look import look
+from estbench.card.subject import Form
+from estbench.card.target import resolved
+
+
+def check(
+    target: Any,
+    form: Form | None = None,
+    distribution: Any = None,
+    samples: int | None = None,
+    f: Callable[[Any], Any] | Any | None = None,
+    *,
+    unbiased: bool | None = None,
+    smallest: float = 0.1,
+    limit: float = 10.0,
+    **options: Any,
+) -> Card:
+    """Look at an estimator on small problems whose gradient is known: bias and its cause, invariances, cost, company.
+
+    The card prints itself. `card.ok` says that nothing was found to be wrong and that the mean was measured;
+    `card.failures` are the claims that are false, each with its usual cause; `card.to_json()` holds all of it.
+
+    target        an estimator (its class or an instance), a name of the catalogue such as "rloo" or
+                  "gumbel[temperature=0.5]", "my_file.py:thing", "package.module:thing", or a function in one of four
+                  forms (`estbench.adapt`)
+    form          how a function is written: sampler, loss, gradient or advantages; by default found out
+    distribution  "bernoulli", "categorical", or a distribution with logits, such as estbench.Bernoulli(logits=[0.5]):
+                  then a problem with these logits is added. By default all that the target serves
+    samples       the samples that one call of a function uses
+    f             a function of samples of your own, on which it is looked at as well, at the logits of `distribution`
+    unbiased      whether it is meant to be unbiased. By default what an estimator's facts say; a sampler need not be,
+                  other functions must be, unless their mean is that of a biased member of the catalogue
+    smallest      sampling goes on until relative biases of this size would be seen (9 times of 10),
+    limit         or for so many seconds
+    options       arguments of the function, or options of the estimator
+
+    Raises UsageError for a target that is none, or a function that works in no form.
+    """
+    found = resolved(target, form, distribution, samples, f, unbiased=unbiased, options=options)
+    return look(found.subject, found.distributions, found.own, smallest=smallest, limit=limit)

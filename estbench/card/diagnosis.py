@@ -1,0 +1,179 @@
+"""Why a mean is not the gradient: the mistake that fits what was observed, or what is left to say of the bias.
+
+Observations are means on some problems at some N, with standard errors. A formula fits if no coordinate is off by more
+than `LIMIT` standard errors, and none of the others fits better by far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import acos, degrees
+
+import numpy as np
+
+from estbench.card.company import Companion
+from estbench.card.formulas import nothing
+from estbench.card.mistakes import MISTAKES, Mistake
+from estbench.card.observed import Observed
+from estbench.moments import Floats
+
+LIMIT = 4.5
+"""Standard errors that a coordinate may be off."""
+
+PER_RARITY = 6.0
+"""By how much, in χ², a formula must fit better than one that is commoner by one step."""
+
+FREE = 8.0
+"""The same for a factor that was fitted."""
+
+SHARP = 0.08
+"""The standard error of a fitted factor beyond which nothing is said of it."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What fits: its key, what E ĝ is, and what to look for in the code."""
+
+    key: str
+    says: str
+    look: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """E ĝ = c g with one factor c for each N, and its standard errors; `pure` if nothing else is there."""
+
+    factors: dict[int, float]
+    errors: dict[int, float]
+    pure: bool
+    angle: float
+
+    @property
+    def text(self) -> str:
+        """c at each N."""
+        each = dict.fromkeys(f"{c:.3g}" for c in self.factors.values())
+        if len(each) == 1 or self.constant:
+            c = np.average(list(self.factors.values()), weights=[1 / e**2 for e in self.errors.values()])
+            return f"{c:.3g} g"
+        return ", ".join(f"{c:.3g} g at N = {N}" for N, c in self.factors.items())
+
+    @property
+    def constant(self) -> bool:
+        """Whether c is the same at every N."""
+        c, e = np.array(list(self.factors.values())), np.array(list(self.errors.values()))
+        mean = np.average(c, weights=1 / e**2)
+        return bool((np.abs(c - mean) < 4 * e + 1e-6).all())
+
+    @property
+    def mean(self) -> float:
+        """c where it is constant."""
+        return float(np.average(list(self.factors.values()), weights=[1 / e**2 for e in self.errors.values()]))
+
+
+def misfit(observations: Sequence[Observed], means: Sequence[Floats | None]) -> float | None:
+    """χ² of the means about those of a formula; None where one is off by too much, or the formula says nothing."""
+    total, compared = 0.0, 0
+    for seen, mean in zip(observations, means, strict=True):
+        if mean is None:
+            continue
+        if not np.isfinite(mean).all():
+            return None
+        z = seen.off(mean)
+        if not np.abs(z).max() < LIMIT:
+            return None
+        total += float(z @ z)
+        compared += 1
+    return total if compared else None
+
+
+def fitting(observations: Sequence[Observed]) -> Cause | None:
+    """The mistake that fits best."""
+    found = []
+    for mistake in MISTAKES:
+        means = [_mean(mistake, seen) for seen in observations]
+        chi2 = misfit(observations, means)
+        if chi2 is not None:
+            found.append((chi2 + PER_RARITY * mistake.rarity, mistake))
+    scale = scale_of(observations)
+    if scale.pure and scale.constant and max(scale.errors.values()) < SHARP:
+        free = misfit(observations, [scale.mean * seen.g for seen in observations])
+        if free is not None:
+            found.append((free + FREE, _constant(scale.mean)))
+    elif scale.pure and max(scale.errors.values()) < SHARP:
+        free = misfit(observations, [scale.factors[seen.N] * seen.g for seen in observations])
+        if free is not None:
+            found.append((free + 2 * FREE, _of_n(scale)))
+    if not found:
+        return None
+    best = min(found, key=lambda pair: pair[0])[1]
+    return Cause(best.key, best.says, best.look)
+
+
+def company(observations: Sequence[Observed], companions: Sequence[Companion]) -> tuple[Companion, float] | None:
+    """The biased member of the catalogue whose mean, times a factor, is the one observed; the factor."""
+    best: tuple[float, Companion, float] | None = None
+    for companion in companions:
+        pairs = [(seen, companion.mean(seen.problem, seen.N)) for seen in observations]
+        if any(mean is None for _, mean in pairs):
+            continue
+        means = [mean[0] for _, mean in pairs if mean is not None]
+        noisier = [replace(seen, se=np.hypot(seen.se, mean[1])) for seen, mean in pairs if mean is not None]
+        for c, price in ((1.0, 0.0), (_factor(noisier, means)[0], FREE)):
+            chi2 = misfit(noisier, [c * mean for mean in means])
+            if chi2 is not None and (best is None or chi2 + price < best[0]):
+                best = chi2 + price, companion, c
+    return None if best is None else (best[1], best[2])
+
+
+def scale_of(observations: Sequence[Observed]) -> Scale:
+    """The factors along g, by weighted least squares, and the largest angle between E ĝ and g, in degrees."""
+    factors, errors = {}, {}
+    for N in sorted({seen.N for seen in observations}):
+        own = [seen for seen in observations if seen.N == N]
+        factors[N], errors[N] = _factor(own, [seen.g for seen in own])
+    means = [factors[seen.N] * seen.g for seen in observations]
+    angle = max((_angle(seen) for seen in observations), default=0.0)
+    return Scale(factors, errors, misfit(observations, means) is not None, angle)
+
+
+def _factor(observations: Sequence[Observed], means: Sequence[Floats]) -> tuple[float, float]:
+    """c of least Σ ((m − c mean)/noise)², and its standard error."""
+    top = sum(float((seen.m / seen.noise**2) @ mean) for seen, mean in zip(observations, means, strict=True))
+    bottom = sum(float((mean / seen.noise**2) @ mean) for seen, mean in zip(observations, means, strict=True))
+    return (top / bottom, bottom**-0.5) if bottom > 0 else (0.0, np.inf)
+
+
+def _angle(seen: Observed) -> float:
+    """Between E ĝ and g where it is certain that there is one: 0 where noise explains it."""
+    m, g = seen.m, seen.g
+    if not (np.linalg.norm(m) > 0 and np.linalg.norm(g) > 0):
+        return 0.0
+    across = m - (m @ g) / (g @ g) * g
+    if np.abs(across / seen.noise).max() < LIMIT:
+        return 0.0
+    return degrees(acos(np.clip(m @ g / (np.linalg.norm(m) * np.linalg.norm(g)), -1, 1)))
+
+
+def _mean(mistake: Mistake, seen: Observed) -> Floats | None:
+    return mistake.mean(seen.problem, seen.N)
+
+
+def _constant(c: float) -> Mistake:
+    if 0 < c < 1:
+        look = (
+            f"if {c:.2g} is the decay of a moving average: the baseline is used after its update, so that it has seen "
+            f"the sample (1 − decay = {1 - c:.2g} of it); else look for a constant factor"
+        )
+        return Mistake("decay", nothing, f"E ĝ = {c:.3g} g at every N", look)
+    look = (
+        f"look for a constant factor of {c:.3g}, as a temperature that multiplies where it divides, or that is missing"
+    )
+    return Mistake("factor", nothing, f"E ĝ = {c:.3g} g at every N", look)
+
+
+def _of_n(scale: Scale) -> Mistake:
+    right = [N for N, c in scale.factors.items() if abs(c - 1) < 4 * scale.errors[N] + 1e-6]
+    at = f"right at N = {', '.join(map(str, right))} only: " if right else ""
+    look = f"{at}a pure rescaling whose factor depends on N: look at what the samples are divided by"
+    return Mistake("factor_of_n", nothing, f"E ĝ = {scale.text}", look)

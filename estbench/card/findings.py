@@ -1,0 +1,75 @@
+"""What a card says: findings, one claim each, and the figures of a few other estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from estbench.card.company import Figures
+
+Claim = Literal[
+    "runs",
+    "unbiased",
+    "law of the sample",
+    "finite at logits ±30",
+    "deterministic",
+    "writes nothing",
+    "pure",
+    "cost",
+    "shift of f",
+    "relabelling",
+    "sum over classes",
+    "K = 2",
+    "batch of logits",
+    "non-contiguous logits",
+    "float32 logits",
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim about an estimator: it holds, is false, or was not checked (None).
+
+    `text` says how it was checked and what was found, or why it was not checked; `cause` what to look for in the code,
+    `key` the name of that cause. `smallest`: the relative bias that would have been seen, where the claim was sampled.
+    `noted`: it is false, and not meant to be true. `partly`: it was checked on some of the problems.
+    """
+
+    claim: Claim
+    holds: bool | None
+    text: str
+    cause: str = ""
+    key: str = ""
+    smallest: float = 0.0
+    distribution: str = ""
+    noted: bool = False
+    partly: bool = False
+
+    @property
+    def status(self) -> str:
+        """ok, failed, not checked, or noted: false, and not meant to be true."""
+        return "noted" if self.noted else {True: "ok", False: "failed", None: "not checked"}[self.holds]
+
+
+@dataclass(frozen=True)
+class Bias:
+    """What is known of a bias on the card's problems: a line each."""
+
+    distribution: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Figures of the estimator and of members of the catalogue on one problem, and the members that it equals."""
+
+    distribution: str
+    problem: str
+    figures: tuple[Figures, ...]
+    same: str = ""
+
+
+def failures(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that are false."""
+    return [f for f in findings if f.holds is False]

@@ -1,0 +1,183 @@
+"""Formulas for E ĝ in terms of a problem and N: what mistakes do to it.
+
+Means of functions of one sample are sums over all joint states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from estbench.moments import Floats
+from estbench.problem import Problem
+
+MeanOf = Callable[[Problem, int], Floats | None]
+"""E ĝ [P] on a problem at N samples; None where the formula has none there."""
+
+
+def true_gradient(problem: Problem) -> Floats:
+    """g."""
+    g = problem.exact_gradient
+    assert g is not None
+    found: Floats = g.numpy()
+    return found
+
+
+def times(c: float) -> MeanOf:
+    """c · g."""
+
+    def mean(problem: Problem, N: int) -> Floats:
+        del N
+        return c * true_gradient(problem)
+
+    return mean
+
+
+def by_n(factor: Callable[[int], float]) -> MeanOf:
+    """factor(N) · g."""
+    return lambda problem, N: factor(N) * true_gradient(problem)
+
+
+def by_shape(factor: Callable[[Problem], float]) -> MeanOf:
+    """A factor of D and K, · g."""
+
+    def mean(problem: Problem, N: int) -> Floats:
+        del N
+        return factor(problem) * true_gradient(problem)
+
+    return mean
+
+
+def scaled(factor: Callable[[int, Problem], float]) -> MeanOf:
+    """factor(N) · g."""
+    return lambda problem, N: factor(N, problem) * true_gradient(problem)
+
+
+def of_sample(row: Callable[[Problem, Tensor], Tensor]) -> MeanOf:
+    """E h(z) of a function of one sample, [..., D(, K)]."""
+
+    def mean(problem: Problem, N: int) -> Floats:
+        del N
+        d = problem.distribution
+        total = sum(((d.lift(P) * row(problem, z)).sum(0) for z, P in problem.enumerate()), torch.zeros_like(d.logits))
+        found: Floats = problem.project(total).numpy()
+        return found
+
+    return mean
+
+
+def sampled_from(law: Callable[[Tensor], Tensor]) -> MeanOf:
+    """E f s where z is drawn at other logits: law(logits)."""
+
+    def mean(problem: Problem, N: int) -> Floats:
+        del N
+        d, other = problem.distribution, problem.distribution.with_logits(law(problem.distribution.logits))
+        total = torch.zeros_like(d.logits)
+        for z, _ in problem.enumerate():
+            total = total + (d.lift(other.log_prob(z).exp() * problem.f(z)) * d.score(z)).sum(0)
+        found: Floats = problem.project(total).numpy()
+        return found
+
+    return mean
+
+
+def fs(problem: Problem, z: Tensor) -> Tensor:
+    """f(z) s(z), like z."""
+    d = problem.distribution
+    return d.lift(problem.f(z)) * d.score(z)
+
+
+def own_probability(problem: Problem, z: Tensor) -> Tensor:
+    """π of the class that was drawn, variable by variable, to multiply samples."""
+    d = problem.independent
+    if d.event_dim == 1:
+        return z * d.mean + (1 - z) * d.q
+    return (z * d.mean).sum(-1, keepdim=True)
+
+
+def raw_score(problem: Problem, z: Tensor) -> Tensor:
+    """∂ log P(z)/∂ probabilities, like z."""
+    d = problem.independent
+    return z / d.mean - (1 - z) / d.q if d.event_dim == 1 else z / d.mean
+
+
+def joint(problem: Problem, z: Tensor) -> Tensor:
+    """P(z), to multiply samples."""
+    d = problem.distribution
+    return d.lift(d.log_prob(z).exp())
+
+
+def ones_only(problem: Problem, z: Tensor) -> Tensor:
+    """f times the part of the score that z = 1 has."""
+    d = problem.independent
+    return problem.f(z).unsqueeze(-1) * z * d.q
+
+
+def straight_through(problem: Problem, z: Tensor) -> Tensor:
+    """J ∇f(z), like z."""
+    d = problem.independent
+    return d.mean_jac(problem.df(z))
+
+
+def only_bernoulli(mean: MeanOf) -> MeanOf:
+    """The mean where samples are numbers, and none where they are one-hot."""
+    return lambda problem, N: mean(problem, N) if problem.distribution.event_dim == 1 else None
+
+
+def only_classes(mean: MeanOf) -> MeanOf:
+    """The mean where samples are one-hot, and none where they are numbers."""
+    return lambda problem, N: mean(problem, N) if problem.distribution.event_dim == 2 else None
+
+
+def chained(problem: Problem, N: int) -> Floats:
+    """J g."""
+    del N
+    d = problem.independent
+    g = torch.from_numpy(true_gradient(problem)).view(d.event_shape)
+    found: Floats = problem.project(d.mean_jac(g)).numpy()
+    return found
+
+
+def plus(a: MeanOf, b: MeanOf, sign: float = 1.0) -> MeanOf:
+    """a + sign · b."""
+
+    def mean(problem: Problem, N: int) -> Floats | None:
+        one, two = a(problem, N), b(problem, N)
+        return None if one is None or two is None else one + sign * two
+
+    return mean
+
+
+def entropy(problem: Problem, z: Tensor) -> Tensor:
+    """−log P(z) s(z)."""
+    d = problem.distribution
+    return d.lift(-d.log_prob(z)) * d.score(z)
+
+
+def of_f(change: Callable[[Tensor], Tensor]) -> MeanOf:
+    """E change(f(z)) s(z)."""
+    return of_sample(lambda p, z: p.distribution.lift(change(p.f(z))) * p.distribution.score(z))
+
+
+def probit_law(logits: Tensor) -> Tensor:
+    """Logits of 1[φ + normal noise > 0]."""
+    law: Tensor = torch.special.log_ndtr(logits) - torch.special.log_ndtr(-logits)
+    return law
+
+
+def halved(mean: MeanOf) -> MeanOf:
+    """½ of a mean."""
+
+    def half(problem: Problem, N: int) -> Floats | None:
+        found = mean(problem, N)
+        return None if found is None else 0.5 * found
+
+    return half
+
+
+def nothing(problem: Problem, N: int) -> Floats | None:
+    """No formula: the mean was fitted."""
+    del problem, N
+    return None

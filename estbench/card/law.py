@@ -1,0 +1,112 @@
+"""Whether the samples of a sampler have the law that the logits say: P(z_d = k) = π_dk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from estbench.card.findings import Finding
+from estbench.isolation import Isolated
+from estbench.preflight.unbiasedness import percent
+from estbench.problem import Problem
+
+CALLS, MORE = 1500, 6000
+"""Calls at first, and of a second sample where the first one is suspicious."""
+
+LIMIT = 5.0
+"""Standard errors."""
+
+Law = Callable[[Tensor], Tensor]
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return torch.sigmoid(logits) if logits.ndim == 1 else torch.softmax(logits, -1)
+
+
+LAWS: tuple[tuple[str, Law, str], ...] = (
+    (
+        "flipped_samples",
+        lambda x: _softmax(-x),
+        "samples are 1 with probability 1 − p: u > p stands for u < p, or the noise has the wrong sign",
+    ),
+    (
+        "no_noise",
+        lambda x: (x > 0).to(x) if x.ndim == 1 else (x == x.amax(-1, keepdim=True)).to(x),
+        "no noise is added: it always returns the likeliest state",
+    ),
+    (
+        "uniform_samples",
+        lambda x: torch.full_like(x, 0.5 if x.ndim == 1 else 1 / x.shape[-1]),
+        "the samples do not depend on the logits",
+    ),
+    (
+        "probit_samples",
+        lambda x: torch.special.ndtr(x) if x.ndim == 1 else torch.full_like(x, torch.nan),
+        "the noise is normal, not logistic: P(z = 1) is Φ(φ)",
+    ),
+    (
+        "sampled_from_probabilities",
+        lambda x: _softmax(_softmax(x)),
+        "noise is added to probabilities, not to the logits (or to log π)",
+    ),
+)
+"""Other laws that are met with."""
+
+LOOK = (
+    "samples do not have the probabilities of the logits: look for the sign and the kind of the noise, for a "
+    "temperature that divides the logits before the noise is added, and for the axis of softmax and argmax"
+)
+
+
+def law(call: Callable[[Tensor], object], problem: Problem) -> Finding:
+    """How often each class comes in the hard samples of a sampler, against its probability."""
+    logits = problem.distribution.logits
+    P = _softmax(logits)
+    for calls in (CALLS, MORE):
+        frequency = _frequency(call, logits, calls)
+        se = (P * (1 - P) / calls).sqrt()
+        if not bool(((frequency - P).abs() > LIMIT * se).any()):
+            seen = (LIMIT + 1.3) * float(se.max())
+            text = f"P(z) is that of the logits: sampled {calls} times, {percent(seen)} would have been seen"
+            return Finding("law of the sample", True, text)
+    worst = int((frequency - P).abs().argmax())
+    drawn = percent(float(frequency.flatten()[worst]))
+    text = f"a class of probability {P.flatten()[worst]:.3f} is drawn in {drawn} of the calls"
+    for key, other, look in LAWS:
+        expected = other(logits)
+        if bool(((frequency - expected).abs() <= LIMIT * (expected * (1 - expected) / MORE).sqrt() + 1e-12).all()):
+            return Finding("law of the sample", False, text, look, key)
+    tau = _temperature(frequency, logits)
+    look = (
+        LOOK
+        if tau is None
+        else f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone"
+    )
+    return Finding("law of the sample", False, text, look, "law")
+
+
+def _frequency(call: Callable[[Tensor], object], logits: Tensor, calls: int) -> Tensor:
+    """How often each class was drawn, like the logits."""
+    total = torch.zeros_like(logits)
+    with Isolated("card", "law", calls), torch.no_grad():
+        for _ in range(calls):
+            found = call(logits.detach().clone())
+            z = found[0] if isinstance(found, tuple | list) else found
+            assert isinstance(z, Tensor)
+            z = z.detach().to(logits)
+            total += (z > 0.5).to(z) if z.ndim == 1 else (z == z.amax(-1, keepdim=True)).to(z)
+    return total / calls
+
+
+def _temperature(frequency: Tensor, logits: Tensor) -> float | None:
+    """The temperature at which the logits have these frequencies; None if there is none."""
+    best = None
+    for tau in torch.linspace(0.1, 4.0, 79).tolist():
+        expected = _softmax(logits / tau)
+        z = (frequency - expected).abs() / (expected * (1 - expected) / MORE).sqrt().clamp(min=1e-12)
+        worst = float(z.max())
+        if worst < 4.0 and (best is None or worst < best[0]):
+            best = worst, tau
+    return None if best is None else best[1]

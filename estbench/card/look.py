@@ -1,0 +1,389 @@
+"""A card made: one estimator looked at on problems of the card's own choosing, and on those of its user."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from estbench.card.card import Card
+from estbench.card.company import (
+    Companion,
+    counted,
+    draw_by_draw,
+    figures,
+    in_law,
+    members,
+    nearest,
+    serves,
+)
+from estbench.card.describe import described
+from estbench.card.diagnosis import Cause, company, fitting
+from estbench.card.findings import Beside, Bias, Finding
+from estbench.card.invariances import float32, invariances, shifted
+from estbench.card.law import law
+from estbench.card.linearity import Linearity, linearity
+from estbench.card.observed import Observed, observe
+from estbench.card.problems import Probe, probes
+from estbench.card.sampling import sample
+from estbench.card.subject import NAMES, Subject
+from estbench.card.unbiasedness import Verdict, verdicts
+from estbench.estimators.base import evaluations
+from estbench.isolation import reason
+from estbench.preflight.problems import served
+from estbench.preflight.purity import impurities, random_of_its_own
+from estbench.preflight.trial import Trial, same
+from estbench.preflight.unbiasedness import percent
+
+FIGURES = 4096
+"""Estimates behind each figure."""
+
+MEANS, FEWER, SLOW = 4096, 1024, 0.5
+"""Estimates behind each mean by which a cause is looked for; fewer where these take more seconds."""
+
+
+def look(
+    subject: Subject,
+    distributions: Sequence[str] = NAMES,
+    own: Sequence[Probe] = (),
+    *,
+    smallest: float = 0.1,
+    limit: float = 10.0,
+    brief: bool = False,
+) -> Card:
+    """The card of a subject on some distributions, and on problems of the user's own.
+
+    Sampling for the verdict on bias goes on until relative biases of `smallest` would be seen, or for `limit` seconds.
+    `brief`: nothing but whether it runs and is unbiased.
+    """
+    findings: list[Finding] = []
+    biases: list[Bias] = []
+    beside: list[Beside] = []
+    estimator = subject.estimator
+    names = [name for name in distributions if estimator.facts.unserved(name) is None]
+    for name in names:
+        problems = [p for p in probes(name) if served(p.problem, estimator.facts)]
+        problems += [p for p in own if p.problem.distribution.name == name]
+        if not problems:
+            continue
+        each = _Look(subject, name, problems, smallest, limit / len(names), brief)
+        each.run()
+        findings += each.findings
+        biases += each.biases
+        beside += each.beside
+    return Card(subject.label, subject.form or "estimator", tuple(findings), tuple(biases), tuple(beside))
+
+
+class _Look:
+    """A look at one estimator on the problems of one distribution."""
+
+    def __init__(
+        self, subject: Subject, name: str, problems: Sequence[Probe], smallest: float, limit: float, brief: bool
+    ) -> None:
+        self.subject, self.name, self.problems = subject, name, problems
+        self.smallest, self.limit, self.brief = smallest, limit, brief
+        self.estimator = subject.estimator
+        self.findings: list[Finding] = []
+        self.biases: list[Bias] = []
+        self.beside: list[Beside] = []
+
+    def role(self, role: str) -> Probe:
+        """The problem of a role, or the first one."""
+        return next((p for p in self.problems if p.role == role), self.problems[0])
+
+    def add(self, *findings: Finding) -> None:
+        """Keep findings."""
+        self.findings += [replace(f, distribution=self.name) for f in findings]
+
+    def run(self) -> None:
+        """Look at everything."""
+        try:
+            self.sizes = self.subject.sizes()
+            x = sample(self.role("one").problem, self.estimator, self.sizes[0], 8, "first")
+        except Exception as error:
+            self.add(_raised(error))
+            return
+        if not bool(x.isfinite().any()):
+            self.add(Finding("runs", False, "all its estimates are NaN or infinite", _NAN, "nan"))
+            return
+        self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.sizes))}"))
+        self.without_zeros()
+        pairs = [(p, N) for p, N in self.subject.pairs(self.problems) if N in self.sizes]
+        found = verdicts(self.estimator, pairs, smallest=self.smallest, limit=self.limit)
+        if self.subject.form == "sampler":
+            self.add(*self.guarded(lambda: [law(self.sampler, self.role("coupled").problem)]))
+        biased = any(v.holds is False for v in found)
+        if biased:
+            self.biased(found)
+        else:
+            self.add(_unbiased(found))
+        if self.brief:
+            return
+        N = self.sizes[-1]
+        coupled = self.role("coupled")
+        self.add(*self.calls(coupled, N))
+        unbiased = self.subject.unbiased and not biased
+        for finding in self.guarded(lambda: invariances(self.estimator, coupled, N, unbiased=self.subject.unbiased)):
+            if not (finding.holds is False and biased and finding.claim in ("shift of f", "sum over classes")):
+                self.add(finding)
+        own = self.subject.function is not None and self.estimator.facts.exact == "none"
+        self.add(float32(self.estimator, coupled, N, own_random_numbers=own))
+        if self.name == "categorical" and unbiased:
+            two = [v for v in found if v.probe.role == "two"]
+            holds = True if two and all(v.holds for v in two) else None
+            text = two[0].text if two and holds else "not checked, because nothing is known of its mean there"
+            self.add(Finding("K = 2", holds, f"the gradient of a Bernoulli variable; {text}" if holds else text))
+        self.compare(coupled, N)
+
+    def guarded(self, some: object) -> Iterator[Finding]:
+        """Findings; what raises ends them with one that says so."""
+        try:
+            yield from some()  # type: ignore[operator] # a function of none
+        except Exception as error:
+            yield _raised(error)
+
+    def without_zeros(self) -> None:
+        """Leave the smallest N out where a function returns nothing but zeros there, and not at the next one.
+
+        It needs more samples, as a leave-one-out baseline does, and does not say so.
+        """
+        if self.subject.function is None or len(self.sizes) < 2:
+            return
+        few = [sample(self.role("coupled").problem, self.estimator, N, 32, "zeros") for N in self.sizes[:2]]
+        if float(few[0].abs().max()) == 0.0 and float(few[1].abs().max()) > 0.0:
+            self.sizes = self.sizes[1:]
+
+    # bias
+
+    def observations(self, R: int) -> list[Observed]:
+        """Means on the simplest problem, without and with a constant added to f, then on others and at a larger N."""
+        one, coupled = self.role("one"), self.role("coupled")
+        simplest = self.role("two") if self.name == "categorical" else one
+        sizes = [N for N in self.sizes if N != 1] or self.sizes
+        few, many = sizes[0], sizes[-1]
+        pairs = [(simplest, many), (one, few), (coupled, many)]
+        found = [
+            observe(p, self.estimator, few, R, "mean/simplest") for p in (simplest.problem, shifted(simplest.problem))
+        ]
+        for probe, N in pairs:
+            if (probe, N) != (simplest, few):
+                found.append(observe(probe.problem, self.estimator, N, R, f"mean/{probe.label}/{N}"))
+        return found
+
+    def biased(self, found: Sequence[Verdict]) -> None:
+        """Say so, with the cause."""
+        first = max((v for v in found if v.holds is False), key=lambda v: v.bias)
+        R = self.affordable()
+        seen = self.observations(R)
+        cause = fitting(seen)
+        biased_members = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
+        known = None if cause is not None else company(seen, biased_members)
+        text = first.text
+        lines = (
+            [] if self.brief else list(described(self.subject, self.estimator, self.role("coupled"), first.N, seen, R))
+        )
+        straight = linearity(self.estimator, self.role("one").problem, self.sizes[-1])
+        moved = self.moved(seen)
+        lines += [moved] if moved else []
+        lines += list(straight.lines)
+        key, look = _cause_of(cause, known, straight, moved)
+        as_known = known is not None and abs(known[1] - 1) < 0.02
+        if as_known and known is not None:
+            lines.insert(0, f"E ĝ is that of `{known[0].label}`, which is biased")
+        holds = None if not self.subject.unbiased or (as_known and self.subject.function is not None) else False
+        if not self.subject.unbiased and cause is not None and cause.key in _NEVER_MEANT:
+            holds = False
+        if not self.subject.unbiased and known is not None and not as_known:
+            holds = False
+        said = f"{text}; {cause.says}" if cause is not None else text
+        self.biases.append(Bias(self.name, tuple(lines)))
+        noted = holds is None
+        self.add(Finding("unbiased", holds, f"biased: {said}", "" if noted else look, key, noted=noted))
+
+    def affordable(self) -> int:
+        """The estimates behind a mean: fewer where a call for one estimate takes long."""
+        start = time.monotonic()
+        sample(self.role("one").problem, self.estimator, self.sizes[-1], FEWER // 8, "pace")
+        return MEANS if (time.monotonic() - start) * 8 * MEANS / FEWER < SLOW else FEWER
+
+    def moved(self, seen: Sequence[Observed]) -> str:
+        """Whether a constant added to f moves the mean."""
+        base, shifted_ = seen[:2]
+        d = shifted_.m - base.m
+        noise = (shifted_.noise**2 + base.noise**2) ** 0.5
+        if bool((abs(d) > 5 * noise).any()):
+            return f"it moves with a constant added to f: by {percent(float((d @ d) ** 0.5) / base.size)} of ‖g‖"
+        return ""
+
+    def temperatures(self) -> list[float]:
+        """Those of the members that it is held against: its own first."""
+        tau = getattr(self.estimator, "temperature", None)
+        return [float(tau), 1.0, 0.5] if isinstance(tau, float | int) else [1.0, 0.5]
+
+    # calls
+
+    def calls(self, probe: Probe, N: int) -> Iterator[Finding]:
+        """What it does besides returning estimates."""
+        try:
+            first, again = (sample(probe.problem, self.estimator, N, 32, "again") for _ in range(2))
+            fresh = sample(probe.problem, self.subject.estimator, N, 32, "again")
+        except Exception as error:
+            yield _raised(error)
+            return
+        if same(first, again) and same(first, fresh):
+            yield Finding("deterministic", True, "the same seed gives the same estimates")
+        else:
+            yield Finding(
+                "deterministic",
+                False,
+                "two calls with the same seed differ",
+                "it keeps state between calls (a moving average, a cache), or makes random numbers that no seed "
+                "reaches",
+                "state",
+            )
+        if self.subject.function is None:
+            yield from self.pure(probe, N)
+        yield self.cost(probe, N)
+
+    def sampler(self, logits: Tensor) -> object:
+        """One call of a sampler."""
+        found: object = self.estimator.function(logits, {})  # type: ignore[attr-defined] # an adapted function has it
+        return found
+
+    def pure(self, probe: Probe, N: int) -> Iterator[Finding]:
+        """Whether an estimator is a pure function of its draw."""
+        trial = Trial(self.subject.build, probe.problem, N)
+        try:
+            found = list(impurities(trial))
+            own = not found and random_of_its_own(trial)
+        except Exception as error:
+            yield Finding("pure", None, f"not checked, because on a longer draw it raised {reason(error)}")
+            return
+        if own:
+            yield Finding("pure", None, "not checked, because it makes random numbers of its own")
+            return
+        key = "in_place" if any("in place" in text for text in found) else "impure"
+        cause = "; ".join(text.partition("; ")[2] or text for text in found)
+        yield Finding(
+            "pure",
+            not found,
+            "; ".join(found) or "a function of its draw alone",
+            cause if found else "",
+            key * bool(found),
+        )
+
+    def cost(self, probe: Probe, N: int) -> Finding:
+        """Evaluations that were counted, against those that are declared."""
+        e, p = self.estimator, probe.problem
+        declared = sum(evaluations(c, p.D, p.distribution.classes, N) for c in (e.facts.f, e.facts.df))
+        seen = counted(e, p, N)
+        if declared == seen:
+            return Finding("cost", True, f"{seen:g} evaluations of f and ∇f an estimate at N = {N}, as declared")
+        if self.subject.function is not None:
+            return Finding("cost", True, f"{seen:g} evaluations of f and ∇f an estimate at N = {N}")
+        text = f"{seen:g} evaluations of f and ∇f an estimate at N = {N}, and {declared} are declared"
+        return Finding("cost", False, text, "correct `f` and `df` in its facts", "cost")
+
+    # company
+
+    def compare(self, probe: Probe, N: int) -> None:
+        """Figures beside members of the catalogue."""
+        try:
+            whole = members(self.name, self.temperatures())
+            mine = figures(self.subject.label, self.estimator, probe.problem, N, FIGURES)
+            others = [c for c in whole if c.estimator != self.estimator]
+            near = nearest(mine, probe.problem, others, FIGURES)
+            self.beside.append(Beside(self.name, probe.label, (mine, *near), self.same(probe, N, whole)))
+        except Exception as error:
+            self.add(Finding("runs", False, f"with {FIGURES} estimates at once it raised {reason(error)}"))
+
+    def same(self, probe: Probe, N: int, whole: Sequence[Companion]) -> str:
+        """The member that it equals."""
+        own = type(self.estimator)
+        others = [c for c in whole if type(c.estimator) is not own]
+        if self.subject.function is None or self.subject.form == "advantages":
+            label, factor = draw_by_draw(probe.problem, self.estimator, N, others)
+            if label:
+                return (
+                    f"the same as `{label}`, draw by draw"
+                    if factor == 1
+                    else f"{factor:.4g} times `{label}`, draw by draw"
+                )
+        x = sample(probe.problem, self.estimator, N, FIGURES, "law")
+        likely = [c for c in others if serves(c.estimator, probe.problem, N)]
+        alike = in_law(x, probe.problem, N, likely)
+        one = self.role("one")
+        if alike and one is not probe:
+            y = sample(one.problem, self.estimator, N, FIGURES, "law one")
+            alike = in_law(y, one.problem, N, [c for c in likely if c.label in alike])
+        if not alike:
+            return ""
+        return f"the same as {' and '.join(f'`{a}`' for a in alike[:3])}, in law as far as {FIGURES} estimates tell"
+
+
+_NAN = "a division by N − 1 at N = 1, or a logarithm of 0"
+_NEVER_MEANT = ("zero", "sign", "half_sign", "double_sign", "flipped_samples", "no_noise")
+"""Mistakes that nobody means to make, also where a bias is meant."""
+
+
+def _raised(error: Exception) -> Finding:
+    text = reason(error)
+    if "no gradient in the logits" in text:
+        look = (
+            "no gradient reaches the logits: everything that depends on them is detached, or the sample has no "
+            "straight-through part"
+        )
+        return Finding("runs", False, f"it raised {text}", look, "zero")
+    return Finding("runs", False, f"it raised {text}", "", "raises")
+
+
+def _cause_of(
+    cause: Cause | None, known: tuple[Companion, float] | None, straight: Linearity, moved: str
+) -> tuple[str, str]:
+    """The key of the cause and what to look for."""
+    if cause is not None:
+        return cause.key, cause.look
+    if straight.key:
+        return straight.key, straight.look
+    if known is not None:
+        label, c = known[0].label, known[1]
+        if abs(c - 1) < 0.02:
+            return "known", f"this is what `{label}` does, which is biased"
+        tau = f"; if {c:.3g} is its temperature, 1/τ is missing in the derivative" if 0 < c < 1 else ""
+        return "known_scaled", f"E ĝ is {c:.3g} times that of `{label}`: look for a constant factor{tau}"
+    if moved:
+        return (
+            "moves",
+            "the baseline depends on the sample that it is subtracted from, or the score does not have mean 0",
+        )
+    return "other", "no usual mistake fits: see how the bias is described"
+
+
+def _unbiased(found: Sequence[Verdict]) -> Finding:
+    """One finding for all problems."""
+    known = [v for v in found if v.holds]
+    unknown = [v for v in found if v.holds is None]
+    exact = [v for v in known if v.exact]
+    sampled = [v for v in known if not v.exact]
+    parts = []
+    if exact:
+        parts.append(f"exactly {_on(exact)}")
+    if sampled:
+        parts.append(
+            f"by sampling {_on(sampled)} ({percent(max(v.smallest for v in sampled))} of ‖g‖ would have been seen)"
+        )
+    if unknown:
+        v = unknown[0]
+        parts.append(f"not checked {_on(unknown)}, because {v.text}")
+    worst = max((v.smallest for v in sampled), default=0.0)
+    return Finding(
+        "unbiased", None if unknown else True, "; ".join(parts), smallest=worst, partly=bool(known and unknown)
+    )
+
+
+def _on(found: Sequence[Verdict]) -> str:
+    count = len({v.probe.label for v in found})
+    N = ", ".join(map(str, sorted({v.N for v in found})))
+    return f"on {count} problem{'s' * (count > 1)} at N = {N}"

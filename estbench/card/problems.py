@@ -1,0 +1,114 @@
+"""Problems of the card's own choosing, on which an estimator is looked at.
+
+Each f is shifted so that REINFORCE has little variance there, yet constants still show: a bias is then seen in few
+estimates. With b the baseline of least variance and I the Fisher information of the logits, f is f₀ − b + ‖g‖/√tr I:
+the constant that is left adds as much variance as ‖g‖².
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import sqrt
+
+import torch
+
+from estbench.card.transforms import affine
+from estbench.objectives.base import Objective
+from estbench.objectives.mlp import Mlp
+from estbench.objectives.quadratic_form import QuadraticForm
+from estbench.objectives.sine import Sine
+from estbench.problem import Problem, make
+
+Role = str
+"""What a problem is for: "one", a single variable; "coupled"; "extreme", with a rare class; "two", K = 2 classes;
+"own", the user's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A problem with its role and the name that it has in a line of text."""
+
+    role: Role
+    label: str
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class _Choice:
+    role: Role
+    objective: Objective
+    logits: tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+_BERNOULLI = (
+    _Choice("one", Sine(frequency=2.0), (0.6,)),
+    _Choice("coupled", Mlp(seed=8), (1.2, -2.0, 0.3)),
+    _Choice("extreme", Sine(frequency=1.0), (-3.2, 0.4)),
+)
+_CATEGORICAL = (
+    _Choice("one", Sine(frequency=2.0), ((0.4, -1.2, 1.0),)),
+    _Choice("coupled", Mlp(seed=6), ((1.2, -1.0, 0.0, 0.5), (-1.0, 0.3, 1.2, -0.4))),
+    _Choice("two", Sine(frequency=2.0), ((-0.2, 0.4),)),
+    _Choice("extreme", Sine(frequency=1.0), ((-2.2, 0.4, 1.0), (0.3, 0.0, 1.1))),
+)
+
+
+def probes(distribution: str) -> tuple[Probe, ...]:
+    """The problems of one distribution, "bernoulli" or "categorical", new at each call: an estimator may write."""
+    chosen = _BERNOULLI if distribution == "bernoulli" else _CATEGORICAL
+    return tuple(_probe(choice, distribution) for choice in chosen)
+
+
+def _probe(choice: _Choice, distribution: str) -> Probe:
+    problem = make(choice.objective, torch.tensor(choice.logits, dtype=torch.float64), distribution)
+    return Probe(choice.role, named(problem, type(choice.objective).__name__.lower()), centred(problem))
+
+
+def centred(problem: Problem) -> Problem:
+    """The problem of f − b + ‖g‖/√tr I."""
+    logits = tuple(problem.distribution.logits.flatten().tolist())
+    shift = _shift(problem.objective, logits, problem.distribution.event_shape)  # type: ignore[arg-type] # hashable: ours
+    return affine(problem, shift=shift)
+
+
+@lru_cache(maxsize=64)
+def _shift(objective: Objective, logits: tuple[float, ...], event_shape: tuple[int, ...]) -> float:
+    shaped = torch.tensor(logits, dtype=torch.float64).view(event_shape)
+    problem = make(objective, shaped, "bernoulli" if len(event_shape) == 1 else "categorical")
+    true = problem.exact_gradient
+    assert true is not None
+    return float(true.norm()) / sqrt(information(problem)) - float(problem.optimal_baseline.mean())
+
+
+def information(problem: Problem) -> float:
+    """tr I = E ‖s(z)‖², by enumeration."""
+    d, total = problem.distribution, 0.0
+    for z, P in problem.enumerate():
+        total += float((d.lift(P) * d.score(z) ** 2).sum())
+    return total
+
+
+def linear(problem: Problem) -> Problem:
+    """A linear f of the sample, at the logits of a problem."""
+    n = problem.numbers
+    b = tuple(0.7 + 0.5 * i * (-1) ** i for i in range(n))
+    return centred(_with(problem, QuadraticForm(A=((0.0,) * n,) * n, b=b)))
+
+
+def quadratic(problem: Problem) -> Problem:
+    """A quadratic form of the sample with couplings, at the logits of a problem."""
+    n = problem.numbers
+    A = tuple(tuple(0.6 * (-1) ** (i + j) / (1 + abs(i - j)) for j in range(n)) for i in range(n))
+    return centred(_with(problem, QuadraticForm(A=A, b=tuple(0.4 - 0.3 * i for i in range(n)))))
+
+
+def _with(problem: Problem, objective: Objective) -> Problem:
+    return make(objective, problem.distribution.logits, problem.distribution.name)
+
+
+def named(problem: Problem, objective: str) -> str:
+    """What a problem is called in a line of text."""
+    d = problem.distribution
+    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", d.event_shape, strict=False))
+    return f"{objective} {d.name} {size}"

@@ -1,0 +1,123 @@
+"""From what a user names or hands over to the subject of a card, and the problems that are its user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from estbench import catalog
+from estbench.adapters import adapt, name_of
+from estbench.api.problem import problem_of
+from estbench.card.problems import Probe, named
+from estbench.card.subject import NAMES, Form, Subject
+from estbench.catalog import facts_of
+from estbench.config.selector import format_selector, parse_selector
+from estbench.errors import UsageError
+from estbench.estimators.base import Estimator
+from estbench.objectives.mlp import Mlp
+from estbench.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """A subject, the distributions on which it is looked at, and problems of the user's own."""
+
+    subject: Subject
+    distributions: tuple[str, ...]
+    own: tuple[Probe, ...]
+
+
+def resolved(
+    target: Any,
+    form: Form | None,
+    distribution: Any,
+    samples: int | None,
+    f: Any,
+    *,
+    unbiased: bool | None,
+    options: Mapping[str, Any],
+) -> Resolved:
+    """See `estbench.card.check.check`. Raises UsageError."""
+    name = _name(distribution)
+    subject = subject_of(target, form, name, samples, unbiased=unbiased, options=options)
+    names = (name,) if name is not None else NAMES
+    own = _own(distribution, f)
+    for each in (n for n in names if subject.estimator.facts.unserved(n) is not None):
+        if name is not None:
+            raise UsageError(f"{subject.label} {subject.estimator.facts.unserved(each)}")
+    return Resolved(subject, names, own)
+
+
+def subject_of(
+    target: Any,
+    form: Form | None,
+    distribution: str | None,
+    samples: int | None,
+    *,
+    unbiased: bool | None,
+    options: Mapping[str, Any],
+) -> Subject:
+    """An estimator as it is, and anything else through `estbench.adapt`."""
+    label = target if isinstance(target, str) else ""
+    if isinstance(target, str):
+        name, given = parse_selector(target)
+        target, options = catalog.estimator_class(name), {**given, **options}
+    if _is_estimator(target):
+        return _of_estimator(target, label, samples, unbiased=unbiased, options=options)
+
+    def build() -> Estimator:
+        return adapt(target, form, distribution, samples, **options)
+
+    made = build()
+    written = form or made.found.form  # type: ignore[attr-defined] # an adapted function has it
+    meant = written != "sampler" if unbiased is None else unbiased
+    subject = Subject(label or name_of(target), build, written, target, meant, samples)
+    vars(subject)["estimator"] = made  # it is kept there
+    return subject
+
+
+def _is_estimator(target: Any) -> bool:
+    return hasattr(target, "facts") and (hasattr(target, "rows") or hasattr(target, "joint"))
+
+
+def _of_estimator(
+    target: Any, label: str, samples: int | None, *, unbiased: bool | None, options: Mapping[str, Any]
+) -> Subject:
+    def build() -> Estimator:
+        made: Estimator = catalog.build(target, options) if isinstance(target, type) else target
+        return made
+
+    kind = target if isinstance(target, type) else type(target)
+    meant = bool(facts_of(build()).unbiased) if unbiased is None else unbiased
+    names = {k: n for n, k in catalog.ESTIMATORS.items()}
+    own = format_selector(names.get(kind, kind.__name__), sorted(options.items()))
+    return Subject(label or own, build, None, None, meant, samples)
+
+
+def _name(distribution: Any) -> str | None:
+    """The name of a distribution, or of what is one."""
+    if distribution is None:
+        return None
+    name = distribution if isinstance(distribution, str) else getattr(distribution, "name", None)
+    if name not in NAMES:
+        raise UsageError(f"distribution: expected {', '.join(NAMES)}, or one with logits, got {distribution!r:.80}")
+    return str(name)
+
+
+def _own(distribution: Any, f: Any) -> tuple[Probe, ...]:
+    """The problem of the user's f at the user's logits; of `mlp` where there is no f."""
+    if distribution is None or isinstance(distribution, str):
+        if f is not None:
+            raise UsageError(
+                "f needs logits: give distribution=estbench.Bernoulli(logits=[…]) or Categorical(logits=[[…], …])"
+            )
+        return ()
+    if f is None:
+        logits = torch.as_tensor(distribution.logits, dtype=torch.float64)
+        problem = Problem(distribution.with_logits(logits), Mlp(seed=1))
+        return (Probe("own", f"{named(problem, 'mlp')}, your logits", problem),)
+    problem = problem_of(f, distribution)
+    return (Probe("own", named(problem, "your f,"), problem),)

@@ -1,0 +1,79 @@
+"""Whether E ĝ = g on each of the card's problems: exactly where it can be, else by sampling in stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from estbench.card.observed import ROUNDING, Observed, exact_mean
+from estbench.card.problems import Probe
+from estbench.card.sampling import Stage, Test, run, unbiased
+from estbench.estimators.base import Estimator
+from estbench.preflight.unbiasedness import percent
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What is known of E ĝ = g on one problem at N samples: it holds, does not, or is not known (None)."""
+
+    probe: Probe
+    N: int
+    holds: bool | None
+    text: str
+    smallest: float = 0.0
+    bias: float = 0.0
+    exact: bool = False
+
+
+def verdicts(
+    estimator: Estimator, pairs: Sequence[tuple[Probe, int]], *, smallest: float, limit: float
+) -> list[Verdict]:
+    """The verdict on each problem and N. Sampling ends where one is biased, or after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    found: list[Verdict] = []
+    tests: list[tuple[Probe, Test]] = []
+    for probe, N in pairs:
+        seen = exact_mean(probe.problem, estimator, N)
+        if seen is not None:
+            found.append(_exactly(probe, seen))
+        else:
+            tests.append((probe, unbiased(probe.problem, probe.label, estimator, N)))
+    if any(v.holds is False for v in found):
+        deadline = time.monotonic()  # it is known already: what is left is not sampled
+    done = run([test for _, test in tests], smallest, deadline)
+    return found + [_sampled(probe, test, smallest) for (probe, _), test in zip(tests, done, strict=True)]
+
+
+def _exactly(probe: Probe, seen: Observed) -> Verdict:
+    off = float((((seen.m - seen.g) ** 2).sum()) ** 0.5)
+    error = float(seen.se.max(initial=0.0))
+    if off <= ROUNDING * seen.size + 10 * error:
+        return Verdict(probe, seen.N, True, "exactly", exact=True)
+    text = f"E ĝ is {percent(off / seen.size)} of ‖g‖ away from g at N = {seen.N}, exactly ({probe.label})"
+    return Verdict(probe, seen.N, False, text, bias=off / seen.size, exact=True)
+
+
+def _sampled(probe: Probe, test: Test, wanted: float) -> Verdict:
+    last = test.last
+    if test.refuted and last is not None:
+        return Verdict(probe, test.N, False, _refuted(probe, test, last), bias=last.bias, smallest=test.smallest)
+    if last is None:
+        return Verdict(probe, test.N, None, "no time was left to sample")
+    estimates = f"{last.R} estimate{'s' * (last.R > 1)}"
+    if last.doubt and test.smallest > wanted:
+        return Verdict(probe, test.N, None, last.doubt, test.smallest)
+    if test.suspicious:
+        return Verdict(
+            probe, test.N, None, f"{estimates} were suspicious (p = {last.p:.1g}), and no time was left", test.smallest
+        )
+    if test.smallest > wanted:
+        text = f"{estimates} would have shown only biases above {percent(test.smallest)} of ‖g‖"
+        return Verdict(probe, test.N, None, text, test.smallest)
+    return Verdict(probe, test.N, True, f"sampled: {percent(test.smallest)} of ‖g‖ would have been seen", test.smallest)
+
+
+def _refuted(probe: Probe, test: Test, last: Stage) -> str:
+    p = "p < 1e-12" if last.p < 1e-12 else f"p = {last.p:.0e}, after p = {test.stages[-2].p:.0e} in another sample"
+    bias = percent(last.bias)
+    return f"E ĝ is {bias} of ‖g‖ away from g at N = {test.N}: {last.R} estimates, {p} ({probe.label})"

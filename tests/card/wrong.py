@@ -1,0 +1,444 @@
+"""Functions in all four forms that are wrong on purpose, each with the cause that the card must name."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import gumbel_softmax, logsigmoid, one_hot
+
+from tests.card.entry import Entry
+from tests.card.right import bernoulli, classes, log_p, log_pi
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# As users write them: without types.
+
+
+# losses
+
+
+def sign_loss(logits, f):
+    """−f log P."""
+    z = bernoulli(logits, 2)
+    return -(f(z).detach() * log_p(logits, z)).mean()
+
+
+def summed_loss(logits, f, samples):
+    """The sum over samples."""
+    z = bernoulli(logits, samples)
+    return (f(z).detach() * log_p(logits, z)).sum()
+
+
+def self_baseline_loss(logits, f, samples):
+    """f − f̄, averaged."""
+    z = bernoulli(logits, samples)
+    r = f(z).detach()
+    return ((r - r.mean()) * log_p(logits, z)).mean()
+
+
+def loo_over_n_minus_1_loss(logits, f, samples):
+    """Leave-one-out, and divided by N − 1 as well."""
+    z = bernoulli(logits, samples)
+    r = f(z).detach()
+    b = (r.sum() - r) / (samples - 1)
+    return ((r - b) * log_p(logits, z)).sum() / (samples - 1)
+
+
+def covariance_undivided_loss(logits, f, samples):
+    """Σ (f − f̄) log P."""
+    z = bernoulli(logits, samples)
+    r = f(z).detach()
+    return ((r - r.mean()) * log_p(logits, z)).sum()
+
+
+def covariance_half_n_loss(logits, f, samples):
+    """2/N Σ (f − f̄) log P."""
+    z = bernoulli(logits, samples)
+    r = f(z).detach()
+    return ((r - r.mean()) * log_p(logits, z)).sum() * 2 / samples
+
+
+def mean_twice_loss(logits, f, samples):
+    """A mean, divided by N."""
+    z = bernoulli(logits, samples)
+    return (f(z).detach() * log_p(logits, z)).mean() / samples
+
+
+def no_score_loss(logits, f):
+    """f(z) alone: no gradient at all, but for a term that has none."""
+    z = bernoulli(logits, 2)
+    return f(z).mean() + 0.0 * logits.sum()
+
+
+def probability_loss(logits, f):
+    """f P(z), one variable at a time: the sigmoid for its logarithm."""
+    z = bernoulli(logits, 2)
+    p = torch.sigmoid(logits)
+    return (f(z).detach() * (z * p + (1 - z) * (1 - p)).sum(-1)).mean()
+
+
+def softmax_loss(logits, f):
+    """Softmax for log-softmax."""
+    z = classes(logits, 2)
+    return (f(z).detach() * (z * torch.softmax(logits, -1)).sum((-2, -1))).mean()
+
+
+def log_softmax_twice_loss(logits, f):
+    """log-softmax of the softmax."""
+    z = classes(logits, 2)
+    return (f(z).detach() * log_pi(torch.softmax(logits, -1), z)).mean()
+
+
+def sigmoid_twice_loss(logits, f):
+    """log P with probabilities for logits."""
+    z = bernoulli(logits, 2)
+    return (f(z).detach() * log_p(torch.sigmoid(logits), z)).mean()
+
+
+def ones_only_loss(logits, f):
+    """z log p alone."""
+    z = bernoulli(logits, 2)
+    return (f(z).detach() * (z * logsigmoid(logits)).sum(-1)).mean()
+
+
+def mean_over_variables_loss(logits, f):
+    """The mean of log P over variables."""
+    z = bernoulli(logits, 2)
+    return (f(z).detach() * (z * logsigmoid(logits) + (1 - z) * logsigmoid(-logits)).mean(-1)).mean()
+
+
+def mean_over_entries_loss(logits, f):
+    """The mean of z log π over variables and classes."""
+    z = classes(logits, 2)
+    return (f(z).detach() * (z * torch.log_softmax(logits, -1)).mean((-2, -1))).mean()
+
+
+def not_detached_loss(logits, f):
+    """f of a straight-through sample is differentiated too."""
+    p = torch.sigmoid(logits)
+    z = bernoulli(logits, 2)
+    st = z + p - p.detach()
+    return (f(st) + f(z).detach() * log_p(logits, z)).mean()
+
+
+def entropy_loss(logits, f):
+    """An entropy bonus is left in."""
+    z = bernoulli(logits, 2)
+    lp = log_p(logits, z)
+    return ((f(z) - lp).detach() * lp).mean()
+
+
+def flipped_loss(logits, f):
+    """u > p."""
+    u = torch.rand(2, *logits.shape, dtype=logits.dtype)
+    z = (u > torch.sigmoid(logits)).to(logits)
+    return (f(z).detach() * log_p(logits, z)).mean()
+
+
+def half_weight_loss(logits, f):
+    """A mean over a pair whose parts add up."""
+    z, y = bernoulli(logits, 1), bernoulli(logits, 1)
+    return 0.5 * ((f(z) - f(y)).detach() * log_p(logits, z)).mean()
+
+
+def decayed_loss(logits, f):
+    """A moving average that has seen the sample: b = 0.7 · 0 + 0.3 f."""
+    z = bernoulli(logits, 1)
+    r = f(z).detach()
+    b = 0.7 * 0.0 + 0.3 * r
+    return ((r - b) * log_p(logits, z)).mean()
+
+
+def normalised_loss(logits, f, samples):
+    """Rewards divided by their standard deviation."""
+    z = bernoulli(logits, samples)
+    r = f(z).detach()
+    return ((r - r.mean()) / (r.std() + 1e-8) * log_p(logits, z)).mean()
+
+
+def best_loss(logits, f, samples):
+    """The maximum for a baseline, its own sample in it."""
+    z = bernoulli(logits, samples)
+    r = f(z).detach()
+    return ((r - r.max()) * log_p(logits, z)).mean()
+
+
+def uniform_loss(logits, f):
+    """Samples from the uniform distribution, not weighted."""
+    z = torch.bernoulli(torch.full((4, logits.shape[-1]), 0.5, dtype=logits.dtype))
+    return (f(z).detach() * log_p(logits, z)).mean()
+
+
+def probit_loss(logits, f):
+    """Normal noise."""
+    z = (logits + torch.randn(2, *logits.shape, dtype=logits.dtype) > 0).to(logits)
+    return (f(z).detach() * log_p(logits, z)).mean()
+
+
+# gradients
+
+
+def arm_half(logits, f):
+    """The antithetic half left out."""
+    u = torch.rand(4, logits.shape[-1], dtype=logits.dtype)
+    return (f((u > torch.sigmoid(-logits)).to(logits)).unsqueeze(-1) * (u - 0.5)).mean(0)
+
+
+def arm_swapped(logits, f):
+    """The halves swapped."""
+    u = torch.rand(2, logits.shape[-1], dtype=logits.dtype)
+    a, b = (u > torch.sigmoid(-logits)).to(logits), (u < torch.sigmoid(logits)).to(logits)
+    return ((f(b) - f(a)).unsqueeze(-1) * (u - 0.5)).mean(0)
+
+
+def disarm_double(logits, f):
+    """Without the ½."""
+    u = torch.rand(2, logits.shape[-1], dtype=logits.dtype)
+    p = torch.sigmoid(logits)
+    a, b = (1 - u < p).to(logits), (u < p).to(logits)
+    sign = torch.where(b == 1, -1.0, 1.0).to(logits)
+    return ((f(a) - f(b)).unsqueeze(-1) * sign * (a != b) * torch.sigmoid(logits.abs())).mean(0)
+
+
+def probability_score(logits, f, samples):
+    """The score of p."""
+    z, p = bernoulli(logits, samples), torch.sigmoid(logits)
+    return (f(z).unsqueeze(-1) * (z / p - (1 - z) / (1 - p))).mean(0)
+
+
+def chained_twice(logits, f, samples):
+    """p (1 − p) once too often."""
+    z, p = bernoulli(logits, samples), torch.sigmoid(logits)
+    return (f(z).unsqueeze(-1) * (z - p) * p * (1 - p)).mean(0)
+
+
+def not_centred(logits, f, samples):
+    """z for z − p."""
+    return (f(z := bernoulli(logits, samples)).unsqueeze(-1) * z).mean(0)
+
+
+def classes_not_centred(logits, f, samples):
+    """z for z − π."""
+    z = classes(logits, samples)
+    return (f(z)[:, None, None] * z).mean(0)
+
+
+def half_centred(logits, f, samples):
+    """z − ½."""
+    z = bernoulli(logits, samples)
+    return (f(z).unsqueeze(-1) * (z - 0.5)).mean(0)
+
+
+def numpy_sign(logits, f, samples):
+    """(p − z), with numpy."""
+    p = 1 / (1 + np.exp(-np.asarray(logits)))
+    z = (np.random.rand(samples, *p.shape) < p).astype(float)
+    return (np.asarray(f(z))[:, None] * (p - z)).mean(0)
+
+
+def raw_class_score(logits, f, samples):
+    """The score of π."""
+    z = classes(logits, samples)
+    return (f(z)[:, None, None] * z / torch.softmax(logits, -1)).mean(0)
+
+
+def local_expectation_without_slope(logits, f):
+    """Differences without p (1 − p)."""
+    z = bernoulli(logits, 1)
+    grads = []
+    for d in range(logits.shape[-1]):
+        one, zero = z.clone(), z.clone()
+        one[:, d], zero[:, d] = 1.0, 0.0
+        grads.append((f(one) - f(zero)).mean())
+    return torch.stack(grads)
+
+
+def one_of_n(logits, f, samples):
+    """All samples are drawn, one is used, and divided by N."""
+    z = bernoulli(logits, samples)
+    return f(z)[0] * (z[0] - torch.sigmoid(logits)) / samples
+
+
+def root_n(logits, f, samples):
+    """A sum over √N."""
+    z = bernoulli(logits, samples)
+    return (f(z).unsqueeze(-1) * (z - torch.sigmoid(logits))).sum(0) / samples**0.5
+
+
+def gumbel_of_probabilities(logits, f, samples):
+    """Gumbel noise on the softmax."""
+    u = torch.rand(samples, *logits.shape, dtype=logits.dtype)
+    z = one_hot((torch.softmax(logits, -1) - torch.log(-torch.log(u))).argmax(-1), logits.shape[-1]).to(logits)
+    return (f(z)[:, None, None] * (z - torch.softmax(logits, -1))).mean(0)
+
+
+def rewards_squared(logits, f, samples):
+    """f for its own baseline: f · f."""
+    z = bernoulli(logits, samples)
+    r = f(z)
+    return ((r * r).unsqueeze(-1) * (z - torch.sigmoid(logits))).mean(0)
+
+
+# advantages
+
+
+def grpo(rewards):
+    """(r − mean)/std."""
+    return (rewards - rewards.mean()) / (rewards.std() + 1e-6)
+
+
+def mean_baseline(rewards):
+    """r − mean."""
+    return rewards - rewards.mean()
+
+
+def first_as_baseline(rewards):
+    """r − r_1: one of them has no advantage."""
+    return rewards - rewards[0]
+
+
+def summed_advantages(rewards):
+    """N r."""
+    return rewards * len(rewards)
+
+
+def whitened_loo(rewards):
+    """Leave-one-out, then divided by N − 1."""
+    n = len(rewards)
+    return (rewards - (rewards.sum() - rewards) / (n - 1)) / (n - 1)
+
+
+def clipped_advantages(rewards):
+    """max(r, 0)."""
+    return rewards.clamp(min=0)
+
+
+def ranked(rewards):
+    """Ranks for rewards."""
+    return rewards.argsort().argsort().to(rewards) - (len(rewards) - 1) / 2
+
+
+def softmax_weights(rewards):
+    """exp r/Σ exp r."""
+    return torch.softmax(rewards, 0)
+
+
+def negative_advantages(rewards):
+    """mean of the others − r."""
+    n = len(rewards)
+    return (rewards.sum() - rewards) / (n - 1) - rewards
+
+
+def running_mean(rewards):
+    """r minus a mean that has seen it: a decay of 0.9 that began at r."""
+    b = 0.9 * 0.0 + 0.1 * rewards
+    return rewards - b
+
+
+# samplers
+
+
+def detached_sampler(logits):
+    """z + p − p: nothing is left."""
+    p = torch.sigmoid(logits)
+    return torch.bernoulli(p).detach() + p - p
+
+
+def sign_sampler(logits):
+    """z − p + detach(p)."""
+    p = torch.sigmoid(logits)
+    return torch.bernoulli(p).detach() - p + p.detach()
+
+
+def flipped_sampler(logits):
+    """1 with probability 1 − p."""
+    p = torch.sigmoid(logits)
+    z = (torch.rand_like(p) > p).to(p)
+    return z + p - p.detach()
+
+
+def noiseless_sampler(logits):
+    """The likeliest state."""
+    p = torch.sigmoid(logits)
+    return (p > 0.5).to(p) + p - p.detach()
+
+
+def without_temperature(logits):
+    """Straight-through with the softmax at τ, and the derivative multiplied by τ."""
+    y = gumbel_softmax(logits, tau=0.5, hard=True)
+    return y.detach() + 0.5 * (y - y.detach())
+
+
+def gumbel_sign_sampler(logits):
+    """The Gumbel noise with the wrong sign."""
+    u = torch.rand_like(logits)
+    y = torch.softmax((logits + torch.log(-torch.log(u))) / 0.5, -1)
+    return one_hot(y.argmax(-1), y.shape[-1]).to(y) + y - y.detach()
+
+
+def tempered_sampler(logits):
+    """The temperature applied to the logits alone, so that samples are too cold."""
+    p = torch.softmax(logits / 0.4, -1)
+    z = one_hot(torch.distributions.Categorical(probs=p.detach()).sample(), p.shape[-1]).to(p)
+    return z + p - p.detach()
+
+
+B, C = "bernoulli", "categorical"
+
+WRONG = (
+    Entry(sign_loss, "loss", B, ("sign",)),
+    Entry(summed_loss, "loss", B, ("summed",)),
+    Entry(self_baseline_loss, "loss", B, ("inclusive",)),
+    Entry(loo_over_n_minus_1_loss, "loss", B, ("n_over_n_minus_1",)),
+    Entry(covariance_undivided_loss, "loss", B, ("undivided",)),
+    Entry(covariance_half_n_loss, "loss", B, ("over_half_n",)),
+    Entry(mean_twice_loss, "loss", B, ("divided_twice",)),
+    Entry(no_score_loss, "loss", B, ("zero",)),
+    Entry(probability_loss, "loss", B, ("probability_of_each",)),
+    Entry(softmax_loss, "loss", C, ("probability_of_each",)),
+    Entry(log_softmax_twice_loss, "loss", C, ("softmax_twice",)),
+    Entry(sigmoid_twice_loss, "loss", B, ("sigmoid_twice",)),
+    Entry(ones_only_loss, "loss", B, ("ones_only",)),
+    Entry(mean_over_variables_loss, "loss", B, ("mean_over_variables",)),
+    Entry(mean_over_entries_loss, "loss", C, ("mean_over_all",)),
+    Entry(not_detached_loss, "loss", B, ("not_detached",)),
+    Entry(entropy_loss, "loss", B, ("entropy",)),
+    Entry(flipped_loss, "loss", B, ("flipped_samples",)),
+    Entry(half_weight_loss, "loss", B, ("half",)),
+    Entry(decayed_loss, "loss", B, ("decay",)),
+    Entry(normalised_loss, "loss", B, ("normalised",)),
+    Entry(best_loss, "loss", B, ("not_odd",)),
+    Entry(uniform_loss, "loss", B, ("uniform_samples",)),
+    Entry(probit_loss, "loss", B, ("probit_samples",)),
+    Entry(arm_half, "gradient", B, ("half",)),
+    Entry(arm_swapped, "gradient", B, ("sign",)),
+    Entry(disarm_double, "gradient", B, ("double",)),
+    Entry(probability_score, "gradient", B, ("probability_score",)),
+    Entry(chained_twice, "gradient", B, ("chained_twice",)),
+    Entry(not_centred, "gradient", B, ("not_centred",)),
+    Entry(classes_not_centred, "gradient", C, ("not_centred",)),
+    Entry(half_centred, "gradient", B, ("half_centre",)),
+    Entry(numpy_sign, "gradient", B, ("sign",)),
+    Entry(raw_class_score, "gradient", C, ("probability_score",)),
+    Entry(local_expectation_without_slope, "gradient", B, ("probability_score",)),
+    Entry(one_of_n, "gradient", B, ("divided_twice",)),
+    Entry(root_n, "gradient", B, ("root_n",)),
+    Entry(gumbel_of_probabilities, "gradient", C, ("sampled_from_probabilities",)),
+    Entry(rewards_squared, "gradient", B, ("squared",)),
+    Entry(grpo, "advantages", B, ("normalised",)),
+    Entry(mean_baseline, "advantages", C, ("inclusive",)),
+    Entry(first_as_baseline, "advantages", B, ("inclusive",)),
+    Entry(summed_advantages, "advantages", B, ("summed",)),
+    Entry(whitened_loo, "advantages", B, ("inverse_n_minus_1",)),
+    Entry(clipped_advantages, "advantages", B, ("clipped",)),
+    Entry(ranked, "advantages", B, ("normalised",)),
+    Entry(softmax_weights, "advantages", B, ("not_linear",)),
+    Entry(negative_advantages, "advantages", B, ("sign",)),
+    Entry(running_mean, "advantages", B, ("decay",)),
+    Entry(detached_sampler, "sampler", B, ("zero",)),
+    Entry(sign_sampler, "sampler", B, ("sign", "known_scaled")),
+    Entry(flipped_sampler, "sampler", B, ("flipped_samples",)),
+    Entry(noiseless_sampler, "sampler", B, ("no_noise",)),
+    Entry(without_temperature, "sampler", C, ("known_scaled",)),
+    Entry(gumbel_sign_sampler, "sampler", C, ("law",)),
+    Entry(tempered_sampler, "sampler", C, ("law", "sampled_at_half")),
+)
