@@ -24,6 +24,8 @@ _PACKAGE = Path(__file__).resolve().parent
 _INSTALLED = tuple(
     {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {_PACKAGE}
 )
+_LIBRARIES = {"site-packages", "dist-packages"}
+"""Folders of installed packages, wherever they are: the user's own, or those below a virtual environment."""
 _Stamp = tuple[Path, int, int]
 
 _READ: dict[str, dict[str, _Stamp]] = {}
@@ -119,9 +121,11 @@ def _file(name: str) -> Path | None:
     if origin is None or not origin.endswith(".py"):
         return None
     path = Path(origin).resolve()
-    if not path.is_file() or any(path.is_relative_to(place) for place in _INSTALLED):
-        return None
-    return path
+    return path if path.is_file() and not _installed(path) else None
+
+
+def _installed(path: Path) -> bool:
+    return any(path.is_relative_to(place) for place in _INSTALLED) or not _LIBRARIES.isdisjoint(path.parts)
 
 
 def _tree(name: str) -> ast.Module | None:

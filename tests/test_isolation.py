@@ -486,6 +486,21 @@ def test_the_hash_is_of_what_the_class_uses(
     assert (source_hash(current(name).Mine) != before) == differs
 
 
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_packages_installed_elsewhere_are_no_code_of_the_user(
+    folder: str, written: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is installed for the user, or below a virtual environment, is not hashed: it may be all of torch."""
+    _, helper, name = written
+    library = helper.parent / "lib" / folder
+    library.mkdir(parents=True)
+    installed = helper.rename(library / helper.name)
+    monkeypatch.syspath_prepend(str(library))
+    before = source_hash(current(name).Mine)
+    edited(installed, "A = 3.0", "A = 3.5")
+    assert source_hash(current(name).Mine) == before
+
+
 def test_a_changed_file_is_read_anew(written: tuple[Path, Path, str]) -> None:
     """Within one Python session a class is what its file, and that of its helper, say now."""
     plugin, helper, name = written
