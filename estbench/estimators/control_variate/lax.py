@@ -66,5 +66,5 @@ class Lax:
         """W, b and a on the draw."""
         uniforms = draw.uniform("lax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(uniforms[: self.hidden], 0.0)
-        critic = learn(self.estimate, self.parts, draw, (MAIN,), start, self.steps, eta=False)
+        critic = learn(self.parts, draw, (MAIN,), start, self.steps, eta=False)
         return replace(self, fitted=critic.numbers())

@@ -90,7 +90,7 @@ class Relax:
         """W, b, a and η on the draw."""
         normal = draw.uniform("relax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(normal[: self.hidden], self._eta)
-        critic = learn(self.estimate, self.parts, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
+        critic = learn(self.parts, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
         return replace(self, fitted=critic.numbers())
 
     @property

@@ -18,19 +18,22 @@ class Critic(NamedTuple):
     eta: Tensor
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """r and ∇r at x, [R, N, D] or [R, N, D, K]: [R, N] and like x."""
-        h = self.hidden(x)
-        return (h @ self.a).view(x.shape[:2]), self.slope(h).view(x.shape)
+        """r and ∇r at x, [R, N, D] or [R, N, D, K]: [R, N] and like x.
+
+        With tanh t = 2σ − 1, σ = σ(2t), 1 − tanh² t = 4 (σ − σ²): fewer passes over [R N, H] than by tanh itself.
+        """
+        sigma = self._sigma(x)
+        r = sigma @ (2 * self.a) - self.a.sum()
+        dr = (sigma - sigma * sigma) @ (4 * self.a.unsqueeze(1) * self.W)  # Wᵀ (a (1 − tanh²))
+        return r.view(x.shape[:2]), dr.view(x.shape)
 
     def hidden(self, x: Tensor) -> Tensor:
         """tanh(W x + b), [R N, H]."""
-        t = torch.addmm(2 * self.b, bounded(x).reshape(-1, self.W.shape[1]), 2 * self.W.T)
-        return 2 * torch.sigmoid(t) - 1  # tanh(t/2); torch's tanh takes seven times as long
+        return 2 * self._sigma(x) - 1
 
-    def slope(self, h: Tensor) -> Tensor:
-        """∇r of these tanh(W x + b), [R N, P]: Wᵀ (a (1 − h²))."""
-        aW = self.a.unsqueeze(1) * self.W
-        return aW.sum(0) - h.square() @ aW
+    def _sigma(self, x: Tensor) -> Tensor:
+        """σ(2 (W x + b)), [R N, H]; torch's tanh takes seven times as long."""
+        return torch.sigmoid(torch.addmm(2 * self.b, bounded(x).reshape(-1, self.W.shape[1]), 2 * self.W.T))
 
     def of_flat(self, numbers: Tensor) -> Critic:
         """The critic of these `numbers`, of the shape of this one; views of them."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+import math
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from itertools import cycle, islice
 
 import torch
@@ -22,7 +23,7 @@ class Parts:
     """An estimate as a function of its critic: ĝ = A + η B − r(x₀) s + Σ_i M_i ∇r(x_i), i from 0, the M_i linear.
 
     constant, beside, score  A, B and s, [R, N, D] or [R, N, D, K]; no B is 0
-    points, maps             x_i, like these, and M_i
+    points, maps             x_i, like these, and M_i, which mix only numbers of one variable where they are independent
     """
 
     def __init__(
@@ -35,23 +36,52 @@ class Parts:
         beside: Tensor | None = None,
     ) -> None:
         self.problem, self.constant, self.score, self.beside = problem, constant, score, beside
-        self._maps, self._transposed = zip(*map(_recorded, maps, points), strict=True)
+        self._size = math.prod(
+            problem.distribution.event_shape[1:] if problem.distribution.independent else score.shape[2:]
+        )
+        self._maps = torch.cat([_matrices(M, score, self._size) for M in maps])  # [points R N variables, size, size]
         self._x = torch.stack([bounded(x) for x in points]).flatten(3)  # [points, R, N, P]
 
-    def estimate(self, critic: Critic) -> Tensor:
-        """ĝ, like z."""
-        return self._estimate(critic, critic.hidden(self._x))
+    def split(self, size: int) -> Iterator[Parts]:
+        """The same for so many replicates at a time."""
+        R, points = len(self.score), len(self._x)
+        maps = self._maps.view(points, R, -1, self._size, self._size)
+        for i in range(0, R, size):
+            part, some = copy(self), slice(i, i + size)
+            part.constant, part.score = self.constant[some], self.score[some]
+            part.beside = None if self.beside is None else self.beside[some]
+            part._x, part._maps = self._x[:, some].contiguous(), maps[:, some].flatten(0, 2).contiguous()
+            yield part
 
-    def _estimate(self, critic: Critic, h: Tensor) -> Tensor:
+    def hidden(self, critic: Critic) -> Tensor:
+        """tanh(W x + b) at all points, [points R N, H]; it depends on W and b alone."""
+        return critic.hidden(self._x)
+
+    def estimate(self, critic: Critic, h: Tensor) -> Tensor:
+        """ĝ, like z, where h is `hidden` of this critic."""
+        return self._estimate(critic, h, critic.a * (1 - h * h))
+
+    def _estimate(self, critic: Critic, h: Tensor, aq: Tensor) -> Tensor:
         R, N, *event = self.score.shape
         value = (h[: R * N] @ critic.a).view(R, N, *[1] * len(event))
         estimate = torch.addcmul(self.constant, value, self.score, value=-1)
         if self.beside is not None:
             estimate.addcmul_(critic.eta, self.beside)
-        slopes = critic.slope(h).view(-1, *self.score.shape)
-        for M, slope in zip(self._maps, slopes, strict=True):
-            estimate += M(slope)
-        return estimate
+        return estimate.add_(self._mapped(aq @ critic.W))  # ∇r = Wᵀ(a q)
+
+    def _mapped(self, slopes: Tensor) -> Tensor:
+        """Σ_i M_i v_i of v [points R N, P], like z."""
+        if self._size == 1:
+            each = self._maps * slopes.view(self._maps.shape)
+        else:
+            each = torch.bmm(self._maps, slopes.view(-1, self._size, 1))
+        return each.view(-1, *self.score.shape).sum(0)
+
+    def _transposed(self, Q: Tensor) -> Tensor:
+        """M_iᵀ Q for each i, [points R N, P]."""
+        repeated = Q.expand(len(self._x), *Q.shape).reshape(-1, self._size, 1)
+        each = self._maps * repeated if self._size == 1 else torch.bmm(self._maps.mT, repeated)
+        return each.view(-1, self._x.shape[-1])
 
     def gradient(self, critic: Critic) -> Tensor:
         """∂ mean ‖ĝ‖² / ∂(W, b, a, η), flat as `Critic.numbers`.
@@ -60,11 +90,11 @@ class Parts:
         ∇r(x) = Wᵀ(a q) goes V = Mᵀ Q, of which U = V Wᵀ reaches a q; q has the slope −2 h q in W x + b.
         """
         W, _, a, _ = critic
-        h = critic.hidden(self._x)  # [points R N, H]
-        Q = self._outer(self._estimate(critic, h))  # [R, N, D] or [R, N, D, K]
-        V = torch.cat([transposed(Q) for transposed in self._transposed]).view(-1, W.shape[1])  # [points R N, P]
+        h = self.hidden(critic)  # [points R N, H]
         q = 1 - h * h
         aq = a * q
+        Q = self._outer(self._estimate(critic, h, aq))  # [R, N, D] or [R, N, D, K]
+        V = self._transposed(Q)  # [points R N, P]
         U = V @ W.T
         inner = torch.mul(U, h).mul_(-2)
         alpha = (Q * self.score).view(-1, W.shape[1]).sum(1)  # [R N], −α
@@ -102,15 +132,8 @@ def descended(batches: Iterable[Parts], start: Critic, steps: int, eta: bool) ->
     return critic
 
 
-def _recorded(linear: Map, like: Tensor) -> tuple[Map, Map]:
-    """A linear map M and Mᵀ as autograd records them: what M makes of its constants is made once."""
-    with torch.enable_grad():
-        h, q = (torch.zeros_like(like).requires_grad_() for _ in range(2))
-        image = linear(h)
-        (back,) = torch.autograd.grad(image, h, q, create_graph=True)
-
-    def mapped(of: Tensor, by: Tensor, v: Tensor) -> Tensor:
-        (found,) = torch.autograd.grad(of, by, v, retain_graph=True)
-        return found
-
-    return partial(mapped, back, q), partial(mapped, image, h)
+def _matrices(linear: Map, like: Tensor, size: int) -> Tensor:
+    """A linear map that mixes so many numbers at a time as matrices, [R N P / size, size, size]: M e_j in column j."""
+    unit = torch.eye(size, dtype=like.dtype, device=like.device)
+    images = (linear(e.repeat(like.numel() // size).view(like.shape)).reshape(-1, size) for e in unit)
+    return torch.stack(list(images), -1)
