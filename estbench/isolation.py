@@ -32,6 +32,8 @@ import torch
 from torch import overrides
 from torch.utils import _python_dispatch
 
+from estbench.processes import end_process
+
 LONGEST = 500
 """Characters of a reason."""
 
@@ -141,9 +143,6 @@ def exit_if_forked() -> None:
     if _FORKED:
         end_process(0)
 
-
-end_process = os._exit
-"""End this process at once. In calls of user code, and in their threads, `os._exit` does not."""
 
 _ENDS = ("_exit", "abort", "execv", "execve")
 

@@ -1,4 +1,4 @@
-"""Processes of this machine: how many are worth having, and how workers begin.
+"""Processes of this machine: how many are worth having, how they are started, and how they end.
 
 On Linux workers are forked from a server: a fresh process that has imported what they need and done nothing else. It
 imports while this process does, and once for all; there is one in a process, which whoever else forks from it shares.
@@ -10,15 +10,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from estbench.threads import ONE_THREAD, environment, one_thread
+
+end_process = os._exit
+"""End this process at once. In calls of user code, and in their threads, `os._exit` does not (`estbench.isolation`)."""
 
 
 def cores() -> int:
@@ -28,7 +32,6 @@ def cores() -> int:
 
 def prepare(module: str) -> bool:
     """Let the server begin to import a module that workers need, and go on; whether there is a server."""
-    resource_tracker.ensure_running()  # begun later, it would let interrupts through again
     if sys.platform == "linux":
         forkserver.set_forkserver_preload([module])
         # TMPDIR, where the server listens, may be full, or its path too long
@@ -38,31 +41,73 @@ def prepare(module: str) -> bool:
     return False
 
 
-def start_worker(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
-    """A process that does `work` with its end of a pipe, and this end.
+class Process:
+    """A process that does `work` with its end of a pipe, and this end of the pipe.
 
-    It hears of no Ctrl-C: what that means is for this process to decide. OSError if the system allows no more.
+    It is forked from a server that `imports` a module; or, if that is None, spawned: it then imports what it needs by
+    itself, and this process does not wait for that. It uses one thread for linear algebra. Ctrl-C does not reach it:
+    what that means is for this process to decide. It ends with this process, even if this one is killed. OSError if the
+    system allows no more processes.
     """
-    if prepare(work.__module__):
+
+    def __init__(self, work: Callable[[Connection], None], *, imports: str | None) -> None:
+        self._process, self.connection = _started(work, imports)
+
+    def end(self) -> int | None:
+        """Wait for its end, with the pipe closed; its exit code, or minus the signal that it died of."""
+        self.connection.close()
+        self._process.join()
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self.end()
+
+
+def death(exitcode: int | None) -> str:
+    """How a process died, as `of SIGSEGV`."""
+    if exitcode is None or exitcode >= 0:
+        return f"with exit code {exitcode}"
+    by = signal.Signals(-exitcode).name
+    return f"of {by}" + (" (out of memory?)" if by == "SIGKILL" else "")
+
+
+def _started(work: Callable[[Connection], None], imports: str | None) -> tuple[BaseProcess, Connection]:
+    if imports is not None and prepare(imports):
         with suppress(OSError, EOFError):  # somebody has cleaned TMPDIR, or killed the server
-            return _begun(get_context("forkserver"), work)  # deaf as the server is
+            return _of(get_context("forkserver"), work)  # Ctrl-C is blocked as in the server
     with _interrupts_blocked(), one_thread():
-        return _begun(get_context("spawn"), work)
+        return _of(get_context("spawn"), work)
 
 
-def _begun(
+def _of(
     context: ForkServerContext | SpawnContext, work: Callable[[Connection], None]
 ) -> tuple[BaseProcess, Connection]:
     connection, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs,), daemon=True)
+    process = context.Process(target=_run, args=(work, theirs), daemon=True)
     process.start()
     theirs.close()
     return process, connection
 
 
+def _run(work: Callable[[Connection], None], connection: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    work(connection)
+
+
+def _end_with_parent() -> None:
+    """Not even a kill of the parent leaves its workers behind."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    end_process(1)
+
+
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """Ctrl-C does not reach processes started in here: they inherit that interrupts are blocked."""
+    resource_tracker.ensure_running()  # started in here, it would let interrupts through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

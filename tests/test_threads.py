@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import time
 from multiprocessing import parent_process
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from estbench.plots.workers import share
-from estbench.processes import start_worker
 from estbench.threads import ONE_THREAD
+from estbench.workers import Answer, Worker
 
 
-def told(connection: Connection) -> None:
-    """Tell the variables of this process."""
-    connection.send({name: os.environ.get(name) for name in ONE_THREAD})
+def variable(name: str) -> str | None:
+    """A variable of this process."""
+    return os.environ.get(name)
 
 
 def written(path: str) -> None:
@@ -42,9 +41,12 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_that_are_spawned_use_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no server forks them, the environment says so, whatever it says to this process."""
     monkeypatch.setattr("estbench.processes.prepare", lambda _: False)
-    process, connection = start_worker(told)
-    assert connection.recv() == ONE_THREAD
-    process.join()
+    worker = Worker(variable, imports=__name__)
+    assert worker.answer() is None
+    for name in ONE_THREAD:
+        worker.send(name)
+        assert worker.answer() == Answer("1")
+    worker.end()
     assert set(map(os.environ.get, ONE_THREAD)) == {"8"}
 
 

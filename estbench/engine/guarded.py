@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -14,11 +13,10 @@ from typing import Any
 from estbench.config import Document, load
 from estbench.config.document import read
 from estbench.config.override import override
-from estbench.engine.pool import death, end_with_parent
 from estbench.errors import UsageError
 from estbench.expand import expand
 from estbench.isolation import BEGINNING
-from estbench.processes import start_worker
+from estbench.processes import Process, death
 
 _PLUGIN = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*(\[.*)?", re.DOTALL)
 """module:Class, options in brackets or none."""
@@ -39,21 +37,19 @@ def fatal(source: Path | Document, settings: Sequence[str] = (), seconds: float 
     document = override(read(source) if isinstance(source, Path) else source, settings)
     if not any(map(_PLUGIN.fullmatch, _texts(document.data))):
         return None
-    process, connection = start_worker(_read)
+    process = Process(_read, imports=__name__)
     last = "it"
     try:
-        connection.send((source, settings))
-        while connection.poll(seconds):
-            if (said := connection.recv()) is None:
+        process.connection.send((source, settings))
+        last = process.connection.recv()  # it has begun: the time that its own imports take is not the plug-in's
+        while process.connection.poll(seconds):
+            if (said := process.connection.recv()) is None:
                 return None
             last = said
     except (EOFError, ConnectionError):
-        process.join()
-        return f"{last} ends the process that does so: it died {death(process.exitcode)}"
+        return f"{last} ends the process that does so: it died {death(process.end())}"
     finally:
         process.kill()
-        process.join()
-        connection.close()
     return f"{last} takes longer than {seconds:g} s (--cell-timeout)"
 
 
@@ -67,11 +63,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _read(connection: Connection) -> None:
     """Read the config that is sent, and send what is begun, last None."""
-    threading.Thread(target=end_with_parent, daemon=True).start()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (1, 2):  # what plug-ins print is printed where they are imported for good
         os.dup2(nowhere, number)
     source, settings = connection.recv()
+    connection.send("it")
     BEGINNING.append(lambda entropy: connection.send(_text(*entropy)))
     with suppress(Exception):  # the process that asks says so
         expand(load(source, settings))

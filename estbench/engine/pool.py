@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
 from estbench.engine.executors import MAX_WORKER_DEATHS, Done, configure_process, redo_in_pieces
 from estbench.engine.tasks import Record, Task
 from estbench.errors import EstbenchError
-from estbench.isolation import end_process
-from estbench.processes import start_worker
+from estbench.workers import Answer, Death, Worker
 
 
 class Pool:
@@ -28,8 +21,8 @@ class Pool:
 
     def __init__(self, workers: int) -> None:
         self._count = workers
-        self._idle: list[_Worker] = []
-        self._busy: dict[Connection, tuple[_Worker, Task]] = {}
+        self._idle: list[Worker] = []
+        self._busy: dict[Connection, tuple[Worker, Task]] = {}
 
     def __enter__(self) -> Pool:
         return self
@@ -43,119 +36,70 @@ class Pool:
     def __call__(self, tasks: Iterable[Task]) -> Iterator[Done]:
         """Do the tasks."""
         queue = iter(tasks)
-        suspects: list[tuple[Task, str]] = []
+        deaths: list[tuple[Task, Death]] = []
         while True:
-            while not suspects and len(self._busy) < self._count and (task := next(queue, None)) is not None:
+            while not deaths and len(self._busy) < self._count and (task := next(queue, None)) is not None:
                 self._begin(task)
-            if not self._busy and not suspects:
+            if not self._busy and not deaths:
                 return
             done: list[Done] = []
             for connection in wait(list(self._busy)):
                 assert isinstance(connection, Connection)
                 worker, task = self._busy[connection]
-                if (answer := worker.answer()) is None:
+                if (answer := _answer(worker)) is None:
                     continue
                 del self._busy[connection]
-                if isinstance(answer, str):
-                    suspects.append((task, answer))
+                if isinstance(answer, Death):
+                    deaths.append((task, answer))
                     continue
-                done.append((task, answer))
+                done.append((task, answer.value))
                 self._idle.append(worker)
-                if not suspects and (following := next(queue, None)) is not None:  # no worker waits while we write
+                if not deaths and (following := next(queue, None)) is not None:  # no worker waits while we write
                     self._begin(following)
             yield from done
             if not self._busy:
-                for task, death in suspects:
+                for task, death in deaths:
                     yield task, redo_in_pieces(task, partial(self._alone, death))
-                suspects = []
+                deaths = []
 
     def _begin(self, task: Task) -> None:
-        worker = self._idle.pop() if self._idle else _Worker()
+        worker = self._idle.pop() if self._idle else _started()
         self._busy[worker.connection] = worker, task
         worker.send(task)
 
-    def _alone(self, death: str, task: Task) -> list[Record] | str:
+    def _alone(self, death: Death, task: Task) -> list[Record] | str:
         """The records of a task that has cost one worker, or how the last of MAX_WORKER_DEATHS died."""
         for _ in range(MAX_WORKER_DEATHS - 1):
             self._begin(task)
             ((connection, (worker, _)),) = self._busy.items()
-            while (answer := worker.answer()) is None:
+            while (answer := _answer(worker)) is None:
                 pass
             del self._busy[connection]
-            if not isinstance(answer, str):
+            if isinstance(answer, Answer):
                 self._idle.append(worker)
-                return answer
+                records: list[Record] = answer.value
+                return records
             death = answer
-        return f"its worker process died {MAX_WORKER_DEATHS} times, the last time {death}"
+        return f"its worker process died {MAX_WORKER_DEATHS} times, the last time {death.text}"
 
 
-class _Worker:
-    """A process that does one task after the other, and this end of the pipe to it."""
-
-    def __init__(self) -> None:
-        try:
-            self._process, self.connection = start_worker(_work)
-        except OSError as error:
-            why = error.strerror or error
-            raise EstbenchError(f"no worker process can be started ({why}); do with fewer: -j 1") from error
-        self._begun = False
-
-    def send(self, task: Task) -> None:
-        with suppress(BrokenPipeError):  # it died; `answer` says so
-            self.connection.send(task)
-
-    def answer(self) -> list[Record] | str | None:
-        """Its records, waited for; or how it died; or None, once, when it has begun."""
-        try:
-            records, error = self.connection.recv()
-        except (EOFError, ConnectionError):
-            self._process.join()
-            self.connection.close()
-            if not self._begun and self._process.exitcode == 1:
-                raise EstbenchError(
-                    "a worker process failed as it began, for the reason above; a script that runs benchmarks does so "
-                    "under `if __name__ == '__main__':`, as workers import it"
-                ) from None
-            return death(self._process.exitcode)
-        if error is not None:
-            raise RuntimeError(f"in a worker process:\n{error}")
-        self._begun = True
-        answer: list[Record] | None = records
-        return answer
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self.connection.close()
+def _started() -> Worker:
+    try:
+        return Worker(_perform, begin=configure_process, imports=__name__)
+    except OSError as error:
+        why = error.strerror or error
+        raise EstbenchError(f"no worker process can be started ({why}); do with fewer: -j 1") from error
 
 
-def death(exitcode: int | None) -> str:
-    """How a process died, as `of SIGSEGV`."""
-    if exitcode is None or exitcode >= 0:
-        return f"with exit code {exitcode}"
-    by = signal.Signals(-exitcode).name
-    return f"of {by}" + (" (out of memory?)" if by == "SIGKILL" else "")
+def _perform(task: Task) -> list[Record]:
+    return task.perform()
 
 
-def _work(connection: Connection) -> None:
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    configure_process()
-    with suppress(OSError):
-        os.dup2(2, 1)  # what threads of plug-ins print at any time is no output of ours
-    with suppress(EOFError, ConnectionError):  # the parent has ended
-        connection.send((None, None))
-        while True:
-            task: Task = connection.recv()
-            try:
-                answer: tuple[list[Record], str | None] = task.perform(), None
-            except BaseException:
-                answer = [], traceback.format_exc()
-            connection.send(answer)
-
-
-def end_with_parent() -> None:
-    """Not even a kill of the parent leaves its workers behind."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    end_process(1)
+def _answer(worker: Worker) -> Answer | Death | None:
+    answer = worker.answer()
+    if isinstance(answer, Death) and answer.at_start:
+        raise EstbenchError(
+            "a worker process failed as it began, for the reason above; a script that runs benchmarks does so "
+            "under `if __name__ == '__main__':`, as workers import it"
+        )
+    return answer

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from estbench.threads import one_thread
+from estbench.errors import EstbenchError
+from estbench.workers import Death, Worker
 
 Result = TypeVar("Result")
 
@@ -22,32 +24,66 @@ def share(
     """work(*task) of every task, in their order, by so many processes; `show` is told (done, all) as they get done.
 
     This one is one of them: it takes from the end what no other has begun, and has no second to wait for its imports.
+    A thread for each of the others hands tasks on from the front. Raises what `work` raises.
     """
     told = show or _nobody
-    if processes <= 1:
+    workers = _started(work, processes - 1)
+    if not workers:
         results = []
         for task in tasks:
             results.append(work(*task))
             told(len(results), len(tasks))
         return results
-    deaf = (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(processes - 1, get_context("spawn"), signal.signal, deaf) as pool:
-        with one_thread():  # they are started as tasks are submitted
-            futures = [pool.submit(work, *task) for task in tasks]
-        theirs: list[int] = []
-        for i, future in enumerate(futures):
-            future.add_done_callback(lambda done, i=i: None if done.cancelled() else theirs.append(i))  # type: ignore[misc]
-        try:
-            own = {}
-            for i in reversed(range(len(tasks))):
-                if futures[i].cancel():
-                    own[i] = work(*tasks[i])
-                    told(len(own) + len(theirs), len(tasks))
-            results = [own[i] if i in own else future.result() for i, future in enumerate(futures)]
-            told(len(tasks), len(tasks))
-            return results
-        finally:
-            pool.shutdown(cancel_futures=True)
+    idle: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+    theirs: list[int] = []
+    try:
+        with ThreadPoolExecutor(len(workers)) as threads:
+            futures = [threads.submit(_by_worker, idle, task) for task in tasks]
+            for i, future in enumerate(futures):
+                future.add_done_callback(lambda done, i=i: None if done.cancelled() else theirs.append(i))  # type: ignore[misc]
+            try:
+                own = {}
+                for i in reversed(range(len(tasks))):
+                    if futures[i].cancel():
+                        own[i] = work(*tasks[i])
+                        told(len(own) + len(theirs), len(tasks))
+                results = [own[i] if i in own else future.result() for i, future in enumerate(futures)]
+                told(len(tasks), len(tasks))
+                return results
+            finally:
+                threads.shutdown(cancel_futures=True)
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def _started(work: Callable[..., Any], count: int) -> list[Worker]:
+    """So many workers, or as many as the system allows. They are spawned: this process need not wait for them."""
+    workers: list[Worker] = []
+    with suppress(OSError):
+        while len(workers) < count:
+            workers.append(Worker(partial(_applied, work), imports=None))
+    return workers
+
+
+def _applied(work: Callable[..., Result], task: tuple[Any, ...]) -> Result:
+    return work(*task)
+
+
+def _by_worker(idle: SimpleQueue[Worker], task: tuple[Any, ...]) -> Any:
+    """The result of a task by a worker that has none."""
+    worker = idle.get()
+    try:
+        worker.send(task)
+        while (answer := worker.answer()) is None:
+            pass
+    finally:
+        idle.put(worker)
+    if isinstance(answer, Death):
+        raise EstbenchError(f"a process that draws figures died {answer.text}")
+    return answer.value
 
 
 def _nobody(done: int, whole: int) -> None:

@@ -188,7 +188,7 @@ def test_two_processes_draw_as_one_does(tmp_path: Path, monkeypatch: pytest.Monk
 def test_one_core_is_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept to one core of many, a process draws alone."""
     monkeypatch.setattr("estbench.plots.EACH", 1)
-    monkeypatch.setattr("estbench.plots.workers.ProcessPoolExecutor", None)
+    monkeypatch.setattr("estbench.plots.workers.Worker", None)
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
