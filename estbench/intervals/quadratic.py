@@ -8,7 +8,10 @@ from math import sqrt
 import numpy as np
 from scipy.special import chdtrc, chndtr, gammainc
 
+from estbench.intervals.root import Point, root
 from estbench.moments import Floats
+
+PRECISION = 1e-13  # of ends, relative to ‖b̂‖²
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,14 @@ class QuadraticForm:
         return float(chndtr(x / c, nu, shift))
 
     def _solve(self, x: float, probability: float, least: float) -> float:
-        """Bisect F(x; β) = probability; F falls as β grows."""
-        low, high = 0.0, x
-        while self._cdf(x, high, least) > probability:
-            low, high = high, 2 * high
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._cdf(x, middle, least) > probability else (low, middle)
-        return (low + high) / 2
+        """Solve F(x; β) = probability; F falls as β grows."""
+
+        def at(beta: float) -> Point:
+            return beta, self._cdf(x, beta, least) - probability
+
+        low, high = at(0.0), at(x)
+        if low[1] <= 0:
+            return 0.0
+        while high[1] > 0:
+            low, high = high, at(2 * high[0])
+        return root(lambda beta: at(beta)[1], low, high, PRECISION * high[0])
