@@ -14,7 +14,7 @@ from estbench.card.look import look
 from estbench.card.problems import Probe, probes
 from estbench.card.sampling import Test, run, sample
 from estbench.card.subject import Form, Subject
-from estbench.card.target import Resolved, resolved
+from estbench.card.target import Resolved, UnusableError, resolved
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator
 from estbench.preflight.problems import served
@@ -37,7 +37,10 @@ def unbiased_or_raise(
 ) -> None:
     """Raise AssertionError unless the card says that E ĝ = g on all of its problems."""
     __tracebackhide__ = True
-    found = resolved(target, form, distribution, samples, f, unbiased=True, options=options)
+    try:
+        found = resolved(target, form, distribution, samples, f, unbiased=True, options=options)
+    except UnusableError as error:
+        raise AssertionError(f"{error.label} cannot be measured: {error}") from None
     card = look(found.subject, found.distributions, found.own, smallest=smallest, limit=limit, brief=True)
     unclear = [x for x in card.findings if x.claim == "unbiased" and x.status != "ok"]
     if card.failures:

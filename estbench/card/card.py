@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from estbench.card import render
 from estbench.card.findings import Beside, Bias, Finding, failures
+from estbench.tables.junit import junit
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Card:
 
     def to_junit(self) -> str:
         """XML as JUnit writes it and CI services read it: one test case for each claim."""
-        return render.junit([self])
+        return junit({self.target: render.cases(self)})
 
     def to_json(self) -> str:
         """JSON: the target, `ok`, and all findings with their status, text and cause."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from estbench.card.card import Card
-from estbench.card.look import look
+from estbench.card.look import look, unusable
 from estbench.card.subject import Form
-from estbench.card.target import resolved
+from estbench.card.target import UnusableError, resolved
 
 
 def check(
@@ -42,7 +42,10 @@ def check(
     limit         or for so many seconds
     options       arguments of the function, or options of the estimator
 
-    Raises UsageError for a target that is none, or a function that works in no form.
+    Raises UsageError for a target that is none. A function that works in no form has a card that says so.
     """
-    found = resolved(target, form, distribution, samples, f, unbiased=unbiased, options=options)
+    try:
+        found = resolved(target, form, distribution, samples, f, unbiased=unbiased, options=options)
+    except UnusableError as error:
+        return unusable(error)
     return look(found.subject, found.distributions, found.own, smallest=smallest, limit=limit)

@@ -29,7 +29,7 @@ R = 1024
 FEW = 48
 """Estimates that are compared one by one."""
 
-EXTREME = 30.0
+EXTREME, BEYOND = 30.0, 100.0
 
 STABLE = (
     "a probability that rounds to 0 or 1 goes through log, or is divided by: use logsigmoid or log_softmax of the "
@@ -45,7 +45,7 @@ def invariances(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -
         yield over_classes(estimator, probe, N, unbiased=unbiased)
     yield non_contiguous(estimator, probe, N)
     yield batch(estimator, probe, N)
-    yield extreme(estimator, probe, N)
+    yield extreme(estimator, probe, N, unbiased=unbiased)
 
 
 def shifted(problem: Problem) -> Problem:
@@ -114,7 +114,6 @@ def relabelling(estimator: Estimator, probe: Probe, N: int) -> Finding:
 def over_classes(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -> Finding:
     """Σ_k ĝ_k = 0: in every draw, or in the mean."""
     p = probe.problem
-    centred = estimator.facts.centred
 
     def sums(size: int, stream: str) -> Tensor:
         x = sample(p, estimator, N, size, stream)
@@ -124,8 +123,6 @@ def over_classes(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) 
     scale = float(sample(p, estimator, N, FEW, "classes").abs().max())
     if float(s.abs().max()) <= ROUNDING * scale:
         return Finding("sum over classes", True, "Σ_k ĝ_k = 0 in every draw")
-    if centred and unbiased:
-        pass
     off, smallest = _zero_mean(s, lambda n: sums(n, "classes again"), _size(p))
     if off is None:
         text = f"Σ_k ĝ_k = 0 in the mean, not in every draw; sampled: {percent(smallest)} of ‖g‖ would have been seen"
@@ -135,7 +132,9 @@ def over_classes(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) 
         "gradient with respect to probabilities is taken for one with respect to logits"
     )
     text = f"E Σ_k ĝ_k is {percent(off)} of ‖g‖, and would be 0 for any gradient through a softmax"
-    return Finding("sum over classes", False if unbiased else None, text, look if unbiased else "", "classes")
+    if unbiased:
+        return Finding("sum over classes", False, text, look, "classes")
+    return Finding("sum over classes", None, text, noted=True)
 
 
 def non_contiguous(estimator: Estimator, probe: Probe, N: int) -> Finding:
@@ -176,26 +175,44 @@ def _few(estimator: Estimator, problem: Problem, N: int, stream: str = "few") ->
         return estimates(estimator, draw, [N])[0]
 
 
-def extreme(estimator: Estimator, probe: Probe, N: int) -> Finding:
-    """Estimates at logits of ±30 are finite, and no larger than elsewhere by orders of magnitude."""
+def extreme(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -> Finding:
+    """Estimates at logits of ±30 are finite; where moments are exact, E ĝ = g holds for each coordinate by itself."""
     p = probe.problem
-    logits = p.distribution.logits.clone()
-    if logits.ndim == 1:
-        logits[0] = EXTREME
-        if len(logits) > 1:
-            logits[1] = -EXTREME
-    else:
-        logits[0, 0], logits[-1, -1] = EXTREME, -EXTREME
+    claim: Claim = "finite at logits ±30"
+    for logits in _extremes(p.distribution.logits, EXTREME):
+        if text := _not_finite(estimator, p.at(logits), N):
+            return Finding(claim, False, text, STABLE, "extreme")
+        seen = exact_mean(p.at(logits), estimator, N) if unbiased else None
+        if seen is not None and bool((abs(seen.m - seen.g) > 1e-6 * abs(seen.g) + 10 * seen.se).any()):
+            worst = float((abs(seen.m - seen.g) / abs(seen.g).clip(min=1e-300)).max())
+            text = f"the derivative in a logit of ±30 is off by {percent(worst)}: digits of a probability are lost"
+            return Finding(claim, False, text, STABLE, "extreme")
+    for logits in _extremes(p.distribution.logits, BEYOND):
+        if text := _not_finite(estimator, p.at(logits), N):
+            return Finding(claim, True, f"{2 * FEW} estimates are finite; at ±{BEYOND:g} {text}: {STABLE}")
+    return Finding(claim, True, f"{2 * FEW} estimates are finite, and as many at ±{BEYOND:g}")
+
+
+def _extremes(logits: Tensor, size: float) -> Iterator[Tensor]:
+    """The logits with one of +size and one of −size, and the other way round."""
     for sign in (1.0, -1.0):
-        try:
-            x = _few(estimator, p.at(logits * sign), N, "extreme")
-        except Exception as error:
-            return Finding("finite at logits ±30", False, f"it raised {reason(error)}", STABLE, "extreme")
-        if not bool(x.isfinite().all()):
-            lost = int((~x.isfinite().all(-1)).sum())
-            text = f"{lost} of {FEW} estimates are NaN or infinite"
-            return Finding("finite at logits ±30", False, text, STABLE, "extreme")
-    return Finding("finite at logits ±30", True, f"{2 * FEW} estimates are finite")
+        x = logits.clone()
+        if x.ndim == 1:
+            x[0] = sign * size
+            x[1:2] = -sign * size
+        else:
+            x[0, 0], x[-1, -1] = sign * size, -sign * size
+        yield x
+
+
+def _not_finite(estimator: Estimator, problem: Problem, N: int) -> str:
+    """What happens, where some estimates are not finite."""
+    try:
+        x = _few(estimator, problem, N, "extreme")
+    except Exception as error:
+        return f"it raised {reason(error)}"
+    lost = int((~x.isfinite().all(-1)).sum())
+    return f"{lost} of {FEW} estimates are NaN or infinite" if lost else ""
 
 
 def float32(estimator: Estimator, probe: Probe, N: int, *, own_random_numbers: bool) -> Finding:

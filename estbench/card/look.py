@@ -29,6 +29,7 @@ from estbench.card.observed import Observed, observe
 from estbench.card.problems import Probe, probes
 from estbench.card.sampling import sample
 from estbench.card.subject import NAMES, Subject
+from estbench.card.target import UnusableError
 from estbench.card.unbiasedness import Verdict, verdicts
 from estbench.estimators.base import evaluations
 from estbench.isolation import reason
@@ -108,8 +109,8 @@ class _Look:
         if not bool(x.isfinite().any()):
             self.add(Finding("runs", False, "all its estimates are NaN or infinite", _NAN, "nan"))
             return
-        self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.sizes))}"))
         self.without_zeros()
+        self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.sizes))}"))
         pairs = [(p, N) for p, N in self.subject.pairs(self.problems) if N in self.sizes]
         found = verdicts(self.estimator, pairs, smallest=self.smallest, limit=self.limit)
         if self.subject.form == "sampler":
@@ -192,7 +193,8 @@ class _Look:
         as_known = known is not None and abs(known[1] - 1) < 0.02
         if as_known and known is not None:
             lines.insert(0, f"E ĝ is that of `{known[0].label}`, which is biased")
-        holds = None if not self.subject.unbiased or (as_known and self.subject.function is not None) else False
+        excused = as_known and self.subject.function is not None and not self.subject.demanded
+        holds = None if not self.subject.unbiased or excused else False
         if not self.subject.unbiased and cause is not None and cause.key in _NEVER_MEANT:
             holds = False
         if not self.subject.unbiased and known is not None and not as_known:
@@ -328,15 +330,26 @@ _NEVER_MEANT = ("zero", "sign", "half_sign", "double_sign", "flipped_samples", "
 """Mistakes that nobody means to make, also where a bias is meant."""
 
 
+def unusable(error: UnusableError) -> Card:
+    """The card of a function that works in no form."""
+    return Card(error.label, error.form or "form not known", (_failed(str(error)),))
+
+
 def _raised(error: Exception) -> Finding:
-    text = reason(error)
+    return _failed(f"it raised {reason(error)}")
+
+
+def _failed(text: str) -> Finding:
+    """A function that cannot be measured, with the cause if its text tells it."""
     if "no gradient in the logits" in text:
         look = (
             "no gradient reaches the logits: everything that depends on them is detached, or the sample has no "
             "straight-through part"
         )
-        return Finding("runs", False, f"it raised {text}", look, "zero")
-    return Finding("runs", False, f"it raised {text}", "", "raises")
+        return Finding("runs", False, text, look, "zero")
+    if "not finite" in text:
+        return Finding("runs", False, text, _NAN, "nan")
+    return Finding("runs", False, text, "", "raises")
 
 
 def _cause_of(

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from estbench.card.findings import Beside, Finding
 from estbench.printable import plain
+from estbench.tables.junit import Case
 
 if TYPE_CHECKING:
     from estbench.card.card import Card
 
 HEADS = ("estimator", "N", "evaluations", "variance", "MSE", "cosine")
 MEANING = "variance and MSE over ‖g‖²; evaluations of f and ∇f of one estimate"
-INDENT = 13
+INDENT, LABEL = 13, 20
+LEAST = (2, 3, 1)
+"""Columns that are left out where they do not fit, in this order."""
 
 
 def text(card: Card, width: int) -> str:
@@ -106,12 +108,17 @@ def _beside(beside: Beside, width: int) -> Iterator[str]:
     yield from _wrapped(f"Beside the nearest of the catalogue, on {beside.problem}:", width, 0)
     rows = _rows(beside)
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))]
-    room = max(8, width - sum(widths[1:]) - 2 * (len(HEADS) - 1))
-    first = min(widths[0], room)
+    kept = list(range(1, len(HEADS)))
+    for out in LEAST:
+        if sum(widths[i] + 2 for i in kept) + min(widths[0], LABEL) > width:
+            kept.remove(out)
+    first = min(widths[0], width - sum(widths[i] + 2 for i in kept))
     for row in rows:
         label = row[0] if len(row[0]) <= first else f"…{row[0][1 - first :]}"
-        cells = [label.ljust(first), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        yield "  ".join(cells).rstrip()
+        yield "  ".join([label.ljust(first), *(row[i].rjust(widths[i]) for i in kept)]).rstrip()
+    if len(kept) < len(HEADS) - 1:
+        left = ", ".join(HEADS[i] for i in range(1, len(HEADS)) if i not in kept)
+        yield from _wrapped(f"Left out at this width: {left}.", width, 0)
     yield from _wrapped(MEANING + ".", width, 0)
     if beside.same:
         yield from _wrapped(f"It is {beside.same}.", width, 0)
@@ -120,7 +127,7 @@ def _beside(beside: Beside, width: int) -> Iterator[str]:
 def markdown(card: Card) -> str:
     """Headings, a table of findings, and the figures."""
     lines = [f"# {_md(card.target)} ({card.form})", "", f"**{headline(card)}**", ""]
-    lines += _md_table(("claim", "status", "found", "usual cause"), [
+    lines += table(("claim", "status", "found", "usual cause"), [
         (name(f), f.status, f.text, f.cause) for f in merged(card.findings)
     ])  # fmt: skip
     for bias in card.biases:
@@ -129,12 +136,13 @@ def markdown(card: Card) -> str:
     for beside in card.beside:
         lines += ["", f"Beside the nearest of the catalogue, on {beside.problem} ({MEANING}):", ""]
         head, *rows = _rows(beside)
-        lines += _md_table(head, rows)
+        lines += table(head, rows)
         lines += ["", f"It is {beside.same}."] if beside.same else []
     return "\n".join(lines) + "\n"
 
 
-def _md_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table of Markdown, line by line."""
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     return lines + [f"| {' | '.join(_md(cell) for cell in row)} |" for row in rows]
 
@@ -167,42 +175,18 @@ def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead>{row(head, 'th')}</thead><tbody>{''.join(row(r, 'td') for r in rows)}</tbody></table>"
 
 
-def junit(cards: Sequence[Card]) -> str:
-    """One test suite for each card, one test case for each claim; a card that measured nothing has a failure for it."""
-    root = ElementTree.Element("testsuites", name="estbench check")
-    for card in cards:
-        cases = list(_cases(card))
-        counts = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "skipped")}
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=plain(card.target),
-            tests=str(len(cases)),
-            failures=str(counts["failure"]),
-            errors="0",
-            skipped=str(counts["skipped"]),
-        )
-        suite.extend(cases)
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _cases(card: Card) -> Iterator[ElementTree.Element]:
-    for f in card.findings:
-        case = _case(card, name(f))
-        if f.status == "failed":
-            told = f"{plain(f.text)}" + (f"\nusual cause: {plain(f.cause)}" if f.cause else "")
-            ElementTree.SubElement(case, "failure", message=plain(f.text), type=f.key or "failed").text = told
-        elif f.status == "not checked" and not f.partly:
-            ElementTree.SubElement(case, "skipped", message=plain(f.text))
-        else:
-            ElementTree.SubElement(case, "system-out").text = plain(f.text)
-        yield case
+def cases(card: Card) -> list[Case]:
+    """One test case for each claim, and one that fails where nothing was measured."""
+    found = [_case(f) for f in card.findings]
     if not card.measured:
-        case = _case(card, "something was measured")
-        ElementTree.SubElement(case, "failure", message="nothing is known of its mean", type="unmeasured")
-        yield case
+        found.append(Case("something was measured", failure="nothing is known of its mean", kind="unmeasured"))
+    return found
 
 
-def _case(card: Card, claim: str) -> ElementTree.Element:
-    return ElementTree.Element("testcase", classname=plain(card.target), name=claim)
+def _case(f: Finding) -> Case:
+    if f.status == "failed":
+        cause = f"\nusual cause: {f.cause}" if f.cause else ""
+        return Case(name(f), failure=f.text + cause, kind=f.key or "failed")
+    if f.status == "not checked" and not f.partly:
+        return Case(name(f), skipped=f.text)
+    return Case(name(f), f.text)

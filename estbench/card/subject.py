@@ -21,7 +21,8 @@ class Subject:
     """An estimator with its label; `build` makes a new instance.
 
     `form` and `function`: how the function is written that it was made of, and itself; None for an estimator.
-    `unbiased`: whether it is meant to be unbiased. `samples`: those of one call, where it is said.
+    `unbiased`: whether it is meant to be unbiased; `demanded`: even where it equals a biased estimator of the
+    catalogue. `samples`: those of one call, where it is said.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Subject:
     function: Any
     unbiased: bool
     samples: int | None = None
+    demanded: bool = False
 
     @cached_property
     def estimator(self) -> Estimator:

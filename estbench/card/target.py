@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from estbench import catalog
-from estbench.adapters import adapt, name_of
+from estbench.adapters import FORMS, Adapted, adapt, class_of, name_of
 from estbench.api.problem import problem_of
 from estbench.card.problems import Probe, named
 from estbench.card.subject import NAMES, Form, Subject
@@ -17,8 +17,17 @@ from estbench.catalog import facts_of
 from estbench.config.selector import format_selector, parse_selector
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
+from estbench.names import ALIASES
 from estbench.objectives.mlp import Mlp
 from estbench.problem import Problem
+
+
+class UnusableError(UsageError):
+    """A function that works in none of the forms that it may have."""
+
+    def __init__(self, label: str, form: Form | None, why: str) -> None:
+        super().__init__(why)
+        self.label, self.form = label, form
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +73,26 @@ def subject_of(
     label = target if isinstance(target, str) else ""
     if isinstance(target, str):
         name, given = parse_selector(target)
-        target, options = catalog.estimator_class(name), {**given, **options}
+        name, implied = parse_selector(ALIASES[name]) if name in ALIASES else (name, {})
+        target, options = catalog.estimator_class(name), {**implied, **given, **options}
+        if isinstance(target, type) and issubclass(target, Adapted):
+            target = target.target
     if _is_estimator(target):
         return _of_estimator(target, label, samples, unbiased=unbiased, options=options)
 
     def build() -> Estimator:
         return adapt(target, form, distribution, samples, **options)
 
-    made = build()
+    class_of(target)  # what is no function is wrong usage
+    if form not in (None, *FORMS):
+        raise UsageError(f"form={form!r}: there are {', '.join(FORMS)}")
+    try:
+        made = build()
+    except UsageError as error:
+        raise UnusableError(label or name_of(target), form, str(error)) from None
     written = form or made.found.form  # type: ignore[attr-defined] # an adapted function has it
     meant = written != "sampler" if unbiased is None else unbiased
-    subject = Subject(label or name_of(target), build, written, target, meant, samples)
+    subject = Subject(label or name_of(target), build, written, target, meant, samples, unbiased is True)
     vars(subject)["estimator"] = made  # it is kept there
     return subject
 
@@ -94,7 +112,7 @@ def _of_estimator(
     meant = bool(facts_of(build()).unbiased) if unbiased is None else unbiased
     names = {k: n for n, k in catalog.ESTIMATORS.items()}
     own = format_selector(names.get(kind, kind.__name__), sorted(options.items()))
-    return Subject(label or own, build, None, None, meant, samples)
+    return Subject(label or own, build, None, None, meant, samples, unbiased is True)
 
 
 def _name(distribution: Any) -> str | None:
