@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,7 @@ def imports(path: Path) -> set[str]:
     return found - {"__version__"}
 
 
+@cache
 def rooms() -> dict[str, set[str]]:
     """Each room with the rooms that it imports."""
     found: dict[str, set[str]] = {}
@@ -124,11 +126,12 @@ def test_what_shows_computes_nothing(room: str) -> None:
     assert rooms()[room] <= allowed
 
 
-@pytest.mark.parametrize("room", WITHOUT_TORCH)
-def test_no_torch_needed(room: str) -> None:
+def test_no_torch_needed() -> None:
     """These rooms work where torch is not installed."""
-    code = f"import sys; sys.modules['torch'] = None; import estbench.{room}"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+    code = "import sys, importlib; sys.modules['torch'] = None\nfor room in sys.argv[1:]: importlib.import_module(room)"
+    rooms = [f"estbench.{room}" for room in WITHOUT_TORCH]
+    done = subprocess.run([sys.executable, "-c", code, *rooms], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_imports_no_torch() -> None:

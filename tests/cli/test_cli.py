@@ -909,12 +909,11 @@ def test_folders_that_are_no_results(cli: Cli, command: str) -> None:
         assert f"{place}: {expected}" in clean(cli(command, place), 2)
 
 
-@pytest.mark.parametrize("spoiled", ["missing", "foreign", "cut", "flipped", "pipe"])
-@pytest.mark.parametrize("command", ["plot", "report"])
-def test_the_table_beside_a_run_is_not_read(cli: Cli, command: str, spoiled: str, run_folder: Path) -> None:
+@pytest.mark.parametrize("command", ["plot --kind overview", "report"])
+def test_the_table_beside_a_run_is_not_read(cli: Cli, command: str, run_folder: Path) -> None:
     """Figures and report are the same whatever became of results.csv: they are made from the checked journal."""
     drawn = {}
-    for state in ("whole", spoiled):
+    for state in ("whole", "missing", "foreign", "cut", "flipped", "pipe"):
         folder = Path(state) / "tiny"
         folder.mkdir(parents=True)
         for name in ("manifest.json", "journal.jsonl", "results.csv"):
@@ -929,11 +928,11 @@ def test_the_table_beside_a_run_is_not_read(cli: Cli, command: str, spoiled: str
             table.write_text(
                 {"foreign": "a,b\n1,2\n", "cut": text[: len(text) // 2], "flipped": text.replace("0.", "9.")}[state]
             )
-        assert cli(command, state).code == 0
+        assert cli(*command.split(), state).code == 0
         products = [folder / "report.html"] if command == "report" else sorted((folder / "figures").iterdir())
         drawn[state] = {path.name: path.read_bytes() for path in products}
     assert drawn["whole"]
-    assert drawn["whole"] == drawn[spoiled]
+    assert all(each == drawn["whole"] for each in drawn.values())
 
 
 def remade(folder: Path, records: list[Any], manifest: Any) -> None:
