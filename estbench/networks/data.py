@@ -1,0 +1,153 @@
+"""Images to train on: 8×8 digits that come with the package, or any array in a local file (idx, npz, npy).
+
+`digits.csv.gz` is the test set of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine
+Learning Repository, 1998, doi 10.24432/C50P49), licence CC BY 4.0: 1 797 images of 8×8 pixels from 0 to 16, and labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from estbench.errors import UsageError
+
+DIGITS = "digits"
+_SHARE = 1297 / 1797  # of the images that are trained on, where a file does not say which
+_IDX = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST = 2**31  # numbers in a file
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images in [0, 1], [n, pixels], to train on and to validate with; labels [n] where they are known."""
+
+    train: Tensor
+    valid: Tensor
+    train_labels: Tensor | None = None
+    valid_labels: Tensor | None = None
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of an image."""
+        return self.train.shape[1]
+
+    @property
+    def binary(self) -> Images:
+        """The same images, each pixel 1 where it is at least ½ and 0 elsewhere."""
+        train, valid = ((t >= 0.5).to(t.dtype) for t in (self.train, self.valid))
+        return Images(train, valid, self.train_labels, self.valid_labels)
+
+
+@lru_cache(maxsize=2)
+def images(source: str = DIGITS) -> Images:
+    """The images of a source, in float32: `digits`, or the path of a file or folder.
+
+    A file holds images [n, …] of any shape: `.npy`, `.npz` (its array `x`, `x_train` or `train`, else its only one;
+    `x_test` or `valid` beside it, and `y`, `y_train`, `y_test` as labels), or IDX (as MNIST has them, also `.gz`). A folder
+    holds the four files of MNIST. Integers are divided by 255, or by their maximum where that is smaller. Where nothing
+    is set apart for validation, it is the share of `digits`, by a permutation with a fixed seed. UsageError with what is
+    wrong and what is expected.
+    """
+    if source == DIGITS:
+        return _split(*_digits())
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return _mnist(path)
+        if path.suffix == ".npz":
+            return _npz(path)
+        return _split(_unit(_array(path)), None)
+    except (OSError, ValueError, KeyError, struct.error, EOFError) as error:
+        raise UsageError(f"images {source}: cannot be read: {error}. {_EXPECTED}") from None
+
+
+_EXPECTED = "Expected: digits, a .npy or .npz array [n, …], an IDX file, or a folder with the four files of MNIST"
+
+
+def _digits() -> tuple[Tensor, Tensor]:
+    packed = resources.files("estbench.networks").joinpath("digits.csv.gz").read_bytes()
+    rows = csv.reader(io.StringIO(gzip.decompress(packed).decode()))
+    table = torch.tensor([[float(value) for value in row] for row in rows])
+    return table[:, :64] / 16, table[:, 64].long()
+
+
+def _split(x: Tensor, labels: Tensor | None) -> Images:
+    """Cut into training and validation data, after a permutation that is always the same."""
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(x)))
+    cut = round(len(x) * _SHARE)
+    if not 0 < cut < len(x):
+        raise ValueError(f"{len(x)} images are too few to train on some and to validate with others")
+    train, valid = order[:cut], order[cut:]
+    if labels is None:
+        return Images(x[train], x[valid])
+    return Images(x[train], x[valid], labels[train], labels[valid])
+
+
+def _unit(array: NDArray[np.generic]) -> Tensor:
+    """Images as float32 [n, pixels] in [0, 1]."""
+    if array.ndim < 2 or array.dtype.kind not in "buif":
+        raise ValueError(f"an array of shape {list(array.shape)} and type {array.dtype} is no set of images")
+    flat = array.reshape(len(array), -1).astype(np.float64)
+    if not (np.isfinite(flat).all() and (flat >= 0).all()):
+        raise ValueError("pixels are finite and at least 0")
+    top = flat.max(initial=0.0)
+    if top > 1:
+        flat /= max(255.0, top) if array.dtype == np.uint8 and top > 16 else top
+    return torch.from_numpy(flat.astype(np.float32))
+
+
+def _npz(path: Path) -> Images:
+    with np.load(path, allow_pickle=False) as found:
+        names = list(found)
+        first = next((name for name in ("x_train", "train", "x") if name in names), names[0] if len(names) == 1 else None)
+        if first is None:
+            raise ValueError(f"no array x_train, train or x in it; it has {', '.join(names) or 'none'}")
+        x = _unit(found[first])
+        labels = {name: torch.from_numpy(found[name].astype(np.int64)) for name in ("y", "y_train", "y_test") if name in names}
+        rest = next((name for name in ("x_test", "valid") if name in names), None)
+        if rest is None:
+            return _split(x, labels.get("y_train", labels.get("y")))
+        return Images(x, _unit(found[rest]), labels.get("y_train"), labels.get("y_test"))
+
+
+def _mnist(folder: Path) -> Images:
+    found = []
+    for part in ("train", "t10k"):
+        for what in ("images-idx3", "labels-idx1"):
+            names = [f"{part}-{what}-ubyte", f"{part}-{what.replace('-', '.')}-ubyte"]
+            at = [folder / (name + end) for name in names for end in ("", ".gz")]
+            path = next((each for each in at if each.is_file()), None)
+            if path is None:
+                raise ValueError(f"no file {names[0]} or {names[0]}.gz in it")
+            found.append(_array(path))
+    x, y, v, w = found
+    return Images(_unit(x), _unit(v), torch.from_numpy(y.astype(np.int64)), torch.from_numpy(w.astype(np.int64)))
+
+
+def _array(path: Path) -> NDArray[np.generic]:
+    """The array in a .npy file, or in an IDX file, gzipped or not."""
+    if path.suffix == ".npy":
+        found: NDArray[np.generic] = np.load(path, allow_pickle=False)
+        return found
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
+    zeros, kind, axes = struct.unpack_from(">HBB", data)
+    if zeros != 0 or kind not in _IDX:
+        raise ValueError("neither .npy nor IDX")
+    shape = struct.unpack_from(f">{axes}I", data, 4)
+    if (n := math.prod(shape)) > _MOST:
+        raise ValueError(f"{n} numbers are more than {_MOST}")
+    return np.frombuffer(data, _IDX[kind], n, 4 + 4 * axes).reshape(shape)

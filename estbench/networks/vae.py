@@ -1,0 +1,84 @@
+"""A discrete variational autoencoder: one layer of discrete latent variables with a uniform prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass as record
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from estbench.networks.base import Expect, Kind
+from estbench.networks.data import Images, images
+from estbench.networks.layers import mlp
+from estbench.networks.one_layer import kl_to_uniform, loss, minus_log_likelihood, minus_log_likelihoods
+
+
+@dataclass(frozen=True)
+class Vae:
+    """−ELBO = E f(z) + KL(q ‖ p): f(z) = −log p(x | z), p(z) uniform, the KL divergence in closed form.
+
+    Encoder and decoder have one hidden layer of tanh units; pixels are binary and independent given z.
+
+    hidden  the number of units of a hidden layer
+    """
+
+    hidden: Annotated[int, Field(ge=1)] = 32
+
+    def images(self, source: str) -> Images:
+        """Binary images."""
+        return images(source).binary
+
+    def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> VaeModel:
+        """The networks, one for each generator."""
+        return VaeModel(images.pixels, images.pixels, self.hidden, kind, generators)
+
+
+class VaeModel(nn.Module):
+    """The networks of `Vae`: `encoder` and `decoder`."""
+
+    def __init__(
+        self, inputs: int, outputs: int, hidden: int, kind: Kind, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.encoder = mlp([inputs, hidden, kind.numbers], generators)
+        self.decoder = mlp([kind.numbers, hidden, outputs], generators)
+
+    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """−ELBO of each image: [S, B]."""
+        return loss(self, self.kind, x, y, expect)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[S, B, D(, K)]."""
+        encoded: Tensor = self.encoder(x)
+        return encoded.unflatten(-1, self.kind.event)
+
+    def f(self, x: Tensor, y: Tensor | None) -> Decoded:
+        """−log p(x | z)."""
+        return Decoded(self.decoder, self.kind, x)
+
+    def rest(self, logits: Tensor) -> Tensor:
+        """KL(q ‖ uniform) = Σ_d (log K − H(q_d)): [S, B]."""
+        return kl_to_uniform(logits, len(self.kind.event))
+
+
+@record(frozen=True, eq=False)
+class Decoded:
+    """−log p(x | z) of images x [S, B, pixels], whose logits the decoder gives."""
+
+    decoder: nn.Module
+    kind: Kind
+    x: Tensor
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """[S, B, N] at samples [S, B, N, D(, K)]."""
+        o = self.decoder(self.kind.flatten(z).flatten(1, 2)).unflatten(1, z.shape[1:3])
+        return minus_log_likelihood(o, self.x.unsqueeze(2))
+
+    def of_states(self, states: Tensor) -> Tensor:
+        """[S, B, M] at states [M, D(, K)], each decoded once."""
+        return minus_log_likelihoods(self.decoder(self.kind.flatten(states).expand(len(self.x), -1, -1)), self.x)
