@@ -118,10 +118,3 @@ def exactly(f: Function, variables: Variables) -> Tensor:
     else:
         values = f(states.expand(*batch, *states.shape))
     return torch.linalg.vecdot(variables.log_prob(states).exp(), values)
-
-
-def by(estimator: str, samples: int = 1, **options: object) -> Expect:
-    """E f(z) by an estimator, given by its name and options; see `training.expectation` for the other options."""
-    from estbench.training import expectation  # noqa: PLC0415
-
-    return lambda f, variables: expectation(f, variables, estimator, samples, **options)  # type: ignore[arg-type]
