@@ -95,6 +95,30 @@ def merge(a: Floats, b: Floats) -> Floats:
     return merged
 
 
+def in_span(packed: Floats, true: Floats) -> tuple[Floats, Floats]:
+    """Packed records [S, 8 + 3P] of P parameters in the span of the S means and of g: ([S, 8 + 3(S + 2)], g as [S + 2]).
+
+    The first direction is that of g, so that g is (‖g‖, 0, …). All lengths and angles of means stay what they were. The
+    variance within the shards is kept as a whole, in the last coordinate, where all means are 0, and third moments are
+    not kept. So a record of thousands of parameters takes as much room as one of S + 2.
+    """
+    S, P = len(packed), len(true)
+    scalars, (s1, m2, _) = packed[:, : len(SCALARS)], np.split(packed[:, len(SCALARS) :], 3, axis=1)
+    size = float(np.linalg.norm(true))
+    along = true / size if size > 0 else np.zeros(P)
+    each = s1 / np.where(packed[:, :1] > 0, packed[:, :1], 1.0)
+    across = each - np.outer(each @ along, along)
+    across -= np.outer(across @ along, along)
+    directions, _ = np.linalg.qr(across.T)  # [P, min(P, S)]
+    coordinates = np.zeros((3, S, S + 2))
+    coordinates[0, :, 0] = s1 @ along
+    coordinates[0, :, 1 : 1 + directions.shape[1]] = (s1 - np.outer(s1 @ along, along)) @ directions
+    coordinates[1, :, -1] = m2.sum(1)
+    g = np.zeros(S + 2)
+    g[0] = size
+    return np.concatenate((scalars, *coordinates), axis=1), g
+
+
 def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = None) -> Tensor:
     """Packed records [S, 8 + 3P] in float64 of gradient estimates [S, n, P] about the true gradient [P] or None.
 

@@ -62,7 +62,7 @@ def cosine_of_mean(s: Shards) -> Estimate:
         return Estimate(value, value, value)
     T, along = float(h @ h), s.d @ (s.g / s.true_norm)
     across = d_h @ h / sqrt(T) if T > 0 else 0 * along
-    trVV_h = bounded_trace_square(s.n, d_h, trV_h * s.R, rank=len(h) - 1) / s.R**2
+    trVV_h = bounded_trace_square(s.n, d_h, trV_h * s.R, rank=s.rank - 1) / s.R**2
     more = trVV_h / (2 * h0**2) if h0 > 0 else 0.0  # variance of h₀ beside that of ĥ·m
     if h0**2 > 4 * (s.variance_of_mean(across) + more):
         return Estimate(value, *_fieller(s, a, h0, along, across, more))

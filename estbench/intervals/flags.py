@@ -67,17 +67,18 @@ def flags(s: Shards) -> tuple[str, ...]:
     rare_event   the rarest class of any variable is expected fewer than 30 times, whatever was seen
     few_events   n_eff = R·v²/Var‖ĝ − m‖² < 10, or one estimate holds a fifth of Σ‖ĝ − m‖⁴
     heavy_tail   n ≥ 100, S ≥ 32, and mean log(top S/4 shard maxima of ‖ĝ − m‖² over the next) > .45 (Hill)
-    skewed_mean  max|γ_j|/√R > .3 over the coordinates and the cosine
+    skewed_mean  max|γ_j|/√R > .3 over the coordinates and the cosine; of records kept `in_span`, over the cosine alone
     non_finite   any
     """
     if not s.enough:
         return tuple(name for name, holds in (("rare_event", rare(s)), ("non_finite", s.non_finite)) if holds)
+    skews = [0.0] if s.in_span else s.skew
     found = {
         "constant": s.v == 0,
         "rare_event": rare(s),
         "few_events": s.v > 0 and _few_events(s),
         "heavy_tail": s.v > 0 and _heavy_tail(s),
-        "skewed_mean": bool(np.nanmax(np.abs([*s.skew, cosine_moments(s)[2]])) / sqrt(s.R) > 0.3),
+        "skewed_mean": bool(np.nanmax(np.abs([*skews, cosine_moments(s)[2]])) / sqrt(s.R) > 0.3),
         "non_finite": s.non_finite > 0,
     }
     return tuple(name for name in FLAGS if found.get(name))

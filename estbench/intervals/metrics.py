@@ -16,12 +16,12 @@ from estbench.moments import Moments
 Columns = dict[str, float | str]
 
 
-def metrics(moments: Moments, level: float = 0.95, rarest: float = inf) -> Columns:
+def metrics(moments: Moments, level: float = 0.95, rarest: float = inf, rank: int | None = None) -> Columns:
     """Estimate all metric columns from `true_norm` to `flags` from S shards; NaN where unknown.
 
-    `rarest` is that of `Shards`. `bias_verdict` is left out: it needs p-values adjusted over the whole run.
+    `rarest` and `rank` are those of `Shards`. `bias_verdict` is left out: it needs p-values adjusted over the whole run.
     """
-    return metrics_of(Shards.of(moments, level, rarest))
+    return metrics_of(Shards.of(moments, level, rarest, rank))
 
 
 def metrics_of(s: Shards) -> Columns:

@@ -58,6 +58,8 @@ class Shards:
     non_finite        number of estimates left out, in all shards
     level             of the intervals
     rarest            expected number of the rarest class of any variable among all samples; infinite if not said
+    rank              the number of parameters of the estimates: P, unless their records are kept `in_span` of a few
+                      directions
     R, n [S]          number of estimates: in all, per shard
     g, m, b [P]       true gradient, mean, and bias b = m − g (NaN where g is unknown)
     d [S, P]          d_s = m_s − m
@@ -80,21 +82,24 @@ class Shards:
     v: float
     v_without: Floats
     rarest: float = inf
+    rank: int = 0
 
     @classmethod
-    def of(cls, moments: Moments, level: float = 0.95, rarest: float = inf) -> Shards:
+    def of(cls, moments: Moments, level: float = 0.95, rarest: float = inf, rank: int | None = None) -> Shards:
         """Derive all from the moments of equal shards (a little unequal where estimates are non-finite).
 
-        `rarest` is what the logits say: R N times the smallest probability that a variable has for a class.
+        `rarest` is what the logits say: R N times the smallest probability that a variable has for a class. `rank` is
+        the number of parameters where the records are kept `in_span`.
         """
         if not 0 < level < 1:
             raise UsageError(f"level: {level} is not a confidence level; give a number between 0 and 1, such as 0.95")
         k = _with_estimates(moments)
         n, R, lost = k.n, float(k.n.sum()), float(moments.non_finite.sum())
         g = np.full(k.s1.shape[1], NAN) if k.exact_gradient is None else k.exact_gradient
+        rank = len(g) if rank is None else rank
         if len(n) < MIN_SHARDS:
             none = np.full_like(g, NAN)
-            return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN, rarest)
+            return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN, rarest, rank)
         m = k.s1.sum(0) / R
         b, d, within = m - g, k.s1 / n[:, None] - m, k.m2
         scatter = (within + n[:, None] * d**2).sum(0)  # [P] Σ(ĝ − m)²
@@ -108,7 +113,12 @@ class Shards:
         v_without = rest / (R - n - 1) if v > 0 else np.zeros_like(n)
         third = (k.m3 + 3 * d * within + n[:, None] * d**3).sum(0) / R
         skew = np.where(var > 0, third, 0.0) / np.where(var > 0, scatter / R, 1.0) ** 1.5
-        return cls(k, lost, level, R, n, g, m, b, d, var, skew, v, v_without, rarest)
+        return cls(k, lost, level, R, n, g, m, b, d, var, skew, v, v_without, rarest, rank)
+
+    @property
+    def in_span(self) -> bool:
+        """Whether the coordinates are those of a few directions: lengths and angles are right, nothing else is."""
+        return self.rank != len(self.g)
 
     @property
     def enough(self) -> bool:
@@ -138,7 +148,7 @@ class Shards:
     @cached_property
     def relative_trace_square(self) -> float:
         """Estimate of trace Σ²/v², within [1/P, 1]; NaN where v = 0. Its inverse counts degrees of freedom."""
-        return bounded_trace_square(self.n, self.d / sqrt(self.v), 1.0, rank=len(self.m)) if self.v > 0 else NAN
+        return bounded_trace_square(self.n, self.d / sqrt(self.v), 1.0, self.rank) if self.v > 0 else NAN
 
     def variance_of_mean(self, x: Floats) -> float:
         """Variance of the mean over shards of x [S] (a mean per shard): Σ(x_s − x̄)²/(S(S−1)), weighted by n_s."""
