@@ -61,6 +61,10 @@ from estbench.estimators.straight_through.ste import Ste
 from estbench.estimators.straight_through.zgr import Zgr
 from estbench.isolation import Isolated, reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
+from estbench.networks.base import Network
+from estbench.networks.gates import Gates
+from estbench.networks.sbn import Sbn
+from estbench.networks.vae import Vae
 from estbench.objectives.arsm_toy import ArsmToy
 from estbench.objectives.base import Objective
 from estbench.objectives.linear import Linear
@@ -79,6 +83,7 @@ __all__ = [
     "ALIASES",
     "DISTRIBUTIONS",
     "ESTIMATORS",
+    "NETWORKS",
     "OBJECTIVES",
     "OBJECTIVE_ALIASES",
     "build",
@@ -87,6 +92,7 @@ __all__ = [
     "estimator_class",
     "facts_of",
     "is_plugin",
+    "network_class",
     "isolated",
     "new_estimator",
     "objective_class",
@@ -159,7 +165,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "arsm_toy": ArsmToy,
 }
 
-_OURS: frozenset[type[Any]] = frozenset({*ESTIMATORS.values(), *OBJECTIVES.values()})
+NETWORKS: dict[str, type[Network]] = {"vae": Vae, "sbn": Sbn, "gates": Gates}
+
+_OURS: frozenset[type[Any]] = frozenset({*ESTIMATORS.values(), *OBJECTIVES.values(), *NETWORKS.values()})
 
 
 def estimator_class(name: str) -> type[Estimator]:
@@ -170,6 +178,11 @@ def estimator_class(name: str) -> type[Estimator]:
 def objective_class(name: str) -> type[Objective]:
     """The class of a canonical objective name, or of a plug-in `package.module:Class`; UsageError otherwise."""
     return _find("objective", name, OBJECTIVES)
+
+
+def network_class(name: str) -> type[Network]:
+    """The class of a canonical network name, or of a plug-in `package.module:Class`; UsageError otherwise."""
+    return _find("network", name, NETWORKS)
 
 
 def distribution_class(name: str) -> Any:

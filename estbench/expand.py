@@ -12,15 +12,25 @@ from pydantic import ValidationError
 
 from estbench import catalog
 from estbench.config import Config, ProblemConfig, format_selector
-from estbench.config.choice import changed
+from estbench.config.choice import EstimatorChoice, changed
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
+from estbench.config.network import EXACT, NetworkConfig
 from estbench.config.selector import format_value
 from estbench.estimators.base import Facts
 from estbench.isolation import reason
 from estbench.plan.layout import BLOCK, Layout, layout_of
 from estbench.plan.settings import Precision, Settings
-from estbench.plan.spec import TEMPERATURE, Cell, EstimatorSpec, Plan, ProblemSpec, content_hash
+from estbench.plan.spec import (
+    TEMPERATURE,
+    Cell,
+    Checkpoint,
+    EstimatorSpec,
+    Plan,
+    ProblemSpec,
+    Training,
+    content_hash,
+)
 
 LONG_NAME = 80
 """Characters of an objective with its options in a label; a longer one, as with a whole matrix, is cut."""
@@ -34,9 +44,10 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: 
 
     `block` is the number of random numbers that is computed at once.
     """
-    problems = _labelled([_problem(problem) for problem in config.problems])
     specs = (spec for choice in config.estimators for spec in choice.specs(config.temperatures))
     estimators = [(spec, _facts(spec)) for spec in specs]
+    known_facts = dict(estimators)
+    problems = _labelled([spec for problem in config.problems for spec in _problems(config, problem, known_facts)])
     cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, estimators))
     N = max(config.samples)
     known, settings = recorded or {}, _settings(config)
@@ -57,6 +68,88 @@ def _settings(config: Config) -> Settings:
         precision=precision,
         timings=config.timings,
     )
+
+
+def _problems(
+    config: Config, problem: ProblemConfig | NetworkConfig, estimators: Mapping[EstimatorSpec, Facts | str]
+) -> Iterator[ProblemSpec]:
+    """The problem; of a network one for each training and checkpoint."""
+    if isinstance(problem, NetworkConfig):
+        yield from _of_network(config, problem, estimators)
+    else:
+        yield _problem(problem)
+
+
+def _of_network(
+    config: Config, problem: NetworkConfig, estimators: Mapping[EstimatorSpec, Facts | str]
+) -> Iterator[ProblemSpec]:
+    network, K = problem.network, problem.categories
+    other = changed(catalog.network_class(network.name), network.options)
+    text = format_selector(network.name, other)
+    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
+    what = (network.name, other, problem.data, problem.distribution, problem.dimensions, K)
+    for training in _trainings(config, problem, estimators, what):
+        for epoch in problem.checkpoints or ():
+            yield ProblemSpec(
+                id=content_hash(training.id, epoch, problem.parameters, config.replicates),
+                label=f"{text} {problem.distribution} {size}, trained by {training.trained_by}, epoch {epoch}, "
+                f"{problem.parameters}",
+                objective=network.name,
+                objective_text=format_selector(network.name, network.options),
+                objective_options=network.options,
+                distribution=problem.distribution,
+                distribution_text=problem.distribution,
+                distribution_options=(),
+                dimensions=problem.dimensions,
+                categories=K,
+                logits_text="",
+                tie=False,
+                rarest=1.0,
+                at=Checkpoint(training, epoch, problem.parameters),
+            )
+
+
+def _trainings(
+    config: Config, problem: NetworkConfig, estimators: Mapping[EstimatorSpec, Facts | str], what: tuple[object, ...]
+) -> Iterator[Training]:
+    """The trainings of a network: by the exact gradient, by named estimators, and by each of the config by itself."""
+    given = problem.training
+    settings = (given.epochs, given.batch, given.optimizer, given.learning_rate, given.seeds)
+    trainers: dict[tuple[EstimatorSpec | None, int], None] = {}
+    for trainer in given.estimator:
+        if trainer == EXACT:
+            trainers[None, 1] = None
+        elif isinstance(trainer, EstimatorChoice):
+            trainers |= dict.fromkeys((spec, given.samples) for spec in trainer.specs(config.temperatures))
+        else:
+            able = (spec for spec, facts in estimators.items() if _untrainable(facts, problem, 10**9) is None)
+            trainers |= {(s, N): None for s in able for N in config.samples if _serves(estimators[s], problem, N)}
+    many = Counter(spec.label for spec, _ in trainers if spec is not None)
+    for spec, N in trainers:
+        by = "exact" if spec is None else _trainer(spec, N, many[spec.label] > 1)
+        id_ = content_hash(*what, None if spec is None else spec.id, N, *settings)
+        yield Training(id_, "network", problem.data, by, N, *settings, spec)
+
+
+def _trainer(spec: EstimatorSpec, N: int, several: bool) -> str:
+    """An estimator that trains, in words; its temperature where it has several."""
+    tau = f" τ={spec.temperature:g}" if several and spec.temperature is not None else ""
+    return f"{spec.label}{tau}{f' N={N}' if N > 1 else ''}"
+
+
+def _serves(facts: Facts | str, problem: NetworkConfig, N: int) -> bool:
+    return _untrainable(facts, problem, N) is None
+
+
+def _untrainable(facts: Facts | str, problem: NetworkConfig, N: int) -> str | None:
+    """Why an estimator cannot train that network with N samples; None if it can."""
+    if isinstance(facts, str):
+        return facts
+    if (reason := facts.unserved(problem.distribution)) is not None:
+        return reason
+    if N < facts.min_samples:
+        return f"needs N ≥ {facts.min_samples}"
+    return facts.unbatchable
 
 
 def _problem(problem: ProblemConfig) -> ProblemSpec:

@@ -41,18 +41,21 @@ _MEMBERS = {
     "estimator": ["facts"],
     "objective": ["on", "distributions", "value"],
     "distribution": ["event_dim", "independent", "sample", "score", "log_prob", "states"],
+    "network": ["images", "build"],
 }
 CATALOGUE: dict[str, tuple[Mapping[str, Any], Mapping[str, str], Callable[[str], Any]]] = {
     "estimator": (catalog.ESTIMATORS, ALIASES, catalog.estimator_class),
     "objective": (catalog.OBJECTIVES, OBJECTIVE_ALIASES, catalog.objective_class),
     "distribution": (catalog.DISTRIBUTIONS, {}, catalog.distribution_class),
+    "network": (catalog.NETWORKS, {}, catalog.network_class),
 }
 _STRICT = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+_End = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
 class ObjectiveChoice:
-    """An objective by its canonical name, with all its options."""
+    """An objective, or a network, by its canonical name, with all its options."""
 
     name: str
     options: Options
@@ -107,6 +110,13 @@ def read_objective(value: Any) -> ObjectiveChoice:
     return ObjectiveChoice(name, tuple(options.items()))
 
 
+def read_network(value: Any) -> ObjectiveChoice:
+    """A network from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
+    name, kind, options = _read(value, "network")
+    _demand_built(lambda: catalog.build(kind, options), options)
+    return ObjectiveChoice(name, tuple(options.items()))
+
+
 def read_distribution(value: Any) -> DistributionChoice:
     """A distribution from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
     name, _, options = _read(value, "distribution")
@@ -117,18 +127,54 @@ def read_estimator(value: Any) -> EstimatorChoice:
     """An estimator from a name, a selector or {name, label, temperatures, option: value, …}; raises ValidationError."""
     name, kind, options = _read(value, "estimator")
     label, temperatures = options.pop("label"), options.pop("temperatures", None)
+    ends = options.pop("anneal") or {}
     temperature = options.pop(TEMPERATURE, None)
     if temperature is not None and temperatures is not None:
         raise faults((("temperatures",), "give temperature or temperatures, not both"))
     info = catalog.options_of(kind).get(TEMPERATURE)
     own = temperatures if temperature is None else (temperature,)
     spec = spec_of(name, tuple(options.items()), catalog.options_of(kind), label)
+    if ends:
+        if TEMPERATURE in ends and own is not None:
+            raise faults((("anneal", TEMPERATURE), "the temperature is given and annealed; keep one"))
+        return EstimatorChoice(_annealed(spec, kind, ends, own, label))
     choice = EstimatorChoice(spec, own, info is not None)
     if own is None and info is not None and info.is_required():
         return choice  # that it lacks a temperature is a reason to skip it, not a fault
     for each in choice.specs(()):
         _demand_built(partial(_facts, each), dict(each.options))
     return choice
+
+
+def _annealed(
+    spec: EstimatorSpec,
+    kind: type[Any],
+    ends: Mapping[str, tuple[float, float]],
+    own: tuple[float, ...] | None,
+    label: str | None,
+) -> EstimatorSpec:
+    """The spec of an estimator whose options change while a network is trained; it can be built at both ends."""
+    known = catalog.options_of(kind)
+    numbers = [option for option, info in known.items() if float in (info.annotation, *get_args(info.annotation))]
+    wrong = [option for option in ends if option not in numbers]
+    if wrong:
+        allowed = f"its options that are numbers: {', '.join(numbers) or 'none'}"
+        raise faults(*((("anneal", option), f"{spec.name} has no number {option!r}; {allowed}") for option in wrong))
+    if own is not None and len(own) != 1:
+        raise faults((("temperatures",), "an estimator with annealed options has one temperature"))
+    spec = spec if own is None else _at_temperature(spec, own[0])
+    anneal = tuple(sorted((option, float(a), float(b)) for option, (a, b) in ends.items()))
+    text = ",".join(f"{option}={a:g}→{b:g}" for option, a, b in anneal)
+    annealed = replace(
+        spec,
+        id=content_hash(spec.id, anneal),
+        label=label or f"{spec.label}[{text}]",
+        anneal=anneal,
+        options_text=",".join(filter(None, (spec.options_text, text))),
+    )
+    for done in (0.0, 1.0):
+        _demand_built(partial(_facts, annealed.at(done)), dict(annealed.at(done).options))
+    return annealed
 
 
 def spec_of(name: str, options: Options, fields: Mapping[str, FieldInfo], label: str | None = None) -> EstimatorSpec:
@@ -166,6 +212,7 @@ def entry(what: str, kind: Any) -> type[BaseModel]:
     members: dict[str, Any] = {name: (info.annotation, info) for name, info in infos.items()}
     if what == "estimator":
         members["label"] = (Annotated[str, AfterValidator(_line)] | None, None)
+        members["anneal"] = (dict[str, tuple[_End, _End]] | None, None)
         if info := infos.get(TEMPERATURE):
             one: Any = Annotated[info.annotation, *info.metadata, Field(allow_inf_nan=False)]
             many: Any = Annotated[tuple[one, ...], Listed, Field(min_length=1), Sorted]
@@ -179,7 +226,7 @@ def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
     if not isinstance(given, dict):
         raise faults(((), f"expected a name, or a mapping with a name, got {shown(value)}"))
     if not isinstance(given.get("name"), str):
-        article = "a" if what == "distribution" else "an"
+        article = "an" if what[0] in "eo" else "a"
         raise faults(
             (
                 ("name",),

@@ -17,6 +17,7 @@ from estbench.config.complaint import Complaint, Path, Place, dotted, refusal
 from estbench.config.document import EXAMPLE, MAX_DEPTH, Document, read, too_large
 from estbench.config.explain import UNKNOWN, explain, shown
 from estbench.config.logits import Drawn
+from estbench.config.network import NetworkConfig, TrainingConfig
 from estbench.config.override import override
 from estbench.config.schema import KEYS, Config, Precision, ProblemConfig
 from estbench.config.sweep import unfold
@@ -80,12 +81,24 @@ def resolve(config: Config) -> dict[str, Any]:
     return plain
 
 
-def _problem(problem: ProblemConfig) -> dict[str, Any]:
+def _problem(problem: ProblemConfig | NetworkConfig) -> dict[str, Any]:
+    if isinstance(problem, NetworkConfig):
+        return _network(problem)
     distribution = problem.distribution
     named = (
         _given(distribution) | {"options": dict(distribution.changed)} if distribution.changed else distribution.name
     )
     return _given(problem) | {"objective": _objective(problem.objective), "distribution": named}
+
+
+def _network(problem: NetworkConfig) -> dict[str, Any]:
+    choice, training = problem.network, problem.training
+    options = _options(changed(catalog.network_class(choice.name), choice.options))
+    trainers = [each if isinstance(each, str) else _estimator(each) for each in training.estimator]
+    return _given(problem) | {
+        "network": {"name": choice.name, "options": options},
+        "training": _given(training) | {"estimator": trainers},
+    }
 
 
 def _objective(choice: ObjectiveChoice) -> dict[str, Any]:
@@ -95,7 +108,8 @@ def _objective(choice: ObjectiveChoice) -> dict[str, Any]:
 def _estimator(choice: EstimatorChoice) -> dict[str, Any]:
     spec, own = choice.spec, choice.temperatures
     entry = {"name": spec.name, "options": _options(spec.changed), "label": spec.label}
-    return entry | ({} if own is None else {"temperatures": own})
+    entry |= {} if own is None else {"temperatures": own}
+    return entry | ({"anneal": {option: [a, b] for option, a, b in spec.anneal}} if spec.anneal else {})
 
 
 def _options(options: Options) -> dict[str, Any]:
@@ -103,7 +117,7 @@ def _options(options: Options) -> dict[str, Any]:
     return {name: "inf" if value == math.inf else value for name, value in options}
 
 
-def _given(record: Config | ProblemConfig | DistributionChoice) -> dict[str, Any]:
+def _given(record: Config | ProblemConfig | NetworkConfig | TrainingConfig | DistributionChoice) -> dict[str, Any]:
     """The record without the keys that are left open."""
     given = {f.name: getattr(record, f.name) for f in fields(record)}
     return {key: asdict(v) if isinstance(v, Precision | Drawn) else v for key, v in given.items() if v is not None}
@@ -139,6 +153,8 @@ def _twice(config: Config) -> Iterator[tuple[Path, Path]]:
     """The paths of pairs of problems that are the same."""
     seen: dict[Any, int] = {}
     for j, problem in enumerate(config.problems):
-        i = seen.setdefault((problem.distribution, problem.objective, problem.all_logits(), problem.tie), j)
+        toy = isinstance(problem, ProblemConfig)
+        what = (problem.distribution, problem.objective, problem.all_logits(), problem.tie) if toy else problem
+        i = seen.setdefault(what, j)
         if i != j:
             yield ("problems", i), ("problems", j)

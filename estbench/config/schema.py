@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import fields
@@ -13,6 +14,7 @@ from pydantic import (
     AfterValidator,
     Field,
     PlainValidator,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
@@ -34,6 +36,7 @@ from estbench.config.choice import (
 )
 from estbench.config.complaint import Path
 from estbench.config.explain import faults, shown
+from estbench.config.network import NetworkConfig, read_network_config
 from estbench.config.logits import STRICT, Drawn, Logits, Normal, Row, fill, read_logits
 from estbench.errors import UsageError
 from estbench.isolation import reason
@@ -135,6 +138,22 @@ class ProblemConfig:
         return event_shape(self.dimensions, self.categories)
 
 
+AnyProblem = ProblemConfig | NetworkConfig
+_TOY = TypeAdapter(ProblemConfig)
+
+
+def read_problem(value: Any) -> AnyProblem:
+    """A problem of its `kind`, by default an objective at given logits; raises pydantic's ValidationError."""
+    kind = value.get("kind", "toy") if isinstance(value, dict) else "toy"
+    if kind == "network":
+        return read_network_config(value)
+    if kind != "toy":
+        raise faults((("kind",), f"expected toy or network, got {shown(kind)}"))
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if key != "kind"}
+    return _TOY.validate_json(json.dumps(value))
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Config:
     """A whole benchmark: problems × estimators × temperatures × sample counts × methods."""
@@ -149,7 +168,7 @@ class Config:
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     delta: Annotated[float, Field(gt=0, lt=1)] = 0.01
     timings: bool = False
-    problems: Annotated[tuple[ProblemConfig, ...], Field(min_length=1)]
+    problems: Annotated[tuple[Annotated[AnyProblem, PlainValidator(read_problem), Unsaid], ...], Field(min_length=1)]
     estimators: Annotated[tuple[Estimator, ...], Listed, Field(min_length=1)]
 
     @field_validator("replicates")
@@ -164,9 +183,15 @@ class Config:
 
     @field_validator("problems")
     @classmethod
-    def _sizes(cls, problems: tuple[ProblemConfig, ...], info: ValidationInfo) -> tuple[ProblemConfig, ...]:
+    def _sizes(cls, problems: tuple[AnyProblem, ...], info: ValidationInfo) -> tuple[AnyProblem, ...]:
         N = max(info.data.get("samples", (1,)))
         wrong: list[tuple[Path, str]] = []
+        if info.data.get("precision") is not None:
+            wrong = [
+                ((i,), "a network needs replicates, not a precision")
+                for i, problem in enumerate(problems)
+                if isinstance(problem, NetworkConfig)
+            ]
         for i, problem in enumerate(problems):
             size = N * math.prod(problem.event_shape)
             if size > MAX_ELEMENTS:
@@ -199,7 +224,7 @@ class Config:
 KEYS = {
     (): [f.name for f in fields(Config)],
     ("precision",): [f.name for f in fields(Precision)],
-    ("problems",): [*(f.name for f in fields(ProblemConfig)), "sweep"],
+    ("problems",): [*(f.name for f in fields(ProblemConfig)), "kind", "sweep"],
     ("problems", "logits"): [f.name for f in fields(Drawn)],
     ("problems", "logits", "normal"): [f.name for f in fields(Normal)],
 }

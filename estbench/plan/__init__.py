@@ -6,7 +6,18 @@ It is plain data: `estbench.expand` makes it from a config, `plan_of` reads it f
 from estbench.plan.layout import BLOCK, DEVICE_BLOCK, PILOT, Layout, shard_size
 from estbench.plan.record import plan_of, recorded
 from estbench.plan.settings import Precision, Settings
-from estbench.plan.spec import TEMPERATURE, Cell, EstimatorSpec, Options, Plan, ProblemSpec, content_hash, fit_key
+from estbench.plan.spec import (
+    TEMPERATURE,
+    Cell,
+    Checkpoint,
+    EstimatorSpec,
+    Options,
+    Plan,
+    ProblemSpec,
+    Training,
+    content_hash,
+    fit_key,
+)
 
 __all__ = [
     "BLOCK",
@@ -14,6 +25,7 @@ __all__ = [
     "PILOT",
     "TEMPERATURE",
     "Cell",
+    "Checkpoint",
     "EstimatorSpec",
     "Layout",
     "Options",
@@ -21,6 +33,7 @@ __all__ = [
     "Precision",
     "ProblemSpec",
     "Settings",
+    "Training",
     "content_hash",
     "fit_key",
     "plan_of",

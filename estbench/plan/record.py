@@ -1,6 +1,6 @@
 """A plan as JSON, in the manifest of a run: tables that refer to each other by index, one row per entry.
 
-    problems    one object each: the fields of `ProblemSpec` but for the logits, which the config has
+    problems    one object each: the fields of `ProblemSpec` but for the logits, and what trains, which the config has
     estimators  one object each: the fields of `EstimatorSpec` but for id and temperature
     variants    one `EstimatorSpec` each: [id, index of the estimator, temperature or null, unbiased or null]
     cells       [key, index of the problem, index of the variant, N, method, reason why it is skipped or null]
@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from estbench.errors import ResultsError
 from estbench.plan.layout import Layout
 from estbench.plan.settings import Settings
-from estbench.plan.spec import TEMPERATURE, Cell, EstimatorSpec, Options, Plan, ProblemSpec
+from estbench.plan.spec import TEMPERATURE, Cell, Checkpoint, EstimatorSpec, Options, Plan, ProblemSpec, Training
 
 Json = dict[str, Any]
 
@@ -30,6 +30,27 @@ _STRICT = ConfigDict(strict=True, extra="ignore")
 _Index = Annotated[int, Field(ge=0)]
 _Count = Annotated[int, Field(ge=1, le=2**53)]
 _Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class _Training:
+    id: str
+    kind: Literal["network"]
+    data: str
+    trained_by: str
+    samples: _Count
+    epochs: Annotated[int, Field(ge=0, le=2**31)]
+    batch: _Count
+    optimizer: str
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seeds: _Count
+
+
+@dataclass(frozen=True, config=_STRICT)
+class _Checkpoint:
+    training: _Training
+    epoch: Annotated[int, Field(ge=0, le=2**31)]
+    parameters: str
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -47,6 +68,7 @@ class _Problem:
     logits_text: str
     tie: bool
     rarest: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    at: _Checkpoint | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -56,6 +78,7 @@ class _Estimator:
     changed: dict[str, Any]
     options_text: str
     label: str
+    anneal: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -143,25 +166,33 @@ def _damage(where: str, what: str) -> str:
 def _of_problem(spec: ProblemSpec) -> Json:
     kept = {name: getattr(spec, name) for name in _Problem.__dataclass_fields__}
     options = {name: _plain(getattr(spec, name)) for name in ("objective_options", "distribution_options")}
-    return kept | options
+    at = kept.pop("at")
+    return kept | options | ({} if at is None else {"at": _of_checkpoint(at)})
+
+
+def _of_checkpoint(at: Checkpoint) -> Json:
+    training = {name: getattr(at.training, name) for name in _Training.__dataclass_fields__}
+    return {"training": training, "epoch": at.epoch, "parameters": at.parameters}
 
 
 def _of_estimator(spec: EstimatorSpec) -> Json:
     options = tuple((name, value) for name, value in spec.options if name != TEMPERATURE)
     own = {"name": spec.name, "options": _plain(options), "changed": _plain(spec.changed)}
-    return own | {"options_text": spec.options_text, "label": spec.label}
+    own |= {"options_text": spec.options_text, "label": spec.label}
+    return own | ({"anneal": [list(each) for each in spec.anneal]} if spec.anneal else {})
 
 
 def _estimator(id_: str, entry: _Estimator, temperature: float | None) -> EstimatorSpec:
     own = () if temperature is None else ((TEMPERATURE, temperature),)
     options, changed = _options(entry.options) + own, _options(entry.changed)
-    return EstimatorSpec(id_, entry.name, entry.label, options, changed, entry.options_text)
+    return EstimatorSpec(id_, entry.name, entry.label, options, changed, entry.options_text, entry.anneal)
 
 
 def _problem(entry: _Problem) -> ProblemSpec:
     fields = {name: getattr(entry, name) for name in _Problem.__dataclass_fields__}
     options = {name: _options(getattr(entry, name)) for name in ("objective_options", "distribution_options")}
-    return ProblemSpec(**fields | options)
+    at = entry.at and Checkpoint(Training(**vars(entry.at.training)), entry.at.epoch, entry.at.parameters)
+    return ProblemSpec(**fields | options | {"at": at})
 
 
 def _layout(settings: Settings, entry: _Layout) -> Layout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +14,52 @@ Options = tuple[tuple[str, Any], ...]
 
 TEMPERATURE = "temperature"
 """The option that results have a column of their own for, and that a config may give once for all estimators."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of several seeds of a network, with all that it depends on.
+
+    id             hash of all that follows, and of the network and its variables
+    kind           `network`
+    data           the images
+    trained_by     by what, in words: `exact`, or an estimator and its N
+    samples        N of the estimator
+    epochs, batch  passes through the data, and examples of a batch
+    optimizer, learning_rate  of the steps
+    seeds          networks side by side
+    by             the estimator; None: the exact gradient, or the plan is read from a manifest
+    """
+
+    id: str
+    kind: str
+    data: str
+    trained_by: str
+    samples: int
+    epochs: int
+    batch: int
+    optimizer: str
+    learning_rate: float
+    seeds: int
+    by: EstimatorSpec | None = None
+
+    def done(self, epoch: int) -> float:
+        """The share of the training that is done after so many epochs."""
+        return epoch / self.epochs if self.epochs else 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training after so many epochs, and the part of the parameters whose gradient is measured."""
+
+    training: Training
+    epoch: int
+    parameters: str
+
+    @property
+    def key(self) -> str:
+        """The key of what the training gave there."""
+        return f"{self.training.id}/{self.epoch}"
 
 
 @dataclass(frozen=True)
@@ -32,6 +78,7 @@ class ProblemSpec:
     logits_text        the logits as they were given, the beginning of long ones
     tie                whether all variables share one set of logits
     rarest             min over d and k of P(z_d = k); D times that where the variables share their logits
+    at                 where in a training it is; None: it is trained nowhere. Then `objective` is the network
     """
 
     id: str
@@ -48,6 +95,12 @@ class ProblemSpec:
     tie: bool
     rarest: float
     logits: tuple[float, ...] | tuple[tuple[float, ...], ...] = ()
+    at: Checkpoint | None = None
+
+    @property
+    def kind(self) -> str:
+        """What sort of problem it is: `toy`, or that of its training."""
+        return "toy" if self.at is None else self.at.training.kind
 
     @property
     def numbers(self) -> int:
@@ -80,6 +133,7 @@ class EstimatorSpec:
     options       all options; a temperature is the last. One that is required and not given is left out
     changed       those that are not at their defaults, but for the temperature
     options_text  the same as results write them; these have a column for the temperature
+    anneal        options that change while a network is trained: (option, first value, last value)
     """
 
     id: str
@@ -88,6 +142,18 @@ class EstimatorSpec:
     options: Options
     changed: Options
     options_text: str
+    anneal: tuple[tuple[str, float, float], ...] = ()
+
+    def at(self, done: float) -> EstimatorSpec:
+        """The spec when that share of the training is done: an annealed option has gone from a to a (b/a)^done.
+
+        Temperatures (Jang et al. 2017) and slopes (Chung et al. 2017) are annealed so.
+        """
+        if not self.anneal:
+            return self
+        now = {option: a * (b / a) ** done for option, a, b in self.anneal}
+        kept = tuple((option, now.pop(option, value)) for option, value in self.options)
+        return replace(self, options=kept + tuple(now.items()))
 
     @property
     def temperature(self) -> float | None:

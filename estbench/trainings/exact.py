@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from estbench.draws import Draw
 from estbench.estimators.base import RowEstimator
 from estbench.networks.base import Function, Kind, OneLayer, exactly
-from estbench.trainings.gradients import chosen, copies, gradients
+from estbench.networks.gradients import chosen, copies, gradients
 from estbench.problem import Problem
 from estbench.training.given import Given
 

@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from estbench import catalog
+from estbench.estimators.base import Estimator
 from estbench.networks.base import Expect, Kind, Network, exactly
 from estbench.networks.data import Images
+from estbench.plan import Training
 from estbench.training import expectation
-from estbench.trainings.schedule import Schedule
 
-EXACT = "exact"
-_ROWS = 2**20  # examples times joint states, over all seeds, of which the loss is found at once
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained.
-
-    schedule       the estimator; `exact` is the exact gradient by enumeration
-    samples        N, for each example
-    epochs, batch  passes through the training data, and examples of a batch; the rest of a pass is left out
-    optimizer      adam, or sgd without momentum
-    learning_rate  of the optimizer
-    seeds          networks side by side; each has its own initial parameters and its own order of the examples
-    """
-
-    schedule: Schedule
-    samples: int = 1
-    epochs: int = 60
-    batch: int = 100
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 3e-3
-    seeds: int = 30
-
-    def expect(self, epoch: int, generator: torch.Generator) -> Expect:
-        """How E f(z) is found in an epoch."""
-        if self.schedule.selector == EXACT:
-            return exactly
-        return by(self.schedule.at(epoch, self.epochs), self.samples, generator=generator)
-
-
-def by(estimator: str, samples: int = 1, *, generator: torch.Generator) -> Expect:
-    """E f(z) by an estimator, given by its name and options, with N samples."""
-    return lambda f, variables: expectation(f, variables, estimator, samples, generator=generator)
-
-
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """The networks after so many epochs."""
-
-    epoch: int
-    model: Any
+_SUMMANDS = 2**20
+"""Examples times joint states, over all seeds, of which the loss is found at once."""
 
 
 def generator(*entropy: object) -> torch.Generator:
@@ -65,35 +27,47 @@ def generator(*entropy: object) -> torch.Generator:
     return torch.Generator().manual_seed(number >> 1)
 
 
+def by(estimator: Estimator, samples: int, noise: torch.Generator) -> Expect:
+    """E f(z) by an estimator with N samples, at the hard samples z: also a relaxation trains the decoder there."""
+    return lambda f, variables: expectation(f, variables, estimator, samples, generator=noise)
+
+
 def initial(network: Network, images: Images, kind: Kind, seeds: int, seed: int) -> Any:
     """The untrained networks: the parameters of each depend on `seed` and its own number alone."""
     return network.build(images, kind, [generator(seed, s, "parameters") for s in range(seeds)])
 
 
 def train(
-    network: Network, images: Images, kind: Kind, training: Training, checkpoints: tuple[int, ...], seed: int
-) -> Iterator[Checkpoint]:
-    """The networks at each checkpoint, an epoch from 0 to `epochs`; they are trained on while the caller looks on.
+    network: Network, images: Images, kind: Kind, training: Training, checkpoints: Sequence[int], seed: int
+) -> Iterator[tuple[int, Any]]:
+    """(epoch, the networks) at each checkpoint, from 0 to `epochs`; they are trained on while the caller looks on.
 
-    Every estimator begins from the same parameters and sees the same batches in the same order. The numbers are float32.
+    Whatever trains them, networks begin with the same parameters and see the same batches in the same order. The rest
+    of a pass that is no whole batch is left out. The numbers are float32.
     """
     model = initial(network, images, kind, training.seeds, seed)
     optimizer = _optimizer(training, model)
     orders = [generator(seed, s, "order") for s in range(training.seeds)]
-    noise = generator(seed, training.schedule, training.samples, "noise")
+    noise = generator(seed, training.id, "noise")
     for epoch in range(max(checkpoints) + 1):
         if epoch in checkpoints:
-            yield Checkpoint(epoch, model)
+            yield epoch, model
         if epoch == max(checkpoints):
             return
-        expect = training.expect(epoch, noise)
+        expect = _expect(training, epoch, noise)
         for x, y in batches(images, training.batch, orders):
             optimizer.zero_grad()
             model.loss(x, y, expect).mean(1).sum().backward()
             optimizer.step()
 
 
-def batches(images: Images, batch: int, orders: list[torch.Generator]) -> Iterator[tuple[Tensor, Tensor | None]]:
+def _expect(training: Training, epoch: int, noise: torch.Generator) -> Expect:
+    if training.by is None:
+        return exactly
+    return by(catalog.estimator(training.by.at(training.done(epoch))), training.samples, noise)
+
+
+def batches(images: Images, batch: int, orders: Sequence[torch.Generator]) -> Iterator[tuple[Tensor, Tensor | None]]:
     """One pass: x [S, B, pixels] and y [S, B], in another order for each seed."""
     n, y = len(images.train), images.train_labels
     order = torch.stack([torch.randperm(n, generator=g) for g in orders])
@@ -107,14 +81,28 @@ def _optimizer(training: Training, model: nn.Module) -> torch.optim.Optimizer:
     return kinds[training.optimizer](model.parameters(), lr=training.learning_rate)
 
 
-def losses(model: Any, x: Tensor, y: Tensor | None, states: int, expect: Expect = exactly) -> Tensor:
-    """The exact loss, the mean over all examples x [n, pixels] with labels y [n], of each seed: [S]."""
+def losses(model: Any, x: Tensor, y: Tensor | None, states: int) -> Tensor:
+    """The exact loss of each seed, the mean over all examples x [n, pixels] with labels y [n]: [S] in float64."""
     S = len(next(iter(model.parameters())))
-    step = max(1, _ROWS // (S * states))
+    step = max(1, _SUMMANDS // (S * states))
     total = torch.zeros(S, dtype=torch.float64)
     with torch.no_grad():
         for i in range(0, len(x), step):
             some = x[i : i + step]
             labels = None if y is None else y[i : i + step].expand(S, -1)
-            total += model.loss(some.expand(S, -1, -1), labels, expect).double().sum(1)
+            total += model.loss(some.expand(S, -1, -1), labels, exactly).double().sum(1)
     return total / len(x)
+
+
+def parameters_of(model: nn.Module, seed: int = 0) -> Tensor:
+    """All parameters of one seed, one after the other, [n]."""
+    return torch.cat([p.detach()[seed].flatten() for p in model.parameters()])
+
+
+def with_parameters(model: Any, values: Tensor) -> Any:
+    """The first seed of a network with these parameters, as `parameters_of` gives them."""
+    one = deepcopy(model)
+    pieces = values.split([p[0].numel() for p in one.parameters()])
+    for parameter, piece in zip(one.parameters(), pieces, strict=True):
+        parameter.data = piece.to(parameter.dtype).view_as(parameter[0]).unsqueeze(0).clone()
+    return one

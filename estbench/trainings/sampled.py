@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from estbench.moments import Floats, moments
 from estbench.networks.base import Expect
-from estbench.trainings.gradients import chosen, copies, gradients
+from estbench.networks.gradients import chosen, copies, gradients
 
 
 def shard(

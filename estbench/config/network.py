@@ -1,0 +1,152 @@
+"""What a config may say of a network that is trained, and of where in the training its gradients are measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema, field_validator
+from pydantic.dataclasses import dataclass
+
+from estbench import catalog
+from estbench.config.choice import EstimatorChoice, Listed, ObjectiveChoice, Sorted, read_estimator, read_network
+from estbench.config.explain import explain, faults
+from estbench.config.logits import STRICT
+from estbench.errors import UsageError
+from estbench.networks.base import Kind
+from estbench.networks.gradients import chosen
+
+MAX_STATES = 2**16
+"""Joint states of one layer over which the loss is summed for every example."""
+
+EXACT, OWN = "exact", "own"
+Trainer = EstimatorChoice | Literal["exact", "own"]
+
+
+def read_trainer(value: Any) -> Trainer:
+    """`exact`, `own`, or an estimator; raises pydantic's ValidationError."""
+    return value if value in (EXACT, OWN) else read_estimator(value)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainingConfig:
+    """How a network is trained.
+
+    estimator      by what: `exact`, the exact gradient; `own`, each estimator of the config by itself; or an estimator.
+                   Of a list every one trains networks of its own
+    samples        N of an estimator that is named here; those that train by themselves have the N of their cells
+    epochs, batch  passes through the training data; examples of a batch
+    optimizer      adam, or sgd without momentum; `learning_rate` is its
+    seeds          networks side by side
+    """
+
+    estimator: Annotated[
+        tuple[Annotated[Trainer, PlainValidator(read_trainer), WithJsonSchema({})], ...], Listed, Field(min_length=1)
+    ] = (EXACT,)
+    samples: Annotated[int, Field(ge=1, le=10**6)] = 1
+    epochs: Annotated[int, Field(ge=0, le=10**6)] = 60
+    batch: Annotated[int, Field(ge=1, le=10**7)] = 100
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 3e-3
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 30
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NetworkConfig:
+    """A network with discrete variables, looked at while it is trained."""
+
+    kind: Literal["network"]
+    network: Annotated[ObjectiveChoice, PlainValidator(read_network), WithJsonSchema({})]
+    data: str = "digits"
+    distribution: Literal["bernoulli", "categorical"]
+    dimensions: Annotated[int, Field(ge=1, le=10_000)]
+    categories: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    training: TrainingConfig = TrainingConfig()
+    checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Listed, Sorted] = Field(
+        default=None, validate_default=True
+    )
+    parameters: str = "encoder"
+
+    @field_validator("categories")
+    @classmethod
+    def _categories(cls, K: int | None, info: ValidationInfo) -> int | None:
+        distribution = info.data.get("distribution")
+        if distribution == "categorical" and K is None:
+            raise faults(((), "categorical variables need categories: K"))
+        if distribution == "bernoulli" and K is not None:
+            raise faults(((), "bernoulli variables have no categories; drop the key, or say distribution: categorical"))
+        if "dimensions" in info.data and (D := info.data["dimensions"]) * math.log2(K or 2) > math.log2(MAX_STATES):
+            raise faults(
+                ((), f"{K or 2}^{D} joint states of a layer are more than {MAX_STATES}, over which the loss is summed")
+            )
+        return K
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _checkpoints(cls, found: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        if "training" not in info.data:
+            return found
+        epochs = info.data["training"].epochs
+        if found is None or found == (None,):
+            return tuple(sorted({0, epochs}))
+        if late := [epoch for epoch in found if epoch > epochs]:
+            raise faults(((), f"epoch {late[0]} is after the end of the training: epochs: {epochs}"))
+        return found
+
+    @field_validator("parameters")
+    @classmethod
+    def _parameters(cls, part: str, info: ValidationInfo) -> str:
+        needed = ("network", "data", "distribution", "dimensions", "categories", "training")
+        if all(name in info.data for name in needed):
+            network, data, *kind, training = (info.data[name] for name in needed)
+            if wrong := _misfit(network, data, Kind(kind[0], kind[1], kind[2] or 2), part, training.batch):
+                raise faults(wrong)
+        return part
+
+    @property
+    def layer(self) -> Kind:
+        """The variables of a layer."""
+        return Kind(self.distribution, self.dimensions, self.categories or 2)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one sample: (D,), or (D, K) where it is one-hot."""
+        return self.layer.event
+
+
+NETWORK_KEYS = {
+    (): [f.name for f in fields(NetworkConfig)],
+    ("training",): [f.name for f in fields(TrainingConfig)],
+}
+
+
+def read_network_config(value: Any) -> NetworkConfig:
+    """A problem of kind `network` from plain data; raises pydantic's ValidationError."""
+    try:
+        return _NETWORK.validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise faults(*explain(error, value, NETWORK_KEYS)) from None
+
+
+_NETWORK = TypeAdapter(NetworkConfig)
+
+
+@lru_cache(maxsize=256)
+def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[tuple[str, ...], str] | None:
+    """What does not fit together, found by building the network once: (path, message)."""
+    made = catalog.build(catalog.network_class(network.name), dict(network.options))
+    try:
+        images = made.images(data)
+    except UsageError as error:
+        return (), str(error)
+    if batch > len(images.train):
+        return (), f"training.batch: {batch} examples, but {data} has {len(images.train)} to train on"
+    try:
+        chosen(made.build(images, kind, [torch.Generator()]), part)
+    except UsageError as error:
+        return (), str(error)
+    return None
