@@ -133,6 +133,12 @@ COLUMNS: tuple[Column, ...] = (
         "work_normalised_variance", "variance × evaluations of f and ∇f: what it costs at equal work",
         formula="variance·(f+∇f)",
     ),
+    given("kind", "toy: an objective at given logits; network: the gradient of a network in training"),
+    given("network", "the network with its options"),
+    given("checkpoint", "epochs of training before the gradient was measured", "Int64", label="epoch"),
+    given("trained_by", "by what it was trained until then: exact, or an estimator and its N"),
+    given("parameters", "the part of the parameters whose gradient it is"),
+    given("batch", "number of examples in the loss", "Int64"),
 )  # fmt: skip
 """The columns of results, in the order of results.csv."""
 
@@ -165,6 +171,27 @@ COMPARISON: tuple[Column, ...] = (
     given("run", "the run folder"),
 )  # fmt: skip
 """The columns of a comparison."""
+
+
+TRAINING: tuple[Column, ...] = (
+    given("network", "the network with its options", head="network", rank=5),
+    given("distribution", "the distribution of its variables"),
+    given("dimensions", "number of variables D of a layer", "int64"),
+    given("categories", "number of values of a variable", "int64"),
+    given("trained_by", "by what it is trained: exact, or an estimator and its N", head="trained by", rank=0),
+    given("samples", "samples N for each example", "int64"),
+    given("checkpoint", "epochs of training", "int64", head="epoch", rank=0, label="epoch"),
+    given("data", "train: those that are trained on; valid: those kept back", head="data", rank=0),
+    given("seeds", "number of networks", "int64", head="seeds", rank=1),
+    Column("loss", "exact loss, the mean over all examples and seeds; its interval is over seeds", interval=True,
+           head="loss", label="loss", notation="interval", rank=0),
+    Column("loss_q05", "5 % of the seeds have a smaller loss"),
+    Column("loss_q50", "the median over seeds", head="median", rank=3),
+    Column("loss_q95", "95 % of the seeds have a smaller loss"),
+    Column("share_worse", "share of the seeds whose loss is larger than before the training",
+           head="worse", notation="percent", rank=2),
+)  # fmt: skip
+"""The columns of training.csv."""
 
 
 def names(columns: Iterable[Column] = COLUMNS) -> list[str]:

@@ -15,11 +15,11 @@ from estbench.config import Config, ProblemConfig, format_selector
 from estbench.config.choice import EstimatorChoice, changed
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
-from estbench.config.network import EXACT, NetworkConfig
+from estbench.config.network import EXACT, OWN, NetworkConfig
 from estbench.config.selector import format_value
 from estbench.estimators.base import Facts
 from estbench.isolation import reason
-from estbench.plan.layout import BLOCK, Layout, layout_of
+from estbench.plan.layout import BLOCK, Layout, layout_of, one_job
 from estbench.plan.settings import Precision, Settings
 from estbench.plan.spec import (
     TEMPERATURE,
@@ -51,7 +51,12 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: 
     cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, estimators))
     N = max(config.samples)
     known, settings = recorded or {}, _settings(config)
-    layouts = tuple(layout_of(settings, N * problem.numbers, known.get(problem.id), block) for problem in problems)
+    layouts = tuple(
+        layout_of(settings, N * problem.numbers, known.get(problem.id), block)
+        if problem.at is None
+        else one_job(settings)
+        for problem in problems
+    )
     return Plan(settings, problems, cells, layouts)
 
 
@@ -88,7 +93,7 @@ def _of_network(
     text = format_selector(network.name, other)
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
     what = (network.name, other, problem.data, problem.distribution, problem.dimensions, K)
-    for training in _trainings(config, problem, estimators, what):
+    for training, alone in _trainings(config, problem, estimators, what):
         for epoch in problem.checkpoints or ():
             yield ProblemSpec(
                 id=content_hash(training.id, epoch, problem.parameters, config.replicates),
@@ -105,30 +110,33 @@ def _of_network(
                 logits_text="",
                 tie=False,
                 rarest=1.0,
-                at=Checkpoint(training, epoch, problem.parameters),
+                at=Checkpoint(training, epoch, problem.parameters, alone),
             )
 
 
 def _trainings(
     config: Config, problem: NetworkConfig, estimators: Mapping[EstimatorSpec, Facts | str], what: tuple[object, ...]
-) -> Iterator[Training]:
-    """The trainings of a network: by the exact gradient, by named estimators, and by each of the config by itself."""
+) -> Iterator[tuple[Training, bool]]:
+    """The trainings of a network, and whether the one that trains is alone to be measured there.
+
+    They are by the exact gradient, by named estimators, and by each of the config by itself.
+    """
     given = problem.training
     settings = (given.epochs, given.batch, given.optimizer, given.learning_rate, given.seeds)
-    trainers: dict[tuple[EstimatorSpec | None, int], None] = {}
+    trainers: dict[tuple[EstimatorSpec | None, int], bool] = {}
     for trainer in given.estimator:
         if trainer == EXACT:
-            trainers[None, 1] = None
+            trainers[None, 1] = False
         elif isinstance(trainer, EstimatorChoice):
-            trainers |= dict.fromkeys((spec, given.samples) for spec in trainer.specs(config.temperatures))
-        else:
-            able = (spec for spec, facts in estimators.items() if _untrainable(facts, problem, 10**9) is None)
-            trainers |= {(s, N): None for s in able for N in config.samples if _serves(estimators[s], problem, N)}
-    many = Counter(spec.label for spec, _ in trainers if spec is not None)
-    for spec, N in trainers:
-        by = "exact" if spec is None else _trainer(spec, N, many[spec.label] > 1)
+            trainers |= {(spec, given.samples): False for spec in trainer.specs(config.temperatures)}
+    if OWN in given.estimator:
+        able = [(spec, N) for spec in estimators for N in config.samples if _serves(estimators[spec], problem, N)]
+        trainers |= {each: True for each in able if each not in trainers}
+    taus = Counter(label for label, _ in {(s.label, s.temperature) for s, _ in trainers if s is not None})
+    for (spec, N), alone in trainers.items():
+        by = "exact" if spec is None else _trainer(spec, N, taus[spec.label] > 1)
         id_ = content_hash(*what, None if spec is None else spec.id, N, *settings)
-        yield Training(id_, "network", problem.data, by, N, *settings, spec)
+        yield Training(id_, "network", problem.data, by, N, *settings, spec), alone
 
 
 def _trainer(spec: EstimatorSpec, N: int, several: bool) -> str:
@@ -138,18 +146,12 @@ def _trainer(spec: EstimatorSpec, N: int, several: bool) -> str:
 
 
 def _serves(facts: Facts | str, problem: NetworkConfig, N: int) -> bool:
-    return _untrainable(facts, problem, N) is None
-
-
-def _untrainable(facts: Facts | str, problem: NetworkConfig, N: int) -> str | None:
-    """Why an estimator cannot train that network with N samples; None if it can."""
-    if isinstance(facts, str):
-        return facts
-    if (reason := facts.unserved(problem.distribution)) is not None:
-        return reason
-    if N < facts.min_samples:
-        return f"needs N ≥ {facts.min_samples}"
-    return facts.unbatchable
+    """Whether an estimator can train that network with N samples."""
+    if isinstance(facts, str) or facts.unbatchable or facts.unserved(problem.distribution):
+        return False
+    D, K = problem.dimensions, problem.categories or 2
+    many = facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states)
+    return N >= facts.min_samples and N % facts.multiple == 0 and D <= (facts.max_variables or D) and not many
 
 
 def _problem(problem: ProblemConfig) -> ProblemSpec:
@@ -231,9 +233,14 @@ def _facts(spec: EstimatorSpec) -> Facts | str:
 def _cells(
     config: Config, i: int, problem: ProblemSpec, estimators: Sequence[tuple[EstimatorSpec, Facts | str]]
 ) -> Iterator[Cell]:
+    at = problem.at
     for estimator, facts in estimators:
         for samples in config.samples:
+            if at is not None and at.alone and (at.training.by, at.training.samples) != (estimator, samples):
+                continue  # these networks are trained by another one
             reason = facts if isinstance(facts, str) else _skip_reason(facts, problem, samples)
+            if reason is None and at is None and estimator.anneal:
+                reason = "its options change while a network is trained; give them one value"
             claim = None if isinstance(facts, str) else facts.unbiased
             for method in config.methods:
                 key = content_hash(problem.id, estimator.id, samples, method)
@@ -253,4 +260,4 @@ def _skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None
         return f"needs D ≤ {facts.max_variables}"
     if facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states):
         return f"goes through all joint states, and {K}^{D} are more than {facts.max_states}"
-    return None
+    return facts.unbatchable if problem.at is not None else None

@@ -18,7 +18,7 @@ from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT
 from estbench.errors import UsageError
 from estbench.networks.base import Kind
-from estbench.networks.gradients import chosen
+from estbench.networks.gradients import demand
 
 MAX_STATES = 2**16
 """Joint states of one layer over which the loss is summed for every example."""
@@ -146,7 +146,7 @@ def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: i
     if batch > len(images.train):
         return (), f"training.batch: {batch} examples, but {data} has {len(images.train)} to train on"
     try:
-        chosen(made.build(images, kind, [torch.Generator()]), part)
+        demand(made.build(images, kind, [torch.Generator()]), part)
     except UsageError as error:
         return (), str(error)
     return None

@@ -16,6 +16,7 @@ import torch
 
 from estbench import catalog
 from estbench.config import Config, Document, load, resolve
+from estbench.config.network import NetworkConfig
 from estbench.engine.executors import IN_THIS_PROCESS, Execution, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.reproducibility import demand_reproduced
@@ -28,6 +29,7 @@ from estbench.processes import cores
 from estbench.sources import importable, source_hash
 from estbench.store import MANIFEST, DamagedManifestError, Store, compatible, read, recorded_layouts, run_folder
 from estbench.summary.table import RESULTS, as_csv, results
+from estbench.summary.trainings import TRAININGS, trainings
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Benchmark:
                 raise
             frame = results(self.plan, store.items)
             store.write(RESULTS, as_csv(frame))
+            if any(problem.at is not None for problem in self.plan.problems):
+                store.write(TRAININGS, as_csv(trainings(self.plan, store.items)))
             return frame
 
     def _demand_repeated(
@@ -137,8 +141,14 @@ class Benchmark:
 def plugins(config: Config) -> dict[str, type[Any]]:
     """Each class of a config that is not of the catalogue, by its name `module:Class`."""
     kinds: dict[str, type[Any]] = {c.spec.name: catalog.estimator_class(c.spec.name) for c in config.estimators}
-    kinds |= {p.objective.name: catalog.objective_class(p.objective.name) for p in config.problems}
-    kinds |= {p.distribution.name: catalog.distribution_class(p.distribution.name) for p in config.problems}
+    for p in config.problems:
+        if isinstance(p, NetworkConfig):
+            kinds[p.network.name] = catalog.network_class(p.network.name)
+            by = (each.spec.name for each in p.training.estimator if not isinstance(each, str))
+            kinds |= {name: catalog.estimator_class(name) for name in by}
+        else:
+            kinds[p.objective.name] = catalog.objective_class(p.objective.name)
+            kinds[p.distribution.name] = catalog.distribution_class(p.distribution.name)
     return {name: kind for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from estbench.engine.stages import WHOLE, Items, Part, stages, without
-from estbench.engine.tasks import CostTask, FitTask, Group, Record, ShardTask, Task
+from estbench.engine.tasks import CostTask, FitTask, Group, NetworkTask, Record, ShardTask, Task, TrainTask
 from estbench.errors import EstbenchError
 from estbench.plan import Cell, Plan, ProblemSpec, fit_key
 from estbench.store import Store
@@ -78,11 +78,24 @@ def ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Tas
     for task in tasks:
         if isinstance(task, CostTask):
             yield task
+        elif isinstance(task, TrainTask):
+            if left := tuple(key for key in task.keys if key not in failed):
+                yield replace(task, keys=left)
+        elif isinstance(task, NetworkTask):
+            if groups := without(task.groups, failed.__contains__):
+                yield replace(task, groups=groups, parameters=_trained(task.spec, items))
         elif isinstance(task, FitTask):
             if left := without([task.group], failed.__contains__):
                 yield replace(task, group=left[0])
         elif groups := without(task.groups, failed.__contains__):
             yield replace(task, groups=tuple(_fitted(task.spec, group, items) for group in groups))
+
+
+def _trained(spec: ProblemSpec, items: Items) -> str:
+    """The parameters of the network at its checkpoint."""
+    assert spec.at is not None
+    found: str = items[("trained", spec.at.key, "")]["parameters"]
+    return found
 
 
 def _fitted(spec: ProblemSpec, group: Group, items: Items) -> Group:

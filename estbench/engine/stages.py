@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from estbench.engine.tasks import CostTask, ExactTask, FitTask, Group, ShardTask, Task, TimingTask
+from estbench.engine.tasks import (
+    CostTask,
+    ExactTask,
+    FitTask,
+    Group,
+    NetworkTask,
+    ShardTask,
+    Task,
+    TimingTask,
+    TrainTask,
+)
 from estbench.estimators.base import Fitted
 from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
 from estbench.moments import Moments
@@ -41,10 +51,13 @@ WHOLE = Part()
 
 def stages(plan: Plan, store: Store | Run, device: str, part: Part) -> Iterator[tuple[int, list[Task]]]:
     """The tasks stage by stage, each done before the next begins, and how many are known by then."""
+    trainings = list(_trainings(plan, store.items, part))
+    if trainings:
+        yield len(trainings), trainings
     first: list[list[Task]] = [
-        list(stage(plan, store.items, device, part)) for stage in (_costs, _fits, _exacts, _pilot)
+        list(stage(plan, store.items, device, part)) for stage in (_costs, _fits, _exacts, _pilot, _networks)
     ]
-    known = sum(map(len, first))
+    known = len(trainings) + sum(map(len, first))
     for tasks in first:
         yield known, tasks
     last: list[Task] = list(_extension(plan, store.items, device, part))
@@ -68,13 +81,47 @@ def groups_of(cells: Iterable[Cell]) -> tuple[Group, ...]:
     return tuple(Group(spec, tuple(sorted(cells))) for spec, cells in found.items())
 
 
-def _of_problem(plan: Plan, method: str | None = None) -> Iterator[tuple[int, list[Cell]]]:
-    """The sensible cells of each problem, by its index."""
+def _of_problem(plan: Plan, method: str | None = None, *, trained: bool = False) -> Iterator[tuple[int, list[Cell]]]:
+    """The sensible cells of each problem, by its index; of those that are `trained`, or of all others."""
     by_problem: dict[int, list[Cell]] = {}
     for cell in plan.cells:
+        if (plan.problems[cell.problem].at is not None) is not trained:
+            continue
         if cell.reason is None and method in (None, cell.method):
             by_problem.setdefault(cell.problem, []).append(cell)
     yield from by_problem.items()
+
+
+def _trainings(plan: Plan, items: Items, part: Part) -> Iterator[Task]:
+    """Trainings of which a checkpoint is not there yet; every part needs them all."""
+    del part
+    by_training: dict[str, tuple[ProblemSpec, set[int], list[str]]] = {}
+    for i, cells in _of_problem(plan, trained=True):
+        spec = plan.problems[i]
+        assert spec.at is not None
+        _, epochs, keys = by_training.setdefault(spec.at.training.id, (spec, set(), []))
+        epochs.add(spec.at.epoch)
+        keys += [cell.key for cell in cells]
+    for id_, (spec, epochs, keys) in by_training.items():
+        left = sorted(epoch for epoch in epochs if ("trained", f"{id_}/{epoch}", "") not in items)
+        if left:
+            yield TrainTask(spec, tuple(left), tuple(keys), plan.config.seed)
+
+
+def _networks(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
+    """Moments at the checkpoints of trainings, that are not there yet."""
+    del device
+    index = itertools.count()
+    for i, cells in _of_problem(plan, trained=True):
+        spec, methods = plan.problems[i], {cell.key: cell.method for cell in cells}
+        job = f"{spec.id}/0"
+        for group in groups_of(cells):
+            left = without(
+                [group], lambda key: ("exact", key, "") in items or ("job", job, key) in items  # noqa: B023 - used at once
+            )
+            if part.has(next(index)) and left:
+                own = tuple((key, methods[key]) for _, key in left[0].cells)
+                yield NetworkTask(spec, left, own, plan.layouts[i], plan.config.seed)
 
 
 def _costs(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:

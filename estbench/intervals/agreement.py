@@ -41,20 +41,29 @@ def disagreement(s: Shards, exactly: Exactly) -> tuple[float, float]:
     """p-values of E ĝ and of the variance being the exact ones; NaN where the draws cannot tell, or need not.
 
     Mean: the test of no bias, with E ĝ in the place of g. Variance: t = log(v/exact)/(se/v), with S − 1 degrees of
-    freedom. Estimates that never vary, where the variance is exactly 0: p = 0 if they differ from E ĝ, else none.
+    freedom. Where the records are kept `in_span`, only the part of the mean along g is compared, by Student's t. Estimates
+    that never vary, where the variance is exactly 0: p = 0 if they differ from E ĝ, else none.
     """
     if not s.enough or s.non_finite:
         return nan, nan
     off, size = s.m - exactly.mean, float(np.linalg.norm(exactly.mean))
+    if s.in_span:
+        off = off[:1]
     if s.v == 0 and exactly.variance <= (ROUNDING * size) ** 2:
         return (0.0 if float(np.linalg.norm(off)) > ROUNDING * size + 3 * exactly.mean_error else nan), nan
     if UNSEEN & set(flags(s)):
         return nan, nan
     mean = nan
     if exactly.mean_error <= SLACK * sqrt(s.v / s.R):
-        mean = mean_p_value(replace(s, b=off))
+        mean = _along_g(s, float(off[0])) if s.in_span else mean_p_value(replace(s, b=off))
     relative = relative_se(s, "variance")
     if exactly.error > SLACK * relative:
         return mean, nan
     t = inf if exactly.variance <= 0 else abs(log(s.v / exactly.variance)) / relative
     return mean, 2 * float(stdtr(len(s.n) - 1, -t))
+
+
+def _along_g(s: Shards, off: float) -> float:
+    """p-value of the first coordinate of the mean, which is along g, being off by noise alone."""
+    se = sqrt(s.variance_of_mean(s.d[:, 0]))
+    return 2 * float(stdtr(len(s.n) - 1, -abs(off) / se)) if se > 0 else nan

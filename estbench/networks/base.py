@@ -99,6 +99,11 @@ class Kind:
         """The numbers in one sample, D or D K."""
         return math.prod(self.event)
 
+    @property
+    def states(self) -> int:
+        """The number of joint states of one layer, K^D."""
+        return int((2 if self.distribution == "bernoulli" else self.categories) ** self.dimensions)
+
     def of(self, flat: Tensor) -> Variables:
         """The variables whose logits are [..., D] or, flat, [..., D K]."""
         logits = flat.unflatten(-1, self.event)

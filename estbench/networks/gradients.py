@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -10,17 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from estbench.errors import UsageError
-from estbench.networks.base import Expect
+from estbench.networks.base import Expect, Kind, OneLayer
+
+LOGITS = "logits"
+ALL = "all"
 
 
 def chosen(model: nn.Module, part: str) -> list[nn.Parameter]:
     """The parameters of a part of the network: `all`, or the name of a module or parameter; UsageError for another."""
     named = list(model.named_parameters())
-    found = [p for name, p in named if part == "all" or name == part or name.startswith(f"{part}.")]
+    found = [p for name, p in named if part == ALL or name == part or name.startswith(f"{part}.")]
     if not found:
-        known = dict.fromkeys(name[: i + 1].rstrip(".") for name, _ in named for i, c in enumerate(name + ".") if c == ".")
-        raise UsageError(f"parameters: the network has no {part!r}; it has all, {', '.join(known)}")
+        known: dict[str, None] = dict.fromkeys([ALL, *([LOGITS] if isinstance(model, OneLayer) else [])])
+        for name, _ in named:
+            parts = name.split(".")
+            known |= dict.fromkeys(".".join(parts[:i]) for i in range(1, len(parts) + 1))
+        raise UsageError(f"parameters: the network has no {part!r}; it has {', '.join(known)}")
     return found
+
+
+def demand(model: nn.Module, part: str) -> None:
+    """UsageError unless the network has that part: parameters as `chosen` takes them, or the logits of one layer."""
+    if part != LOGITS or not isinstance(model, OneLayer):
+        chosen(model, part)
 
 
 def copies(model: nn.Module, seed: int, replicates: int, dtype: torch.dtype = torch.float64) -> Any:
@@ -32,8 +43,15 @@ def copies(model: nn.Module, seed: int, replicates: int, dtype: torch.dtype = to
     return made
 
 
-def gradients(model: Any, parameters: Sequence[nn.Parameter], x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
-    """The gradient of the mean loss of a batch x [S, B, pixels], y [S, B], for each seed: [S, P]."""
-    loss = model.loss(x, y, expect).mean(1).sum()
-    found = torch.autograd.grad(loss, parameters, materialize_grads=True)
+def gradients(model: Any, kind: Kind, part: str, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+    """The gradient of the mean loss of a batch x [S, B, pixels], y [S, B], for each seed: [S, P].
+
+    With `logits` for the part it is that with respect to the logits of all examples, P = B n.
+    """
+    if part == LOGITS:
+        leaf = model.logits(x).detach().requires_grad_()
+        each, of = expect(model.f(x, y), kind.of(leaf.flatten(2))) + model.rest(leaf), [leaf]
+    else:
+        each, of = model.loss(x, y, expect), chosen(model, part)
+    found = torch.autograd.grad(each.mean(1).sum(), of, materialize_grads=True)
     return torch.cat([g.flatten(1) for g in found], 1)

@@ -95,6 +95,14 @@ def layout_of(config: Settings, numbers: int, recorded: Layout | None, block: in
     return Layout(size, shards, stages, shards_per_job=1, block_rows=-(-size // blocks))
 
 
+def one_job(config: Settings) -> Layout:
+    """The layout of a problem whose shards are all made by one job: of a network."""
+    assert config.replicates is not None
+    size = shard_size(config.replicates)
+    shards = max(MIN_SHARDS, -(-config.replicates // size))
+    return Layout(size, shards, (shards,), shards_per_job=shards, block_rows=size)
+
+
 def shard_size(replicates: int) -> int:
     """Replicates in a shard, so that there are about 64 shards, or about 32 below 5000 replicates.
 

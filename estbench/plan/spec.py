@@ -50,11 +50,15 @@ class Training:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training after so many epochs, and the part of the parameters whose gradient is measured."""
+    """A training after so many epochs, and the part of the parameters whose gradient is measured.
+
+    `alone`: there only the estimator that trains is measured.
+    """
 
     training: Training
     epoch: int
     parameters: str
+    alone: bool = False
 
     @property
     def key(self) -> str:
@@ -192,6 +196,11 @@ class Plan:
     problems: tuple[ProblemSpec, ...]
     cells: tuple[Cell, ...]
     layouts: tuple[Layout, ...]
+
+    def coordinates(self, problem: int) -> int:
+        """The numbers in one recorded gradient of a problem: P; of a network, whose P is large, those `in_span`."""
+        spec = self.problems[problem]
+        return spec.parameters if spec.at is None else self.layouts[problem].shards + 2
 
 
 def fit_key(problem: ProblemSpec, estimator: EstimatorSpec) -> str:

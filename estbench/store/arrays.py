@@ -21,8 +21,8 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
 
     Items of cells that are not in the plan are left alone.
     """
-    cells = {cell.key: plan.problems[cell.problem].parameters for cell in plan.cells}
-    parameters = {spec.id: spec.parameters for spec in plan.problems}
+    cells = {cell.key: plan.coordinates(cell.problem) for cell in plan.cells}
+    parameters = {spec.id: plan.coordinates(i) for i, spec in enumerate(plan.problems)}
     sizes = {spec.id: layout.shard_size for spec, layout in zip(plan.problems, plan.layouts, strict=True)}
     jobs = {
         f"{spec.id}/{first}": (spec.id, shards)

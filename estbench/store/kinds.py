@@ -10,6 +10,7 @@
     job      problem id/first shard     `JobResult`, for each cell key
     exact    cell key                   `ExactResult`, or `NoExactResult`
     fit      problem id/estimator       `FitResult`
+    trained  training id/epoch          `TrainedResult`
     failed   cell key                   `Failed`
 
 The first three are the head of a journal: to which run it belongs. Items stay the JSON that they are; the dataclasses
@@ -92,12 +93,14 @@ class SourceHead:
 class ProblemResult:
     """What is known of a problem.
 
-    route  how its gradient was found; null where it was not
-    true   the gradient, [P]; null where it is not known
+    route       how its gradient was found; null where it was not
+    true        the gradient, [P]; null where it is not known
+    parameters  P, where the gradients are recorded in the span of their means (see `estbench.moments.in_span`)
     """
 
     route: str | None
     true: Array | None
+    parameters: Count | None = None
 
 
 @dataclass(frozen=True, config=_RECORD)
@@ -175,6 +178,21 @@ class FitResult:
 
 
 @dataclass(frozen=True, config=_RECORD)
+class TrainedResult:
+    """Networks after some epochs of training.
+
+    parameters    all parameters of the first seed
+    train, valid  the exact loss on all data that are trained on, and on those kept back, of each seed
+    seconds       since the training began
+    """
+
+    parameters: Array
+    train: Array
+    valid: Array
+    seconds: Seconds | None = None
+
+
+@dataclass(frozen=True, config=_RECORD)
 class Failed:
     """Why a cell failed."""
 
@@ -192,6 +210,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "job": TypeAdapter(JobResult),
     "exact": TypeAdapter(ExactResult),
     "fit": TypeAdapter(FitResult),
+    "trained": TypeAdapter(TrainedResult),
     "failed": TypeAdapter(Failed),
 }
 

@@ -41,7 +41,13 @@ def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, str] | N
 
 def _width(plan: Plan, cell: Cell) -> int:
     """Numbers in one packed record of a cell: 8 + 3P."""
-    return len(SCALARS) + 3 * plan.problems[cell.problem].parameters
+    return len(SCALARS) + 3 * plan.coordinates(cell.problem)
+
+
+def rank(plan: Plan, cell: Cell, items: Items) -> int | None:
+    """P, where the gradients of a cell are recorded in a span of fewer directions; None elsewhere."""
+    found: int | None = items[("problem", plan.problems[cell.problem].id, "")].get("parameters")
+    return found
 
 
 def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ from estbench.intervals import (
     verdict,
 )
 from estbench.moments import Moments
-from estbench.plan import Cell, Plan
+from estbench.plan import Cell, Plan, ProblemSpec
 from estbench.store import decode
-from estbench.summary.cells import Items, grouped, outcome, seconds, truth
+from estbench.summary.cells import Items, grouped, outcome, rank, seconds, truth
 
 WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
 """Why exact moments may be known to less than 1e-8."""
@@ -107,6 +108,22 @@ def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
         "temperature": np.nan if cell.temperature is None else cell.temperature,
         "samples": cell.samples,
         "method": cell.method,
+        **_place(spec),
+    }
+
+
+def _place(spec: ProblemSpec) -> dict[str, Any]:
+    """Of what kind the problem is, and where in a training."""
+    if spec.at is None:
+        return {"kind": spec.kind}
+    training = spec.at.training
+    return {
+        "kind": spec.kind,
+        "network": spec.objective_text,
+        "checkpoint": spec.at.epoch,
+        "trained_by": training.trained_by,
+        "parameters": spec.at.parameters,
+        "batch": training.batch,
     }
 
 
@@ -139,8 +156,8 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
     row |= {"status": "ok", "reason": ""}
     shards = exactly = None
     if sampled:
-        rarest = spec.rarest * cell.samples * replicates
-        shards = Shards.of(moments, level, rarest)
+        rarest = spec.rarest * cell.samples * replicates if spec.at is None else inf
+        shards = Shards.of(moments, level, rarest, rank(plan, cell, items))
         row |= metrics_of(shards)
     else:
         row |= exact_metrics(moments)

@@ -1,104 +1,127 @@
-"""Exact bias and variance of the gradient of a batch, by enumeration of the joint states of each example.
+"""Exact gradients of a batch, and the exact bias and variance of estimates of it, by enumeration of joint states.
 
-The logits of example b are a function of the parameters θ with Jacobian J_b = ∂logits_b/∂θ. Of an estimator whose rows
-depend on the samples alone, with mean m_b and covariance C_b at the logits of example b, the gradient of the mean loss
-over B examples has the bias 1/B Σ_b J_bᵀ (m_b − g_b), g_b = ∂E f/∂logits_b, and the total variance
+The logits of example b are a function of the parameters θ with the Jacobian J_b = ∂logits_b/∂θ. Of an estimator whose
+rows depend on the samples alone, with mean m_b and covariance C_b at the logits of example b, the gradient of the mean
+loss over B examples has the bias 1/B Σ_b J_bᵀ (m_b − g_b), g_b = ∂E f/∂logits_b, and the total variance
 1/(B² N) Σ_b tr(C_b J_b J_bᵀ) with N samples: examples are independent.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import RowEstimator
+from estbench.estimators.base import Estimator, RowEstimator
+from estbench.exact import Unavailable
 from estbench.networks.base import Function, Kind, OneLayer, exactly
-from estbench.networks.gradients import chosen, copies, gradients
+from estbench.networks.gradients import LOGITS, chosen, copies, gradients
 from estbench.problem import Problem
 from estbench.training.given import Given
 
-_NUMBERS = 2**22  # of the estimates of some examples at all states
+_NUMBERS = 2**22
+"""Numbers in the rows of some examples at all joint states, which are found at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Examples of one network, in float64, and what the exact moments of every estimator there have in common.
+    """Examples x [1, B, pixels] with labels y [1, B] of one network, in float64, and a part of its parameters.
 
-    true      the exact gradient of the mean loss, [P]
-    J         the Jacobian of the logits of each example, [B, n, P]; n = D or D K
-    g         the exact gradient of E f with respect to the logits of each example, [B, n]
+    true  the exact gradient of the mean loss with respect to that part, [P]
     """
 
     model: Any
     kind: Kind
     x: Tensor
     y: Tensor | None
+    part: str
     true: Tensor
-    J: Tensor
-    g: Tensor
 
     @classmethod
-    def of(cls, model: nn.Module, kind: Kind, x: Tensor, y: Tensor | None, part: str, seed: int = 0) -> Batch:
-        """The batch x [B, pixels] at one seed of a network; `part` as `gradients.chosen` takes it."""
-        one: Any = copies(model, seed, 1)
-        assert isinstance(one, OneLayer)
-        x = x.double().unsqueeze(0)
-        y = None if y is None else y.unsqueeze(0)
-        true = gradients(one, chosen(one, part), x, y, exactly)[0]
-        leaf = one.logits(x).detach().requires_grad_()
-        (g,) = torch.autograd.grad(exactly(one.f(x, y), kind.of(leaf.flatten(2))).sum(), leaf)
-        return cls(one, kind, x, y, true, jacobian(model, part, x[0], seed), g.reshape(len(x[0]), -1))
+    def of(cls, model: Any, kind: Kind, x: Tensor, y: Tensor | None, part: str, seed: int = 0) -> Batch:
+        """The batch x [B, pixels], y [B] at one seed of a network; `part` as `gradients.chosen` takes it."""
+        one = copies(model, seed, 1)
+        x, y = x.double().unsqueeze(0), None if y is None else y.unsqueeze(0)
+        return cls(one, kind, x, y, part, gradients(one, kind, part, x, y, exactly)[0])
+
+    @cached_property
+    def jacobian(self) -> Tensor:
+        """J, [B, n, P] with n = D or D K; a copy of the network for each example keeps them apart."""
+        B, n = self.x.shape[1], self.kind.numbers
+        if self.part == LOGITS:
+            return torch.eye(B * n, dtype=self.x.dtype).view(B, n, B * n)
+        each = copies(self.model, 0, B)
+        logits = each.logits(self.x.transpose(0, 1)).flatten(1)  # [B, n]
+        parameters = chosen(each, self.part)
+        rows = []
+        for column in logits.unbind(1):
+            found = torch.autograd.grad(column.sum(), parameters, retain_graph=True, materialize_grads=True)
+            rows.append(torch.cat([g.flatten(1) for g in found], 1))
+        return torch.stack(rows, 1)
+
+    @cached_property
+    def of_logits(self) -> Tensor:
+        """g_b = ∂E f/∂logits_b, [B, n]."""
+        leaf = self.model.logits(self.x).detach().requires_grad_()
+        expected = exactly(self.model.f(self.x, self.y), self.kind.of(leaf.flatten(2)))
+        (g,) = torch.autograd.grad(expected.sum(), leaf)
+        found: Tensor = g.reshape(-1, self.kind.numbers)
+        return found
 
 
-def jacobian(model: nn.Module, part: str, x: Tensor, seed: int = 0) -> Tensor:
-    """∂logits_b/∂θ of each example: [B, n, P], with a copy of the network for each example."""
-    each: Any = copies(model, seed, len(x))
-    logits = each.logits(x.unsqueeze(1)).flatten(1)  # [B, n]
-    parameters = chosen(each, part)
-    rows = [
-        torch.cat(
-            [
-                g.flatten(1)
-                for g in torch.autograd.grad(column.sum(), parameters, retain_graph=True, materialize_grads=True)
-            ],
-            1,
-        )
-        for column in logits.unbind(1)
-    ]
-    return torch.stack(rows, 1)
+def why_not(batch: Batch, estimator: Estimator) -> str | None:
+    """Why there are no exact moments of an estimator there; None if there are."""
+    if not isinstance(batch.model, OneLayer):
+        return "exact moments in a network: of one layer of discrete variables"
+    if batch.part != LOGITS and not _of_logits(batch):
+        return f"exact moments in a network: of parameters that the logits depend on, and f of {batch.part} does too"
+    if not isinstance(estimator, RowEstimator) or estimator.facts.exact != "z" or estimator.facts.noise:
+        return "exact moments in a network: of means of rows that depend on the samples alone"
+    return None
 
 
-def moments(batch: Batch, estimator: RowEstimator, samples: int) -> tuple[Tensor, float]:
-    """(bias [P], total variance) of the gradient of the batch with N samples an example."""
+def _of_logits(batch: Batch) -> bool:
+    """Whether the part has a share in the logits alone, and none in f."""
+    parameters = chosen(batch.model, batch.part)
+    z = batch.kind.of(batch.model.logits(batch.x).flatten(2)).mode.unsqueeze(-1 - len(batch.kind.event)).detach()
+    value = batch.model.f(batch.x, batch.y)(z).sum()
+    if not value.requires_grad:
+        return True
+    return all(g is None for g in torch.autograd.grad(value, parameters, allow_unused=True))
+
+
+def moments(batch: Batch, estimator: Estimator, samples: int) -> tuple[Tensor, float]:
+    """(bias [P], total variance) of the gradient of the batch with N samples an example; `Unavailable` with the reason."""
+    if (reason := why_not(batch, estimator)) is not None:
+        raise Unavailable(reason)
+    assert isinstance(estimator, RowEstimator)
     mean, covariance = at_examples(batch, estimator)
-    B, JJ = len(batch.J), batch.J @ batch.J.mT
-    bias = torch.einsum("bnp,bn->p", batch.J, mean - batch.g) / B
-    return bias, float((covariance * JJ).sum()) / B**2 / samples
+    J, B = batch.jacobian, batch.x.shape[1]
+    bias = torch.einsum("bnp,bn->p", J, mean - batch.of_logits) / B
+    return bias, float((covariance * (J @ J.mT)).sum()) / B**2 / samples
 
 
 def at_examples(batch: Batch, estimator: RowEstimator) -> tuple[Tensor, Tensor]:
     """Mean [B, n] and covariance [B, n, n] of one row of the estimator at the logits of each example."""
     with torch.no_grad():
-        logits = batch.model.logits(batch.x)[0]
-    n, M = batch.kind.numbers, batch.kind.of(logits[0].flatten()).n_states
-    step = max(1, _NUMBERS // (M * n))
+        logits = batch.model.logits(batch.x)[0].flatten(1)
+    step = max(1, _NUMBERS // (batch.kind.states * batch.kind.numbers))
     found = [_some(batch, estimator, logits, slice(b, b + step)) for b in range(0, len(logits), step)]
     means, covariances = zip(*found, strict=True)
     return torch.cat(means), torch.cat(covariances)
 
 
 def _some(batch: Batch, estimator: RowEstimator, logits: Tensor, at: slice) -> tuple[Tensor, Tensor]:
-    y = None if batch.y is None else batch.y[:, at]
-    f = batch.model.f(batch.x[:, at], y)
-    variables = batch.kind.of(logits[at].flatten(1))
+    f = batch.model.f(batch.x[:, at], None if batch.y is None else batch.y[:, at])
+    variables = batch.kind.of(logits[at])
     states = variables.states().to(logits)
     R, M = len(logits[at]), len(states)
-    given = Given(_without_seeds(f), variables, None)
-    draw = Draw(Problem(variables, given), R, M, z=states.expand(R, *states.shape).contiguous())
+    problem = Problem(variables, Given(_without_seeds(f), variables, None))
+    draw = Draw(problem, R, M, z=states.expand(R, *states.shape).contiguous())
     with torch.no_grad():
         rows = estimator.rows(draw).reshape(R, M, -1)
     P = variables.log_prob(states).exp().unsqueeze(-1)  # [R, M, 1]
@@ -110,5 +133,3 @@ def _some(batch: Batch, estimator: RowEstimator, logits: Tensor, at: slice) -> t
 def _without_seeds(f: Function) -> Any:
     """The function of one seed, without the axis of the seeds."""
     return lambda z: f(z.unsqueeze(0)).squeeze(0)
-
-

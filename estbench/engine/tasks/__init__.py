@@ -5,20 +5,24 @@ from estbench.engine.tasks.exact import ExactTask
 from estbench.engine.tasks.failure import Record, reason
 from estbench.engine.tasks.fit import FitTask
 from estbench.engine.tasks.group import Group, problem_of
+from estbench.engine.tasks.network import NetworkTask
 from estbench.engine.tasks.shard import ShardTask
 from estbench.engine.tasks.timing import TimingTask
+from estbench.engine.tasks.train import TrainTask
 
 __all__ = [
     "CostTask",
     "ExactTask",
     "FitTask",
     "Group",
+    "NetworkTask",
     "Record",
     "ShardTask",
     "Task",
     "TimingTask",
+    "TrainTask",
     "problem_of",
     "reason",
 ]
 
-Task = CostTask | FitTask | ExactTask | ShardTask | TimingTask
+Task = CostTask | FitTask | ExactTask | ShardTask | TimingTask | TrainTask | NetworkTask

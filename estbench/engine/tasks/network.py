@@ -1,0 +1,127 @@
+"""Gradients of the loss of a batch at a checkpoint of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from estbench import catalog
+from estbench.engine.limit import limited
+from estbench.engine.tasks.failure import Record, failures, reason
+from estbench.engine.tasks.group import Group, apart, keys
+from estbench.engine.tasks.train import network_of
+from estbench.estimators.base import Estimator, evaluations
+from estbench.exact import Unavailable
+from estbench.moments import Floats, in_span, record
+from estbench.plan import Layout, ProblemSpec
+from estbench.store import decode, encode
+from estbench.trainings import exact, sampled
+from estbench.trainings.loop import by, generator, initial, with_parameters
+
+
+@dataclass(frozen=True)
+class NetworkTask:
+    """Exact and sampled moments of some cells at a checkpoint, and what is known of the gradient there.
+
+    `parameters` are those of the first seed, as the training has recorded them. The batch is the first one of the
+    training data.
+    """
+
+    spec: ProblemSpec
+    groups: tuple[Group, ...]
+    methods: tuple[tuple[str, str], ...]
+    layout: Layout
+    seed: int
+    parameters: str = ""
+    timeout: float | None = None
+
+    def pieces(self) -> list[NetworkTask]:
+        """The same for each group on its own; none if there is but one."""
+        return [replace(self, groups=each) for each in apart(self.groups)]
+
+    def cells(self) -> list[str]:
+        """The keys of its cells."""
+        return keys(self.groups)
+
+    def perform(self) -> list[Record]:
+        """A `problem` record, and for each cell a `cost` and an `exact` or a `job` record, or a `failed` one."""
+        try:
+            with limited(self.timeout):
+                batch = batch_of(self.spec, self.parameters)
+                true = batch.true.numpy()
+        except Exception as error:
+            return failures(self.cells(), reason(error))
+        _, g = in_span(np.zeros((self.layout.shards, 8 + 3 * len(true))), true)
+        records: list[Record] = [
+            {"kind": "problem", "key": self.spec.id, "route": "enumeration", "true": encode(g), "parameters": len(true)}
+        ]
+        for group in self.groups:
+            for N, key in group.cells:
+                records += self._cell(batch, group, N, key)
+        return records
+
+    def _cell(self, batch: exact.Batch, group: Group, N: int, key: str) -> list[Record]:
+        try:
+            with group.isolated(self.spec, self.seed, "network", N), limited(self.timeout):
+                estimator = self._estimator(group)
+                f, df = (
+                    evaluations(count, self.spec.dimensions, self.spec.classes, N)
+                    for count in (estimator.facts.f, estimator.facts.df)
+                )
+                cost: Record = {"kind": "cost", "key": key, "f": f, "df": df, "unbiased": estimator.facts.unbiased}
+                if dict(self.methods)[key] == "exact":
+                    return [cost, {"kind": "exact", "key": key, **self._exact(batch, estimator, N)}]
+                return [cost, self._sampled(batch, estimator, N, key)]
+        except Exception as error:
+            return failures([key], reason(error))
+
+    def _estimator(self, group: Group) -> Estimator:
+        """The estimator with what its annealed options are by then."""
+        at = self.spec.at
+        assert at is not None
+        return catalog.estimator(group.of.at(at.training.done(at.epoch)))
+
+    def _exact(self, batch: exact.Batch, estimator: Estimator, N: int) -> Record:
+        try:
+            bias, variance = exact.moments(batch, estimator, N)
+        except Unavailable as why:
+            return {"reason": str(why)}
+        packed = exact_record((batch.true + bias).numpy(), variance, batch.true.numpy(), self.layout.shards + 2)
+        return {"moments": encode(packed), "route": "enumeration", "error": encode(0.0), "mean_error": encode(0.0)}
+
+    def _sampled(self, batch: exact.Batch, estimator: Estimator, N: int, key: str) -> Record:
+        shards = [
+            sampled.shard(
+                batch, by(estimator, N, generator(self.seed, self.spec.id, "measured", shard)), self.layout.shard_size
+            )
+            for shard in range(self.layout.shards)
+        ]
+        packed, _ = in_span(np.concatenate(shards), batch.true.numpy())
+        return {"kind": "job", "key": f"{self.spec.id}/0", "cells": {key: {"moments": encode(packed)}}}
+
+
+def exact_record(mean: Floats, variance: float, true: Floats, width: int) -> Floats:
+    """A record [1, 8 + 3 width] of the mean and the variance, in the span of both gradients as `in_span` has it."""
+    size = float(np.linalg.norm(true))
+    along = mean @ true / size if size > 0 else 0.0
+    across = np.linalg.norm(mean - along * true / size) if size > 0 else np.linalg.norm(mean)
+    first, second = np.zeros((1, width)), np.zeros((1, width))
+    first[0, :2], second[0, -1] = (along, across), variance
+    return record(first, second)
+
+
+@lru_cache(maxsize=2)
+def batch_of(spec: ProblemSpec, parameters: str) -> exact.Batch:
+    """The first batch of the training data at a checkpoint, with its exact gradient."""
+    at = spec.at
+    assert at is not None
+    network, images, kind = network_of(spec)
+    model: Any = initial(network, images, kind, 1, 0)
+    model = with_parameters(model, torch.from_numpy(decode(parameters, (-1,))))
+    x = images.train[: at.training.batch]
+    y = None if images.train_labels is None else images.train_labels[: at.training.batch]
+    return exact.Batch.of(model, kind, x, y, at.parameters)

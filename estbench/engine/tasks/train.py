@@ -1,0 +1,66 @@
+"""Training of a network."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from estbench import catalog
+from estbench.engine.limit import limited
+from estbench.engine.tasks.failure import Record, failures, reason
+from estbench.engine.tasks.group import isolated
+from estbench.networks.base import Kind, Network
+from estbench.networks.data import Images
+from estbench.plan import ProblemSpec
+from estbench.store import encode
+from estbench.trainings.loop import losses, parameters_of, train
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """The training of the networks of a problem, up to the last of some epochs; `keys` are those of all cells there."""
+
+    spec: ProblemSpec
+    epochs: tuple[int, ...]
+    keys: tuple[str, ...]
+    seed: int
+    timeout: float | None = None
+
+    def pieces(self) -> list[TrainTask]:
+        """None: it is one training."""
+        return []
+
+    def cells(self) -> list[str]:
+        """The keys of the cells that need it."""
+        return list(self.keys)
+
+    def perform(self) -> list[Record]:
+        """A `trained` record for each epoch: the parameters of the first seed and the losses of all; else `failed` ones."""
+        assert self.spec.at is not None
+        training, start = self.spec.at.training, time.perf_counter()
+        user_code = catalog.is_plugin(self.spec.objective) or (
+            training.by is not None and catalog.is_plugin(training.by.name)
+        )
+        records: list[Record] = []
+        try:
+            with isolated(user_code, self.seed, training.id, "train"), limited(self.timeout):
+                network, images, kind = network_of(self.spec)
+                for epoch, model in train(network, images, kind, training, self.epochs, self.seed):
+                    states = kind.states
+                    found = {
+                        "parameters": encode(parameters_of(model).double().numpy()),
+                        "train": encode(losses(model, images.train, images.train_labels, states).numpy()),
+                        "valid": encode(losses(model, images.valid, images.valid_labels, states).numpy()),
+                        "seconds": time.perf_counter() - start,
+                    }
+                    records.append({"kind": "trained", "key": f"{training.id}/{epoch}", **found})
+        except Exception as error:
+            return failures(self.cells(), f"training: {reason(error)}")
+        return records
+
+
+def network_of(spec: ProblemSpec) -> tuple[Network, Images, Kind]:
+    """The network of a problem with its options, the images as it takes them, and the variables of its layers."""
+    assert spec.at is not None
+    network = catalog.build(catalog.network_class(spec.objective), dict(spec.objective_options))
+    return network, network.images(spec.at.training.data), Kind(spec.distribution, spec.dimensions, spec.classes)

@@ -1,0 +1,64 @@
+"""Losses along trainings as a frame of pandas, and training.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from estbench.columns import TRAINING, names
+from estbench.moments import Floats
+from estbench.plan import Plan, ProblemSpec
+from estbench.store import decode
+from estbench.summary.cells import Items
+
+TRAININGS = "training.csv"
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+def trainings(plan: Plan, items: Items) -> pd.DataFrame:
+    """One row for each training, checkpoint and set of data that is there, in the order of the plan."""
+    rows: list[dict[str, Any]] = []
+    seen = set()
+    for spec in plan.problems:
+        if spec.at is not None and spec.at.key not in seen:
+            seen.add(spec.at.key)
+            rows += _rows(spec, items, plan.config.level)
+    return pd.DataFrame(rows, columns=names(TRAINING))
+
+
+def _rows(spec: ProblemSpec, items: Items, level: float) -> Iterator[dict[str, Any]]:
+    at = spec.at
+    assert at is not None
+    found = items.get(("trained", at.key, ""))
+    start = items.get(("trained", f"{at.training.id}/0", ""))
+    if found is None:
+        return
+    for data in ("train", "valid"):
+        losses = decode(found[data], (-1,))
+        before = None if start is None else decode(start[data], (-1,))
+        yield {
+            "network": spec.objective_text,
+            "distribution": spec.distribution_text,
+            "dimensions": spec.dimensions,
+            "categories": spec.classes,
+            "trained_by": at.training.trained_by,
+            "samples": at.training.samples,
+            "checkpoint": at.epoch,
+            "data": data,
+            "seeds": len(losses),
+            **over_seeds(losses, level),
+            "share_worse": np.nan if before is None else float((losses > before).mean()),
+        }
+
+
+def over_seeds(x: Floats, level: float) -> dict[str, float]:
+    """The mean of one number for each seed, its Student interval, and quantiles; the interval of one seed is unknown."""
+    S, mean = len(x), float(x.mean())
+    half = float(stdtrit(S - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / sqrt(S) if S > 1 else np.nan
+    quantiles = dict(zip(("loss_q05", "loss_q50", "loss_q95"), map(float, np.quantile(x, QUANTILES)), strict=True))
+    return {"loss": mean, "loss_low": mean - half, "loss_high": mean + half, **quantiles}
