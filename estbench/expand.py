@@ -94,7 +94,7 @@ def _of_network(
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
     what = (network.name, other, problem.data, problem.distribution, problem.dimensions, K)
     for training, alone in _trainings(config, problem, estimators, what):
-        for epoch in problem.checkpoints or ():
+        for epoch in problem.epochs:
             yield ProblemSpec(
                 id=content_hash(training.id, epoch, problem.parameters, config.replicates),
                 label=f"{text} {problem.distribution} {size}, trained by {training.trained_by}, epoch {epoch}, "

@@ -37,13 +37,14 @@ def contents() -> Contents:
             {"name": name, "meaning": what(kind), "options": options(kind)}
             for name, kind in catalog.DISTRIBUTIONS.items()
         ],
+        [{"name": name, "meaning": what(kind), "options": options(kind)} for name, kind in catalog.NETWORKS.items()],
         {name: page(name) for name in known()},
     )
 
 
 def known() -> list[str]:
     """All names that the catalogue has a page for."""
-    return [*catalog.ESTIMATORS, *ALIASES, *catalog.OBJECTIVES, *OBJECTIVE_ALIASES, *catalog.DISTRIBUTIONS]
+    return [*catalog.ESTIMATORS, *ALIASES, *catalog.OBJECTIVES, *OBJECTIVE_ALIASES, *catalog.DISTRIBUTIONS, *catalog.NETWORKS]
 
 
 def _entry(name: str, kind: type[Any]) -> Entry:
@@ -104,7 +105,7 @@ def page(selector: str) -> str:
     given, options = parse_selector(selector)
     name, implied = parse_selector((ALIASES | OBJECTIVE_ALIASES).get(given, given))
     options = implied | options
-    for kinds in (catalog.OBJECTIVES, catalog.DISTRIBUTIONS):
+    for kinds in (catalog.OBJECTIVES, catalog.DISTRIBUTIONS, catalog.NETWORKS):
         if name in kinds:
             return _objective(name, kinds[name], options)
     if name in catalog.ESTIMATORS:
@@ -153,7 +154,8 @@ def _estimator(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
 def _objective(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
     if given and name not in catalog.DISTRIBUTIONS:  # a distribution is made of its logits too
         built(name, kind, given)
-    said = what(kind) if kind in (*catalog.OBJECTIVES.values(), *catalog.DISTRIBUTIONS.values()) else ""
+    ours = (*catalog.OBJECTIVES.values(), *catalog.DISTRIBUTIONS.values(), *catalog.NETWORKS.values())
+    said = what(kind) if kind in ours else ""
     shown = format_selector(name, given.items())
     return _page(shown, said and f"{said}.", inspect.getdoc(kind), _lines({"Options": options(kind, given)}))
 

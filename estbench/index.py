@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent
 FILE = ROOT / "catalogue.json"
 SOURCES = (
     "catalog.py", "config/selector.py", "distributions", "estimators", "guide.py", "index.py", "names.py",
-    "objectives", "references.py",
+    "networks", "objectives", "references.py",
 )  # fmt: skip
 """Files, and folders of files, that the words are taken from."""
 
@@ -42,11 +42,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contents:
-    """Estimators, the rows of objectives and of distributions, and name → page of all these and of their aliases."""
+    """Estimators, rows of objectives, distributions and networks, and name → page of all these and of their aliases."""
 
     estimators: Sequence[Entry]
     objectives: Sequence[Row]
     distributions: Sequence[Row]
+    networks: Sequence[Row]
     pages: Mapping[str, str]
 
     def listed(
@@ -77,7 +78,7 @@ def unknown(name: str, known: Sequence[str]) -> UsageError:
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UsageError(
-        f"there is no estimator, objective or distribution '{name}'.{hint} (estbench list estimators, objectives …)"
+        f"there is no estimator, objective, distribution or network '{name}'.{hint} (estbench list estimators, …)"
     )
 
 

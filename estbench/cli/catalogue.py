@@ -33,7 +33,7 @@ def completed(incomplete: str) -> list[str]:
 
 def list_(
     what: Annotated[
-        Literal["estimators", "objectives", "distributions", "metrics"], typer.Argument(help="What to list.")
+        Literal["estimators", "objectives", "distributions", "networks", "metrics"], typer.Argument(help="What to list.")
     ] = "estimators",
     family: Annotated[str | None, typer.Option(help="Only estimators of this family, such as antithetic.")] = None,
     distribution: Annotated[
@@ -58,7 +58,9 @@ def list_(
     elif what == "estimators":
         rows = contents().listed(family=family, distribution=distribution, unbiased=unbiased, gradient=gradient)
     else:
-        rows = list(contents().objectives if what == "objectives" else contents().distributions)
+        found = contents()
+        named = {"objectives": found.objectives, "distributions": found.distributions, "networks": found.networks}
+        rows = list(named[what])
     if file_format == "json":
         write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
         return

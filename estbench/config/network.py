@@ -6,10 +6,10 @@ import json
 import math
 from dataclasses import fields
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from estbench import catalog
@@ -66,9 +66,7 @@ class NetworkConfig:
     dimensions: Annotated[int, Field(ge=1, le=10_000)]
     categories: Annotated[int, Field(ge=2, le=10_000)] | None = None
     training: TrainingConfig = TrainingConfig()
-    checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Listed, Sorted] = Field(
-        default=None, validate_default=True
-    )
+    checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Listed, Sorted] = ()
     parameters: str = "encoder"
 
     @field_validator("categories")
@@ -87,25 +85,22 @@ class NetworkConfig:
 
     @field_validator("checkpoints")
     @classmethod
-    def _checkpoints(cls, found: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
-        if "training" not in info.data:
-            return found
-        epochs = info.data["training"].epochs
-        if found is None or found == (None,):
-            return tuple(sorted({0, epochs}))
-        if late := [epoch for epoch in found if epoch > epochs]:
-            raise faults(((), f"epoch {late[0]} is after the end of the training: epochs: {epochs}"))
+    def _checkpoints(cls, found: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        training = info.data.get("training")
+        if training is not None and (late := [epoch for epoch in found if epoch > training.epochs]):
+            raise faults(((), f"epoch {late[0]} is after the end of the training; epochs: {training.epochs}"))
         return found
 
-    @field_validator("parameters")
-    @classmethod
-    def _parameters(cls, part: str, info: ValidationInfo) -> str:
-        needed = ("network", "data", "distribution", "dimensions", "categories", "training")
-        if all(name in info.data for name in needed):
-            network, data, *kind, training = (info.data[name] for name in needed)
-            if wrong := _misfit(network, data, Kind(kind[0], kind[1], kind[2] or 2), part, training.batch):
-                raise faults(wrong)
-        return part
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if wrong := _misfit(self.network, self.data, self.layer, self.parameters, self.training.batch):
+            raise faults(wrong)
+        return self
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The checkpoints; where none are given, the beginning and the end of the training."""
+        return self.checkpoints or tuple(sorted({0, self.training.epochs}))
 
     @property
     def layer(self) -> Kind:
@@ -142,11 +137,15 @@ def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: i
     try:
         images = made.images(data)
     except UsageError as error:
-        return (), str(error)
+        return ("data",), str(error)
     if batch > len(images.train):
-        return (), f"training.batch: {batch} examples, but {data} has {len(images.train)} to train on"
+        return ("training", "batch"), f"{batch} examples, but {data} has {len(images.train)} to train on"
     try:
-        demand(made.build(images, kind, [torch.Generator()]), part)
+        model: Any = made.build(images, kind, [torch.Generator()])
     except UsageError as error:
-        return (), str(error)
+        return ("distribution",), str(error)
+    try:
+        demand(model, part)
+    except UsageError as error:
+        return ("parameters",), str(error)
     return None

@@ -46,6 +46,8 @@ def demand_reproduced(
 def recorded(plan: Plan, items: Items, device: str) -> Iterator[Task]:
     """The tasks, one for each thing to be compared, that give again what is recorded of code of users."""
     for i, spec in enumerate(plan.problems):
+        if spec.at is not None:  # its training would have to be done again
+            continue
         of_problem = [cell for cell in plan.cells if cell.problem == i]
         if has_user_code(spec) and items.get(("problem", spec.id, ""), {}).get("true") is not None:
             yield CostTask(spec, (), plan.config.seed, device)

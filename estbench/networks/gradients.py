@@ -24,7 +24,7 @@ def chosen(model: nn.Module, part: str) -> list[nn.Parameter]:
         for name, _ in named:
             parts = name.split(".")
             known |= dict.fromkeys(".".join(parts[:i]) for i in range(1, len(parts) + 1))
-        raise UsageError(f"parameters: the network has no {part!r}; it has {', '.join(known)}")
+        raise UsageError(f"the network has no {part!r}; it has {', '.join(known)}")
     return found
 
 

@@ -197,6 +197,17 @@ class Plan:
     cells: tuple[Cell, ...]
     layouts: tuple[Layout, ...]
 
+    def toys(self) -> Plan:
+        """The same plan without the problems that are trained."""
+        kept = [i for i, spec in enumerate(self.problems) if spec.at is None]
+        cells = tuple(replace(c, problem=kept.index(c.problem)) for c in self.cells if c.problem in kept)
+        return replace(
+            self,
+            problems=tuple(self.problems[i] for i in kept),
+            layouts=tuple(self.layouts[i] for i in kept),
+            cells=cells,
+        )
+
     def coordinates(self, problem: int) -> int:
         """The numbers in one recorded gradient of a problem: P; of a network, whose P is large, those `in_span`."""
         spec = self.problems[problem]

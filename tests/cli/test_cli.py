@@ -639,7 +639,7 @@ def test_list_and_show(cli: Cli) -> None:
     assert "variance" in cli("list", "metrics").out
     assert "Options" in cli("show", "gumbel").out
     said = clean(cli("show", "gumble"), 2)
-    assert "there is no estimator, objective or distribution 'gumble'. Did you mean 'gumbel'?" in said
+    assert "there is no estimator, objective, distribution or network 'gumble'. Did you mean 'gumbel'?" in said
     assert "(estbench list estimators, objectives …)" in said
     assert "Did you mean 'quadratic'" in clean(cli("show", "quadratc"), 2)
     assert cli("show", "parity").out == cli("show", "product[offset=1,slope=-2]").out
