@@ -151,7 +151,7 @@ def _serves(facts: Facts | str, problem: NetworkConfig, N: int) -> bool:
         return False
     D, K = problem.dimensions, problem.categories or 2
     many = facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states)
-    return N >= facts.min_samples and N % facts.multiple == 0 and D <= (facts.max_variables or D) and not many
+    return facts.min_samples <= N and N % facts.multiple == 0 and (facts.max_variables or D) >= D and not many
 
 
 def _problem(problem: ProblemConfig) -> ProblemSpec:

@@ -44,7 +44,14 @@ def contents() -> Contents:
 
 def known() -> list[str]:
     """All names that the catalogue has a page for."""
-    return [*catalog.ESTIMATORS, *ALIASES, *catalog.OBJECTIVES, *OBJECTIVE_ALIASES, *catalog.DISTRIBUTIONS, *catalog.NETWORKS]
+    return [
+        *catalog.ESTIMATORS,
+        *ALIASES,
+        *catalog.OBJECTIVES,
+        *OBJECTIVE_ALIASES,
+        *catalog.DISTRIBUTIONS,
+        *catalog.NETWORKS,
+    ]
 
 
 def _entry(name: str, kind: type[Any]) -> Entry:

@@ -96,7 +96,7 @@ def merge(a: Floats, b: Floats) -> Floats:
 
 
 def in_span(packed: Floats, true: Floats) -> tuple[Floats, Floats]:
-    """Packed records [S, 8 + 3P] of P parameters in the span of the S means and of g: ([S, 8 + 3(S + 2)], g as [S + 2]).
+    """Packed records [S, 8 + 3P] in the span of the S means and of g: ([S, 8 + 3(S + 2)], g as [S + 2]).
 
     The first direction is that of g, so that g is (‖g‖, 0, …). All lengths and angles of means stay what they were. The
     variance within the shards is kept as a whole, in the last coordinate, where all means are 0, and third moments are

@@ -33,7 +33,8 @@ def completed(incomplete: str) -> list[str]:
 
 def list_(
     what: Annotated[
-        Literal["estimators", "objectives", "distributions", "networks", "metrics"], typer.Argument(help="What to list.")
+        Literal["estimators", "objectives", "distributions", "networks", "metrics"],
+        typer.Argument(help="What to list."),
     ] = "estimators",
     family: Annotated[str | None, typer.Option(help="Only estimators of this family, such as antithetic.")] = None,
     distribution: Annotated[

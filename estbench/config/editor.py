@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from estbench.config.choice import CATALOGUE, entry
 from estbench.config.logits import LIMIT, Drawn
-from estbench.config.schema import Config
+from estbench.config.network import EXACT, OWN, NetworkConfig
+from estbench.config.schema import Config, ProblemConfig
 from estbench.config.selector import parse_selector
-from estbench.config.sweep import SWEEPABLE
+from estbench.config.sweep import SWEEPABLE, SWEEPABLE_OF_NETWORKS
 
 Schema = dict[str, Any]
 
@@ -28,7 +30,11 @@ def json_schema() -> Schema:
     """The JSON Schema (2020-12) of a config file."""
     schema: Schema = _plain(TypeAdapter(Config).json_schema())
     schema["required"] = ["problems", "estimators"]  # the name is that of the file
-    keys, problem = schema["properties"], schema["$defs"]["ProblemConfig"]
+    keys, defs = schema["properties"], schema.setdefault("$defs", {})
+    for model in (ProblemConfig, NetworkConfig):
+        found = _plain(TypeAdapter(model).json_schema())
+        defs |= found.pop("$defs", {}) | {model.__name__: found}
+    problem, network = defs["ProblemConfig"], defs["NetworkConfig"]
     for key in ("samples", "temperatures", "methods"):
         keys[key] = {"anyOf": [keys[key]["items"], keys[key]]}  # one value stands for a list of one
     keys["estimators"]["items"] = _choice("estimator")
@@ -36,9 +42,16 @@ def json_schema() -> Schema:
         "objective": _choice("objective"),
         "distribution": _choice("distribution"),
         "logits": _logits(),
-        "sweep": _sweep(),
+        "sweep": _sweep(SWEEPABLE, "objective"),
+        "kind": {"const": "toy"},
     }
+    network["properties"] |= {"network": _choice("network"), "sweep": _sweep(SWEEPABLE_OF_NETWORKS, "network")}
+    trainer = {"anyOf": [{"enum": [EXACT, OWN]}, _choice("estimator")]}
+    defs["TrainingConfig"]["properties"]["estimator"] = _one_or_many(trainer)
+    network["properties"]["checkpoints"] = _one_or_many({"type": "integer", "minimum": 0})
     del problem["required"]  # any of them may be swept
+    network["required"] = ["kind"]
+    keys["problems"]["items"] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("ProblemConfig", "NetworkConfig")]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "estbench config",
@@ -77,13 +90,18 @@ def _logits() -> Schema:
     }
 
 
-def _sweep() -> Schema:
+def _one_or_many(item: Schema) -> Schema:
+    """One value, or a list of them."""
+    return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+
+
+def _sweep(keys: Sequence[str], named: str) -> Schema:
     values = {"type": "array", "minItems": 1}
     return {
         "description": "One problem for each value, or for each combination of values when several keys are swept.",
         "type": "object",
-        "properties": dict.fromkeys(SWEEPABLE, values),
-        "patternProperties": {r"^objective\.\w+$": values},
+        "properties": dict.fromkeys(keys, values),
+        "patternProperties": {rf"^{named}\.\w+$": values},
         "additionalProperties": False,
         "minProperties": 1,
     }

@@ -95,10 +95,11 @@ def _network(problem: NetworkConfig) -> dict[str, Any]:
     choice, training = problem.network, problem.training
     options = _options(changed(catalog.network_class(choice.name), choice.options))
     trainers = [each if isinstance(each, str) else _estimator(each) for each in training.estimator]
-    return _given(problem) | {
+    found: dict[str, Any] = {
         "network": {"name": choice.name, "options": options},
         "training": _given(training) | {"estimator": trainers},
     }
+    return _given(problem) | found
 
 
 def _objective(choice: ObjectiveChoice) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _objective(choice: ObjectiveChoice) -> dict[str, Any]:
 
 def _estimator(choice: EstimatorChoice) -> dict[str, Any]:
     spec, own = choice.spec, choice.temperatures
-    entry = {"name": spec.name, "options": _options(spec.changed), "label": spec.label}
+    entry: dict[str, Any] = {"name": spec.name, "options": _options(spec.changed), "label": spec.label}
     entry |= {} if own is None else {"temperatures": own}
     return entry | ({"anneal": {option: [a, b] for option, a, b in spec.anneal}} if spec.anneal else {})
 
@@ -153,8 +154,9 @@ def _twice(config: Config) -> Iterator[tuple[Path, Path]]:
     """The paths of pairs of problems that are the same."""
     seen: dict[Any, int] = {}
     for j, problem in enumerate(config.problems):
-        toy = isinstance(problem, ProblemConfig)
-        what = (problem.distribution, problem.objective, problem.all_logits(), problem.tie) if toy else problem
+        what: Any = problem
+        if isinstance(problem, ProblemConfig):
+            what = (problem.distribution, problem.objective, problem.all_logits(), problem.tie)
         i = seen.setdefault(what, j)
         if i != j:
             yield ("problems", i), ("problems", j)

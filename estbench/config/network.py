@@ -9,11 +9,21 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from estbench import catalog
 from estbench.config.choice import EstimatorChoice, Listed, ObjectiveChoice, Sorted, read_estimator, read_network
+from estbench.config.complaint import Path
 from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT
 from estbench.errors import UsageError
@@ -46,7 +56,7 @@ class TrainingConfig:
 
     estimator: Annotated[
         tuple[Annotated[Trainer, PlainValidator(read_trainer), WithJsonSchema({})], ...], Listed, Field(min_length=1)
-    ] = (EXACT,)
+    ] = ("exact",)
     samples: Annotated[int, Field(ge=1, le=10**6)] = 1
     epochs: Annotated[int, Field(ge=0, le=10**6)] = 60
     batch: Annotated[int, Field(ge=1, le=10**7)] = 100
@@ -64,7 +74,7 @@ class NetworkConfig:
     data: str = "digits"
     distribution: Literal["bernoulli", "categorical"]
     dimensions: Annotated[int, Field(ge=1, le=10_000)]
-    categories: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    categories: Annotated[Annotated[int, Field(ge=2, le=10_000)] | None, Field(validate_default=True)] = None
     training: TrainingConfig = TrainingConfig()
     checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Listed, Sorted] = ()
     parameters: str = "encoder"
@@ -131,7 +141,7 @@ _NETWORK = TypeAdapter(NetworkConfig)
 
 
 @lru_cache(maxsize=256)
-def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[tuple[str, ...], str] | None:
+def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[Path, str] | None:
     """What does not fit together, found by building the network once: (path, message)."""
     made = catalog.build(catalog.network_class(network.name), dict(network.options))
     try:

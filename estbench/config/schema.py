@@ -36,8 +36,8 @@ from estbench.config.choice import (
 )
 from estbench.config.complaint import Path
 from estbench.config.explain import faults, shown
-from estbench.config.network import NetworkConfig, read_network_config
 from estbench.config.logits import STRICT, Drawn, Logits, Normal, Row, fill, read_logits
+from estbench.config.network import NetworkConfig, read_network_config
 from estbench.errors import UsageError
 from estbench.isolation import reason
 from estbench.objectives.base import unserved
@@ -199,6 +199,11 @@ class Config:
         if wrong:
             raise faults(*wrong)
         return problems
+
+    @property
+    def toys(self) -> tuple[ProblemConfig, ...]:
+        """The problems at given logits."""
+        return tuple(problem for problem in self.problems if isinstance(problem, ProblemConfig))
 
     @field_validator("estimators")
     @classmethod

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from estbench.config.complaint import Path, closest
 from estbench.config.explain import UNKNOWN, shown
-from estbench.config.override import path_of, put
 from estbench.config.network import NETWORK_KEYS
+from estbench.config.override import path_of, put
 from estbench.config.schema import KEYS
 from estbench.errors import UsageError
 
 MAX_PROBLEMS = 20_000
 
 SWEEPABLE = [key for key in KEYS["problems",] if key not in ("kind", "sweep")]
-_OF_NETWORKS = [key for key in NETWORK_KEYS[()] if key != "kind"]
+SWEEPABLE_OF_NETWORKS = [key for key in NETWORK_KEYS[()] if key != "kind"]
 
 
 class Unfolded(NamedTuple):
@@ -72,7 +72,7 @@ def _values(sweep: Any, base: dict[str, Any], at: Path, wrong: list[tuple[Path, 
     good: dict[str, list[Any]] = {}
     for key, values in sweep.items():
         head = path_of(key)[:1]
-        known, more = (_OF_NETWORKS, "network") if base.get("kind") == "network" else (SWEEPABLE, "objective")
+        known, more = (SWEEPABLE_OF_NETWORKS, "network") if base.get("kind") == "network" else (SWEEPABLE, "objective")
         if not head or head[0] not in known:
             allowed = f"{', '.join(known)}, {more}.<option>"
             wrong.append(((*at, key), f"{UNKNOWN} {key!r}.{closest(key, known)} Allowed: {allowed}"))

@@ -79,8 +79,8 @@ def ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Tas
         if isinstance(task, CostTask):
             yield task
         elif isinstance(task, TrainTask):
-            if left := tuple(key for key in task.keys if key not in failed):
-                yield replace(task, keys=left)
+            if keys := tuple(key for key in task.keys if key not in failed):
+                yield replace(task, keys=keys)
         elif isinstance(task, NetworkTask):
             if groups := without(task.groups, failed.__contains__):
                 yield replace(task, groups=groups, parameters=_trained(task.spec, items))

@@ -21,7 +21,7 @@ from estbench.engine.tasks import (
 from estbench.estimators.base import Fitted
 from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
 from estbench.moments import Moments
-from estbench.plan import PILOT, Cell, EstimatorSpec, Plan, fit_key
+from estbench.plan import PILOT, Cell, EstimatorSpec, Plan, ProblemSpec, fit_key
 from estbench.store import Item, Run, Store
 from estbench.summary import packed_shards, prepared, truth
 
@@ -117,7 +117,8 @@ def _networks(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Tas
         job = f"{spec.id}/0"
         for group in groups_of(cells):
             left = without(
-                [group], lambda key: ("exact", key, "") in items or ("job", job, key) in items  # noqa: B023 - used at once
+                [group],
+                lambda key: ("exact", key, "") in items or ("job", job, key) in items,  # noqa: B023 - used at once
             )
             if part.has(next(index)) and left:
                 own = tuple((key, methods[key]) for _, key in left[0].cells)

@@ -41,8 +41,8 @@ def disagreement(s: Shards, exactly: Exactly) -> tuple[float, float]:
     """p-values of E ĝ and of the variance being the exact ones; NaN where the draws cannot tell, or need not.
 
     Mean: the test of no bias, with E ĝ in the place of g. Variance: t = log(v/exact)/(se/v), with S − 1 degrees of
-    freedom. Where the records are kept `in_span`, only the part of the mean along g is compared, by Student's t. Estimates
-    that never vary, where the variance is exactly 0: p = 0 if they differ from E ĝ, else none.
+    freedom. Where the records are kept `in_span`, only the part of the mean along g is compared, by Student's t.
+    Estimates that never vary, where the variance is exactly 0: p = 0 if they differ from E ĝ, else none.
     """
     if not s.enough or s.non_finite:
         return nan, nan

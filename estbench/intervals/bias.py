@@ -56,7 +56,7 @@ def mean_p_value(s: Shards) -> float:
     """Test b = 0 in all coordinates at once; NaN without variation.
 
     T_w = Σ h_j², h_j = H(b_j/se_j) over the P′ coordinates with variance, as (tr R̂²/P′)·χ²_ν with ν = P′²/tr R̂²,
-    R̂ the correlation matrix. No inverse: a singular covariance and P > S are allowed. Of records that are kept `in_span`
+    R̂ the correlation matrix. No inverse: a singular covariance and P > S are allowed. Where records are kept `in_span`,
     the variances of the coordinates are not known: there it is the test of ‖b‖² whose inverse is its interval.
     """
     if s.in_span:

@@ -19,7 +19,7 @@ Columns = dict[str, float | str]
 def metrics(moments: Moments, level: float = 0.95, rarest: float = inf, rank: int | None = None) -> Columns:
     """Estimate all metric columns from `true_norm` to `flags` from S shards; NaN where unknown.
 
-    `rarest` and `rank` are those of `Shards`. `bias_verdict` is left out: it needs p-values adjusted over the whole run.
+    `rarest` and `rank` are those of `Shards`. `bias_verdict` is left out: it needs p-values adjusted over the run.
     """
     return metrics_of(Shards.of(moments, level, rarest, rank))
 

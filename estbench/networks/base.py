@@ -106,7 +106,7 @@ class Kind:
 
     def of(self, flat: Tensor) -> Variables:
         """The variables whose logits are [..., D] or, flat, [..., D K]."""
-        logits = flat.unflatten(-1, self.event)
+        logits = flat.view(*flat.shape[:-1], *self.event)
         return Bernoulli(logits) if self.distribution == "bernoulli" else Categorical(logits)
 
     def flatten(self, z: Tensor) -> Tensor:
@@ -118,8 +118,6 @@ def exactly(f: Function, variables: Variables) -> Tensor:
     """E f(z) = Σ_z P(z) f(z) over all joint states: [S, B], differentiable in the logits and in the parameters of f."""
     batch = variables.batch_shape
     states = variables.states().to(variables.logits)
-    if isinstance(f, OfStates):
-        values = f.of_states(states)
-    else:
-        values = f(states.expand(*batch, *states.shape))
-    return torch.linalg.vecdot(variables.log_prob(states).exp(), values)
+    values = f.of_states(states) if isinstance(f, OfStates) else f(states.expand(*batch, *states.shape))
+    expected: Tensor = torch.linalg.vecdot(variables.log_prob(states).exp(), values)
+    return expected

@@ -53,7 +53,8 @@ class TwoLayer:
     @property
     def w_hat(self) -> Tensor:
         """ŵ = w/‖w‖."""
-        return self.w / self.w.norm()
+        found: Tensor = self.w / self.w.norm()
+        return found
 
     @property
     def across(self) -> Tensor:
@@ -75,21 +76,23 @@ class TwoLayer:
     def gradient_v(self) -> Tensor:
         """∂f/∂v = ¼ (I + 11ᵀ) v − ¼ ((1 − 2θ/π) I + 11ᵀ) v*, [m]."""
         v, v_star = self.v, self.v_star
-        return (v + v.sum() - (1 - 2 * self.theta / math.pi) * v_star - v_star.sum()) / 4
+        found: Tensor = (v + v.sum() - (1 - 2 * self.theta / math.pi) * v_star - v_star.sum()) / 4
+        return found
 
     def gradient_w(self) -> Tensor:
         """∂f/∂w = −v·v*/(2π ‖w‖) e, [n]; it has no value where w and w* are parallel, and is 0 here."""
         length = self.across.norm()
         if not float(length) > 0:
             return torch.zeros_like(self.w)
-        return -(self.v @ self.v_star) / (2 * math.pi * self.w.norm()) * self.across / length
+        found: Tensor = -(self.v @ self.v_star) / (2 * math.pi * self.w.norm()) * self.across / length
+        return found
 
     def coarse_gradient_w(self, proxy: str) -> Tensor:
         """E Zᵀ (ψ(Z w) ⊙ v)(y − y*), [n]; UsageError for a proxy that is no multiple of an indicator."""
         if proxy not in INDICATORS:
             raise UsageError(f"no closed form for proxy {proxy}; there are {', '.join(INDICATORS)}")
         h, lower, upper = INDICATORS[proxy]
-        l, u = (end / float(self.w.norm()) for end in (lower, upper))
+        l, u = (end / float(self.w.norm()) for end in (lower, upper))  # noqa: E741 - the letters of the formula
         v, v_star, w_hat = self.v, self.v_star, self.w_hat
         a = _density(l) - _density(u)
         b = _density(max(l, 0.0)) - _density(u)

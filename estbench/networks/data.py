@@ -55,10 +55,10 @@ def images(source: str = DIGITS) -> Images:
     """The images of a source, in float32: `digits`, or the path of a file or folder.
 
     A file holds images [n, …] of any shape: `.npy`, `.npz` (its array `x`, `x_train` or `train`, else its only one;
-    `x_test` or `valid` beside it, and `y`, `y_train`, `y_test` as labels), or IDX (as MNIST has them, also `.gz`). A folder
-    holds the four files of MNIST. Integers are divided by 255, or by their maximum where that is smaller. Where nothing
-    is set apart for validation, it is the share of `digits`, by a permutation with a fixed seed. UsageError with what is
-    wrong and what is expected.
+    `x_test` or `valid` beside it, and `y`, `y_train`, `y_test` as labels), or IDX (as MNIST has them, also `.gz`). A
+    folder holds the four files of MNIST. Bytes are divided by 255, other numbers above 1 by the largest. Where nothing
+    is set apart for validation, it is the share of `digits`, by a permutation with a fixed seed. UsageError with what
+    is wrong and what is expected.
     """
     if source == DIGITS:
         return _split(*_digits())
@@ -111,11 +111,15 @@ def _unit(array: NDArray[np.generic]) -> Tensor:
 def _npz(path: Path) -> Images:
     with np.load(path, allow_pickle=False) as found:
         names = list(found)
-        first = next((name for name in ("x_train", "train", "x") if name in names), names[0] if len(names) == 1 else None)
+        first = next(
+            (name for name in ("x_train", "train", "x") if name in names), names[0] if len(names) == 1 else None
+        )
         if first is None:
             raise ValueError(f"no array x_train, train or x in it; it has {', '.join(names) or 'none'}")
         x = _unit(found[first])
-        labels = {name: torch.from_numpy(found[name].astype(np.int64)) for name in ("y", "y_train", "y_test") if name in names}
+        labels = {
+            name: torch.from_numpy(found[name].astype(np.int64)) for name in ("y", "y_train", "y_test") if name in names
+        }
         rest = next((name for name in ("x_test", "valid") if name in names), None)
         if rest is None:
             return _split(x, labels.get("y_train", labels.get("y")))

@@ -22,10 +22,11 @@ from estbench.networks.one_layer import loss
 
 @dataclass(frozen=True)
 class Gates:
-    """E f(z) + c KL(ρ ‖ p̄): f(z) = cross-entropy of a classifier whose block d is multiplied by z_d (Bengio et al. 2013).
+    """E f(z) + c KL(ρ ‖ p̄): f(z) = cross-entropy of a classifier whose block d is multiplied by z_d.
 
-    The gates are Bernoulli variables whose logits are linear in the image. p̄_d is the mean of p_d over the batch, which
-    is to be ρ: KL(ρ ‖ p̄) = Σ_d ρ log(ρ/p̄_d) + (1 − ρ) log((1 − ρ)/(1 − p̄_d)), in closed form.
+    This is conditional computation (Bengio, Léonard & Courville 2013). The gates are Bernoulli variables whose logits
+    are linear in the image. p̄_d is the mean of p_d over the batch, which is to be ρ: KL(ρ ‖ p̄) is the sum over d of
+    ρ log(ρ/p̄_d) + (1 − ρ) log((1 − ρ)/(1 − p̄_d)), in closed form.
 
     units     the units of one block
     target    ρ
@@ -99,5 +100,6 @@ class Gated:
     def __call__(self, z: Tensor) -> Tensor:
         """[S, B, N] at gates [S, B, N, D]."""
         gated = self.hidden.unsqueeze(2) * z.repeat_interleave(self.units, -1)
-        o = self.output(gated.flatten(1, 2)).unflatten(1, z.shape[1:3])
+        o = self.output(gated.flatten(1, 2))
+        o = o.view(*z.shape[:3], o.shape[-1])
         return -torch.log_softmax(o, -1).gather(-1, self.y[..., None, None].expand(*z.shape[:3], 1)).squeeze(-1)

@@ -18,7 +18,7 @@ ALL = "all"
 def chosen(model: nn.Module, part: str) -> list[nn.Parameter]:
     """The parameters of a part of the network: `all`, or the name of a module or parameter; UsageError for another."""
     named = list(model.named_parameters())
-    found = [p for name, p in named if part == ALL or name == part or name.startswith(f"{part}.")]
+    found = [p for name, p in named if part in (ALL, name) or name.startswith(f"{part}.")]
     if not found:
         known: dict[str, None] = dict.fromkeys([ALL, *([LOGITS] if isinstance(model, OneLayer) else [])])
         for name, _ in named:

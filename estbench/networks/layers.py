@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,6 @@ def _uniform(i: int, shape: tuple[int, ...], generator: torch.Generator) -> Tens
 def mlp(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> nn.Sequential:
     """Linear maps of these sizes with tanh between them, for each seed."""
     layers: list[nn.Module] = []
-    for i, o in zip(sizes, sizes[1:], strict=False):
+    for i, o in pairwise(sizes):
         layers += [Linears(i, o, generators), nn.Tanh()]
     return nn.Sequential(*layers[:-1])

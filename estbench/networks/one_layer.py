@@ -19,7 +19,8 @@ def loss(model: OneLayer, kind: Kind, x: Tensor, y: Tensor | None, expect: Expec
 
 def minus_log_likelihood(o: Tensor, x: Tensor) -> Tensor:
     """−log p(x) of binary pixels x with logits o: Σ softplus(o) − o x over the last axis."""
-    return softplus(o).sum(-1) - torch.linalg.vecdot(o, x.expand_as(o))
+    found: Tensor = softplus(o).sum(-1) - torch.linalg.vecdot(o, x.expand_as(o))
+    return found
 
 
 def minus_log_likelihoods(o: Tensor, x: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ from estbench.networks.vae import Decoded, VaeModel
 class Sbn:
     """E f(z), f(z) = −log p(lower | z), z ~ q(z | upper): a stochastic (sigmoid belief) network (Raiko et al. 2015).
 
-    With two layers z₂ is drawn given z₁, and the loss is E_z₁ E_z₂|z₁ f(z₂). Each map has one hidden layer of tanh units;
-    pixels are binary and independent given z.
+    With two layers z₂ is drawn given z₁, and the loss is E_z₁ E_z₂|z₁ f(z₂). Each map has one hidden layer of tanh
+    units; pixels are binary and independent given z.
 
     hidden  the number of units of a hidden layer
     layers  the number of layers of discrete variables
@@ -35,7 +35,7 @@ class Sbn:
         """Binary images."""
         return images(source).binary
 
-    def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> nn.Module:
+    def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> SbnModel | TwoLayers:
         """The networks, one for each generator."""
         model = SbnModel if self.layers == 1 else TwoLayers
         return model(*halves(images.pixels), self.hidden, kind, generators)
@@ -74,7 +74,7 @@ class TwoLayers(nn.Module):
         self.between = mlp([kind.numbers, hidden, kind.numbers], generators)
         self.decoder = mlp([kind.numbers, hidden, outputs], generators)
 
-    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:  # noqa: ARG002 - of the contract
         """E_z₁ E_z₂|z₁ −log p(lower | z₂): [S, B]."""
         upper, lower = x.tensor_split([x.shape[-1] // 2], -1)
         inner = Inner(self.between, Decoded(self.decoder, self.kind, lower), self.kind, expect)
@@ -95,4 +95,4 @@ class Inner:
         B, N = z.shape[1:3]
         logits = self.between(self.kind.flatten(z).flatten(1, 2))
         repeated = Decoded(self.f.decoder, self.kind, self.f.x.repeat_interleave(N, 1))
-        return self.expect(repeated, self.kind.of(logits)).unflatten(1, (B, N))
+        return self.expect(repeated, self.kind.of(logits)).view(-1, B, N)

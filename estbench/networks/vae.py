@@ -55,9 +55,9 @@ class VaeModel(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """[S, B, D(, K)]."""
         encoded: Tensor = self.encoder(x)
-        return encoded.unflatten(-1, self.kind.event)
+        return encoded.view(*x.shape[:2], *self.kind.event)
 
-    def f(self, x: Tensor, y: Tensor | None) -> Decoded:
+    def f(self, x: Tensor, y: Tensor | None) -> Decoded:  # noqa: ARG002 - of the contract
         """−log p(x | z)."""
         return Decoded(self.decoder, self.kind, x)
 
@@ -76,7 +76,8 @@ class Decoded:
 
     def __call__(self, z: Tensor) -> Tensor:
         """[S, B, N] at samples [S, B, N, D(, K)]."""
-        o = self.decoder(self.kind.flatten(z).flatten(1, 2)).unflatten(1, z.shape[1:3])
+        o = self.decoder(self.kind.flatten(z).flatten(1, 2))
+        o = o.view(*z.shape[:3], o.shape[-1])
         return minus_log_likelihood(o, self.x.unsqueeze(2))
 
     def of_states(self, states: Tensor) -> Tensor:

@@ -192,7 +192,9 @@ def _estimator(id_: str, entry: _Estimator, temperature: float | None) -> Estima
 def _problem(entry: _Problem) -> ProblemSpec:
     fields = {name: getattr(entry, name) for name in _Problem.__dataclass_fields__}
     options = {name: _options(getattr(entry, name)) for name in ("objective_options", "distribution_options")}
-    at = entry.at and Checkpoint(Training(**vars(entry.at.training)), entry.at.epoch, entry.at.parameters, entry.at.alone)
+    at = entry.at and Checkpoint(
+        Training(**vars(entry.at.training)), entry.at.epoch, entry.at.parameters, entry.at.alone
+    )
     return ProblemSpec(**fields | options | {"at": at})
 
 

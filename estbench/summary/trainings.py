@@ -57,7 +57,7 @@ def _rows(spec: ProblemSpec, items: Items, level: float) -> Iterator[dict[str, A
 
 
 def over_seeds(x: Floats, level: float) -> dict[str, float]:
-    """The mean of one number for each seed, its Student interval, and quantiles; the interval of one seed is unknown."""
+    """The mean of one number a seed, its Student interval, and quantiles; the interval of one seed is unknown."""
     S, mean = len(x), float(x.mean())
     half = float(stdtrit(S - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / sqrt(S) if S > 1 else np.nan
     quantiles = dict(zip(("loss_q05", "loss_q50", "loss_q95"), map(float, np.quantile(x, QUANTILES)), strict=True))

@@ -95,7 +95,7 @@ def _of_logits(batch: Batch) -> bool:
 
 
 def moments(batch: Batch, estimator: Estimator, samples: int) -> tuple[Tensor, float]:
-    """(bias [P], total variance) of the gradient of the batch with N samples an example; `Unavailable` with the reason."""
+    """(bias [P], total variance) of the gradient of the batch with N samples an example; `Unavailable` if unknown."""
     if (reason := why_not(batch, estimator)) is not None:
         raise Unavailable(reason)
     assert isinstance(estimator, RowEstimator)

@@ -77,8 +77,9 @@ def batches(images: Images, batch: int, orders: Sequence[torch.Generator]) -> It
 
 
 def _optimizer(training: Training, model: nn.Module) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    return kinds[training.optimizer](model.parameters(), lr=training.learning_rate)
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=training.learning_rate)
+    return torch.optim.Adam(model.parameters(), lr=training.learning_rate)
 
 
 def losses(model: Any, x: Tensor, y: Tensor | None, states: int) -> Tensor:
@@ -102,7 +103,7 @@ def parameters_of(model: nn.Module, seed: int = 0) -> Tensor:
 def with_parameters(model: Any, values: Tensor) -> Any:
     """The first seed of a network with these parameters, as `parameters_of` gives them."""
     one = deepcopy(model)
-    pieces = values.split([p[0].numel() for p in one.parameters()])
+    pieces = torch.split(values, [p[0].numel() for p in one.parameters()])
     for parameter, piece in zip(one.parameters(), pieces, strict=True):
         parameter.data = piece.to(parameter.dtype).view_as(parameter[0]).unsqueeze(0).clone()
     return one

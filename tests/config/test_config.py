@@ -77,9 +77,9 @@ def test_the_example_of_the_manual_says_what_it_says(write: Write) -> None:
     assert (config.name, config.seed, config.replicates, config.samples) == ("bernoulli", 0, 20000, (1, 2, 4, 8, 16))
     assert config.temperatures == (0.1, 0.25, 0.5, 1.0, 2.0)
     assert (config.methods, config.level, config.delta) == (("exact", "monte_carlo"), 0.95, 0.01)
-    assert [p.logits for p in config.problems] == [-4.0, -1.0, 0.0, 1.0, (0.5, -1.0, 2.0)]
-    assert [p.dimensions for p in config.problems] == [1, 1, 1, 1, 3]
-    assert dict(config.problems[4].objective.options)["exponent"] == 3.0
+    assert [p.logits for p in config.toys] == [-4.0, -1.0, 0.0, 1.0, (0.5, -1.0, 2.0)]
+    assert [p.dimensions for p in config.toys] == [1, 1, 1, 1, 3]
+    assert dict(config.toys[4].objective.options)["exponent"] == 3.0
     assert [e.spec.label for e in config.estimators] == ["reinforce", "Bengio centred", "ste", "gumbel"]
     assert dict(config.estimators[1].spec.options)["baseline"] == "optimal"
 
@@ -109,7 +109,7 @@ def test_one_number_in_any_spelling_is_one_config() -> None:
 )
 def test_logits_fill_all_variables(keys: dict[str, Any], logits: Any) -> None:
     """A number fills all variables, a list is the vector or the rows, which also give D and K."""
-    (p,) = load(problem(**keys)).problems
+    (p,) = load(problem(**keys)).toys
     assert p.all_logits() == logits
     assert p.dimensions == 2
     assert p.categories == (3 if "categorical" in keys.values() else None)
@@ -119,7 +119,7 @@ def test_normal_logits_are_drawn_by_their_seed() -> None:
     """{normal: {scale, seed}} is the same for the same seed, differs for another, and scales."""
 
     def drawn(**normal: Any) -> Any:
-        return load(problem(logits={"normal": normal}, dimensions=5)).problems[0].all_logits()
+        return load(problem(logits={"normal": normal}, dimensions=5)).toys[0].all_logits()
 
     assert drawn(seed=3) == drawn(seed=3, scale=1)
     assert len(set(drawn(seed=3))) == 5
@@ -133,8 +133,8 @@ def test_normal_logits_are_drawn_by_their_seed() -> None:
 def test_tied_normal_logits_are_one_row_for_all_variables() -> None:
     """With `tie` one variable's logits are drawn and all share them."""
     keys = {"distribution": "categorical", "dimensions": 4, "categories": 3, "logits": {"normal": {"seed": 1}}}
-    tied = load(problem(**keys, tie=True)).problems[0].all_logits()
-    free = load(problem(**keys)).problems[0].all_logits()
+    tied = load(problem(**keys, tie=True)).toys[0].all_logits()
+    free = load(problem(**keys)).toys[0].all_logits()
     assert len(set(tied)) == 1
     assert len(set(free)) == 4
 
@@ -143,7 +143,7 @@ def test_sweeps_combine_and_reach_into_the_objective() -> None:
     """Several swept keys give every combination, the first slowest; `objective.option` sweeps an option."""
     (entry,) = problem(sweep={"objective.target": [0.1, 0.2], "logits": [1, [1, 2]]})["problems"]
     config = load(small(problems=[entry]))
-    got = [(dict(p.objective.options)["target"], p.logits, p.dimensions) for p in config.problems]
+    got = [(dict(p.objective.options)["target"], p.logits, p.dimensions) for p in config.toys]
     assert got == [(0.1, 1.0, 1), (0.1, (1.0, 2.0), 2), (0.2, 1.0, 1), (0.2, (1.0, 2.0), 2)]
 
 
@@ -165,8 +165,8 @@ def test_selectors_and_aliases_stand_wherever_a_name_does() -> None:
         "reinforce[baseline=moving_average]",
         "steep",
     ]
-    assert config.problems[0].objective.name == "product"
-    assert dict(config.problems[0].objective.options) == {"offset": 1.0, "slope": -2.0}
+    assert config.toys[0].objective.name == "product"
+    assert dict(config.toys[0].objective.options) == {"offset": 1.0, "slope": -2.0}
 
 
 def test_a_temperature_among_the_options_is_the_estimators_own() -> None:
@@ -281,7 +281,7 @@ def test_every_alias_of_the_catalogue_stands_for_something(alias: str) -> None:
     if alias in ALIASES:
         choice: Any = load(small(estimators=[alias])).estimators[0].spec
     else:
-        choice = load(problem(objective=alias, logits=1)).problems[0].objective
+        choice = load(problem(objective=alias, logits=1)).toys[0].objective
     assert choice.name == name
     assert options.items() <= dict(choice.options).items()
 

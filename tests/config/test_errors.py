@@ -63,7 +63,7 @@ def errors(source: Path | dict[str, Any], *settings: str) -> list[str]:
 
 def test_the_good_config_is_good(write: Write) -> None:
     """What the faults below are planted in has none."""
-    assert len(load(write(GOOD)).problems) == 2
+    assert len(load(write(GOOD)).toys) == 2
 
 
 ESTIMATORS = "(estbench list estimators)"
@@ -82,7 +82,7 @@ FAULTS = [
     ("- reinforce", "- pathlib:Path", "16:5 estimators[0].name: 'pathlib:Path' is not a pydantic dataclass, as every estimator must be"),
     # keys
     ("seed: 0", "sed: 0", "2:1 sed: unknown key 'sed'. Did you mean 'seed'? Allowed: name, seed, precision, replicates, samples, temperatures, methods, level, delta, timings, problems, estimators"),
-    ("    dimensions: 2", "    dimension: 2", "12:5 problems[1].dimension: unknown key 'dimension'. Did you mean 'dimensions'? Allowed: distribution, dimensions, categories, tie, logits, objective, sweep"),
+    ("    dimensions: 2", "    dimension: 2", "12:5 problems[1].dimension: unknown key 'dimension'. Did you mean 'dimensions'? Allowed: distribution, dimensions, categories, tie, logits, objective, kind, sweep"),
     ("slope: 2", "slop: 2", "19:5 estimators[2].slop: unknown key 'slop'. Did you mean 'slope'? Allowed: *"),
     ("target: 0.45", "goal: 0.45", "7:34 problems[0].objective.goal: unknown key 'goal'. Allowed: target, reduction"),
     ("- reinforce", "- reinforce[base=mean]", "16:5 estimators[0].name: base: unknown key 'base'. Did you mean 'baseline'? Allowed: *"),
@@ -305,11 +305,11 @@ def test_settings_replace_and_add_values(write: Write) -> None:
         ],
     )
     assert config.seed == 3
-    assert [p.dimensions for p in config.problems] == [3, 4]
+    assert [p.dimensions for p in config.toys] == [3, 4]
     assert dict(config.estimators[0].spec.options)["baseline"] == "optimal"
     assert config.precision is not None
     assert config.precision.relative == 0.05
-    assert dict(config.problems[1].objective.options)["phase"] == 0.7
+    assert dict(config.toys[1].objective.options)["phase"] == 0.7
     assert [e.spec.name for e in load(write(GOOD), ["estimators=[ste, gumbel]"]).estimators] == ["ste", "gumbel"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -30,14 +31,11 @@ def by_quadrature(net: TwoLayer, proxy: str) -> Tensor:
     h, lower, upper = INDICATORS[proxy]
     size, theta = float(net.w.norm()), net.theta
     e = net.across / net.across.norm()
-    l, u = max(lower / size, -12), min(upper / size, 12)
+    start, end = max(lower / size, -12), min(upper / size, 12)
 
     def mean(g) -> float:  # type: ignore[no-untyped-def] # a function of x
-        pieces = sorted({l, u, *(x for x in (0.0,) if l < x < u)})
-        return sum(
-            quad(lambda x: g(x) * norm.pdf(x), a, b, epsabs=1e-13, epsrel=1e-12)[0]
-            for a, b in zip(pieces, pieces[1:], strict=False)
-        )
+        pieces = sorted({start, end, *(x for x in (0.0,) if start < x < end)})
+        return sum(quad(lambda x: g(x) * norm.pdf(x), a, b, epsabs=1e-13, epsrel=1e-12)[0] for a, b in pairwise(pieces))
 
     slope = 1 / math.tan(theta)
     alone = mean(lambda x: x) * net.w_hat  # E[z ψ]
@@ -80,7 +78,7 @@ def test_the_loss_and_its_gradients() -> None:
             step = torch.zeros_like(getattr(net, name))
             step[i] = h
             ends = [
-                TwoLayer(**{**vars(net), name: getattr(net, name) + sign * step}).loss()  # type: ignore[arg-type]
+                TwoLayer(**{**vars(net), name: getattr(net, name) + sign * step}).loss()
                 for sign in (1, -1)
             ]
             assert float(gradient[i]) == pytest.approx((ends[0] - ends[1]) / (2 * h), abs=1e-9)
@@ -91,9 +89,9 @@ def test_the_loss_and_its_gradients() -> None:
 
 
 def test_relu_stays_at_a_minimum_and_identity_leaves_it() -> None:
-    """At w = w*, v = v* the mean coarse gradient of ReLU and clipped ReLU is 0; at the other minimum that of identity is not.
+    """At w = w*, v = v* all mean coarse gradients are 0; at w = −w*, that of the identity is not (Yin et al.).
 
-    Where w = −w*, and v minimises the loss there, the identity's mean coarse gradient does not vanish (Yin et al.).
+    There v minimises the loss, and those of ReLU and clipped ReLU are 0.
     """
     net = network(4)
     at = TwoLayer(net.v_star, net.w_star, net.v_star, net.w_star)

@@ -35,7 +35,7 @@ class TrainTask:
         return list(self.keys)
 
     def perform(self) -> list[Record]:
-        """A `trained` record for each epoch: the parameters of the first seed and the losses of all; else `failed` ones."""
+        """A `trained` record for each epoch: parameters of the first seed, losses of all; else `failed` ones."""
         assert self.spec.at is not None
         training, start = self.spec.at.training, time.perf_counter()
         user_code = catalog.is_plugin(self.spec.objective) or (

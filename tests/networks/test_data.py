@@ -1,0 +1,86 @@
+"""Images to train on: the digits, and arrays of the user's in each format."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from estbench.errors import UsageError
+from estbench.networks.data import images
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An IDX file of bytes."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def test_the_digits() -> None:
+    """1 797 images of 64 pixels in [0, 1] with labels, always cut the same way; binary images are 0 and 1."""
+    found = images()
+    assert (len(found.train), len(found.valid), found.pixels) == (1297, 500, 64)
+    assert float(found.train.min()) == 0
+    assert float(found.train.max()) == 1
+    assert found.train_labels is not None
+    assert found.valid_labels is not None
+    assert np.bincount(np.concatenate((found.train_labels, found.valid_labels))).tolist() == [
+        178, 182, 177, 183, 181, 182, 181, 179, 174, 180,
+    ]  # fmt: skip
+    assert set(found.binary.train.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_arrays_of_the_user(tmp_path: Path) -> None:
+    """npy, npz, IDX and the four files of MNIST give the same images; integers are scaled to [0, 1]."""
+    raw = np.random.default_rng(0).integers(0, 256, (20, 4, 3))
+    np.save(tmp_path / "a.npy", raw.astype(np.uint8))
+    np.savez(tmp_path / "a.npz", x=raw.astype(np.uint8), y=np.arange(20))
+    (tmp_path / "a.idx").write_bytes(idx(raw))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(idx(raw)))
+    found = [images(str(tmp_path / name)) for name in ("a.npy", "a.npz", "a.idx", "a.gz")]
+    for each in found:
+        assert each.train.equal(found[0].train)
+        assert each.pixels == 12
+        assert (len(each.train), len(each.valid)) == (14, 6)
+    assert found[1].train_labels is not None
+    at = int(found[1].train_labels[0])
+    assert np.allclose(found[1].train[0], raw[at].ravel() / 255, atol=1e-7)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for part, n in (("train", 20), ("t10k", 5)):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(raw[:n]))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(n) % 10)))
+    mnist = images(str(folder))
+    assert (len(mnist.train), len(mnist.valid), mnist.pixels) == (20, 5, 12)
+    assert mnist.valid_labels is not None
+    assert mnist.valid_labels.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.npy", None, "No such file"),
+        ("a.idx", b"\0\0\x08\x02\0\0\0\x05\0\0\0\x05" + b"x" * 3, "buffer"),
+        ("a.idx2", b"hello, world", "neither .npy nor IDX"),
+        ("a.npy", b"\x93NUMPY", "EOF|read"),
+    ],
+)
+def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
+    """One message says which file, what is wrong and what is expected."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=said) as caught:
+        images(str(tmp_path / name))
+    assert "Expected: digits" in str(caught.value)
+
+
+def test_pixels_are_numbers_of_at_least_0(tmp_path: Path) -> None:
+    """Text, negative numbers, NaN and one-dimensional arrays are refused; nothing is unpickled."""
+    bad: list[np.ndarray] = [np.full((9, 4), -1.0), np.full((9, 4), np.nan), np.arange(9.0), np.array([["a"] * 4] * 9)]
+    bad.append(np.array([{}] * 4, dtype=object))
+    for i, array in enumerate(bad):
+        np.save(tmp_path / f"{i}.npy", array, allow_pickle=True)
+        with pytest.raises(UsageError, match="cannot be read"):
+            images(str(tmp_path / f"{i}.npy"))

@@ -1,0 +1,162 @@
+"""Runs with networks: from a config to results, resumed, by several workers, and read without the code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from estbench.cli.app import app
+from estbench.config import load, resolve
+from estbench.engine.benchmark import Benchmark
+from estbench.engine.executors import Execution
+from estbench.errors import UsageError
+
+NETWORK: dict[str, Any] = {
+    "kind": "network",
+    "network": {"name": "vae", "hidden": 4},
+    "distribution": "categorical",
+    "dimensions": 2,
+    "categories": 3,
+    "training": {"estimator": ["exact", "own"], "epochs": 2, "batch": 400, "seeds": 3, "learning_rate": 0.02},
+    "checkpoints": [0, 2],
+}
+CONFIG: dict[str, Any] = {
+    "name": "small",
+    "replicates": 48,
+    "samples": [1, 2],
+    "problems": [NETWORK, {"objective": "quadratic", "distribution": "bernoulli", "logits": 0.5}],
+    "estimators": ["ste", "rloo", {"name": "gumbel", "anneal": {"temperature": [1.0, 0.3]}}],
+}
+
+
+def finished(folder: Path, workers: int = 1, config: dict[str, Any] = CONFIG) -> Path:
+    """The folder of a finished run of a config."""
+    for _ in Benchmark.of(config, folder).run(Execution(workers=workers)):
+        pass
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    return finished(tmp_path_factory.mktemp("network") / "small")
+
+
+def test_results_say_where_in_the_training_they_are(run: Path) -> None:
+    """Networks have a kind, a checkpoint, what trained them, a part and a batch; toys have only the kind."""
+    frame = pd.read_csv(run / "results.csv")
+    toys, trained = frame[frame.kind == "toy"], frame[frame.kind == "network"]
+    assert toys[["network", "checkpoint", "trained_by", "parameters", "batch"]].isna().all(axis=None)
+    assert set(trained.network) == {"vae[hidden=4]"}
+    assert set(trained.trained_by) == {
+        "exact", "ste", "ste N=2", "rloo N=2", "gumbel[temperature=1→0.3]", "gumbel[temperature=1→0.3] N=2",
+    }  # fmt: skip
+    assert set(trained.checkpoint) == {0, 2}
+    assert set(trained.batch) == {400}
+    own = trained[trained.trained_by == "rloo N=2"]
+    assert set(own.label) == {"rloo"}
+    assert set(own.samples) == {2}
+    annealed = toys[toys.label.str.startswith("gumbel[")]
+    assert annealed.reason.str.contains("options change while a network is trained").all()
+
+
+def test_exact_and_sampled_rows_agree(run: Path) -> None:
+    """Where a row is exact, the sampled one beside it has it in its intervals of 95 %, in at least 15 of 18 of them."""
+    frame = pd.read_csv(run / "results.csv")
+    frame = frame[(frame.kind == "network") & (frame.label == "ste")]
+    keys = ["problem", "samples"]
+    both = frame[frame.method == "exact"].merge(frame[frame.method == "monte_carlo"], on=keys, suffixes=("", "_mc"))
+    assert len(both) == 8
+    inside = [
+        both[f"{metric}_low_mc"].le(both[metric]) & both[metric].le(both[f"{metric}_high_mc"])
+        for metric in ("variance", "bias_squared")
+    ]
+    assert np.concatenate(inside).sum() >= 13
+    assert not frame["flags"].fillna("").str.contains("exact_disagrees").any()
+
+
+def test_training_begins_alike_and_goes_down(run: Path) -> None:
+    """All begin with the same losses; the exact gradient lowers that of each seed; an interval over seeds is given."""
+    frame = pd.read_csv(run / "training.csv")
+    start = frame[(frame.checkpoint == 0) & (frame.data == "valid")]
+    assert start.loss.nunique() == 1
+    exact = frame[(frame.trained_by == "exact") & (frame.checkpoint == 2)]
+    assert (exact.share_worse == 0).all()
+    assert (exact.loss < start.loss.iloc[0]).all()
+    assert (exact.loss_low < exact.loss).all()
+    assert (exact.loss < exact.loss_high).all()
+    assert set(frame.seeds) == {3}
+
+
+def test_workers_and_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
+    """Three workers, and a run cut off after any line of its journal and taken up again, give the same tables."""
+    other = finished(tmp_path / "three", workers=3)
+    for name in ("results.csv", "training.csv"):
+        assert (other / name).read_bytes() == (run / name).read_bytes()
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for cut in (len(lines) // 2,):
+        folder = tmp_path / f"cut{cut}"
+        shutil.copytree(run, folder)
+        (folder / "journal.jsonl").write_bytes(b"".join(lines[:cut]))
+        finished(folder)
+        for name in ("results.csv", "training.csv"):
+            assert (folder / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_a_run_is_read_without_torch(run: Path) -> None:
+    """Status, export, compare and plot take a run with networks."""
+    for arguments in (["status"], ["export", "--format", "json"], ["compare"]):
+        done = CliRunner().invoke(app, [arguments[0], str(run), *arguments[1:]])
+        assert done.exit_code == 0, done.output
+    rows = json.loads(CliRunner().invoke(app, ["export", str(run), "--format", "json"]).stdout)
+    assert {row["kind"] for row in (rows["results"] if isinstance(rows, dict) else rows)} == {"toy", "network"}
+
+
+def test_configs_go_round() -> None:
+    """What `resolve` gives loads as the same config."""
+    config = load(CONFIG)
+    assert load(resolve(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": "vea"}, r"network\.name: unknown network 'vea'. Did you mean 'vae'"),
+        ({"network": {"name": "vae", "hiden": 3}}, r"unknown key 'hiden'. Did you mean 'hidden'"),
+        ({"training": {"epoch": 2}}, r"training\.epoch: unknown key 'epoch'. Did you mean 'epochs'"),
+        ({"training": {"estimator": "stee"}}, "unknown estimator 'stee'"),
+        ({"training": {"batch": 5000}}, r"training\.batch: 5000 examples, but digits has 1297"),
+        ({"checkpoints": [0, 70]}, r"checkpoints: epoch 70 is after the end"),
+        ({"parameters": "encode"}, r"parameters: the network has no 'encode'; it has all, logits, encoder"),
+        ({"categories": None}, "categorical variables need categories"),
+        ({"dimensions": 20}, r"3\^20 joint states of a layer are more than 65536"),
+        ({"data": "nowhere.npy"}, "data: images nowhere.npy: cannot be read"),
+        ({"kind": "netwrok"}, "kind: expected toy or network, got 'netwrok'"),
+        ({"logits": 0.0}, "unknown key 'logits'"),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_is(change: dict[str, Any], said: str) -> None:
+    """One message for each fault, at its path, with what is allowed."""
+    problem = {key: value for key, value in {**NETWORK, **change}.items() if value is not None}
+    with pytest.raises(UsageError, match=said):
+        load({**CONFIG, "problems": [problem]})
+
+
+def test_annealed_options_are_numbers_of_the_estimator() -> None:
+    """An option that is not there, one that is no number, and an end that the estimator refuses are faults."""
+    for anneal, said in (
+        ({"temprature": [1, 2]}, "gumbel has no number 'temprature'"),
+        ({"temperature": [1, 0]}, "a number > 0"),
+        ({"temperature": [1]}, "anneal"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            load({**CONFIG, "estimators": [{"name": "gumbel", "anneal": anneal}]})
+    with pytest.raises(UsageError, match="the temperature is given and annealed"):
+        load({**CONFIG, "estimators": [{"name": "gumbel", "temperature": 1.0, "anneal": {"temperature": [1, 2]}}]})
