@@ -150,7 +150,8 @@ def test_help_imports_no_torch() -> None:
 def test_random_numbers_have_one_source() -> None:
     """Nothing but `draws` makes random numbers; objectives draw their fixed coefficients from a seed of their own.
 
-    `isolation` seeds the generators that code of users draws from, and draws nothing itself.
+    `isolation` seeds the generators that code of users draws from, and draws nothing itself. `networks` draws initial
+    parameters and cuts data, and `trainings` orders examples and makes the generators of training steps.
     """
     makers = (
         "torch.rand",
@@ -161,7 +162,7 @@ def test_random_numbers_have_one_source() -> None:
         "numpy.random",
         "bernoulli_(",
     )
-    allowed = {"draws", "objectives", "config", "isolation"}
+    allowed = {"draws", "objectives", "config", "isolation", "networks", "trainings"}
     for path in ROOT.rglob("*.py"):
         room = path.relative_to(ROOT).parts[0].removesuffix(".py")
         if room not in allowed:

@@ -77,10 +77,7 @@ def test_the_loss_and_its_gradients() -> None:
         for i in range(len(gradient)):
             step = torch.zeros_like(getattr(net, name))
             step[i] = h
-            ends = [
-                TwoLayer(**{**vars(net), name: getattr(net, name) + sign * step}).loss()
-                for sign in (1, -1)
-            ]
+            ends = [TwoLayer(**{**vars(net), name: getattr(net, name) + sign * step}).loss() for sign in (1, -1)]
             assert float(gradient[i]) == pytest.approx((ends[0] - ends[1]) / (2 * h), abs=1e-9)
     z = torch.randn(100_000, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y, y_star = ((z @ w > 0).double() @ v for v, w in ((net.v, net.w), (net.v_star, net.w_star)))
