@@ -105,9 +105,48 @@ def fitting(observations: Sequence[Observed]) -> Cause | None:
         if free is not None:
             found.append((free + 2 * FREE, _of_n(scale)))
     if not found:
-        return None
+        return _times_a_factor(observations)
     best = min(found, key=lambda pair: pair[0])[1]
+    if best.key == "zero" and any(seen.variance > 0 for seen in observations):
+        return UNRELATED
     return Cause(best.key, best.says, best.look)
+
+
+UNRELATED = Cause(
+    "unrelated",
+    "E ĝ = 0, though estimates are not 0",
+    "f is evaluated at other samples than those whose score it is multiplied by, or at none (at their mean, say)",
+)
+
+
+def _times_a_factor(observations: Sequence[Observed]) -> Cause | None:
+    """The mistake whose mean, times a factor, fits."""
+    found = []
+    for mistake in MISTAKES:
+        means = [_mean(mistake, seen) for seen in observations]
+        some = [mean for mean in means if mean is not None]
+        if len(some) < len(observations) or not all(np.isfinite(mean).all() for mean in some):
+            continue
+        c, error = _factor(observations, some)
+        chi2 = misfit(observations, [c * mean for mean in some])
+        if chi2 is not None and error < SHARP:
+            found.append((chi2 + PER_RARITY * mistake.rarity, c, mistake))
+    if not found:
+        return _partly_zero(observations)
+    _, c, best = min(found, key=lambda each: each[0])
+    says = f"{c:.3g} times {best.says.removeprefix('E ĝ = ')}"
+    return Cause(best.key, f"E ĝ = {says}", f"{best.look}; and there is a factor of {c:.3g}")
+
+
+def _partly_zero(observations: Sequence[Observed]) -> Cause | None:
+    """Some logits have no gradient at all."""
+    seen = observations[-1]
+    never = (seen.m == 0) & (seen.se == 0) & (np.abs(seen.g) > 1e-6 * seen.size)
+    if not never.any() or never.all():
+        return None
+    where = ", ".join(str(i) for i in np.flatnonzero(never)[:6])
+    look = "look for an index that is fixed, and for a sum or a mean that is taken over the wrong axis"
+    return Cause("some_zero", f"ĝ is always 0 in the logits {where} (counted from 0)", look)
 
 
 def company(observations: Sequence[Observed], companions: Sequence[Companion]) -> tuple[Companion, float] | None:
@@ -160,7 +199,7 @@ def _mean(mistake: Mistake, seen: Observed) -> Floats | None:
 
 
 def _constant(c: float) -> Mistake:
-    if 0 < c < 1:
+    if 0.5 < c < 1:
         look = (
             f"if {c:.2g} is the decay of a moving average: the baseline is used after its update, so that it has seen "
             f"the sample (1 − decay = {1 - c:.2g} of it); else look for a constant factor"

@@ -167,17 +167,30 @@ def probit_law(logits: Tensor) -> Tensor:
     return law
 
 
-def halved(mean: MeanOf) -> MeanOf:
-    """½ of a mean."""
-
-    def half(problem: Problem, N: int) -> Floats | None:
-        found = mean(problem, N)
-        return None if found is None else 0.5 * found
-
-    return half
-
-
 def nothing(problem: Problem, N: int) -> Floats | None:
     """No formula: the mean was fitted."""
     del problem, N
     return None
+
+
+def score_at(tau: float) -> MeanOf:
+    """E f(z) s(z), the score of logits/τ: (z − E z at logits/τ)/τ."""
+
+    def row(problem: Problem, z: Tensor) -> Tensor:
+        d = problem.distribution
+        return d.lift(problem.f(z)) * d.with_logits(d.logits / tau).score(z) / tau
+
+    return of_sample(row)
+
+
+def all_at(tau: float) -> MeanOf:
+    """The gradient in the logits of E f(z), z drawn at logits/τ."""
+
+    def mean(problem: Problem, N: int) -> Floats:
+        del N
+        g = problem.at(problem.distribution.logits / tau).exact_gradient
+        assert g is not None
+        found: Floats = g.numpy() / tau
+        return found
+
+    return mean

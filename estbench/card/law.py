@@ -67,24 +67,33 @@ def law(call: Callable[[Tensor], object], problem: Problem) -> Finding:
     for calls in (CALLS, MORE):
         frequency = _frequency(call, logits, calls)
         se = (P * (1 - P) / calls).sqrt()
-        if not bool(((frequency - P).abs() > LIMIT * se).any()):
+        if _like(frequency, P, calls):
             seen = (LIMIT + 1.3) * float(se.max())
             text = f"P(z) is that of the logits: sampled {calls} times, {percent(seen)} would have been seen"
             return Finding("law of the sample", True, text)
     worst = int((frequency - P).abs().argmax())
     drawn = percent(float(frequency.flatten()[worst]))
     text = f"a class of probability {P.flatten()[worst]:.3f} is drawn in {drawn} of the calls"
+    key, look = frequency_cause(frequency, logits, MORE) or ("law", LOOK)
+    return Finding("law of the sample", False, text, look, key)
+
+
+def frequency_cause(frequency: Tensor, logits: Tensor, n: int) -> tuple[str, str] | None:
+    """Why n samples have these frequencies, like the logits: a key and what to look for; None where they should."""
+    if _like(frequency, _softmax(logits), n):
+        return None
     for key, other, look in LAWS:
-        expected = other(logits)
-        if bool(((frequency - expected).abs() <= LIMIT * (expected * (1 - expected) / MORE).sqrt() + 1e-12).all()):
-            return Finding("law of the sample", False, text, look, key)
-    tau = _temperature(frequency, logits)
-    look = (
-        LOOK
-        if tau is None
-        else f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone"
-    )
-    return Finding("law of the sample", False, text, look, "law")
+        if _like(frequency, other(logits), n):
+            return key, look
+    tau = _temperature(frequency, logits, n)
+    if tau is None:
+        return "law", LOOK
+    return "law", f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone"
+
+
+def _like(frequency: Tensor, P: Tensor, n: int) -> bool:
+    """Whether n samples of these probabilities may have these frequencies."""
+    return bool(((frequency - P).abs() <= LIMIT * (P * (1 - P) / n).sqrt() + 1e-12).all())
 
 
 def _frequency(call: Callable[[Tensor], object], logits: Tensor, calls: int) -> Tensor:
@@ -100,12 +109,12 @@ def _frequency(call: Callable[[Tensor], object], logits: Tensor, calls: int) -> 
     return total / calls
 
 
-def _temperature(frequency: Tensor, logits: Tensor) -> float | None:
+def _temperature(frequency: Tensor, logits: Tensor, n: int) -> float | None:
     """The temperature at which the logits have these frequencies; None if there is none."""
     best = None
     for tau in torch.linspace(0.1, 4.0, 79).tolist():
         expected = _softmax(logits / tau)
-        z = (frequency - expected).abs() / (expected * (1 - expected) / MORE).sqrt().clamp(min=1e-12)
+        z = (frequency - expected).abs() / (expected * (1 - expected) / n).sqrt().clamp(min=1e-12)
         worst = float(z.max())
         if worst < 4.0 and (best is None or worst < best[0]):
             best = worst, tau

@@ -27,6 +27,7 @@ from estbench.card.law import law
 from estbench.card.linearity import Linearity, linearity
 from estbench.card.observed import Observed, observe
 from estbench.card.problems import Probe, probes
+from estbench.card.recorded import same_samples_twice, unlike_law, writes
 from estbench.card.sampling import sample
 from estbench.card.subject import NAMES, Subject
 from estbench.card.target import UnusableError
@@ -126,9 +127,9 @@ class _Look:
         coupled = self.role("coupled")
         self.add(*self.calls(coupled, N))
         unbiased = self.subject.unbiased and not biased
-        for finding in self.guarded(lambda: invariances(self.estimator, coupled, N, unbiased=self.subject.unbiased)):
-            if not (finding.holds is False and biased and finding.claim in ("shift of f", "sum over classes")):
-                self.add(finding)
+        every = self.guarded(lambda: invariances(self.estimator, coupled, N, unbiased=unbiased))
+        told = any(f.claim == "unbiased" and f.cause for f in self.findings)
+        self.add(*(f for f in every if not (told and f.holds is False and f.claim in _FOLLOW)))
         own = self.subject.function is not None and self.estimator.facts.exact == "none"
         self.add(float32(self.estimator, coupled, N, own_random_numbers=own))
         if self.name == "categorical" and unbiased:
@@ -158,13 +159,15 @@ class _Look:
 
     # bias
 
-    def observations(self, R: int) -> list[Observed]:
-        """Means on the simplest problem, without and with a constant added to f, then on others and at a larger N."""
+    def observations(self, R: int, worst: Verdict) -> list[Observed]:
+        """Means on the simplest problem, without and with a constant added to f, on others, and where it is worst."""
         one, coupled = self.role("one"), self.role("coupled")
         simplest = self.role("two") if self.name == "categorical" else one
         sizes = [N for N in self.sizes if N != 1] or self.sizes
         few, many = sizes[0], sizes[-1]
-        pairs = [(simplest, many), (one, few), (coupled, many)]
+        pairs = dict.fromkeys(
+            [(simplest, many), (one, few), (simplest, worst.N), (worst.probe, worst.N), (coupled, many)]
+        )
         found = [
             observe(p, self.estimator, few, R, "mean/simplest") for p in (simplest.problem, shifted(simplest.problem))
         ]
@@ -177,7 +180,7 @@ class _Look:
         """Say so, with the cause."""
         first = max((v for v in found if v.holds is False), key=lambda v: v.bias)
         R = self.affordable()
-        seen = self.observations(R)
+        seen = self.observations(R, first)
         cause = fitting(seen)
         biased_members = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
         known = None if cause is not None else company(seen, biased_members)
@@ -190,6 +193,8 @@ class _Look:
         lines += [moved] if moved else []
         lines += list(straight.lines)
         key, look = _cause_of(cause, known, straight, moved)
+        if key in ("moves", "other") and self.makes_samples:
+            key, look = unlike_law(first.probe.problem, self.estimator, self.sizes[-1]) or (key, look)
         as_known = known is not None and abs(known[1] - 1) < 0.02
         if as_known and known is not None:
             lines.insert(0, f"E ĝ is that of `{known[0].label}`, which is biased")
@@ -209,6 +214,11 @@ class _Look:
         start = time.monotonic()
         sample(self.role("one").problem, self.estimator, self.sizes[-1], FEWER // 8, "pace")
         return MEANS if (time.monotonic() - start) * 8 * MEANS / FEWER < SLOW else FEWER
+
+    @property
+    def makes_samples(self) -> bool:
+        """Whether it is a function that asks for f at samples that it makes."""
+        return self.subject.function is not None and self.subject.form in ("loss", "gradient")
 
     def moved(self, seen: Sequence[Observed]) -> str:
         """Whether a constant added to f moves the mean."""
@@ -236,6 +246,9 @@ class _Look:
             return
         if same(first, again) and same(first, fresh):
             yield Finding("deterministic", True, "the same seed gives the same estimates")
+        elif self.makes_samples and same_samples_twice(probe.problem, self.estimator, N):
+            text = "it keeps state between calls (a moving average, say): what it returns depends on the calls before"
+            yield Finding("deterministic", None, text, noted=True)
         else:
             yield Finding(
                 "deterministic",
@@ -245,6 +258,9 @@ class _Look:
                 "reaches",
                 "state",
             )
+        if self.subject.function is not None:
+            s = self.subject
+            yield writes(s.function, s.form, self.name, s.samples, probe.problem, N, s.options)
         if self.subject.function is None:
             yield from self.pure(probe, N)
         yield self.cost(probe, N)
@@ -326,6 +342,9 @@ class _Look:
 
 
 _NAN = "a division by N − 1 at N = 1, or a logarithm of 0"
+_FOLLOW = ("shift of f", "sum over classes", "relabelling")
+"""Claims that are false where a mean is not the gradient: the cause of that is told."""
+
 _NEVER_MEANT = ("zero", "sign", "half_sign", "double_sign", "flipped_samples", "no_noise")
 """Mistakes that nobody means to make, also where a bias is meant."""
 

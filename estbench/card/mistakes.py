@@ -13,12 +13,12 @@ import torch
 
 from estbench.card.formulas import (
     MeanOf,
+    all_at,
     by_n,
     by_shape,
     chained,
     entropy,
     fs,
-    halved,
     joint,
     of_f,
     of_sample,
@@ -30,6 +30,7 @@ from estbench.card.formulas import (
     probit_law,
     raw_score,
     sampled_from,
+    score_at,
     scaled,
     straight_through,
     times,
@@ -92,7 +93,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "divided_twice",
         by_n(lambda N: 1 / N),
         "E ĝ = g/N",
-        "it is divided by N twice (a mean of a mean), or all but one of the N samples are left out",
+        "it is divided by N twice (a mean of a mean, or the mean of f times the mean of the score), or all but one of "
+        "the N samples are left out",
     ),
     Mistake(
         "n_over_n_minus_1",
@@ -327,13 +329,6 @@ MISTAKES: tuple[Mistake, ...] = (
         2,
     ),
     Mistake(
-        "half_st",
-        halved(_ST),
-        "E ĝ = ½ J E ∇f",
-        "straight-through with a factor ½ too many",
-        1,
-    ),
-    Mistake(
         "entropy",
         plus(_G, of_sample(entropy)),
         "E ĝ = g + ∇H",
@@ -356,8 +351,8 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "flipped_samples",
-        only_bernoulli(sampled_from(lambda logits: -logits)),
-        "E ĝ = E f s, z with p and 1 − p swapped",
+        sampled_from(lambda logits: -logits),
+        "E ĝ = E f s, z drawn at −logits",
         "samples are 1 with probability 1 − p: u > p stands for u < p, or the noise has the wrong sign",
     ),
     Mistake(
@@ -396,6 +391,27 @@ MISTAKES: tuple[Mistake, ...] = (
         "E ĝ = f(mode) s(mode)",
         "no noise is added: z is always the likeliest state",
         1,
+    ),
+    *(
+        Mistake(
+            f"score_at_temperature_{tau:g}",
+            score_at(tau),
+            f"E ĝ = E f s at logits/{tau:g}",
+            f"the score is that of logits/{tau:g}, and the samples are drawn at the logits themselves (or the other way "
+            "round): one temperature is used in one place and left out in another",
+            2,
+        )
+        for tau in (0.5, 2.0)
+    ),
+    *(
+        Mistake(
+            f"all_at_temperature_{tau:g}",
+            all_at(tau),
+            f"E ĝ = ∇E f(z), z drawn at logits/{tau:g}",
+            f"it is the gradient of another problem, at logits/{tau:g}: the logits are divided by a temperature",
+            2,
+        )
+        for tau in (0.5, 2.0)
     ),
     Mistake("absolute", of_f(torch.abs), "E ĝ = E |f| s", "f goes through an absolute value", 3),
     Mistake("squared", of_f(torch.square), "E ĝ = E f² s", "f is squared: multiplied by itself, not by the score", 2),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ class Subject:
     unbiased: bool
     samples: int | None = None
     demanded: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def estimator(self) -> Estimator:

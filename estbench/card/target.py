@@ -92,7 +92,7 @@ def subject_of(
         raise UnusableError(label or name_of(target), form, str(error)) from None
     written = form or made.found.form  # type: ignore[attr-defined] # an adapted function has it
     meant = written != "sampler" if unbiased is None else unbiased
-    subject = Subject(label or name_of(target), build, written, target, meant, samples, unbiased is True)
+    subject = Subject(label or name_of(target), build, written, target, meant, samples, unbiased is True, options)
     vars(subject)["estimator"] = made  # it is kept there
     return subject
 

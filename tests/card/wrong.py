@@ -382,6 +382,63 @@ def tempered_sampler(logits):
     return z + p - p.detach()
 
 
+def doubled_sampler(logits):
+    """Twice the derivative."""
+    p = torch.sigmoid(logits)
+    return torch.bernoulli(p).detach() + 2 * p - 2 * p.detach()
+
+
+def wrong_axis_sampler(logits):
+    """Softmax and argmax over the variables."""
+    y = torch.softmax(logits - torch.log(-torch.log(torch.rand_like(logits))), 0)
+    return one_hot(y.argmax(-1), y.shape[-1]).to(y) + y - y.detach()
+
+
+def outer_product_loss(logits, f, samples):
+    """The mean of f times the mean of log P."""
+    z = bernoulli(logits, samples)
+    return f(z).detach().mean() * log_p(logits, z).mean()
+
+
+def shuffled_loss(logits, f, samples):
+    """f of another sample."""
+    z = bernoulli(logits, samples)
+    return (f(z).detach().flip(0)[: samples // 2] * log_p(logits, z)[: samples // 2]).mean()
+
+
+def clamped(logits, f, samples):
+    """Probabilities are kept away from 0 and 1."""
+    p = torch.sigmoid(logits).clamp(0.1, 0.9)
+    z = torch.bernoulli(p.expand(samples, *logits.shape))
+    return (f(z).unsqueeze(-1) * (z - p)).mean(0)
+
+
+def first_variable_only(logits, f, samples):
+    """An index that is fixed."""
+    z = bernoulli(logits, samples)
+    g = (f(z).unsqueeze(-1) * (z - torch.sigmoid(logits))).mean(0)
+    return torch.cat((g[:1], torch.zeros_like(g[1:])))
+
+
+def uniform_noise(logits, f, samples):
+    """Uniform noise for logistic noise."""
+    u = torch.rand(samples, *logits.shape, dtype=logits.dtype)
+    z = (logits + 2 * u - 1 > 0).to(logits)
+    return (f(z).unsqueeze(-1) * (z - torch.sigmoid(logits))).mean(0)
+
+
+def score_at_other_temperature_loss(logits, f, samples):
+    """log P at logits/2."""
+    z = bernoulli(logits, samples)
+    return (f(z).detach() * log_p(logits / 2, z)).mean()
+
+
+def half_not_centred(logits, f, samples):
+    """Two mistakes: ½ z for z − p."""
+    z = bernoulli(logits, samples)
+    return 0.5 * (f(z).unsqueeze(-1) * z).mean(0)
+
+
 B, C = "bernoulli", "categorical"
 
 WRONG = (
@@ -440,5 +497,14 @@ WRONG = (
     Entry(noiseless_sampler, "sampler", B, ("no_noise",)),
     Entry(without_temperature, "sampler", C, ("known_scaled",)),
     Entry(gumbel_sign_sampler, "sampler", C, ("law",)),
+    Entry(doubled_sampler, "sampler", B, ("known_scaled",)),
+    Entry(wrong_axis_sampler, "sampler", C, ("law",)),
+    Entry(outer_product_loss, "loss", B, ("divided_twice",)),
+    Entry(shuffled_loss, "loss", B, ("unrelated",)),
+    Entry(clamped, "gradient", B, ("law",)),
+    Entry(first_variable_only, "gradient", B, ("some_zero",)),
+    Entry(uniform_noise, "gradient", B, ("law",)),
+    Entry(score_at_other_temperature_loss, "loss", B, ("score_at_temperature_2",)),
+    Entry(half_not_centred, "gradient", B, ("not_centred",)),
     Entry(tempered_sampler, "sampler", C, ("law", "sampled_at_half")),
 )
