@@ -193,7 +193,7 @@ class _Look:
         lines += [moved] if moved else []
         lines += list(straight.lines)
         key, look = _cause_of(cause, known, straight, moved)
-        if key in ("moves", "other") and self.makes_samples:
+        if key in ("moves", "other", "known_scaled") and self.makes_samples:
             key, look = unlike_law(first.probe.problem, self.estimator, self.sizes[-1]) or (key, look)
         as_known = known is not None and abs(known[1] - 1) < 0.02
         if as_known and known is not None:

@@ -30,8 +30,8 @@ from estbench.card.formulas import (
     probit_law,
     raw_score,
     sampled_from,
-    score_at,
     scaled,
+    score_at,
     straight_through,
     times,
 )
@@ -397,8 +397,8 @@ MISTAKES: tuple[Mistake, ...] = (
             f"score_at_temperature_{tau:g}",
             score_at(tau),
             f"E ĝ = E f s at logits/{tau:g}",
-            f"the score is that of logits/{tau:g}, and the samples are drawn at the logits themselves (or the other way "
-            "round): one temperature is used in one place and left out in another",
+            f"the score is that of logits/{tau:g}, and the samples are drawn at the logits themselves: a temperature "
+            "is used in one place and left out in another",
             2,
         )
         for tau in (0.5, 2.0)

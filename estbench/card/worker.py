@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,10 +13,9 @@ import torch
 from estbench.card.card import Card
 from estbench.card.check import check
 from estbench.card.findings import Finding
-from estbench.engine.pool import death, end_with_parent
 from estbench.errors import UsageError
 from estbench.isolation import stdout_to_stderr
-from estbench.processes import start_worker
+from estbench.processes import Process, death
 
 
 def card_apart(target: str, arguments: dict[str, Any], seconds: float) -> Card:
@@ -25,19 +23,16 @@ def card_apart(target: str, arguments: dict[str, Any], seconds: float) -> Card:
 
     Raises UsageError as `check` does.
     """
-    process, connection = start_worker(_work)
+    process = Process(_work, imports=__name__)
     try:
-        connection.send((target, arguments, str(Path.cwd())))
-        if not connection.poll(seconds):
+        process.connection.send((target, arguments, str(Path.cwd())))
+        if not process.connection.poll(seconds):
             return _ended(target, f"it takes longer than {seconds:g} s (--timeout)")
-        found = connection.recv()
+        found = process.connection.recv()
     except (EOFError, ConnectionError):
-        process.join()
-        return _ended(target, f"it ends the process that calls it: it died {death(process.exitcode)}")
+        return _ended(target, f"it ends the process that calls it: it died {death(process.end())}")
     finally:
         process.kill()
-        process.join()
-        connection.close()
     if isinstance(found, Card):
         return found
     raise UsageError(found)
@@ -48,7 +43,6 @@ def _ended(target: str, why: str) -> Card:
 
 
 def _work(connection: Connection) -> None:
-    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     target, arguments, folder = connection.recv()
     with suppress(OSError):
