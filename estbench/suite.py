@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from estbench.comparison import Entry, entries
 from estbench.config import CONFIG, Document, Place
 from estbench.engine.benchmark import Benchmark
+from estbench.engine.run import Failure
 from estbench.summary import read_results
 
 N = 4
@@ -35,8 +36,8 @@ problems of either distribution."""
 
 def run_suite(
     estimators: Sequence[str], seed: int = 0, places: Sequence[Place] = (), *, timings: bool = False
-) -> list[Entry]:
-    """Run the suite for some estimators, each at one temperature, and return its cells.
+) -> tuple[list[Entry], list[Failure]]:
+    """Run the suite for some estimators, each at one temperature, and return its cells and those that failed.
 
     `places`: where the estimators are written, for what there is to complain of. `timings`: whether estimates are
     timed too.
@@ -45,6 +46,5 @@ def run_suite(
     config = Document(data, CONFIG, {("estimators", i): place for i, place in enumerate(places)})
     with TemporaryDirectory() as folder:
         benchmark = Benchmark.of(config, Path(folder) / "suite")
-        for _ in benchmark.run():
-            pass
-        return entries([read_results(benchmark.folder)])
+        failed = [event for event in benchmark.run() if isinstance(event, Failure)]
+        return entries([read_results(benchmark.folder)]), failed

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from estbench.cli.arguments import finite
-from estbench.cli.console import err
+from estbench.cli.console import err, plain
 from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COMPARISON
 from estbench.errors import UsageError
@@ -57,7 +58,10 @@ def compare(
     file_format: Annotated[TableFormat, typer.Option("--format", help="The format.")] = "table",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; by default stdout.")] = None,
 ) -> None:
-    """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each."""
+    """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each.
+
+    Exit codes: 0 done, 2 wrong usage or folder, 3 cells of the suite failed and the others are ranked, 4 --fail-on.
+    """
     metric, limit = _limit(fail_on, metric)
     check_output(file_format, output)
     with quick_imports():
@@ -73,7 +77,15 @@ def compare(
         and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in chosen}
     ):
         named["--reference"] = reference
-    pool, N = _runs(results, named, mixed) if results else _suite(named, seed, timings=at == "seconds")
+    failed: list[str] = []
+    if results:
+        pool, N = _runs(results, named, mixed)
+    else:
+        pool, N, failed = _suite(named, seed, timings=at == "seconds")
+    for line in failed:
+        err().print(plain(line), markup=False)
+    if failed and not pool:
+        raise typer.Exit(3)
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
     frame = comparison(
         pool,
@@ -98,6 +110,8 @@ def compare(
         worst = sure.nlargest(1, "ratio_low").iloc[0]
         err().print(f"--fail-on {fail_on}: {worst['name']} is at {worst['ratio']:.3g}", markup=False)
         raise typer.Exit(4)
+    if failed:
+        raise typer.Exit(3)
 
 
 def _limit(fail_on: str | None, metric: Metric | None) -> tuple[Metric, float | None]:
@@ -126,13 +140,25 @@ def _runs(results: list[Path], named: dict[str, str], mixed: bool) -> tuple[list
     return selected(pool, names) if names else pool, None
 
 
-def _suite(named: dict[str, str], seed: int, *, timings: bool) -> tuple[list[Entry], int]:
-    """The cells of the built-in suite for the estimators that these options name, and the N of the reference."""
+def _suite(named: dict[str, str], seed: int, *, timings: bool) -> tuple[list[Entry], int, list[str]]:
+    """The cells of the built-in suite for the estimators that these options name, the N of the reference, and failures.
+
+    A failure is a line with the name of the estimator and the reason.
+    """
     with quick_imports():
         from estbench.config import selectors
+        from estbench.engine.guarded import breaks
         from estbench.suite import N, run_suite
 
     places = {name: place for option, text in named.items() for name, place in selectors(option, text)}
     if not places:
         raise UsageError("give --estimators a,b,c for the built-in suite, or the run folders to compare")
-    return run_suite(list(places), seed, list(places.values()), timings=timings), N
+    broken = {name: why for name in places if (why := breaks(name)) is not None}
+    left = {name: place for name, place in places.items() if name not in broken}
+    lines = [f"{name} failed: {why}" for name, why in broken.items()]
+    if not left:
+        return [], N, lines
+    pool, failures = run_suite(list(left), seed, list(left.values()), timings=timings)
+    count = Counter((failure.cell.estimator.label, failure.reason) for failure in failures)
+    lines += [f"{label} failed in {n} cell{'s' * (n > 1)}: {why}" for (label, why), n in count.items()]
+    return pool, N, lines

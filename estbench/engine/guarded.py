@@ -10,16 +10,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from estbench.config import Document, load
+from pydantic import ValidationError
+
+from estbench import catalog
+from estbench.config import CONFIG, Document, load
 from estbench.config.document import read
 from estbench.config.override import override
+from estbench.config.selector import parse_selector
 from estbench.errors import UsageError
 from estbench.expand import expand
-from estbench.isolation import BEGINNING
+from estbench.isolation import BEGINNING, reason
 from estbench.processes import Process, death
 
-_PLUGIN = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*(\[.*)?", re.DOTALL)
-"""module:Class, options in brackets or none."""
+_PLUGIN = re.compile(r"[^\s:\[\]]+:[^\W\d]\w*(\[.*)?", re.DOTALL)
+"""module:Class or path.py:Class, options in brackets or none."""
 
 
 def demand_survived(source: Path | Document, settings: Sequence[str] = (), seconds: float | None = None) -> None:
@@ -51,6 +55,29 @@ def fatal(source: Path | Document, settings: Sequence[str] = (), seconds: float 
     finally:
         process.kill()
     return f"{last} takes longer than {seconds:g} s (--cell-timeout)"
+
+
+def breaks(selector: str) -> str | None:
+    """How the plug-in of an estimator's selector fails as it is imported or built; None if it does not.
+
+    None too for what is only written wrongly: a module, a class or an option that there is not.
+    """
+    name, options = parse_selector(selector)
+    if not catalog.is_plugin(name):
+        return None
+    if (why := fatal(Document({"estimators": [selector]}, CONFIG))) is not None:
+        return why
+    try:
+        kind = catalog.estimator_class(name)
+        catalog.facts_of(catalog.build(kind, options))
+    except UsageError as error:
+        wrong = isinstance(error.__cause__, ModuleNotFoundError | AttributeError)
+        return None if wrong else str(error)
+    except (ValidationError, AttributeError):  # wrong options, or no estimator
+        return None
+    except Exception as error:
+        return f"it cannot be built: {reason(error)}"
+    return None
 
 
 def _texts(value: Any) -> Iterator[str]:

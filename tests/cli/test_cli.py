@@ -612,6 +612,24 @@ def test_what_the_suite_complains_of_names_the_option(cli: Cli, arguments: list[
     assert text[mark.index("^") :].startswith(caret)
 
 
+def test_the_suite_ranks_the_others_beside_what_fails(cli: Cli) -> None:
+    """Each plug-in that fails has a line with its name and why; the others are ranked; nothing else is on stdout."""
+    Path("exits_at_import.py").write_text("import sys; print('IMPORTED'); sys.exit(0)")
+    Path("crashes_at_import.py").write_text("import ctypes; ctypes.string_at(0)")
+    why = {
+        "tests.unruly:Unruly[how=writes/fz]": "failed in 9 cells: Unruly changes what other estimators read too: fz",
+        "tests.unruly:Unruly[how=throws/KeyboardInterrupt]": "failed in 9 cells: KeyboardInterrupt",
+        "exits_at_import:Mine": "failed: estimator plug-in 'exits_at_import:Mine' cannot be imported: SystemExit: 0",
+        "crashes_at_import:Mine": "failed: importing the plug-in module crashes_at_import ends the process",
+    }
+    said = cli("compare", "--estimators", ",".join(["reinforce", *why, "ste"]), "--at", "samples", "--format", "json")
+    assert said.code == 3
+    assert {row["name"] for row in json.loads(said.out)} == {"reinforce", "ste"}
+    assert all(f"{name} {text}" in said.err for name, text in why.items()), said.err
+    alone = cli("compare", "--estimators", "exits_at_import:Mine")
+    assert (alone.code, alone.out) == (3, "")
+
+
 @pytest.mark.parametrize("command", ["run tiny.yaml --dry-run", "compare --estimators ste"])
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_a_seed_that_is_none(cli: Cli, command: str, seed: int) -> None:
