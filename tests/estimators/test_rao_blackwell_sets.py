@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from typing_extensions import Protocol  # that of the contract: `isinstance` cannot do with both
 
 from estbench.draws import Draw, Streams
 from estbench.estimators.base import Facts, RowEstimator

@@ -86,9 +86,8 @@ def check(*estimators: Any, **changes: Any) -> Check:
 
 @pytest.fixture(autouse=True)
 def _no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seconds of the run, which timings and fits foretell, are tested by themselves."""
-    monkeypatch.setattr("estbench.preflight.check.TimingTask.perform", lambda _: [])
-    monkeypatch.setattr("estbench.preflight.check.durations", lambda plan, _: [0.0] * len(plan.problems))
+    """The seconds of the run, which fits foretell, are tested by themselves."""
+    monkeypatch.setattr("estbench.preflight.duration._fit", lambda *_: 0.0)
 
 
 def claiming(**options: Any) -> dict[str, Any]:
