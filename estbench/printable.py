@@ -1,10 +1,18 @@
-"""Text that can be printed: on one line, and without what could steer a terminal."""
+"""Text that can be printed: without what could steer a terminal, on one line or wrapped to a width."""
 
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
+
+_FULL = 112
+"""Characters to which a line of a docstring is filled, at least: with the next word it would have been too long."""
+
+_HEAD = re.compile(r"\S+(?: \S+)* {2,}(?=\S)")
+"""What a line of two columns begins with."""
 
 
 def plain(text: object) -> str:
@@ -29,3 +37,38 @@ def distinct(estimators: Iterable[object], options: Iterable[object], labels: Se
         f"{label} · {whole}" if len(meant[label]) > 1 and label != whole else label
         for label, whole in zip(own, full, strict=True)
     ]
+
+
+def wrapped(page: str, width: int) -> str:
+    """A page of prose, lines of two columns and BibTeX, with the first two wrapped at words to so many characters.
+
+    Prose that was filled to the width of the source is filled anew; the second column stays a column.
+    """
+    return "\n\n".join(_wrapped(paragraph, width) for paragraph in page.rstrip("\n").split("\n\n")) + "\n"
+
+
+def _wrapped(paragraph: str, width: int) -> str:
+    if paragraph.startswith("@"):
+        return paragraph
+    lines: list[str] = []
+    for line in _unfilled(paragraph.splitlines()):
+        if len(line) <= width:
+            lines.append(line)
+            continue
+        head = _HEAD.match(line)
+        hanging = " " * (head.end() if head and head.end() <= width // 2 else 0)
+        lines += textwrap.wrap(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _unfilled(lines: Sequence[str]) -> list[str]:
+    """The lines, those joined that only the width of the source has broken."""
+    joined: list[str] = []
+    for before, line in zip(("", *lines), lines, strict=False):
+        next_word = line.split(maxsplit=1)[0] if line.strip() else ""
+        full = len(before) + 1 + len(next_word) > _FULL and not before.endswith(".")
+        if before and (line.startswith(" ") or (full and not _HEAD.match(line))):
+            joined[-1] += f" {line.lstrip()}"
+        else:
+            joined.append(line)
+    return joined

@@ -9,6 +9,7 @@ import typer
 
 from estbench.cli.arguments import place
 from estbench.cli.console import out, write
+from estbench.printable import wrapped
 
 if TYPE_CHECKING:
     from estbench.index import Contents
@@ -107,4 +108,5 @@ def show(
         page = guide.page(name)
     else:
         raise unknown(name, list(pages))
-    out().print(page, markup=False, soft_wrap=True, end="")
+    console = out()
+    console.print(wrapped(page, console.width), markup=False, soft_wrap=True, end="")
