@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from estbench.cli.console import out
+from estbench.imports import quick_imports
 
 if TYPE_CHECKING:
     from estbench.summary import Results
@@ -19,8 +20,9 @@ def status(
     results: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")] = Path("results"),
 ) -> None:
     """Say how far each run has come: cells done, skipped, failed and missing, the cost of fits, the precision."""
-    from estbench.store import find_runs
-    from estbench.summary import read_results
+    with quick_imports():
+        from estbench.store import find_runs
+        from estbench.summary import read_results
 
     for folder in find_runs(results):
         show_status(out(), read_results(folder))

@@ -186,7 +186,7 @@ def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int) -> float
     """
     rows = np.sqrt(n)[:, None] * d
     kappa = len(n) - 1
-    C = rows @ rows.T / kappa  # [S, S]: never P × P
+    C = (rows @ rows.T if len(n) <= d.shape[1] else rows.T @ rows) / kappa  # both have the same trace and norm
     square = kappa**2 / ((kappa + 2) * (kappa - 1)) * (float((C**2).sum()) - float(C.trace()) ** 2 / kappa)
     return min(max(square, trace**2 / rank), trace**2)
 
