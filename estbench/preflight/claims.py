@@ -31,7 +31,7 @@ class Mean:
     nothing is said yet: it is tested with all others.
     """
 
-    unbiased: bool
+    unbiased: bool | None
     samples: int
     holds: bool | None
     text: str
