@@ -1,4 +1,4 @@
-"""The catalogue in words, taken from the code itself: what is listed and shown, and the page of all estimators."""
+"""Texts of the catalogue, made from docstrings and facts: `estbench list`, `estbench show`, docs/estimators.md."""
 
 from __future__ import annotations
 

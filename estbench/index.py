@@ -1,4 +1,4 @@
-"""The catalogue in words, read from a file: what is listed and shown without importing torch or any estimator.
+"""Texts of the catalogue, read from a file: `estbench list` and `estbench show` then import no estimator.
 
 `make docs` writes the file from the code (`guide.contents`). It records a digest of each source that it was made from:
 where one has changed since, `read` gives None, and whoever asked takes the words from the code itself. Each digest has

@@ -22,7 +22,7 @@ _CHUNK = 2**14
 
 @dataclass
 class Evaluations:
-    """How often f and ∇f were asked for, in rows (one row is one sample of all D variables)."""
+    """The number of evaluations of f and ∇f, in rows (one row is one sample of all D variables)."""
 
     f: int = 0
     df: int = 0

@@ -1,4 +1,4 @@
-"""Tensors that are computed once and shared: each is remembered with its version, so that a later write is seen.
+"""Cached tensors with their versions, so that a later write into one is detected.
 
 Torch counts the writes into a tensor and into its views (`Tensor._version`). Writes through numpy memory or `.data`
 are not counted; the comparison with recomputed values sees those (`estbench.engine.purity`).

@@ -1,4 +1,4 @@
-"""What a reader is shown of a results frame: safe names, and the slice that stands for the whole."""
+"""Selections of a results frame for tables and figures: printable names, one N, one temperature."""
 
 from __future__ import annotations
 
@@ -89,14 +89,18 @@ def at_middle_temperature(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["temperature"].isna() | (rows["temperature"] == rows["name"].map(nearest))]
 
 
+def are_bernoulli(rows: pd.DataFrame) -> bool:
+    """Whether all variables are Bernoulli: results count 2 classes of these too, so that the name alone says it."""
+    return bool(rows["distribution"].str.startswith("bernoulli").all())
+
+
 def describe(rows: pd.DataFrame) -> str:
     """What the rows of one problem share: family, size, length of the true gradient, replicates."""
     one = rows.iloc[0]
     family = plain(one["distribution"]).capitalize()
     if not pd.isna(one["dimensions"]):
         family += f", {one['dimensions']:.0f} variable" + ("" if one["dimensions"] == 1 else "s")
-    # A table counts 2 classes for Bernoulli variables; that they are no categories, the name alone says.
-    if not (pd.isna(one["categories"]) or one["distribution"].startswith("bernoulli")):
+    if not (pd.isna(one["categories"]) or are_bernoulli(rows)):
         family += f" of {one['categories']:.0f} categories"
     length = rows["true_norm"].dropna()
     measured = (rows["status"] == "ok").any()  # rows that failed say nothing of the gradient

@@ -74,6 +74,6 @@ def number_of(draw: Draw) -> int:
 def seeded(number: int) -> Iterator[None]:
     """Fork the global generators of torch, numpy and Python, seeded with a number; what is thrown is an Exception."""
     with Isolated(STREAM, number):
-        seed(STREAM, number)  # also within another call of foreign code
+        seed(STREAM, number)  # also within another call of user code
         with torch.enable_grad():
             yield

@@ -39,7 +39,8 @@ def list_(
     ] = "estimators",
     family: Annotated[str | None, typer.Option(help="Only estimators of this family, such as antithetic.")] = None,
     distribution: Annotated[
-        Literal["bernoulli", "categorical"] | None, typer.Option(help="Only estimators that serve this distribution.")
+        Literal["bernoulli", "categorical"] | None,  # written out: `--help` names them without reading the catalogue
+        typer.Option(help="Only estimators that serve this distribution."),
     ] = None,
     unbiased: Annotated[
         bool | None, typer.Option("--unbiased/--biased", help="Only estimators that are unbiased, or that are not.")

@@ -1,4 +1,4 @@
-"""What is wrong with a config, said so that it can be mended: where, what was given, what is allowed, what to do."""
+"""Error messages of configs: where something is wrong, what was given, what is allowed, what to do."""
 
 from __future__ import annotations
 

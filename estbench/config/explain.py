@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, said as `expected …, got …`, at paths that the user wrote."""
+"""Validation errors of pydantic as messages `expected …, got …`, at the paths that the user wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a config may say: the models, their defaults, and the checks that look at several keys at once."""
+"""The schema of configs: pydantic models with defaults, and checks of several keys at once."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ KEYS = {
 
 
 def _one_hot(distribution: Any) -> bool:
-    """Whether samples are one-hot, as far as what was given names a distribution."""
+    """Whether samples are one-hot, as far as what was given names a distribution: only these have categories."""
     if not isinstance(distribution, DistributionChoice):
         try:
             distribution = read_distribution(distribution)

@@ -1,4 +1,4 @@
-"""Configs whose plug-ins end or stop the process that imports and builds them: another process reads them first."""
+"""A trial reading of a config in another process: importing or building its plug-ins may end or block a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A limit to the time that code of others may take."""
+"""A time limit for the estimators and objectives of users."""
 
 from __future__ import annotations
 

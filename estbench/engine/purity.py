@@ -1,4 +1,4 @@
-"""Whether an objective or an estimator of a user is what all that is measured takes it for: a pure function.
+"""Tests that an objective or an estimator of a user is a pure function, as all measurements assume.
 
 An objective is asked again, in other batches, orders and shapes; an estimator again on one draw, and what it was given
 is compared with what a draw that it never saw has. Both are asked with the global generators seeded alike, and anew.

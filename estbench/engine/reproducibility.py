@@ -1,4 +1,4 @@
-"""Whether code of users still gives what was recorded: a data file that it reads may have changed, or the environment.
+"""Tests that plug-ins still give the values that a run recorded: a data file or the environment may have changed.
 
 Its source is hashed (`estbench.sources`); what it reads is not. So before a run goes on, some of its values are
 computed again: for each problem of a user the exact gradient, and for each estimator that runs code of a user, on each

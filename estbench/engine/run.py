@@ -1,4 +1,4 @@
-"""A run: the stages of a plan, done one after the other, and what came of it."""
+"""A run: the stages of a plan, performed one after the other, with their results and failures."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class ProblemSpec:
     @property
     def numbers(self) -> int:
         """The numbers in one sample, D or D K, and so the uniforms that it takes."""
-        return self.dimensions * (self.categories or 1)
+        return self.dimensions * (self.categories or 1)  # a plan is read without torch, and so without distributions
 
     @property
     def link(self) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from estbench.plots.sheet import Panel, sheet
-from estbench.views import at_middle_temperature, at_smallest_samples, middle_temperature
+from estbench.views import are_bernoulli, at_middle_temperature, at_smallest_samples, middle_temperature
 
 
 def cosine(rows: pd.DataFrame, level: float) -> Figure | None:
@@ -26,8 +26,6 @@ def cosine(rows: pd.DataFrame, level: float) -> Figure | None:
     if not panels:
         return None
     remark = ", ".join(remarks)
-    if (rows["dimensions"] == 1).all() and rows["distribution"].str.startswith(
-        "bernoulli"
-    ).all():  # a table names it, no more
+    if (rows["dimensions"] == 1).all() and are_bernoulli(rows):
         remark += " · one parameter: sign agreement"
     return sheet(panels, rows, remark, {str(name): str(name) for name in rows["name"].unique()}, level)

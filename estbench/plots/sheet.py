@@ -1,4 +1,4 @@
-"""Panels of curves side by side, in as many rows as it takes to give every estimator a look of its own."""
+"""Panels of curves side by side, in as many rows as it takes for every estimator to have its own colour and dash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look for all figures: palette, marks and fonts that can be told apart in grey and by the colour-blind."""
+"""The style of all figures: colours, marks and fonts that are distinct in grey and for the colour-blind."""
 
 from __future__ import annotations
 

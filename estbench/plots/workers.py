@@ -1,4 +1,4 @@
-"""Work shared by this process with others."""
+"""Figures drawn by several processes at once."""
 
 from __future__ import annotations
 
@@ -87,5 +87,5 @@ def _by_worker(idle: SimpleQueue[Worker], task: tuple[Any, ...]) -> Any:
 
 
 def _nobody(done: int, whole: int) -> None:
-    """Nobody asked."""
+    """Progress is not shown."""
     del done, whole

@@ -27,7 +27,7 @@ class Place:
     number: int = 0
 
     @property
-    def foreign(self) -> bool:
+    def user_code(self) -> bool:
         """Whether code of a user is asked there."""
         return self.group.plugin if self.spec is None else self.group.runs_user_code(self.spec)
 
@@ -45,7 +45,7 @@ class Place:
         """The problem: a new one for code of users, which may write into it."""
         if self.spec is None:
             return own_problems()[self.number]
-        return own_problem(self.spec, "cpu") if self.foreign else problem_of(self.spec, "cpu")
+        return own_problem(self.spec, "cpu") if self.user_code else problem_of(self.spec, "cpu")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A look at a plan before a long run: what its objectives and estimators claim, what of it holds, and the time."""
+"""The check of a plan before a long run: which claims of its objectives and estimators hold, and how long it takes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _checked(plan: Plan, look: Looking) -> Check:
     findings += of_costs
     findings += _purities(counted, look)
     findings += _means(plan, counted, findings, look)
-    spent = look([Look("the time", any(place.foreign for place in places), durations, (plan, seconds))])[0]
+    spent = look([Look("the time", any(place.user_code for place in places), durations, (plan, seconds))])[0]
     each = [nan] * len(plan.problems) if isinstance(spent, Lost) else spent
     problems = [
         _problem_row(spec, route or "", findings, s) for spec, route, s in zip(plan.problems, routes, each, strict=True)
@@ -113,8 +113,8 @@ def _objectives(plan: Plan, look: Looking) -> tuple[list[str | None], list[Findi
     """How each exact gradient is found (None: all cells of the problem will fail), and what is found of objectives."""
     count, findings = len(plan.problems), list[Finding]()
     names = [f"problem {i + 1} of {count}: {spec.label}" for i, spec in enumerate(plan.problems)]
-    foreign = [has_user_code(spec) for spec in plan.problems]
-    each = list(zip(names, foreign, plan.problems, strict=True))
+    user_code = [has_user_code(spec) for spec in plan.problems]
+    each = list(zip(names, user_code, plan.problems, strict=True))
     routes = look(Look(name, theirs, route, (spec,)) for name, theirs, spec in each)
     answers = look(
         Look(name, theirs, of_objective, (spec,))
@@ -140,7 +140,7 @@ def _costs(plan: Plan, places: Sequence[Place], look: Looking) -> tuple[list[Fin
     findings, counted, seconds = list[Finding](), list[Counted](), dict[str, float]()
     named = [f"{place.label} on {place.text}" for place in places]
     asked = (
-        Look(name, place.foreign, costs, (place.spec, place.group, plan.config.seed))
+        Look(name, place.user_code, costs, (place.spec, place.group, plan.config.seed))
         for name, place in zip(named, places, strict=True)
     )
     for place, seen in zip(places, look(asked), strict=True):
@@ -161,7 +161,7 @@ def _purities(counted: Sequence[Counted], look: Looking) -> Iterator[Finding]:
     """Whether estimators are pure, each on the first problem of each distribution."""
     first = {(place.group.of.id, place.spec and place.spec.distribution): place for place, _ in reversed(counted)}
     places = [place for place, _ in counted if place in first.values()]
-    asked = (Look(f"{p.label}, whether it is pure", p.foreign, purity, (p,)) for p in places)
+    asked = (Look(f"{p.label}, whether it is pure", p.user_code, purity, (p,)) for p in places)
     for place, seen in zip(places, look(asked), strict=True):
         answer = (None if seen.slow else False, seen.reason) if isinstance(seen, Lost) else seen
         yield Finding(place.label, "pure", place.text, *answer)
@@ -179,7 +179,7 @@ def _means(plan: Plan, counted: Sequence[Counted], known: Sequence[Finding], loo
         elif facts_of(place.group.estimator()).unbiased:
             yield Finding(place.label, "unbiased", place.text, None, "the objective is wrong")
     asked += [(place, sizes) for place, sizes in _own_places(plan) if place.label not in failing]
-    looks = [Look(f"{p.label} on {p.text}", p.foreign, means, (p, N)) for p, N in asked]
+    looks = [Look(f"{p.label} on {p.text}", p.user_code, means, (p, N)) for p, N in asked]
     found: list[tuple[Place, Mean]] = []
     for (place, samples), seen in zip(asked, look(looks), strict=True):
         if isinstance(seen, Lost):
@@ -190,7 +190,7 @@ def _means(plan: Plan, counted: Sequence[Counted], known: Sequence[Finding], loo
 
     def second(i: int) -> Sampled | None:
         place, mean = found[i]
-        (seen,) = look([Look(f"{place.label}, once more", place.foreign, again, (place, mean.samples))])
+        (seen,) = look([Look(f"{place.label}, once more", place.user_code, again, (place, mean.samples))])
         return None if isinstance(seen, Lost) else seen
 
     for (place, _), mean in zip(found, decide([mean for _, mean in found], second), strict=True):

@@ -1,4 +1,4 @@
-"""What estimators claim, held against what they do: each claim holds, is false, or was not checked, and why."""
+"""Tests of the facts that estimators declare: each claim holds, is false, or was not checked, and why."""
 
 from __future__ import annotations
 

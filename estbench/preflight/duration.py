@@ -1,4 +1,4 @@
-"""How long a run will take, before it is run."""
+"""An estimate of the time that a run will take."""
 
 from __future__ import annotations
 

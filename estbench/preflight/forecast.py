@@ -1,4 +1,4 @@
-"""What a run will cost, before it is run: replicates, and evaluations from the declared facts."""
+"""The number of replicates and of evaluations of f and ∇f that a run will take."""
 
 from __future__ import annotations
 

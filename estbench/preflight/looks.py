@@ -24,10 +24,10 @@ class Lost:
 
 @dataclass(frozen=True)
 class Look:
-    """A function and its arguments, which another process can be sent; `foreign` if it asks code of users."""
+    """A function and its arguments, which another process can be sent; `user_code` if it asks code of users."""
 
     what: str
-    foreign: bool
+    user_code: bool
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     timeout: float | None = None
@@ -70,10 +70,10 @@ class Looking:
     def __call__(self, looks: Iterable[Look]) -> list[Any]:
         """What each look has seen, or `Lost`; what goes wrong in code of our own is raised."""
         each = list(looks)
-        foreign = [replace(look, timeout=self._timeout) for look in each if look.foreign]
-        found = {id(look): record for look, (record,) in self._execute(foreign)}
-        others = iter([found[id(look)] for look in foreign])
-        return [_seen(next(others)) if look.foreign else self._own(look) for look in each]
+        user_code = [replace(look, timeout=self._timeout) for look in each if look.user_code]
+        found = {id(look): record for look, (record,) in self._execute(user_code)}
+        others = iter([found[id(look)] for look in user_code])
+        return [_seen(next(others)) if look.user_code else self._own(look) for look in each]
 
     def _execute(self, looks: Sequence[Look]) -> Iterator[tuple[Look, list[Record]]]:
         if self._pool is None:

@@ -1,4 +1,4 @@
-"""Whether an objective is what it says: its gradient, its expectation, and the routes to the gradient of that."""
+"""Tests of an objective: its gradient, its expectation, and the exact gradient by two routes."""
 
 from __future__ import annotations
 

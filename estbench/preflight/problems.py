@@ -1,4 +1,4 @@
-"""Problems of the check's own choosing: small, coupled, not quadratic, with mixed and moderately extreme logits."""
+"""The problems on which every estimator is checked: small, coupled, not quadratic, with moderately extreme logits."""
 
 from __future__ import annotations
 

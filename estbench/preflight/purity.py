@@ -1,4 +1,4 @@
-"""Whether an estimator is a pure function of its draw: each check returns what it did and what to do, or nothing."""
+"""Tests that an estimator is a pure function of its draw: each returns what is wrong and what to do, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the mean of an estimator is the gradient: exactly where that is known, else by sampling in two stages."""
+"""Tests of E ĝ = g: exact where the mean is known, else by sampling in two stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the arrays of a journal are those of the plan: their lengths, their counts, and true gradients finite."""
+"""Checks of the arrays in a journal against the plan: lengths, counts, finite true gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be added to a run: cells, replicates, precision. All else decides the draws, and makes it another run.
+"""Which changes of a config extend a run: cells, replicates, precision. Any other changes the draws: another run.
 
 An N that is larger than all before decides the draws too: the samples of a replicate are drawn together, N of them.
 
@@ -154,7 +154,7 @@ def diff(old: Json, new: Json, old_name: str, new_name: str) -> str:
 
 
 def frozen(value: Any) -> Any:
-    """A hashable twin of JSON data, equal where they are equal (as 1 and 1.0 are)."""
+    """A hashable copy of JSON data, equal where they are equal (as 1 and 1.0 are)."""
     if isinstance(value, dict):
         return frozenset((key, frozen(entry)) for key, entry in value.items())
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""What is asked of the file system: whole files or none, one writer at a time, and a reason where it refuses.
+"""Files: written whole or not at all, by one writer at a time, with a clear message where the system refuses.
 
 Nothing of ours is written through a symbolic link, and nothing is written into a folder that has taken the place of the
 one that was opened.
@@ -26,7 +26,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Place:
-    """A folder that is kept open: what is written to it by name goes there, or nowhere."""
+    """A folder that stays open: a file written to it by name is in that folder, even if the path is replaced."""
 
     def __init__(self, path: Path) -> None:
         """Open the folder; it is to be closed."""

@@ -1,4 +1,4 @@
-"""The head of a journal: to which run it belongs.
+"""The first record of a journal: which run it belongs to.
 
 It says what decides the draws (`run`), how the replicates are cut (`layout`), and by what they were computed
 (`source`). A run that grows adds to it; nothing in it changes. It is the first line of a journal, written right after

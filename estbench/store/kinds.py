@@ -1,4 +1,4 @@
-"""What the items of a journal have: a frozen dataclass for each kind, checked when a journal is read.
+"""The kinds of journal records: a frozen dataclass for each, which is checked when a journal is read.
 
     kind     key                        dataclass
     run      none                       `RunHead`

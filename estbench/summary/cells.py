@@ -1,4 +1,4 @@
-"""What a journal holds of one cell."""
+"""The records of one cell in a journal: moments, cost, seconds, failure."""
 
 from __future__ import annotations
 

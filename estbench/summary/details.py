@@ -1,4 +1,4 @@
-"""What does not fit into a row: fits, and whether a precision was reached."""
+"""Results beside the table of cells: fitted coefficients, and whether a precision was reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run folder as it stands."""
+"""Reading a run folder: its plan and the results so far."""
 
 from __future__ import annotations
 

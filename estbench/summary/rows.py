@@ -45,7 +45,7 @@ class Finding:
 
 
 def findings(plan: Plan, items: Items) -> list[Finding]:
-    """All cells that are done, failed or skipped, in the order of the plan, judged together.
+    """All cells that are done, failed or skipped, in the order of the plan, with p-values adjusted over all of them.
 
     bias_verdict of Monte Carlo cells rests on p-values adjusted by Holm over all of them that the run has finished: one
     verdict per cell, the same wherever it is shown. It grows no firmer when some of them are looked at alone.

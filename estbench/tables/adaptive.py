@@ -1,4 +1,4 @@
-"""Sections of rows under one head, with as many columns as the console is wide, and a word on those left out."""
+"""A table with as many columns as fit into the width of the terminal, and a note on those left out."""
 
 from __future__ import annotations
 

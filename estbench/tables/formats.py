@@ -42,7 +42,7 @@ def encode(
 
 
 def for_readers(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of a frame of results what a page has room for: the columns with a rank, those of them that some row has.
+    """The columns of a results frame that tables for readers have: those with a rank, if some row has a value.
 
     Status and reason are there if a cell was skipped or failed, the run if there are several.
     """

@@ -1,4 +1,4 @@
-"""How far a run has come, and what of it was left out."""
+"""The progress of a run: cells done, failed, skipped and left."""
 
 from __future__ import annotations
 

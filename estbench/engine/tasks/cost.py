@@ -1,4 +1,4 @@
-"""What is known about a problem and its cells before anything is sampled."""
+"""The exact gradient of a problem, and evaluations of f and ∇f per estimate, counted before anything is sampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact moments."""
+"""Exact moments of the cells of one problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a cell whose estimator or objective raises."""
+"""Records of cells that failed: their estimator or objective raised an exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitting."""
+"""Fitting an estimator to a problem: coefficients of control variates, networks, baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks are about: a problem, and the cells of one estimator on it."""
+"""The estimator and the problem of a task, built once in each process."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ _OURS = nullcontext()
 
 
 def isolated(user_code: bool, *entropy: object) -> AbstractContextManager[object]:
-    """The context of a call; of our own code nothing need be kept apart."""
+    """The context of a call: isolated if it runs code of a user."""
     return Isolated(*entropy) if user_code else _OURS
 
 
 def problem_of(spec: ProblemSpec, device: str) -> Problem:
-    """The problem of a spec, kept: its oracle constants are computed once in each process.
+    """The problem of a spec, cached: its exact gradient is computed once in each process.
 
     Raises ImpureError where its objective is a user's and is no pure function.
     """
@@ -92,13 +92,13 @@ def _made(objective: type[Objective], distribution: Any, spec: ProblemSpec, devi
 
 
 def forget_problems() -> None:
-    """Make all problems anew when they are asked for: one of them has been written into."""
+    """Clear the cache of problems: an estimator has written into one of them."""
     _problem.cache_clear()
     _truth.cache_clear()
 
 
 def truth_of(problem: Problem, group: Group) -> torch.Tensor | None:
-    """What an estimator is measured against, kept: a truth of its own may take a quadrature."""
+    """The gradient that an estimator is measured against, cached: that of some takes a quadrature."""
     return _truth(problem, type(group.estimator()), group.of, group.fitted)
 
 

@@ -1,4 +1,4 @@
-"""Monte Carlo moments."""
+"""Monte Carlo moments of gradient estimates, shard by shard."""
 
 from __future__ import annotations
 

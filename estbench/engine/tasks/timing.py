@@ -1,4 +1,4 @@
-"""What an estimate takes, by the clock."""
+"""The seconds that one estimate takes."""
 
 from __future__ import annotations
 
