@@ -15,7 +15,7 @@ from estbench.config import Config, ProblemConfig, format_selector
 from estbench.config.choice import EstimatorChoice, changed
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
-from estbench.config.network import EXACT, OWN, NetworkConfig
+from estbench.config.network import OWN, NetworkConfig
 from estbench.config.selector import format_value
 from estbench.estimators.base import Facts
 from estbench.isolation import reason
@@ -46,8 +46,7 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: 
     """
     specs = (spec for choice in config.estimators for spec in choice.specs(config.temperatures))
     estimators = [(spec, _facts(spec)) for spec in specs]
-    known_facts = dict(estimators)
-    problems = _labelled([spec for problem in config.problems for spec in _problems(config, problem, known_facts)])
+    problems = _labelled([spec for problem in config.problems for spec in _problems(config, problem)])
     cells = tuple(cell for i, problem in enumerate(problems) for cell in _cells(config, i, problem, estimators))
     N = max(config.samples)
     known, settings = recorded or {}, _settings(config)
@@ -75,30 +74,26 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _problems(
-    config: Config, problem: ProblemConfig | NetworkConfig, estimators: Mapping[EstimatorSpec, Facts | str]
-) -> Iterator[ProblemSpec]:
+def _problems(config: Config, problem: ProblemConfig | NetworkConfig) -> Iterator[ProblemSpec]:
     """The problem; of a network one for each training and checkpoint."""
     if isinstance(problem, NetworkConfig):
-        yield from _of_network(config, problem, estimators)
+        yield from _of_network(config, problem)
     else:
         yield _problem(problem)
 
 
-def _of_network(
-    config: Config, problem: NetworkConfig, estimators: Mapping[EstimatorSpec, Facts | str]
-) -> Iterator[ProblemSpec]:
+def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]:
     network, K = problem.network, problem.categories
     other = changed(catalog.network_class(network.name), network.options)
     text = format_selector(network.name, other)
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
     what = (network.name, other, problem.data, problem.distribution, problem.dimensions, K)
-    for training, alone in _trainings(config, problem, estimators, what):
+    for training, own in _trainings(config, problem, what):
+        by = "each trained by itself" if own else f"trained by {training.trained_by}"
         for epoch in problem.epochs:
             yield ProblemSpec(
                 id=content_hash(training.id, epoch, problem.parameters, config.replicates),
-                label=f"{text} {problem.distribution} {size}, trained by {training.trained_by}, epoch {epoch}, "
-                f"{problem.parameters}",
+                label=f"{text} {problem.distribution} {size}, {by}, epoch {epoch}, {problem.parameters}",
                 objective=network.name,
                 objective_text=format_selector(network.name, network.options),
                 objective_options=network.options,
@@ -110,48 +105,23 @@ def _of_network(
                 logits_text="",
                 tie=False,
                 rarest=1.0,
-                at=Checkpoint(training, epoch, problem.parameters, alone),
+                at=Checkpoint(training, epoch, problem.parameters, own),
             )
 
 
-def _trainings(
-    config: Config, problem: NetworkConfig, estimators: Mapping[EstimatorSpec, Facts | str], what: tuple[object, ...]
-) -> Iterator[tuple[Training, bool]]:
-    """The trainings of a network, and whether the one that trains is alone to be measured there.
-
-    They are by the exact gradient, by named estimators, and by each of the config by itself.
-    """
+def _trainings(config: Config, problem: NetworkConfig, what: tuple[object, ...]) -> Iterator[tuple[Training, bool]]:
+    """The trainings of a network, and whether it stands for those of each estimator by itself."""
     given = problem.training
     settings = (given.epochs, given.batch, given.optimizer, given.learning_rate, given.seeds)
-    trainers: dict[tuple[EstimatorSpec | None, int], bool] = {}
     for trainer in given.estimator:
-        if trainer == EXACT:
-            trainers[None, 1] = False
-        elif isinstance(trainer, EstimatorChoice):
-            trainers |= {(spec, given.samples): False for spec in trainer.specs(config.temperatures)}
-    if OWN in given.estimator:
-        able = [(spec, N) for spec in estimators for N in config.samples if _serves(estimators[spec], problem, N)]
-        trainers |= {each: True for each in able if each not in trainers}
-    taus = Counter(label for label, _ in {(s.label, s.temperature) for s, _ in trainers if s is not None})
-    for (spec, N), alone in trainers.items():
-        by = "exact" if spec is None else _trainer(spec, N, taus[spec.label] > 1)
-        id_ = content_hash(*what, None if spec is None else spec.id, N, *settings)
-        yield Training(id_, "network", problem.data, by, N, *settings, spec), alone
-
-
-def _trainer(spec: EstimatorSpec, N: int, several: bool) -> str:
-    """An estimator that trains, in words; its temperature where it has several."""
-    tau = f" τ={spec.temperature:g}" if several and spec.temperature is not None else ""
-    return f"{spec.label}{tau}{f' N={N}' if N > 1 else ''}"
-
-
-def _serves(facts: Facts | str, problem: NetworkConfig, N: int) -> bool:
-    """Whether an estimator can train that network with N samples."""
-    if isinstance(facts, str) or facts.unbatchable or facts.unserved(problem.distribution):
-        return False
-    D, K = problem.dimensions, problem.categories or 2
-    many = facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states)
-    return facts.min_samples <= N and N % facts.multiple == 0 and (facts.max_variables or D) >= D and not many
+        if isinstance(trainer, EstimatorChoice):
+            for spec in trainer.specs(config.temperatures):
+                id_ = content_hash(*what, spec.id, given.samples, *settings)
+                by = spec.in_words(given.samples)
+                yield Training(id_, "network", problem.data, by, given.samples, *settings, spec), False
+        else:
+            id_ = content_hash(*what, trainer, *settings)
+            yield Training(id_, "network", problem.data, trainer, 1, *settings), trainer == OWN
 
 
 def _problem(problem: ProblemConfig) -> ProblemSpec:
@@ -236,8 +206,6 @@ def _cells(
     at = problem.at
     for estimator, facts in estimators:
         for samples in config.samples:
-            if at is not None and at.alone and (at.training.by, at.training.samples) != (estimator, samples):
-                continue  # these networks are trained by another one
             reason = facts if isinstance(facts, str) else _skip_reason(facts, problem, samples)
             if reason is None and at is None and estimator.anneal:
                 reason = "its options change while a network is trained; give them one value"

@@ -83,19 +83,12 @@ def ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Tas
                 yield replace(task, keys=keys)
         elif isinstance(task, NetworkTask):
             if groups := without(task.groups, failed.__contains__):
-                yield replace(task, groups=groups, parameters=_trained(task.spec, items))
+                yield replace(task, groups=groups, parameters=items[("trained", task.trained, "")]["parameters"])
         elif isinstance(task, FitTask):
             if left := without([task.group], failed.__contains__):
                 yield replace(task, group=left[0])
         elif groups := without(task.groups, failed.__contains__):
             yield replace(task, groups=tuple(_fitted(task.spec, group, items) for group in groups))
-
-
-def _trained(spec: ProblemSpec, items: Items) -> str:
-    """The parameters of the network at its checkpoint."""
-    assert spec.at is not None
-    found: str = items[("trained", spec.at.key, "")]["parameters"]
-    return found
 
 
 def _fitted(spec: ProblemSpec, group: Group, items: Items) -> Group:

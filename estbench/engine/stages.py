@@ -21,7 +21,7 @@ from estbench.engine.tasks import (
 from estbench.estimators.base import Fitted
 from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
 from estbench.moments import Moments
-from estbench.plan import PILOT, Cell, EstimatorSpec, Plan, ProblemSpec, fit_key
+from estbench.plan import PILOT, Cell, EstimatorSpec, Plan, ProblemSpec, Training, fit_key
 from estbench.store import Item, Run, Store
 from estbench.summary import packed_shards, prepared, truth
 
@@ -95,34 +95,39 @@ def _of_problem(plan: Plan, method: str | None = None, *, trained: bool = False)
 def _trainings(plan: Plan, items: Items, part: Part) -> Iterator[Task]:
     """Trainings of which a checkpoint is not there yet; every part needs them all."""
     del part
-    by_training: dict[str, tuple[ProblemSpec, set[int], list[str]]] = {}
+    by_training: dict[str, tuple[ProblemSpec, Training, set[int], list[str]]] = {}
     for i, cells in _of_problem(plan, trained=True):
         spec = plan.problems[i]
         assert spec.at is not None
-        _, epochs, keys = by_training.setdefault(spec.at.training.id, (spec, set(), []))
-        epochs.add(spec.at.epoch)
-        keys += [cell.key for cell in cells]
-    for id_, (spec, epochs, keys) in by_training.items():
+        for cell in cells:
+            training = spec.at.training_of(cell.estimator, cell.samples)
+            *_, epochs, keys = by_training.setdefault(training.id, (spec, training, set(), []))
+            epochs.add(spec.at.epoch)
+            keys.append(cell.key)
+    for id_, (spec, training, epochs, keys) in by_training.items():
         left = sorted(epoch for epoch in epochs if ("trained", f"{id_}/{epoch}", "") not in items)
         if left:
-            yield TrainTask(spec, tuple(left), tuple(keys), plan.config.seed)
+            yield TrainTask(spec, training, tuple(left), tuple(keys), plan.config.seed)
 
 
 def _networks(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
-    """Moments at the checkpoints of trainings, that are not there yet."""
+    """Moments at the checkpoints of trainings, that are not there yet; each task has cells of one training."""
     del device
     index = itertools.count()
     for i, cells in _of_problem(plan, trained=True):
         spec, methods = plan.problems[i], {cell.key: cell.method for cell in cells}
-        job = f"{spec.id}/0"
+        at, job = spec.at, f"{spec.id}/0"
+        assert at is not None
         for group in groups_of(cells):
-            left = without(
-                [group],
-                lambda key: ("exact", key, "") in items or ("job", job, key) in items,  # noqa: B023 - used at once
-            )
-            if part.has(next(index)) and left:
-                own = tuple((key, methods[key]) for _, key in left[0].cells)
-                yield NetworkTask(spec, left, own, plan.layouts[i], plan.config.seed)
+            by_samples = itertools.groupby(group.cells, key=lambda cell: cell[0])
+            for each in [tuple(same) for _, same in by_samples] if at.own else [group.cells]:
+                missing = tuple(c for c in each if ("exact", c[1], "") not in items and ("job", job, c[1]) not in items)
+                if part.has(next(index)) and missing:
+                    key = f"{at.training_of(group.of, missing[0][0]).id}/{at.epoch}"
+                    own = tuple((key, methods[key]) for _, key in missing)
+                    yield NetworkTask(
+                        spec, (replace(group, cells=missing),), own, key, plan.layouts[i], plan.config.seed
+                    )
 
 
 def _costs(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:

@@ -51,7 +51,7 @@ class _Checkpoint:
     training: _Training
     epoch: Annotated[int, Field(ge=0, le=2**31)]
     parameters: str
-    alone: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -173,7 +173,7 @@ def _of_problem(spec: ProblemSpec) -> Json:
 
 def _of_checkpoint(at: Checkpoint) -> Json:
     training = {name: getattr(at.training, name) for name in _Training.__dataclass_fields__}
-    return {"training": training, "epoch": at.epoch, "parameters": at.parameters, "alone": at.alone}
+    return {"training": training, "epoch": at.epoch, "parameters": at.parameters, "own": at.own}
 
 
 def _of_estimator(spec: EstimatorSpec) -> Json:
@@ -192,9 +192,7 @@ def _estimator(id_: str, entry: _Estimator, temperature: float | None) -> Estima
 def _problem(entry: _Problem) -> ProblemSpec:
     fields = {name: getattr(entry, name) for name in _Problem.__dataclass_fields__}
     options = {name: _options(getattr(entry, name)) for name in ("objective_options", "distribution_options")}
-    at = entry.at and Checkpoint(
-        Training(**vars(entry.at.training)), entry.at.epoch, entry.at.parameters, entry.at.alone
-    )
+    at = entry.at and Checkpoint(Training(**vars(entry.at.training)), entry.at.epoch, entry.at.parameters, entry.at.own)
     return ProblemSpec(**fields | options | {"at": at})
 
 

@@ -52,18 +52,21 @@ class Training:
 class Checkpoint:
     """A training after so many epochs, and the part of the parameters whose gradient is measured.
 
-    `alone`: there only the estimator that trains is measured.
+    own  each estimator is measured where its own training has come to; `training` is then what these have in common
     """
 
     training: Training
     epoch: int
     parameters: str
-    alone: bool = False
+    own: bool = False
 
-    @property
-    def key(self) -> str:
-        """The key of what the training gave there."""
-        return f"{self.training.id}/{self.epoch}"
+    def training_of(self, estimator: EstimatorSpec, samples: int) -> Training:
+        """The training that comes before a cell of that estimator and N."""
+        if not self.own:
+            return self.training
+        id_ = content_hash(self.training.id, estimator.id, samples)
+        trained_by = estimator.in_words(samples)
+        return replace(self.training, id=id_, trained_by=trained_by, by=estimator, samples=samples)
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,11 @@ class EstimatorSpec:
     changed: Options
     options_text: str
     anneal: tuple[tuple[str, float, float], ...] = ()
+
+    def in_words(self, samples: int) -> str:
+        """The estimator with its temperature and N, as what trains a network."""
+        fixed = self.temperature is not None and TEMPERATURE not in {option for option, _, _ in self.anneal}
+        return f"{self.label}{f' τ={self.temperature:g}' if fixed else ''}{f' N={samples}' if samples > 1 else ''}"
 
     def at(self, done: float) -> EstimatorSpec:
         """The spec when that share of the training is done: an annealed option has gone from a to a (b/a)^done.

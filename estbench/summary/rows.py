@@ -108,15 +108,15 @@ def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
         "temperature": np.nan if cell.temperature is None else cell.temperature,
         "samples": cell.samples,
         "method": cell.method,
-        **_place(spec),
+        **_place(spec, cell),
     }
 
 
-def _place(spec: ProblemSpec) -> dict[str, Any]:
+def _place(spec: ProblemSpec, cell: Cell) -> dict[str, Any]:
     """Of what kind the problem is, and where in a training."""
     if spec.at is None:
         return {"kind": spec.kind}
-    training = spec.at.training
+    training = spec.at.training_of(cell.estimator, cell.samples)
     return {
         "kind": spec.kind,
         "network": spec.objective_text,

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from estbench.columns import TRAINING, names
 from estbench.moments import Floats
-from estbench.plan import Plan, ProblemSpec
+from estbench.plan import Plan, ProblemSpec, Training
 from estbench.store import decode
 from estbench.summary.cells import Items
 
@@ -24,18 +24,19 @@ def trainings(plan: Plan, items: Items) -> pd.DataFrame:
     """One row for each training, checkpoint and set of data that is there, in the order of the plan."""
     rows: list[dict[str, Any]] = []
     seen = set()
-    for spec in plan.problems:
-        if spec.at is not None and spec.at.key not in seen:
-            seen.add(spec.at.key)
-            rows += _rows(spec, items, plan.config.level)
+    for cell in plan.cells:
+        spec = plan.problems[cell.problem]
+        if spec.at is None or cell.reason is not None:
+            continue
+        training = spec.at.training_of(cell.estimator, cell.samples)
+        if (training.id, spec.at.epoch) not in seen:
+            seen.add((training.id, spec.at.epoch))
+            rows += _rows(spec, training, spec.at.epoch, items, plan.config.level)
     return pd.DataFrame(rows, columns=names(TRAINING))
 
 
-def _rows(spec: ProblemSpec, items: Items, level: float) -> Iterator[dict[str, Any]]:
-    at = spec.at
-    assert at is not None
-    found = items.get(("trained", at.key, ""))
-    start = items.get(("trained", f"{at.training.id}/0", ""))
+def _rows(spec: ProblemSpec, training: Training, epoch: int, items: Items, level: float) -> Iterator[dict[str, Any]]:
+    found, start = (items.get(("trained", f"{training.id}/{at}", "")) for at in (epoch, 0))
     if found is None:
         return
     for data in ("train", "valid"):
@@ -46,9 +47,9 @@ def _rows(spec: ProblemSpec, items: Items, level: float) -> Iterator[dict[str, A
             "distribution": spec.distribution_text,
             "dimensions": spec.dimensions,
             "categories": spec.classes,
-            "trained_by": at.training.trained_by,
-            "samples": at.training.samples,
-            "checkpoint": at.epoch,
+            "trained_by": training.trained_by,
+            "samples": training.samples,
+            "checkpoint": epoch,
             "data": data,
             "seeds": len(losses),
             **over_seeds(losses, level),

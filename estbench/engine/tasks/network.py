@@ -27,13 +27,14 @@ from estbench.trainings.loop import by, generator, initial, with_parameters
 class NetworkTask:
     """Exact and sampled moments of some cells at a checkpoint, and what is known of the gradient there.
 
-    `parameters` are those of the first seed, as the training has recorded them. The batch is the first one of the
-    training data.
+    `parameters` are those of the first seed, as the training has recorded them under the key `trained`. The batch is
+    the first one of the training data. `methods` are those of the cells, by their keys.
     """
 
     spec: ProblemSpec
     groups: tuple[Group, ...]
     methods: tuple[tuple[str, str], ...]
+    trained: str
     layout: Layout
     seed: int
     parameters: str = ""
@@ -56,15 +57,17 @@ class NetworkTask:
         except Exception as error:
             return failures(self.cells(), reason(error))
         _, g = in_span(np.zeros((self.layout.shards, 8 + 3 * len(true))), true)
-        records: list[Record] = [
-            {"kind": "problem", "key": self.spec.id, "route": "enumeration", "true": encode(g), "parameters": len(true)}
-        ]
+        assert self.spec.at is not None
+        shared = None if self.spec.at.own else encode(g)
+        known: Record = {"kind": "problem", "key": self.spec.id, "route": "enumeration", "true": shared}
+        records: list[Record] = [known | {"parameters": len(true)}]
+        reference = {"reference": encode(g)} if self.spec.at.own else {}
         for group in self.groups:
             for N, key in group.cells:
-                records += self._cell(batch, group, N, key)
+                records += self._cell(batch, group, N, key, reference)
         return records
 
-    def _cell(self, batch: exact.Batch, group: Group, N: int, key: str) -> list[Record]:
+    def _cell(self, batch: exact.Batch, group: Group, N: int, key: str, reference: Record) -> list[Record]:
         try:
             with group.isolated(self.spec, self.seed, "network", N), limited(self.timeout):
                 estimator = self._estimator(group)
@@ -73,6 +76,7 @@ class NetworkTask:
                     for count in (estimator.facts.f, estimator.facts.df)
                 )
                 cost: Record = {"kind": "cost", "key": key, "f": f, "df": df, "unbiased": estimator.facts.unbiased}
+                cost |= reference
                 if dict(self.methods)[key] == "exact":
                     return [cost, {"kind": "exact", "key": key, **self._exact(batch, estimator, N)}]
                 return [cost, self._sampled(batch, estimator, N, key)]

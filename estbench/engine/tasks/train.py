@@ -11,7 +11,7 @@ from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import isolated
 from estbench.networks.base import Kind, Network
 from estbench.networks.data import Images
-from estbench.plan import ProblemSpec
+from estbench.plan import ProblemSpec, Training
 from estbench.store import encode
 from estbench.trainings.loop import losses, parameters_of, train
 
@@ -21,6 +21,7 @@ class TrainTask:
     """The training of the networks of a problem, up to the last of some epochs; `keys` are those of all cells there."""
 
     spec: ProblemSpec
+    training: Training
     epochs: tuple[int, ...]
     keys: tuple[str, ...]
     seed: int
@@ -36,8 +37,7 @@ class TrainTask:
 
     def perform(self) -> list[Record]:
         """A `trained` record for each epoch: parameters of the first seed, losses of all; else `failed` ones."""
-        assert self.spec.at is not None
-        training, start = self.spec.at.training, time.perf_counter()
+        training, start = self.training, time.perf_counter()
         user_code = catalog.is_plugin(self.spec.objective) or (
             training.by is not None and catalog.is_plugin(training.by.name)
         )
