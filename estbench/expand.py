@@ -17,7 +17,7 @@ from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.network import OWN, NetworkConfig
 from estbench.config.selector import format_value
-from estbench.estimators.base import Facts
+from estbench.estimators.base import Facts, why_no_estimate
 from estbench.isolation import reason
 from estbench.plan.layout import BLOCK, Layout, layout_of, one_job
 from estbench.plan.settings import Precision, Settings
@@ -218,14 +218,6 @@ def _cells(
 def _skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
     """Why a cell makes no sense, or None."""
     D, K = problem.dimensions, problem.classes
-    if (reason := facts.unserved(problem.distribution, problem.link)) is not None:
+    if (reason := why_no_estimate(facts, problem.distribution, problem.link, D, K, samples)) is not None:
         return reason
-    if samples < facts.min_samples:
-        return f"needs N ≥ {facts.min_samples}"
-    if samples % facts.multiple:
-        return f"needs an N that is a multiple of {facts.multiple}"
-    if facts.max_variables is not None and facts.max_variables < D:
-        return f"needs D ≤ {facts.max_variables}"
-    if facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states):
-        return f"goes through all joint states, and {K}^{D} are more than {facts.max_states}"
     return facts.unbatchable if problem.at is not None else None

@@ -8,7 +8,18 @@ from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable  # looks a member up without running `__getattr__`
 
 from estbench.draws import Draw
-from estbench.estimators.facts import BERNOULLI, BOTH, CATEGORICAL, LINKS, SIGMOID, Count, Facts, Family, evaluations
+from estbench.estimators.facts import (
+    BERNOULLI,
+    BOTH,
+    CATEGORICAL,
+    LINKS,
+    SIGMOID,
+    Count,
+    Facts,
+    Family,
+    evaluations,
+    why_no_estimate,
+)
 from estbench.problem import Problem
 
 __all__ = [
@@ -27,6 +38,7 @@ __all__ = [
     "Referenced",
     "RowEstimator",
     "evaluations",
+    "why_no_estimate",
 ]
 
 

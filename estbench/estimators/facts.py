@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -105,6 +106,21 @@ class Facts:
         if link not in self.links:
             return f"serves the link {' and '.join(sorted(self.links))} only"
         return None
+
+
+def why_no_estimate(facts: Facts, distribution: str, link: str, D: int, K: int, samples: int) -> str | None:
+    """Why an estimator with these facts gives no estimate from N samples of D variables of K classes, or None."""
+    if (reason := facts.unserved(distribution, link)) is not None:
+        return reason
+    if samples < facts.min_samples:
+        return f"needs N ≥ {facts.min_samples}"
+    if samples % facts.multiple:
+        return f"needs an N that is a multiple of {facts.multiple}"
+    if facts.max_variables is not None and facts.max_variables < D:
+        return f"needs D ≤ {facts.max_variables}"
+    if facts.max_states is not None and D * math.log2(K) > math.log2(facts.max_states):
+        return f"goes through all joint states, and {K}^{D} are more than {facts.max_states}"
+    return None
 
 
 def evaluations(count: int | Count, D: int, K: int, N: int) -> int:

@@ -15,8 +15,9 @@ from functools import lru_cache
 
 from torch import Tensor
 
+from estbench.errors import UsageError
 from estbench.estimate import truth
-from estbench.estimators.base import Estimator, Referenced, RowEstimator
+from estbench.estimators.base import Estimator, Referenced, RowEstimator, why_no_estimate
 from estbench.exact.enumeration import enumerated, too_many
 from estbench.exact.integration import integrated
 from estbench.exact.result import Exact, Unavailable
@@ -25,7 +26,16 @@ from estbench.problem import Problem
 
 
 def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
-    """Exact moments of one cell; `Unavailable` with the reason where there are none."""
+    """Exact moments of one cell; `Unavailable` with the reason where there are none.
+
+    UsageError where the estimator does not serve the distribution, its link, or these numbers of variables and samples.
+    """
+    d = problem.distribution
+    link = getattr(d, "link", "sigmoid")
+    if (why := why_no_estimate(estimator.facts, d.name, link, problem.D, d.classes, samples)) is not None:
+        raise UsageError(
+            f"{type(estimator).__name__} {why}; here are {d.name} variables, D = {problem.D}, N = {samples}"
+        )
     if (reason := why_not(problem, estimator, samples)) is not None:
         raise Unavailable(reason)
     if samples > 1 and enumerable(problem, estimator, samples):

@@ -19,6 +19,7 @@ from torch import Tensor
 import estbench
 from estbench import catalog
 from estbench.draws import Draw, Streams
+from estbench.errors import UsageError
 from estbench.estimators.base import Facts
 from estbench.exact import Exact, Unavailable, exact
 from estbench.exact.quadrature import adaptive, gamma, lattice, lobatto, nested, panels
@@ -579,3 +580,15 @@ def test_the_engine_knows_no_estimator() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("estbench.estimators"):
                 assert node.module == "estbench.estimators.base", path
+
+
+@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+def test_what_an_estimator_does_not_serve_is_said(name: str) -> None:
+    """Of variables, or numbers of them or of samples, that it does not serve there is one message, and no traceback."""
+    kind = catalog.estimator_class(name)
+    estimator = catalog.build(kind, {"temperature": 1.0} if "temperature" in kind.__dataclass_fields__ else {})
+    facts = estimator.facts
+    for of in problem([0.4, -1.2]), problem([[0.4, -1.2, 0.9]]):
+        if facts.unserved(of.distribution.name) is not None or facts.min_samples > 1:
+            with pytest.raises(UsageError, match=r"(serves|needs) .*; here are "):
+                exact(of, estimator, 1)
