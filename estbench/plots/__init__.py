@@ -82,8 +82,13 @@ def draw(
 def _figure(own: pd.DataFrame, kind: str, path: Path, level: float) -> Path | None:
     """Draw a figure of the rows of one problem into a file; None, and no file, if there is nothing to show."""
     with styled():
-        figure = DRAWN_BY[kind](own, level)
-        return None if figure is None else write(figure, path)
+        return _written(own, kind, path, level)
+
+
+def _written(own: pd.DataFrame, kind: str, path: Path, level: float) -> Path | None:
+    """Draw and write it; the figure lives no longer than this call, so that `styled` can collect it."""
+    figure = DRAWN_BY[kind](own, level)
+    return None if figure is None else write(figure, path)
 
 
 def slugs(problems: Iterable[str]) -> dict[str, str]:
@@ -98,7 +103,10 @@ def slugs(problems: Iterable[str]) -> dict[str, str]:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The look of our figures, whatever the user's own settings are, while a figure is drawn and written."""
+    """The look of our figures, whatever the user's own settings are, while a figure is drawn and written.
+
+    Leaving it collects the figure, unless a variable of the caller still holds it.
+    """
     with _collected_by_itself(), mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # drawn as a box
         mpl.rcdefaults()
