@@ -118,7 +118,8 @@ def hand_disarm(encoder: nn.Module, decoder: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
         g = 0.5 * (nll(decoder, twin, x) - f).unsqueeze(-1) * (twin - z) * torch.maximum(p, 1 - p)
     surrogate = (g * logits).sum(-1)
-    return (f + surrogate - surrogate.detach()).mean()
+    value: Tensor = (f + surrogate - surrogate.detach()).mean()
+    return value
 
 
 def sampled(text: str, K: int) -> Loss:

@@ -23,7 +23,7 @@ The owner's own dictionary is None: a reference to it would be a cycle, and memo
 
 
 class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands in for functools.cached_property
-    """`functools.cached_property` that remembers the version of a tensor."""
+    """`functools.cached_property` that remembers the version of a tensor, without the lock that Python 3.11 takes."""
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
@@ -33,10 +33,18 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands i
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         """The value; only its first use comes here, later ones find it in the instance."""
-        value = super().__get__(instance, owner)
-        if isinstance(value, Tensor) and self.attrname is not None:
-            track(instance, self.attrname, vars(instance), self.attrname)
-            value = vars(instance)[self.attrname]
+        if instance is None:
+            return self
+        assert self.attrname is not None
+        kept, name = instance.__dict__, self.attrname
+        value = kept[name] = self.func(instance)
+        if not isinstance(value, Tensor):
+            return value
+        if value.is_inference():
+            track(instance, name, kept, name)
+            return kept[name]
+        tracked: Tracked = kept.setdefault("_tracked", [])  # as `track` does, in fewer steps: small draws have many
+        tracked.append((name, None, name, value, value._version))
         return value
 
 

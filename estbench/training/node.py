@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -71,9 +71,9 @@ class _Backward:
     def __init__(
         self, chosen: Chosen, distribution: Distribution, samples: int, generator: torch.Generator | None
     ) -> None:
-        assert isinstance(chosen.estimator, RowEstimator)
         flat, streams = flattened(distribution), TorchStreams(distribution.logits.device, generator)
-        self._estimator, self._more_noise = chosen.estimator, bool({*chosen.facts.noise} - {MAIN})
+        self._estimator = cast(RowEstimator, chosen.estimator)  # a node has rows
+        self._more_noise = bool({*chosen.facts.noise} - {MAIN})
         self._draw = Draw(Problem(flat, self), len(flat.logits), samples, streams=streams)
         self._answer: Tensor | None = None
         self._device, self._used, self._text = distribution.logits.device, False, chosen.text

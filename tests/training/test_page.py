@@ -54,7 +54,7 @@ def test_the_table_of_migration_is_right() -> None:
     """What stands for torch's straight-through categorical has its gradient, at the same sample."""
     logits = torch.randn(6, 2, 3, generator=seeded(), dtype=torch.float64).requires_grad_()
     above = torch.randn(6, 2, 3, generator=seeded(1), dtype=torch.float64)
-    theirs = OneHotCategoricalStraightThrough(logits=logits).rsample()  # type: ignore[no-untyped-call]
+    theirs = OneHotCategoricalStraightThrough(logits=logits).rsample()
     ours: Tensor = sample(Categorical(logits), "ste")
     for_them, for_us = (torch.autograd.grad((z * above).sum(), logits)[0] for z in (theirs, ours))
     torch.testing.assert_close(for_us, for_them)  # J(π) g: the same for every sample

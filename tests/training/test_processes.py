@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, multiprocessing, nn
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from estbench.distributions import Bernoulli, Categorical
 from estbench.training import expectation, sample
@@ -25,7 +26,8 @@ def test_compiled_steps(estimator: str) -> None:
     x = torch.randn(4, 5, generator=seeded())
 
     def f(z: Tensor) -> Tensor:
-        return (decoder(z) - x.unsqueeze(1)).square().sum(-1)
+        value: Tensor = (decoder(z) - x.unsqueeze(1)).square().sum(-1)
+        return value
 
     def step(f: Any = f) -> Tensor:
         return expectation(f, Bernoulli(encoder(x)), estimator, 2).mean()
@@ -51,7 +53,8 @@ def test_compiled_nodes() -> None:
 
     def network() -> Tensor:
         z = sample(Categorical(first(x).unflatten(-1, (2, 3))), "gumbel_st", temperature=0.5)
-        return second(z.flatten(1)).square().sum()
+        value: Tensor = second(z.flatten(1)).square().sum()
+        return value
 
     torch._dynamo.reset()
     found = []
@@ -101,11 +104,11 @@ def _worker(rank: int, port: int, folder: str) -> None:
 
 
 def test_several_processes(tmp_path: Any) -> None:
-    """In DistributedDataParallel the gradient is the mean of those of the processes, with data and seeds of their own."""
+    """In DistributedDataParallel the gradient is the mean of those of the processes, each with its own data."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(_worker, (port, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(_worker, (port, str(tmp_path)), nprocs=2)
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     for estimator in ESTIMATORS:
         alone = [_gradients(Model(), rank, estimator) for rank in (0, 1)]
