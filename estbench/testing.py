@@ -21,6 +21,7 @@ def assert_unbiased(
     smallest: float = 0.1,
     limit: float = 30.0,
     f: Any = None,
+    seed: int = 0,
     **options: Any,
 ) -> None:
     """E ĝ = ∇E f(z) on all problems of the card (and on your own f, if you give one), at several N.
@@ -32,7 +33,9 @@ def assert_unbiased(
     Raises AssertionError with the bias and its usual cause, or with "could not tell" and what would have been seen.
     """
     __tracebackhide__ = True
-    unbiased_or_raise(target, form, distribution, samples, f, smallest=smallest, limit=limit, options=options)
+    unbiased_or_raise(
+        target, form, distribution, samples, f, smallest=smallest, limit=limit, seed=seed, options=options
+    )
 
 
 def assert_matches(
@@ -44,6 +47,7 @@ def assert_matches(
     smallest: float = 0.1,
     limit: float = 30.0,
     other_form: Form | None = None,
+    seed: int = 0,
     **options: Any,
 ) -> None:
     """Two estimators have the same mean and the same mean squared error on all problems of the card, at several N.
@@ -56,6 +60,7 @@ def assert_matches(
     Raises AssertionError with the difference, or with "could not tell" and what would have been seen.
     """
     __tracebackhide__ = True
+    forms = form, other_form
     match_or_raise(
-        target, other, (form, other_form), distribution, samples, smallest=smallest, limit=limit, options=options
+        target, other, forms, distribution, samples, smallest=smallest, limit=limit, seed=seed, options=options
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from estbench.card.company import Companion, draw_by_draw, serves
 from estbench.card.look import look
 from estbench.card.problems import Probe, probes
-from estbench.card.sampling import Test, run, sample
+from estbench.card.sampling import SEED, Test, run, sample
 from estbench.card.subject import Form, Subject
 from estbench.card.target import Resolved, UnusableError, resolved
 from estbench.estimate import truth
@@ -33,6 +33,7 @@ def unbiased_or_raise(
     *,
     smallest: float,
     limit: float,
+    seed: int,
     options: Mapping[str, Any],
 ) -> None:
     """Raise AssertionError unless the card says that E ĝ = g on all of its problems."""
@@ -41,7 +42,7 @@ def unbiased_or_raise(
         found = resolved(target, form, distribution, samples, f, unbiased=True, options=options)
     except UnusableError as error:
         raise AssertionError(f"{error.label} cannot be measured: {error}") from None
-    card = look(found.subject, found.distributions, found.own, smallest=smallest, limit=limit, brief=True)
+    card = look(found.subject, found.distributions, found.own, smallest=smallest, limit=limit, brief=True, seed=seed)
     unclear = [x for x in card.findings if x.claim == "unbiased" and x.status != "ok"]
     if card.failures:
         raise AssertionError(f"{found.subject.label} is not unbiased\n\n{card}")
@@ -58,6 +59,7 @@ def match_or_raise(
     *,
     smallest: float,
     limit: float,
+    seed: int,
     options: Mapping[str, Any],
 ) -> None:
     """Raise AssertionError unless two estimators have the same mean and mean squared error on all problems of both."""
@@ -65,6 +67,7 @@ def match_or_raise(
     mine = resolved(target, forms[0], distribution, samples, None, unbiased=None, options=options)
     theirs = resolved(other, forms[1], distribution, samples, None, unbiased=None, options={})
     names = f"{mine.subject.label} and {theirs.subject.label}"
+    SEED.set(seed)
     tests, looked = [], 0
     for probe, N in _common(mine, theirs):
         looked += 1

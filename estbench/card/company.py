@@ -19,7 +19,7 @@ from estbench.card.sampling import sample
 from estbench.config.selector import format_selector
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates, truth
-from estbench.estimators.base import Estimator, Fitted, RowEstimator, evaluations
+from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
 from estbench.isolation import Isolated
 from estbench.moments import Floats
 from estbench.objectives.base import Objective
@@ -57,7 +57,7 @@ class Companion:
 Mean = tuple[Floats, Floats]
 """A mean and its standard error, [P] each."""
 
-MEAN_OF = 2**15
+MEAN_OF = 2**14
 """Estimates behind the mean of a member that has no exact one at hand."""
 
 
@@ -72,7 +72,10 @@ def _mean(
 
 
 def members(distribution: str, temperatures: Iterable[float] = TEMPERATURES) -> tuple[Companion, ...]:
-    """The members that serve a distribution and need no fit, at some temperatures where they have one."""
+    """The members that serve a distribution, at some temperatures where they have one.
+
+    Left out are those that need a fit, that have a true gradient of their own, or whose estimates are means of others.
+    """
     return _members(distribution, tuple(dict.fromkeys(temperatures)))
 
 
@@ -88,7 +91,8 @@ def _members(distribution: str, temperatures: tuple[float, ...]) -> tuple[Compan
             except ValidationError:  # not at this temperature
                 continue
             facts = estimator.facts
-            if facts.unserved(distribution) is None and not isinstance(estimator, Fitted) and not facts.within_shard:
+            plain = not (isinstance(estimator, Fitted | Referenced) or facts.within_shard or facts.inner > 1)
+            if plain and facts.unserved(distribution) is None:
                 found.append(Companion(format_selector(name, sorted({**options, **more}.items())), estimator))
     return tuple(found)
 

@@ -5,18 +5,39 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from estbench.card.render import table
-from estbench.preflight.check import FALSE, Check
+from estbench.config import load
+from estbench.engine.benchmark import kept_apart
+from estbench.engine.guarded import demand_survived
+from estbench.expand import expand
+from estbench.isolation import stdout_to_stderr
+from estbench.preflight.check import FALSE, Check, checked
+from estbench.printable import plain
 from estbench.tables.junit import Case, junit
 
 
-@dataclass(frozen=True)
+def config_card(config: Path) -> ConfigCard:
+    """The check of a config. UsageError where it cannot be read, or a plug-in ends the process that reads it."""
+    demand_survived(config)
+    read = load(config)
+    with stdout_to_stderr():
+        found = checked(expand(read), apart=kept_apart(read))
+    return ConfigCard(plain(config), found)
+
+
+@dataclass(frozen=True, repr=False)
 class ConfigCard:
     """What a check of a config found, under its name. `ok`: nothing is wrong, as far as was looked."""
 
     target: str
     found: Check
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+    __repr__ = __str__
 
     @property
     def ok(self) -> bool:

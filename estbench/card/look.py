@@ -28,7 +28,7 @@ from estbench.card.linearity import Linearity, linearity
 from estbench.card.observed import Observed, observe
 from estbench.card.problems import Probe, probes
 from estbench.card.recorded import same_samples_twice, unlike_law, writes
-from estbench.card.sampling import sample
+from estbench.card.sampling import SEED, sample
 from estbench.card.subject import NAMES, Subject
 from estbench.card.target import UnusableError
 from estbench.card.unbiasedness import Verdict, verdicts
@@ -54,12 +54,14 @@ def look(
     smallest: float = 0.1,
     limit: float = 10.0,
     brief: bool = False,
+    seed: int = 0,
 ) -> Card:
     """The card of a subject on some distributions, and on problems of the user's own.
 
     Sampling for the verdict on bias goes on until relative biases of `smallest` would be seen, or for `limit` seconds.
-    `brief`: nothing but whether it runs and is unbiased.
+    `brief`: nothing but whether it runs and is unbiased. `seed`: of all that is drawn.
     """
+    SEED.set(seed)
     findings: list[Finding] = []
     biases: list[Bias] = []
     beside: list[Beside] = []

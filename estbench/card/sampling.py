@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from math import inf, sqrt
 
@@ -34,6 +35,9 @@ SHARDS = 32
 POWER = 0.9
 RARE = 20
 """Samples of the rarest class, expected, without which a stage judges nothing."""
+
+SEED: ContextVar[int] = ContextVar("SEED", default=0)
+"""The seed of all that a card draws."""
 
 AT_ONCE = 2**19
 """Random numbers of one call."""
@@ -122,13 +126,13 @@ class Test:
 
 
 def sample(problem: Problem, estimator: Estimator, N: int, R: int, stream: str) -> Tensor:
-    """R estimates of N samples: [R, P]. What they draw depends on the stream alone."""
+    """R estimates of N samples: [R, P]. What they draw depends on the stream and on `SEED` alone."""
     at_once = max(1, min(R, AT_ONCE // (N * problem.numbers)))
     pieces = []
     for i, start in enumerate(range(0, R, at_once)):
         n = min(at_once, R - start)
-        draw = Draw(problem, n, N, streams=Streams(0, f"card/{stream}", range(i, i + 1)))
-        with Isolated("card", stream, i):
+        draw = Draw(problem, n, N, streams=Streams(SEED.get(), f"card/{stream}", range(i, i + 1)))
+        with Isolated("card", SEED.get(), stream, i):
             (x,) = estimates(estimator, draw, [N])
         pieces.append(x.double())
     return torch.cat(pieces)

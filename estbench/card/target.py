@@ -89,12 +89,17 @@ def subject_of(
     try:
         made = build()
     except UsageError as error:
-        raise UnusableError(label or name_of(target), form, str(error)) from None
+        raise UnusableError(label or _called(target), form, str(error)) from None
     written = form or made.found.form  # type: ignore[attr-defined] # an adapted function has it
     meant = written != "sampler" if unbiased is None else unbiased
-    subject = Subject(label or name_of(target), build, written, target, meant, samples, unbiased is True, options)
+    subject = Subject(label or _called(target), build, written, target, meant, samples, unbiased is True, options)
     vars(subject)["estimator"] = made  # it is kept there
     return subject
+
+
+def _called(target: Any) -> str:
+    """The name of a function; that of a script or of a notebook stands alone."""
+    return name_of(target).removeprefix("__main__:")
 
 
 def _is_estimator(target: Any) -> bool:

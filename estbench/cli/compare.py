@@ -65,8 +65,9 @@ def compare(
     metric, limit = _limit(fail_on, metric)
     check_output(file_format, output)
     with quick_imports():
-        from estbench.comparison import compared
+        from estbench.comparison import comparison, left_out, references, sentence
         from estbench.names import ALIASES, split
+        from estbench.tables.ranking import ranking
 
     named = {"--estimators": estimators or ""}
     chosen = {name.strip() for name in split(named["--estimators"])}
@@ -86,7 +87,7 @@ def compare(
     if failed and not pool:
         raise typer.Exit(3)
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
-    found = compared(
+    frame = comparison(
         pool,
         reference=reference,
         metric=metric,
@@ -96,11 +97,12 @@ def compare(
         samples=N,
     )
 
-    frame = found.frame
-
     def show(console: Console) -> None:
-        for part in found.shown():
-            console.print(part)
+        console.print(ranking(frame, references(pool, reference)[0].name, pool[0].shards.level))
+        for basis in bases:
+            if text := left_out(pool, frame, metric, basis):
+                console.print(text, markup=False)
+        console.print(sentence(frame), markup=False)
 
     write_table(frame, COMPARISON, file_format, output, show)
     sure = frame[~frame["flags"].str.contains("rare_event")]

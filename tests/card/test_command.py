@@ -11,6 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from estbench.card.check import check
+from estbench.card.config import ConfigCard
+from estbench.cli import check as command
+from estbench.errors import UsageError
+
 ROOT = Path(__file__).parents[2]
 MINE = """
 import os, torch
@@ -67,19 +72,33 @@ def test_a_function_that_ends_its_process(tmp_path: Path) -> None:
     assert "it died" in str(failure.get("message"))
 
 
-@pytest.mark.parametrize("target", ["rloo", "reference"])
-def test_formats_for_programs(tmp_path: Path, target: str) -> None:
-    """An estimator and a config have JSON, and the same exit codes."""
-    done = estbench(tmp_path, target, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["ok"] is True
+CONFIG = """
+name: small
+replicates: 1000
+problems: [{objective: quadratic, distribution: bernoulli, logits: 1.0}]
+estimators: [reinforce]
+"""
 
 
-def test_wrong_usage(tmp_path: Path) -> None:
+def test_a_config(tmp_path: Path) -> None:
+    """A config is looked at as before, in the formats of cards too, in Python as well."""
+    path = tmp_path / "small.yaml"
+    path.write_text(CONFIG)
+    card = check(path)
+    assert isinstance(card, ConfigCard)
+    assert json.loads(card.to_json())["ok"] is True
+    assert "| reinforce | ok |" in repr(card)
+    suite = ElementTree.fromstring(card.to_junit()).find("testsuite")  # noqa: S314 - it is our own
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
+
+
+def test_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is nothing is wrong usage, with a suggestion."""
-    done = estbench(tmp_path, "gumble")
-    assert done.returncode == 2
-    assert "Did you mean 'gumbel'?" in done.stderr
-    done = estbench(tmp_path, "rloo", "--logits", "[0.5", "--objective", "quadratic")
-    assert done.returncode == 2
-    assert "--logits" in done.stderr
+    monkeypatch.chdir(ROOT / "docs")
+    with pytest.raises(UsageError, match="Did you mean 'gumbel'"):
+        command.check("gumble")
+    with pytest.raises(UsageError, match="--logits: expected"):
+        command.check("rloo", logits="[0.5")
+    with pytest.raises(UsageError, match="--set is for configs"):
+        command.check("rloo", settings=["a=1"])
