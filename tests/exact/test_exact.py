@@ -586,7 +586,7 @@ def test_the_engine_knows_no_estimator() -> None:
 def test_what_an_estimator_does_not_serve_is_said(name: str) -> None:
     """Of variables, or numbers of them or of samples, that it does not serve there is one message, and no traceback."""
     kind = catalog.estimator_class(name)
-    estimator = catalog.build(kind, {"temperature": 1.0} if "temperature" in kind.__dataclass_fields__ else {})
+    estimator = catalog.build(kind, {"temperature": 1.0} if "temperature" in catalog.option_names(kind) else {})
     facts = estimator.facts
     for of in problem([0.4, -1.2]), problem([[0.4, -1.2, 0.9]]):
         if facts.unserved(of.distribution.name) is not None or facts.min_samples > 1:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
 from estbench.intervals.root import Point, root
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[Callable[[float], float], float]] = {
     "line": (lambda x: 3 - x, 3.0),
     "steep": (lambda x: -math.tanh(1e6 * (x - 0.3)), 0.3),
     "flat at the root": (lambda x: (0.7 - x) ** 3, 0.7),
