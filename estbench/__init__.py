@@ -12,7 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from estbench import testing
+    from estbench.adapters import adapt
+    from estbench.api.comparing import compare
     from estbench.api.exact import exact_gradient
+    from estbench.api.measuring import measure
     from estbench.card.check import check
     from estbench.distributions import Bernoulli, Categorical
     from estbench.training import expectation, sample, straight_through
@@ -22,29 +26,38 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bernoulli": "estbench.distributions",
     "Categorical": "estbench.distributions",
+    "adapt": "estbench.adapters",
     "check": "estbench.card.check",
+    "compare": "estbench.api.comparing",
     "exact_gradient": "estbench.api.exact",
     "expectation": "estbench.training",
+    "measure": "estbench.api.measuring",
     "sample": "estbench.training",
     "straight_through": "estbench.training",
+    "testing": "estbench.testing",
 }
-"""Where each name is defined."""
+"""The module where each name is defined, or that it is."""
 
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "adapt",
     "check",
+    "compare",
     "exact_gradient",
     "expectation",
+    "measure",
     "sample",
     "straight_through",
+    "testing",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    module = import_module(_HOMES[name])
+    value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

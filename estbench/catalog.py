@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
+from torch import Tensor
 
-from estbench.distributions import DISTRIBUTIONS
+from estbench.distributions import DISTRIBUTIONS, Distribution
 from estbench.errors import UsageError
 from estbench.estimators.antithetic.ar import Ar
 from estbench.estimators.antithetic.arm import Arm
@@ -74,7 +76,7 @@ from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
-from estbench.plan import EstimatorSpec, Options
+from estbench.plan import EstimatorSpec, Given, Options
 from estbench.sources import current
 
 T = TypeVar("T")
@@ -87,6 +89,7 @@ __all__ = [
     "OBJECTIVES",
     "OBJECTIVE_ALIASES",
     "build",
+    "distribution",
     "distribution_class",
     "estimator",
     "estimator_class",
@@ -95,6 +98,7 @@ __all__ = [
     "isolated",
     "network_class",
     "new_estimator",
+    "objective",
     "objective_class",
     "option_names",
     "options_of",
@@ -235,12 +239,51 @@ def estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
     It is built once in each process, as long as its class is the same, and shared: some solve for constants once.
     pydantic's ValidationError if it does not take its options.
     """
-    return _shared(estimator_class(spec.name), spec.options, fitted)
+    kind = _class_or_instance(spec)
+    if isinstance(kind, type):
+        return _shared(kind, spec.options, fitted)
+    return _fitted(spec, fitted) if fitted else kind
 
 
 def new_estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
-    """The same, built anew: nothing that others have done to it is in it."""
-    return build(estimator_class(spec.name), dict(spec.options) | dict(fitted))
+    """The same, built anew: nothing that others have done to it is in it. An instance that was given is copied."""
+    kind = _class_or_instance(spec)
+    if isinstance(kind, type):
+        return build(kind, dict(spec.options) | dict(fitted))
+    return _replaced(kind, fitted) if dataclasses.is_dataclass(kind) else copy(kind)
+
+
+def _class_or_instance(spec: EstimatorSpec) -> type[Estimator] | Estimator:
+    found: type[Estimator] | Estimator = estimator_class(spec.name) if spec.given is None else spec.given.value
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _fitted(spec: EstimatorSpec, fitted: Options) -> Estimator:
+    assert spec.given is not None
+    return _replaced(spec.given.value, fitted)
+
+
+def _replaced(estimator: Any, fields: Options) -> Estimator:
+    with isolated(type(estimator), {}):
+        made: Estimator = dataclasses.replace(estimator, **dict(fields))
+        return made
+
+
+def objective(name: str, options: Options, given: Given | None = None) -> Objective:
+    """The objective of that name with these options, or the one that was given."""
+    if given is not None:
+        return cast(Objective, given.value)
+    return build(objective_class(name), dict(options))
+
+
+def distribution(name: str, options: Options, logits: Tensor, given: Given | None = None) -> Distribution:
+    """The distribution of that name with these options, or the one that was given, at some logits."""
+    if given is not None:
+        made: Distribution = given.value.with_logits(logits)
+    else:
+        made = distribution_class(name)(logits, **dict(options))
+    return made
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from rich.text import Text
 
 from estbench.columns import COMPARISON, head, names
 from estbench.config import parse_selector
@@ -17,8 +18,11 @@ from estbench.config.selector import format_value
 from estbench.errors import ResultsError, UsageError
 from estbench.intervals import Ratio, Shards, adjust, compare, mse, ratio, variance
 from estbench.names import ALIASES
-from estbench.plan import Cell
+from estbench.overall import overall
+from estbench.plan import Cell, EstimatorSpec
 from estbench.summary import Results, findings
+from estbench.tables.overall import overall_table
+from estbench.tables.ranking import ranking
 
 Metric = Literal["variance", "mse", "work"]
 At = Literal["samples", "evaluations", "seconds"]
@@ -65,6 +69,10 @@ class Entry:
         seconds = float(self.row["seconds_per_estimate"])
         return {"samples": 1.0, "evaluations": float(self.f + self.df), "seconds": seconds}[at]
 
+    def spent(self, at: At) -> float:
+        """The same, but the number of samples where these are what is counted."""
+        return float(self.cell.samples) if at == "samples" else self.cost(at)
+
 
 def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
     """All finished Monte Carlo cells of some runs.
@@ -93,7 +101,29 @@ def _entries(run: Results, suffix: str, first: Results) -> Iterator[Entry]:
             yield Entry(run, found.cell, found.cell.estimator.label + suffix, shards, found.row)
 
 
-def comparison(
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A comparison: its rows (`COLUMNS`), what it says of all problems together, and what is to be said beside it.
+
+    `level` is that of the intervals, `left_out` names the cells that stand on no ground with the reference.
+    """
+
+    frame: pd.DataFrame
+    overall: pd.DataFrame
+    reference: str
+    level: float
+    left_out: tuple[str, ...] = ()
+
+    def shown(self, frame: pd.DataFrame | None = None) -> list[Any]:
+        """What is printed of it, or of some of its rows: its table, the means over problems, and a sentence."""
+        rows = self.frame if frame is None else frame
+        parts: list[Any] = [ranking(rows, self.reference, self.level)]
+        if len(self.overall):
+            parts += [Text(), overall_table(self.overall, self.reference, self.level)]
+        return [*parts, *map(Text, (*self.left_out, sentence(rows)))]
+
+
+def compared(
     pool: Sequence[Entry],
     *,
     reference: str | None = None,
@@ -102,7 +132,8 @@ def comparison(
     correction: str = "holm",
     margin: float = 0.05,
     samples: int | None = None,
-) -> pd.DataFrame:
+    budget: float | None = None,
+) -> Compared:
     """Every cell against the reference's: one row each, ranked by the metric within problem, N and basis, `COLUMNS`.
 
     The reference are the cells that `selected` finds by that name (default: the first of all): of one name, at the same
@@ -111,22 +142,37 @@ def comparison(
     seconds) a variance is multiplied by the cost of an estimate: an average over the same budget has that variance, up
     to a factor common to all. `work` is the variance at equal evaluations. An MSE does not average away, so it is
     compared where two cells cost the same. With `samples`, the N of the reference, others are shown against it alone.
+    With a `budget` of samples, evaluations or seconds for one estimate, each estimator, the reference too, stands at
+    the largest N that fits (`within`), and the metric is compared as it is: what is left of the budget is not used.
     Where samples and evaluations are equal at once there is one ranking, not two. p-values of ratios are adjusted over
     all rows. Verdicts on bias and claims are those of the run, whatever is shown beside them. What is always zero ranks
     nowhere.
     """
-    if metric == "mse" and "seconds" in at:
+    if metric == "mse" and "seconds" in at and budget is None:
         raise UsageError(
             "--at seconds: an MSE does not average away, and no two estimators take the same time; "
-            "compare the variance (--metric variance --at seconds), or --at evaluations"
+            "compare the variance (--metric variance --at seconds), or --at evaluations, or give a --budget"
         )
+    if metric == "work" and budget is not None:
+        raise UsageError("--metric work is the variance at equal evaluations already; with a --budget give variance")
     if not pool:
         raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
     if "seconds" in at:
         _demand_timings(pool)
-    chosen = references(pool, reference)
     bases: Sequence[At] = ("evaluations",) if metric == "work" else at
-    rows = _once([row for basis in bases for row in _rows(pool, chosen, metric, basis, samples)])
+    first = references(pool, reference)
+    found, said = [], []
+    for basis in bases:
+        fitting = list(pool) if budget is None else within(pool, basis, budget)
+        chosen = [entry for entry in first if entry in fitting]
+        if not chosen:
+            raise UsageError(f"--budget {budget:g}: no estimate of {first[0].name} costs so few {basis}")
+        rows = list(_rows(fitting, chosen, metric, basis, samples, budget))
+        found += rows
+        said.append(_beyond(pool, fitting, basis, budget) if budget is not None else _apart(pool, rows, metric, basis))
+    level = pool[0].shards.level
+    means = overall(found, level)
+    rows = _once(found)
     adjusted = adjust([row["p_value"] for row in rows], correction)
     for row, p in zip(rows, adjusted, strict=True):
         row["p_adjusted"] = p
@@ -136,7 +182,29 @@ def comparison(
     frame["rank"] = frame["value"].mask(frame["verdict"] == ALWAYS_ZERO)
     frame = frame.sort_values(["problem", "basis", "rank"], kind="stable", key=_in_order)
     frame["rank"] = frame.groupby(["problem", "basis"], sort=False)["rank"].transform(_ranks).astype("Int64")
-    return frame.reset_index(drop=True)
+    said = [text for text in said if text]
+    return Compared(frame.reset_index(drop=True), means, first[0].name, level, tuple(said))
+
+
+def within(pool: Sequence[Entry], at: At, budget: float) -> list[Entry]:
+    """Of each estimator on each problem, the cell with the largest N whose estimate costs at most the budget."""
+    best: dict[tuple[int, int, str], Entry] = {}
+    for entry in pool:
+        key = id(entry.run), entry.cell.problem, entry.cell.estimator.id
+        if entry.spent(at) <= budget and (key not in best or best[key].cell.samples < entry.cell.samples):
+            best[key] = entry
+    return list(best.values())
+
+
+def _beyond(pool: Sequence[Entry], fitting: Sequence[Entry], at: At, budget: float) -> str:
+    """Which estimators cost more than the budget at every N that there is; empty if none do."""
+    there = {(entry.cell.problem, entry.cell.estimator.id) for entry in fitting}
+    least: dict[str, float] = {}
+    for entry in pool:
+        if (entry.cell.problem, entry.cell.estimator.id) not in there:
+            least[entry.name] = min(least.get(entry.name, np.inf), entry.spent(at))
+    named = ", ".join(f"{name} (at least {cost:g})" for name, cost in least.items())
+    return f"Beyond the budget of {budget:g} {at}: {named}." if named else ""
 
 
 def _demand_timings(pool: Sequence[Entry]) -> None:
@@ -198,14 +266,23 @@ def _in_order(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _rows(
-    pool: Sequence[Entry], reference: Sequence[Entry], metric: Metric, at: At, samples: int | None
+    pool: Sequence[Entry],
+    reference: Sequence[Entry],
+    metric: Metric,
+    at: At,
+    samples: int | None,
+    budget: float | None,
 ) -> Iterator[dict[str, Any]]:
     for entry in pool:
-        rivals = [e for e in reference if samples in (None, e.cell.samples) and _same_ground(e, entry, metric, at)]
+        rivals = [e for e in reference if samples in (None, e.cell.samples)]
+        if budget is None:
+            rivals = [rival for rival in rivals if _same_ground(rival, entry, metric, at)]
+        else:
+            rivals = [rival for rival in rivals if _same_problem(rival, entry)]
         if not rivals:
             continue
         rival = entry if entry in rivals else _at_temperature(rivals, entry.cell.temperature)
-        costs = metric != "mse" and at != "samples"
+        costs = metric != "mse" and at != "samples" and budget is None
         measured: Literal["variance", "mse"] = "mse" if metric == "mse" else "variance"
         own = entry.cost(at) if costs else 1.0
         estimate = (mse if metric == "mse" else variance)(entry.shards)
@@ -213,7 +290,9 @@ def _rows(
         basis = f"equal samples, N = {entry.cell.samples}"
         if at != "samples":
             basis = f"equal {at}, N = {entry.cell.samples}" if costs else f"equal {at}, {rival.cost(at):g} each"
-        if at == "seconds":
+        if budget is not None:
+            basis = f"budget of {budget:g} {at}"
+        elif at == "seconds":
             basis += NO_INTERVAL
         yield {
             "problem": entry.run.plan.problems[entry.cell.problem].label,
@@ -248,12 +327,15 @@ def _paired_flags(paired: Ratio, itself: bool) -> list[str]:
 
 def _same_ground(rival: Entry, entry: Entry, metric: Metric, at: At) -> bool:
     """Whether two cells may be compared: one problem, and one N, or for an MSE at equal cost, one cost."""
-    problems = (e.run.plan.problems[e.cell.problem].id for e in (rival, entry))
-    if len(set(problems)) > 1:
+    if not _same_problem(rival, entry):
         return False
     if metric == "mse" and at != "samples":
         return rival.cost(at) == entry.cost(at)
     return rival.cell.samples == entry.cell.samples
+
+
+def _same_problem(rival: Entry, entry: Entry) -> bool:
+    return rival.run.plan.problems[rival.cell.problem].id == entry.run.plan.problems[entry.cell.problem].id
 
 
 def _at_temperature(rivals: Sequence[Entry], temperature: float | None) -> Entry:
@@ -282,11 +364,10 @@ def sentence(frame: pd.DataFrame) -> str:
     return f"Smallest {head(frame['metric'].iloc[0])}: {', '.join(parts)}."
 
 
-def left_out(pool: Sequence[Entry], frame: pd.DataFrame, metric: Metric, at: At) -> str:
+def _apart(pool: Sequence[Entry], rows: Sequence[dict[str, Any]], metric: Metric, at: At) -> str:
     """Which estimators stand on no ground with the reference where that is held equal, and why; empty if all do."""
-    at = "evaluations" if metric == "work" else at
     by_cost = metric == "mse" and at != "samples"
-    shown = set(frame.loc[frame["basis"].str.contains(at, regex=False), "name"])
+    shown = {row["name"] for row in rows}
     theirs: dict[str, set[float]] = {}
     for entry in pool:
         if entry.name not in shown:
@@ -305,7 +386,7 @@ def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estim
     chosen = []
     for name in names:
         found = [entry for entry in pool if name in (entry.name, entry.cell.estimator.label)]
-        found = found or [entry for entry in pool if _fits(entry, name)]
+        found = found or [entry for entry in pool if is_named(entry.cell.estimator, name)]
         if not found:
             known = ", ".join(dict.fromkeys(entry.name for entry in pool))
             raise UsageError(f"{option}: no finished cell is of '{name}'; there are {known}")
@@ -313,9 +394,10 @@ def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estim
     return chosen
 
 
-def _fits(entry: Entry, selector: str) -> bool:
-    """Whether a cell is of that name or label, and has all the options that are given."""
-    estimator = entry.cell.estimator
+def is_named(estimator: EstimatorSpec, selector: str) -> bool:
+    """Whether a selector means an estimator: its name or label, and all the options that are given."""
+    if selector == estimator.label:
+        return True
     try:
         name, options = parse_selector(selector)
     except UsageError:  # the label of a run's folder, which need not be one
@@ -323,6 +405,6 @@ def _fits(entry: Entry, selector: str) -> bool:
     meant, implied = parse_selector(ALIASES.get(name, name))
     if meant not in (estimator.label, estimator.name):
         return False
-    has = {**dict(estimator.options), "temperature": entry.cell.temperature}
+    has = {**dict(estimator.options), "temperature": estimator.temperature}
     wanted = {**implied, **options}.items()
     return all(option in has and format_value(has[option]) == format_value(value) for option, value in wanted)

@@ -129,7 +129,7 @@ def _problem(problem: ProblemConfig) -> ProblemSpec:
     logits = problem.all_logits()
     K = problem.categories
     distribution = problem.distribution.text
-    other = changed(catalog.objective_class(objective.name), objective.options)
+    other = objective.changed
     id_ = content_hash(objective.name, other, distribution, problem.dimensions, K, logits, problem.tie)
     named = format_selector(objective.name, other)
     named = named if len(named) <= LONG_NAME else f"{objective.name}[…]"
@@ -151,6 +151,8 @@ def _problem(problem: ProblemConfig) -> ProblemSpec:
         logits_text=text,
         tie=problem.tie,
         rarest=_rarest(problem, logits),
+        objective_given=objective.given,
+        distribution_given=problem.distribution.given,
     )
 
 
@@ -160,9 +162,7 @@ def _rarest(problem: ProblemConfig, logits: Row | tuple[Row, ...]) -> float:
     So often is the rarest class of one variable seen in a sample. Of a distribution that is not `Factorised` nothing is
     known: 1, which raises no flag.
     """
-    choice = problem.distribution
-    kind = catalog.distribution_class(choice.name)
-    made: object = kind(torch.tensor(logits, dtype=torch.float64), **dict(choice.changed))
+    made = problem.distribution.at(torch.tensor(logits, dtype=torch.float64))
     marginals: torch.Tensor | None = getattr(made, "marginals", None)
     if marginals is None:
         return 1.0
@@ -206,7 +206,7 @@ def _cells(
     at = problem.at
     for estimator, facts in estimators:
         for samples in config.samples:
-            reason = facts if isinstance(facts, str) else _skip_reason(facts, problem, samples)
+            reason = facts if isinstance(facts, str) else skip_reason(facts, problem, samples)
             if reason is None and at is None and estimator.anneal:
                 reason = "its options change while a network is trained; give them one value"
             claim = None if isinstance(facts, str) else facts.unbiased
@@ -215,7 +215,7 @@ def _cells(
                 yield Cell(i, estimator, samples, method, key, reason, claim)
 
 
-def _skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
+def skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:
     """Why a cell makes no sense, or None."""
     D, K = problem.dimensions, problem.classes
     if (reason := why_no_estimate(facts, problem.distribution, problem.link, D, K, samples)) is not None:

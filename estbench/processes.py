@@ -12,12 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 from estbench.threads import ONE_THREAD, environment, one_thread
 
@@ -46,12 +47,14 @@ class Process:
 
     It is forked from a server that `imports` a module; or, if that is None, spawned: it then imports what it needs by
     itself, and this process does not wait for that. It uses one thread for linear algebra. Ctrl-C does not reach it:
-    what that means is for this process to decide. It ends with this process, even if this one is killed. OSError if the
-    system allows no more processes.
+    what that means is for this process to decide. It ends with this process, even if this one is killed. It imports the
+    `script` that this process runs, where names of it may have to be found. OSError if the system allows no more
+    processes.
     """
 
-    def __init__(self, work: Callable[[Connection], None], *, imports: str | None) -> None:
-        self._process, self.connection = _started(work, imports)
+    def __init__(self, work: Callable[[Connection], None], *, imports: str | None, script: bool = True) -> None:
+        with nullcontext() if script else _without_script():
+            self._process, self.connection = _started(work, imports)
 
     def end(self) -> int | None:
         """Wait for its end, with the pipe closed; its exit code, or minus the signal that it died of."""
@@ -102,6 +105,17 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     end_process(1)
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Processes started in here do not import what this process runs: it may have no guard against that."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 @contextmanager

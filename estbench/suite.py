@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from estbench.comparison import Entry, entries
-from estbench.config import CONFIG, Document, Place
-from estbench.engine.benchmark import Benchmark
-from estbench.engine.run import Failure
-from estbench.summary import read_results
+from estbench.config import CONFIG, Document, Place, load
+from estbench.engine.benchmark import kept_apart
+from estbench.engine.in_memory import run_in_memory
+from estbench.engine.run import Failure, Progress
+from estbench.expand import expand
 
 N = 4
 """Samples of the reference: estimators that cost two or four evaluations a sample have as many with fewer."""
@@ -44,7 +43,6 @@ def run_suite(
     """
     data = {**SUITE, "seed": seed, "timings": timings, "estimators": list(estimators)}
     config = Document(data, CONFIG, {("estimators", i): place for i, place in enumerate(places)})
-    with TemporaryDirectory() as folder:
-        benchmark = Benchmark.of(config, Path(folder) / "suite")
-        failed = [event for event in benchmark.run() if isinstance(event, Failure)]
-        return entries([read_results(benchmark.folder)]), failed
+    checked, events = load(config), list[Progress | Failure]()
+    found = run_in_memory(expand(checked), see=events.append, apart=kept_apart(checked))
+    return entries([found]), [event for event in events if isinstance(event, Failure)]

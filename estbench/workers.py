@@ -33,13 +33,18 @@ class Death:
 class Worker:
     """A `Process` that does `work` on one task after the other, having called `begin` first.
 
-    It prints to standard error. For `imports` and errors see there.
+    It prints to standard error. For `imports`, `script` and errors see there.
     """
 
     def __init__(
-        self, work: Callable[[Any], Any], *, imports: str | None, begin: Callable[[], None] | None = None
+        self,
+        work: Callable[[Any], Any],
+        *,
+        imports: str | None,
+        begin: Callable[[], None] | None = None,
+        script: bool = True,
     ) -> None:
-        self._process = Process(partial(_serve, work, begin), imports=imports)
+        self._process = Process(partial(_serve, work, begin), imports=imports, script=script)
         self.connection = self._process.connection
         self._begun = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from scipy.stats import binom
 from typer.testing import CliRunner
 
 from estbench.cli.app import app
-from estbench.comparison import COLUMNS, NO_INTERVAL, Entry, comparison, entries, left_out, selected, sentence
+from estbench.comparison import COLUMNS, NO_INTERVAL, Entry, compared, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
 from estbench.suite import N, run_suite
@@ -32,6 +33,11 @@ CONFIG: dict[str, Any] = {
     "problems": [{"objective": "mlp", "distribution": "bernoulli", "logits": [0.5, -1.0, 1.5]}],
     "estimators": ["reinforce", "ste", "arm", "gumbel", "rloo", {"name": "zgr"}, {"name": "darn"}],
 }
+
+
+def comparison(pool: Sequence[Entry], **options: Any) -> pd.DataFrame:
+    """The rows of a comparison."""
+    return compared(pool, **options).frame
 
 
 def pool_of(folder: Path, **changes: Any) -> list[Entry]:
@@ -293,15 +299,13 @@ def test_what_was_not_timed_is_not_compared_by_time(tmp_path: Path) -> None:
 def test_who_is_left_out_is_named(pool: list[Entry]) -> None:
     """At equal evaluations, estimators that never cost what the reference does are named with their costs."""
     two = [entry for entry in selected(pool, ["ste", "arm"]) if entry.cell.samples in (1, 4)]
-    frame = comparison(two, at=("samples", "evaluations"))
-    assert left_out(two, frame, "mse", "samples") == ""
+    assert compared(two).left_out == ()
     alone = [entry for entry in two if (entry.name, entry.cell.samples) in (("ste", 1), ("arm", 4))]
-    missing = left_out(alone, comparison(alone, at=("evaluations",)), "mse", "evaluations")
-    assert missing == "At equal evaluations, the reference has no estimate of their cost: arm (8)."
-    assert left_out(alone, comparison(alone), "mse", "samples") == (
-        "At equal samples, the reference has no estimate of their N: arm (4)."
+    assert compared(alone, at=("evaluations",)).left_out == (
+        "At equal evaluations, the reference has no estimate of their cost: arm (8).",
     )
-    assert left_out(two, comparison(two, metric="work"), "work", "samples") == ""  # which is at equal evaluations
+    assert compared(alone).left_out == ("At equal samples, the reference has no estimate of their N: arm (4).",)
+    assert compared(two, metric="work").left_out == ()  # which is at equal evaluations
     assert sentence(comparison(alone, at=("evaluations",))) == "No two estimators stand on equal ground."
     with pytest.raises(UsageError, match="--at seconds: an MSE does not average away"):
         comparison(two, at=("seconds",))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from estbench.comparison import Entry, comparison, entries, selected, sentence
+from estbench.comparison import Entry, compared, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.expand import expand
 from estbench.intervals import variance
@@ -24,6 +26,11 @@ CONFIG: dict[str, Any] = {
     "problems": [{"objective": "mlp", "distribution": "bernoulli", "logits": [0.5, -1.0, 1.5]}],
     "estimators": ["reinforce", "arm", "rebar"],
 }
+
+
+def comparison(pool: Sequence[Entry], **options: Any) -> pd.DataFrame:
+    """The rows of a comparison."""
+    return compared(pool, **options).frame
 
 
 @pytest.fixture(scope="module")

@@ -20,5 +20,5 @@ def read_entry(read: Callable[[Any], T], value: Any, where: str) -> T:
         return read(value)
     except ValidationError as error:
         faults = [(path[1:] if path[:1] == ("name",) else path, text) for path, text in explain(error, value, {})]
-        said = [f"{where}{'.' * bool(path)}{dotted(path)}: {text}" for path, text in faults]
+        said = [f"{where}{'.' * bool(where and path)}{dotted(path)}: {text}" for path, text in faults]
         raise UsageError("\n".join(said)) from None

@@ -65,9 +65,8 @@ def compare(
     metric, limit = _limit(fail_on, metric)
     check_output(file_format, output)
     with quick_imports():
-        from estbench.comparison import comparison, left_out, references, sentence
+        from estbench.comparison import compared
         from estbench.names import ALIASES, split
-        from estbench.tables.ranking import ranking
 
     named = {"--estimators": estimators or ""}
     chosen = {name.strip() for name in split(named["--estimators"])}
@@ -87,7 +86,7 @@ def compare(
     if failed and not pool:
         raise typer.Exit(3)
     bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
-    frame = comparison(
+    found = compared(
         pool,
         reference=reference,
         metric=metric,
@@ -97,12 +96,11 @@ def compare(
         samples=N,
     )
 
+    frame = found.frame
+
     def show(console: Console) -> None:
-        console.print(ranking(frame, references(pool, reference)[0].name, pool[0].shards.level))
-        for basis in bases:
-            if text := left_out(pool, frame, metric, basis):
-                console.print(text, markup=False)
-        console.print(sentence(frame), markup=False)
+        for part in found.shown():
+            console.print(part)
 
     write_table(frame, COMPARISON, file_format, output, show)
     sure = frame[~frame["flags"].str.contains("rare_event")]

@@ -22,7 +22,8 @@ from estbench.errors import UsageError
 from estbench.estimators.facts import Facts
 from estbench.isolation import reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
-from estbench.plan import TEMPERATURE, EstimatorSpec, Options, content_hash
+from estbench.objectives.base import Objective
+from estbench.plan import TEMPERATURE, EstimatorSpec, Given, Options, content_hash
 
 Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list | tuple) else (value,))
 Sorted = AfterValidator(lambda values: tuple(sorted(set(values))))
@@ -55,28 +56,47 @@ _End = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class ObjectiveChoice:
-    """An objective, or a network, by its canonical name, with all its options."""
+    """An objective, or a network, by its canonical name, with all its options.
+
+    Or an objective that is `given` itself, with the options that are to be shown of it.
+    """
 
     name: str
     options: Options
+    given: Given | None = None
 
-
-@dataclass(frozen=True)
-class DistributionChoice:
-    """A distribution by its canonical name, with all its options."""
-
-    name: str
-    options: Options = ()
-
-    def at(self, logits: Tensor) -> Distribution:
-        """The distribution itself, at some logits."""
-        made: Distribution = catalog.distribution_class(self.name)(logits, **dict(self.options))
-        return made
+    def build(self) -> Objective:
+        """The objective itself."""
+        return catalog.objective(self.name, self.options, self.given)
 
     @property
     def changed(self) -> Options:
         """The options that are not at their defaults."""
-        return changed(catalog.distribution_class(self.name), self.options)
+        return self.options if self.given else changed(catalog.objective_class(self.name), self.options)
+
+
+@dataclass(frozen=True)
+class DistributionChoice:
+    """A distribution by its canonical name, with all its options; or one that is given, with those to be shown."""
+
+    name: str
+    options: Options = ()
+    given: Given | None = None
+
+    def at(self, logits: Tensor) -> Distribution:
+        """The distribution itself, at some logits."""
+        return catalog.distribution(self.name, self.options, logits, self.given)
+
+    @property
+    def changed(self) -> Options:
+        """The options that are not at their defaults."""
+        return self.options if self.given else changed(catalog.distribution_class(self.name), self.options)
+
+    @property
+    def event_dim(self) -> int:
+        """The number of axes of a sample: 1, or 2 where it is one-hot."""
+        found: int = (self.given.value if self.given else catalog.distribution_class(self.name)).event_dim
+        return found
 
     @property
     def text(self) -> str:
@@ -105,6 +125,8 @@ class EstimatorChoice:
 
 def read_objective(value: Any) -> ObjectiveChoice:
     """An objective from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
+    if isinstance(value, ObjectiveChoice):
+        return value
     name, kind, options = _read(value, "objective")
     _demand_built(lambda: catalog.build(kind, options), options)
     return ObjectiveChoice(name, tuple(options.items()))
@@ -119,12 +141,16 @@ def read_network(value: Any) -> ObjectiveChoice:
 
 def read_distribution(value: Any) -> DistributionChoice:
     """A distribution from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
+    if isinstance(value, DistributionChoice):
+        return value
     name, _, options = _read(value, "distribution")
     return DistributionChoice(name, tuple(options.items()))
 
 
 def read_estimator(value: Any) -> EstimatorChoice:
     """An estimator from a name, a selector or {name, label, temperatures, option: value, …}; raises ValidationError."""
+    if isinstance(value, EstimatorChoice):
+        return value
     name, kind, options = _read(value, "estimator")
     label, temperatures = options.pop("label"), options.pop("temperatures", None)
     ends = options.pop("anneal") or {}

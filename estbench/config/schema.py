@@ -144,6 +144,8 @@ _TOY = TypeAdapter(ProblemConfig)
 
 def read_problem(value: Any) -> AnyProblem:
     """A problem of its `kind`, by default an objective at given logits; raises pydantic's ValidationError."""
+    if isinstance(value, ProblemConfig | NetworkConfig):
+        return value
     kind = value.get("kind", "toy") if isinstance(value, dict) else "toy"
     if kind == "network":
         return read_network_config(value)
@@ -218,7 +220,7 @@ class Config:
             labelled = labels.setdefault(spec.label, j)
             if same is not None:
                 wrong.append(((j,), f"is the same as estimators[{same}]; drop one of them"))
-            elif spec != estimators[labelled].spec:
+            elif (spec.name, spec.changed) != (estimators[labelled].spec.name, estimators[labelled].spec.changed):
                 wrong.append(((j,), f"has the label {spec.label!r} of estimators[{labelled}]; give it another"))
             variants |= {variant: j for variant in own if variant not in variants}
         if wrong:
@@ -243,7 +245,7 @@ def _one_hot(distribution: Any) -> bool:
             distribution = read_distribution(distribution)
         except ValidationError:
             return False
-    return bool(catalog.distribution_class(distribution.name).event_dim == 2)
+    return bool(distribution.event_dim == 2)
 
 
 def event_shape(D: int, K: int | None) -> tuple[int, ...]:
@@ -254,13 +256,12 @@ def event_shape(D: int, K: int | None) -> tuple[int, ...]:
 @lru_cache(maxsize=4096)
 def _misfit(choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K: int | None) -> str | None:
     """Why an objective cannot take samples of this kind and size, found by asking it for one value."""
-    kind: Any = catalog.objective_class(choice.name)
-    objective = kind(**dict(choice.options))
-    if why := unserved(objective, distribution.name, catalog.distribution_class(distribution.name).event_dim):
+    objective = choice.build()
+    if why := unserved(objective, distribution.name, distribution.event_dim):
         return f"{choice.name} {why}"
     try:
         problem = Problem(distribution.at(torch.full(event_shape(D, K), 0.5, dtype=torch.float64)), objective)
-        with catalog.isolated(kind, dict(choice.options)):
+        with catalog.isolated(type(objective), dict(choice.options)):
             value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)

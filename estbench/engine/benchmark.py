@@ -159,12 +159,13 @@ def kept_apart(config: Config) -> bool:
 
 
 def executor(
-    where: Execution, device: str, timeout: float | None = None, *, apart: bool = False
+    where: Execution, device: str, timeout: float | None = None, *, apart: bool = False, script: bool = True
 ) -> AbstractContextManager[Execute]:
     """The executor that works there, open until its context ends.
 
     This process does the work of one worker itself, unless there is a time limit, which may have to end a process, or
-    code of users is to be kept `apart`, as it may end or crash its process.
+    code of users is to be kept `apart`, as it may end or crash its process. `script`: whether other processes import
+    the script that this one runs.
     """
     count = where.workers or cores()
     if where.executor == "dask" or where.scheduler is not None:
@@ -176,7 +177,7 @@ def executor(
     if device != "cpu":
         count = 1
     here = count == 1 and timeout is None and not apart
-    return nullcontext(serial) if here else Pool(count)
+    return nullcontext(serial) if here else Pool(count, script=script)
 
 
 def _git_commit() -> str | None:

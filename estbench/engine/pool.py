@@ -17,10 +17,11 @@ class Pool:
 
     Each has one task at a time, so when one dies it is known of what. No task is begun then until those under way are
     done, and the one it died of, cut in pieces, is done again with nothing beside it: the memory is all its own.
+    `script`: whether they import the script that is run here, see `Process`.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._count = workers
+    def __init__(self, workers: int, *, script: bool = True) -> None:
+        self._count, self._script = workers, script
         self._idle: list[Worker] = []
         self._busy: dict[Connection, tuple[Worker, Task]] = {}
 
@@ -63,7 +64,7 @@ class Pool:
                 deaths = []
 
     def _begin(self, task: Task) -> None:
-        worker = self._idle.pop() if self._idle else _started()
+        worker = self._idle.pop() if self._idle else _started(self._script)
         self._busy[worker.connection] = worker, task
         worker.send(task)
 
@@ -83,9 +84,9 @@ class Pool:
         return f"its worker process died {MAX_WORKER_DEATHS} times, the last time {death.text}"
 
 
-def _started() -> Worker:
+def _started(script: bool) -> Worker:
     try:
-        return Worker(_perform, begin=configure_process, imports=__name__)
+        return Worker(_perform, begin=configure_process, imports=__name__, script=script)
     except OSError as error:
         why = error.strerror or error
         raise EstbenchError(f"no worker process can be started ({why}); do with fewer: -j 1") from error

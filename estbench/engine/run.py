@@ -10,7 +10,7 @@ from estbench.engine.stages import WHOLE, Items, Part, stages, without
 from estbench.engine.tasks import CostTask, FitTask, Group, NetworkTask, Record, ShardTask, Task, TrainTask
 from estbench.errors import EstbenchError
 from estbench.plan import Cell, Plan, ProblemSpec, fit_key
-from estbench.store import Store
+from estbench.store import Memory, Store
 
 Execute = Callable[[Iterable[Task]], Iterator[tuple[Task, list[Record]]]]
 """Does tasks, in any order and anywhere, and yields each with its records."""
@@ -35,7 +35,7 @@ class Failure:
 
 def run(
     plan: Plan,
-    store: Store,
+    store: Store | Memory,
     execute: Execute,
     *,
     device: str = "cpu",

@@ -22,7 +22,7 @@ from estbench.estimators.base import Fitted
 from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
 from estbench.moments import Moments
 from estbench.plan import PILOT, Cell, EstimatorSpec, Plan, ProblemSpec, Training, fit_key
-from estbench.store import Item, Run, Store
+from estbench.store import Item, Memory, Run, Store
 from estbench.summary import packed_shards, prepared, truth
 
 Items = Mapping[Item, Any]
@@ -49,7 +49,7 @@ class Part:
 WHOLE = Part()
 
 
-def stages(plan: Plan, store: Store | Run, device: str, part: Part) -> Iterator[tuple[int, list[Task]]]:
+def stages(plan: Plan, store: Store | Run | Memory, device: str, part: Part) -> Iterator[tuple[int, list[Task]]]:
     """The tasks stage by stage, each done before the next begins, and how many are known by then."""
     trainings = list(_trainings(plan, store.items, part))
     if trainings:

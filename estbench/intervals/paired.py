@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, isnan, log, sqrt
 
@@ -20,6 +21,7 @@ ALPHA = 0.05
 class Ratio:
     """A ratio A/B with its interval at the level of A, its 90 % interval (for equivalence), and p of ratio = 1.
 
+    se is the standard error of its logarithm, freedom that of its t. It is 0 where every shard agrees.
     flags: `identical` (every shard agrees), `unpaired` (the draws of the two are not, or hardly, shared), and those of
     either side.
     """
@@ -31,6 +33,8 @@ class Ratio:
     high_90: float
     p: float
     flags: tuple[str, ...] = ()
+    se: float = NAN
+    freedom: int = 0
 
 
 def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) -> Ratio:
@@ -46,7 +50,7 @@ def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) 
     if isnan(va) or isnan(vb):
         return Ratio(NAN, NAN, NAN, NAN, NAN, NAN, inherited)
     if _identical(a, b, metric, va, vb):
-        return Ratio(cost, cost, cost, cost, cost, NAN, ("identical", *inherited))
+        return Ratio(cost, cost, cost, cost, cost, NAN, ("identical", *inherited), 0.0)
     if va == 0 or vb == 0:
         return Ratio(inf if vb == 0 else 0.0, NAN, NAN, NAN, NAN, NAN, inherited)
     se = sqrt(relative_se(a, metric) ** 2 + relative_se(b, metric) ** 2)
@@ -61,9 +65,22 @@ def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) 
         return Ratio(value, NAN, NAN, NAN, NAN, NAN, inherited)
     wide, narrow = (exp(min(float(stdtrit(freedom, q)) * se, 700.0)) for q in ((1 + a.level) / 2, 1 - ALPHA))
     if rare(a) or rare(b):  # the draws know nothing that a verdict could rest on
-        return Ratio(value, value / wide, value * wide, NAN, NAN, NAN, inherited)
+        return Ratio(value, value / wide, value * wide, NAN, NAN, NAN, inherited, se, freedom)
     p = 2 * float(stdtr(freedom, -abs(log(value)) / se)) if se > 0 else NAN
-    return Ratio(value, value / wide, value * wide, value / narrow, value * narrow, p, inherited)
+    return Ratio(value, value / wide, value * wide, value / narrow, value * narrow, p, inherited, se, freedom)
+
+
+def geometric_mean(ratios: Sequence[Ratio], level: float) -> tuple[float, float, float]:
+    """(∏ r)^{1/P} of P ratios from independent draws, and its interval: exp(mean log r ± t·√(Σ se²)/P).
+
+    The freedom of t is Welch's, (Σ se²)²/Σ(se⁴/ν). NaN where a ratio is 0, infinite or unknown.
+    """
+    if not all(0 < r.ratio < inf and not isnan(r.se) for r in ratios):
+        return NAN, NAN, NAN
+    mean = sum(log(r.ratio) for r in ratios) / len(ratios)
+    square, fourth = sum(r.se**2 for r in ratios), sum(r.se**4 / r.freedom for r in ratios if r.se > 0)
+    reach = float(stdtrit(square**2 / fourth, (1 + level) / 2)) * sqrt(square) / len(ratios) if square > 0 else 0.0
+    return exp(mean), exp(mean - reach), exp(mean + reach)
 
 
 def compare(r: Ratio, p_adjusted: float, margin: float = 0.05) -> str:

@@ -15,6 +15,7 @@ from estbench.distributions import Distribution
 from estbench.errors import UsageError
 from estbench.isolation import reason
 from estbench.objectives.base import BOTH
+from estbench.plan import Options
 
 On = Literal["values", "flat", "one-hot"]
 Library = Literal["torch", "numpy"]
@@ -34,12 +35,14 @@ class Function:
     on       what it is a function of, see `Objective`
     dtype    of what it is given: float32 where it does not take float64. Its values are counted in the samples' type
     library  whether it takes tensors, or arrays of numpy (then it has no gradient)
+    alternative  whether it is a function of something else than the sample
     """
 
     f: Callable[[Any], Any]
     on: On
     dtype: torch.dtype = torch.float64
     library: Library = "torch"
+    alternative: bool = False
 
     distributions: ClassVar[frozenset[str]] = BOTH
 
@@ -62,11 +65,15 @@ class Function:
         return values
 
     @property
-    def cast(self) -> str:
-        """In words, what it is given where that is not float64 tensors of samples; "" otherwise."""
-        words = ["numpy"] if self.library == "numpy" else []
-        words += ["float32"] if self.dtype == torch.float32 else []
-        return ", ".join(words)
+    def options(self) -> Options:
+        """What is to be shown of it: what it is a function of, its type and its library, where they are not the usual.
+
+        The usual are samples, float64, and tensors.
+        """
+        shown = (("on", self.on if self.alternative else None), ("dtype", str(self.dtype).removeprefix("torch.")))
+        usual = (None, "float64")
+        found = tuple(pair for pair, common in zip(shown, usual, strict=True) if pair[1] != common)
+        return (*found, ("library", self.library)) if self.library != "torch" else found
 
 
 class WrongShapeError(ValueError):
@@ -128,7 +135,7 @@ def _tried(
     v = distribution.values(z) if on == "values" else distribution.flatten(z) if on == "flat" else z
     raised: list[Exception] = []
     for library, dtype in FORMS:
-        made = Function(f, on, dtype, library)
+        made = Function(f, on, dtype, library, alternative=distribution.event_dim == 2 and on != "one-hot")
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message=".*__array_wrap__")  # a function of numpy, given a tensor

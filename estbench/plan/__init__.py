@@ -3,6 +3,7 @@
 It is plain data: `estbench.expand` makes it from a config, `plan_of` reads it from a manifest.
 """
 
+from estbench.plan.given import Given
 from estbench.plan.layout import BLOCK, DEVICE_BLOCK, PILOT, Layout, shard_size
 from estbench.plan.record import plan_of, recorded
 from estbench.plan.settings import Precision, Settings
@@ -27,6 +28,7 @@ __all__ = [
     "Cell",
     "Checkpoint",
     "EstimatorSpec",
+    "Given",
     "Layout",
     "Options",
     "Plan",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from estbench.plan.given import Given
 from estbench.plan.layout import Layout
 from estbench.plan.settings import Settings
 
@@ -86,6 +87,7 @@ class ProblemSpec:
     tie                whether all variables share one set of logits
     rarest             min over d and k of P(z_d = k); D times that where the variables share their logits
     at                 where in a training it is; None: it is trained nowhere. Then `objective` is the network
+    objective_given    the objective itself, where no name is looked up for it; `distribution_given`: the distribution
     """
 
     id: str
@@ -108,6 +110,9 @@ class ProblemSpec:
     def kind(self) -> str:
         """What sort of problem it is: `toy`, or that of its training."""
         return "toy" if self.at is None else self.at.training.kind
+
+    objective_given: Given | None = None
+    distribution_given: Given | None = None
 
     @property
     def numbers(self) -> int:
@@ -141,6 +146,7 @@ class EstimatorSpec:
     changed       those that are not at their defaults, but for the temperature
     options_text  the same as results write them; these have a column for the temperature
     anneal        options that change while a network is trained: (option, first value, last value)
+    given         the estimator itself, or its class, where no name is looked up for it
     """
 
     id: str
@@ -166,6 +172,8 @@ class EstimatorSpec:
         now = {option: a * (b / a) ** done for option, a, b in self.anneal}
         kept = tuple((option, now.pop(option, value)) for option, value in self.options)
         return replace(self, options=kept + tuple(now.items()))
+
+    given: Given | None = None
 
     @property
     def temperature(self) -> float | None:

@@ -7,6 +7,7 @@ from estbench.store.compatibility import compatible, config_hash
 from estbench.store.files import write_atomically
 from estbench.store.folder import Run, Store, figures_folder, find_runs, read, recorded_layouts, run_folder
 from estbench.store.manifest import MANIFEST, DamagedManifestError, read_manifest
+from estbench.store.memory import Memory
 from estbench.store.merge import merge
 from estbench.store.records import Item, decode, encode
 
@@ -14,6 +15,7 @@ __all__ = [
     "MANIFEST",
     "DamagedManifestError",
     "Item",
+    "Memory",
     "Run",
     "Store",
     "compatible",

@@ -75,15 +75,20 @@ class CostTask:
         records = []
         reference = truth_of(problem, group) if isinstance(estimator, Referenced) else None
         for N, same in itertools.groupby(group.cells, key=lambda cell: cell[0]):
-            f, df = self._evaluations(estimator, problem, N)
+            counted = evaluations(estimator, problem, N, self._streams())
+            f, df = counted.f, counted.df
             cost: Record = {"kind": "cost", "f": f, "df": df, "unbiased": estimator.facts.unbiased}
             if reference is not None:
                 cost["reference"] = encode(reference.cpu().numpy())
             records += [cost | {"key": key} for _, key in same]
         return records
 
-    def _evaluations(self, estimator: Estimator, problem: Problem, N: int) -> tuple[int, int]:
-        counting = replace(problem, evaluations=Evaluations())
-        streams = Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
-        estimates(estimator, Draw(counting, 1, N, streams=streams), [N])
-        return counting.evaluations.f, counting.evaluations.df
+    def _streams(self) -> Streams:
+        return Streams(self.seed, f"{self.spec.id}/cost", range(1), self.device)
+
+
+def evaluations(estimator: Estimator, problem: Problem, N: int, streams: Streams) -> Evaluations:
+    """The evaluations of f and ∇f for one estimate from N samples, counted on a draw of its own."""
+    counting = replace(problem, evaluations=Evaluations())
+    estimates(estimator, Draw(counting, 1, N, streams=streams), [N])
+    return counting.evaluations

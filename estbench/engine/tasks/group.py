@@ -35,7 +35,7 @@ class Group:
     @property
     def plugin(self) -> bool:
         """Whether the estimator is a user's."""
-        return catalog.is_plugin(self.of.name)
+        return catalog.is_plugin(self.of.name) or self.of.given is not None
 
     def runs_user_code(self, spec: ProblemSpec) -> bool:
         """Whether code of a user is run for its cells on that problem."""
@@ -64,31 +64,38 @@ def problem_of(spec: ProblemSpec, device: str) -> Problem:
 
 @lru_cache(maxsize=8)
 def _problem(objective: type[Objective], distribution: Any, spec: ProblemSpec, device: str) -> Problem:
+    del objective, distribution  # classes of another version of their source are other ones
     if has_user_code(spec):
         with Isolated("purity", spec.id):
-            demand_purity(_made(objective, distribution, spec, device))
-    return _made(objective, distribution, spec, device)
+            demand_purity(_made(spec, device))
+    return _made(spec, device)
 
 
 def own_problem(spec: ProblemSpec, device: str) -> Problem:
     """The same, new: nothing that is written into it reaches anybody else."""
     problem_of(spec, device)
-    return _made(*_classes(spec), spec, device)
+    return _made(spec, device)
 
 
 def _classes(spec: ProblemSpec) -> tuple[type[Objective], Any]:
-    return catalog.objective_class(spec.objective), catalog.distribution_class(spec.distribution)
+    f, distribution = spec.objective_given, spec.distribution_given
+    return (
+        catalog.objective_class(spec.objective) if f is None else type(f.value),
+        catalog.distribution_class(spec.distribution) if distribution is None else type(distribution.value),
+    )
 
 
 def has_user_code(spec: ProblemSpec) -> bool:
     """Whether the objective or the distribution of a problem is a user's."""
-    return catalog.is_plugin(spec.objective) or catalog.is_plugin(spec.distribution)
+    named = catalog.is_plugin(spec.objective) or catalog.is_plugin(spec.distribution)
+    return named or spec.objective_given is not None or spec.distribution_given is not None
 
 
-def _made(objective: type[Objective], distribution: Any, spec: ProblemSpec, device: str) -> Problem:
+def _made(spec: ProblemSpec, device: str) -> Problem:
     logits = torch.tensor(spec.logits, dtype=torch.float64, device=device)
-    f = catalog.build(objective, dict(spec.objective_options))
-    return Problem(distribution(logits, **dict(spec.distribution_options)), f, spec.tie)
+    f = catalog.objective(spec.objective, spec.objective_options, spec.objective_given)
+    own = catalog.distribution(spec.distribution, spec.distribution_options, logits, spec.distribution_given)
+    return Problem(own, f, spec.tie)
 
 
 def forget_problems() -> None:

@@ -1,0 +1,153 @@
+"""Comparing estimators from Python: those of a frame that `measure` returned, or ones that are measured first."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+import pandas as pd
+
+from estbench.api.estimators import choices
+from estbench.api.frames import Comparison, Measurements, comparison_frame
+from estbench.api.measuring import Seed, computed, listed, planned, problems, seed_of
+from estbench.api.problem import F
+from estbench.budget import plan_within
+from estbench.comparison import At, Entry, Metric, compared, entries, is_named
+from estbench.distributions import Distribution
+from estbench.errors import UsageError
+from estbench.intervals import ADJUSTMENTS
+from estbench.objectives.function import On
+from estbench.summary import Results, findings
+
+KEY = ("problem", "label", "temperature", "samples", "method")
+"""The columns that tell a row from all others of a measurement."""
+
+
+def compare(
+    measured: Measurements | Any,
+    *,
+    reference: str | None = None,
+    at: At = "samples",
+    budget: float | None = None,
+    metric: Metric | None = None,
+    correction: str = "holm",
+    margin: float = 0.05,
+    f: F | Sequence[F] | None = None,
+    distribution: Distribution | Sequence[Distribution] | None = None,
+    samples: int | Iterable[int] | None = None,
+    temperatures: float | Iterable[float] = (),
+    replicates: int | None = None,
+    seed: Seed = 0,
+    on: On | None = None,
+    jobs: int = 1,
+) -> Comparison:
+    """Rank estimators that saw the same draws: ratios to a reference with paired intervals, and a verdict each.
+
+    The frame has one row per estimator (and temperature) and ground, and prints itself as `estbench compare` does. A
+    ratio below 1 is a smaller error than the reference's. Over several problems `overall` has, for each estimator and
+    temperature, the geometric mean of its ratios with its interval.
+
+    measured    what `measure` returned, or rows of it; or estimators, as `measure` takes them, which are measured on
+                `f` and `distribution` first (Monte Carlo alone)
+    reference   a name or label: "rloo", "gumbel[temperature=0.5]"; by default the first. Where it stands at several
+                temperatures, each row is compared with the same one, or else the middle one: reference_temperature
+    at          what is held equal: "samples", "evaluations" (of f and ∇f together) or "seconds"
+    budget      so many of these are allowed for one estimate: of each estimator, the reference too, the largest N whose
+                estimate costs at most the budget is taken, and the metric at that N is compared as it is. What is left
+                of the budget is not used. Where estimators are measured first and `samples` is not given, that N is
+                looked for among 1, 2, …, budget. Without a budget, estimates of equal N are compared at equal samples;
+                at equal evaluations (or seconds) the variance times the cost of an estimate, and the MSE where two
+                estimates cost the same
+    metric      "mse" (default; "variance" at equal seconds), "variance", or "work": the variance times evaluations
+    correction  of the p-values for their number: "holm", "bh" or "none"; `margin`: ratios so near to 1 are equivalent
+    f, distribution, samples, temperatures, replicates, seed, on, jobs
+                of the measurement, see `measure`
+
+    UsageError for a frame that is not of one measurement, as one that was joined of two: what pairs the draws is not in
+    its columns; and for a reference that is not there. ResultsError where no Monte Carlo cell is finished.
+    """
+    metric = metric or ("variance" if at == "seconds" and budget is None else "mse")
+    _demand_choices(at, metric, correction, budget)
+    if isinstance(measured, pd.DataFrame):
+        if f is not None or distribution is not None or samples is not None:
+            raise UsageError("f, distribution and samples go with estimators that are to be measured, not with a frame")
+        pool = entries_of(measured)
+    else:
+        if f is None or distribution is None:
+            raise UsageError("give f= and distribution= to measure the estimators on, or a frame that measure returned")
+        chosen = [*choices(measured)]
+        given = (spec for choice in chosen for spec in choice.specs(listed(temperatures)))
+        if reference is not None and not any(is_named(spec, reference) for spec in given):
+            chosen += choices(reference)
+        settings: Mapping[str, Any] = {
+            "temperatures": listed(temperatures),
+            "replicates": replicates,
+            "seed": seed_of(seed),
+            "methods": ("monte_carlo",),
+            "timings": at == "seconds",
+        }
+        on_problems = problems(f, distribution, on)
+        if budget is not None and samples is None:
+            if at == "seconds":
+                raise UsageError("a budget of seconds: give samples=[…], as only what is timed is known to fit")
+            plan = plan_within(lambda N: planned(tuple(chosen), on_problems, samples=N, **settings), at, budget)
+        else:
+            plan = planned(tuple(chosen), on_problems, samples=listed(1 if samples is None else samples), **settings)
+        pool = entries([computed(plan, jobs)])
+    try:
+        found = compared(
+            pool, reference=reference, metric=metric, at=(at,), correction=correction, margin=margin, budget=budget
+        )
+    except UsageError as error:  # it is worded for the command line
+        raise UsageError(re.sub(r"--([a-z]+)", r"\1", str(error))) from None
+    return comparison_frame(found)
+
+
+def _demand_choices(at: str, metric: str, correction: str, budget: float | None) -> None:
+    """UsageError for a word that is none of those that there are, or a budget that is none."""
+    for name, given, known in (
+        ("at", at, get_args(At)),
+        ("metric", metric, get_args(Metric)),
+        ("correction", correction, tuple(ADJUSTMENTS)),
+    ):
+        if given not in known:
+            raise UsageError(f"{name}: expected {', '.join(map(repr, known))}, got {given!r}")
+    if budget is not None and not (isinstance(budget, int | float) and 0 < budget < float("inf")):
+        raise UsageError(f"budget: expected a number above 0, got {budget!r}")
+
+
+def entries_of(frame: pd.DataFrame) -> list[Entry]:
+    """The Monte Carlo cells of the rows of a frame that `measure` returned, in their order.
+
+    UsageError where the frame does not know what it was made of, or has rows that are not of that measurement.
+    """
+    found: Results | None = getattr(frame, "_measured", None)
+    if found is None:
+        raise UsageError(
+            "this frame does not hold the draws that pair its estimators: compare takes what measure returned, or rows "
+            "of it, but none that were joined, read from a file, or made otherwise. Measure all estimators in one call"
+        )
+    missing = [name for name in (*KEY, "status", "variance") if name not in frame.columns]
+    if missing:
+        raise UsageError(f"the frame lacks the columns {', '.join(missing)}, which tell its rows from each other")
+    pool = {_key(entry.row): entry for entry in entries([found])}
+    measured = {_key(finding.row): finding.row for finding in findings(found.plan, found.items)}
+    chosen: dict[tuple[Any, ...], Entry] = {}
+    for label, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        key = _key(row)
+        if key not in measured or not _same(row["variance"], measured[key].get("variance", float("nan"))):
+            raise UsageError(f"row {label} of the frame is not as it was measured: {dict(zip(KEY, key, strict=True))}")
+        if key in pool:
+            chosen[key] = pool[key]
+    return list(chosen.values())
+
+
+def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """What tells a row; no temperature, which is NaN, is None."""
+    return tuple(None if row[name] != row[name] else row[name] for name in KEY)
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))

@@ -1,0 +1,179 @@
+"""Measuring estimators from Python: through the plan and the engine of a run, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from estbench import catalog
+from estbench.api.entries import read_entry
+from estbench.api.estimators import choices, qualified
+from estbench.api.frames import Measurements, measurements
+from estbench.api.problem import F, problem_of
+from estbench.config.choice import DistributionChoice, ObjectiveChoice, read_distribution, read_objective
+from estbench.config.schema import Config, Precision, ProblemConfig
+from estbench.distributions import DISTRIBUTIONS, Distribution
+from estbench.engine.in_memory import run_in_memory
+from estbench.engine.tasks.group import forget_problems
+from estbench.errors import UsageError
+from estbench.expand import expand
+from estbench.objectives.base import Objective
+from estbench.objectives.function import Function, On
+from estbench.plan import Given, Plan
+from estbench.summary import Results
+from estbench.summary.table import results
+
+Seed = int | np.random.Generator
+Method = Literal["exact", "monte_carlo"]
+
+OBJECTIVES = {kind: name for name, kind in catalog.OBJECTIVES.items()}
+KINDS: Mapping[type[Any], str] = {kind: name for name, kind in DISTRIBUTIONS.items()}
+
+
+def measure(
+    estimators: Any,
+    f: F | Sequence[F],
+    distribution: Distribution | Sequence[Distribution],
+    *,
+    samples: int | Iterable[int] = (1,),
+    temperatures: float | Iterable[float] = (),
+    replicates: int | None = None,
+    seed: Seed = 0,
+    methods: Method | Iterable[Method] = ("exact", "monte_carlo"),
+    level: float = 0.95,
+    delta: float = 0.01,
+    precision: Mapping[str, Any] | None = None,
+    timings: bool = False,
+    on: On | None = None,
+    jobs: int = 1,
+) -> Measurements:
+    """Bias, variance, MSE and cosine of estimators of ∇ E f(z) with respect to the logits of z.
+
+    The frame has the columns of results.csv, one row per cell: estimator, temperature, N and method. It prints itself
+    as the command line prints a run. The numbers are those of `estbench run` for the same problem, seed, replicates and
+    samples. Nothing is written to the disk. Computed in float64, at the float64 values of the logits.
+
+    estimators    one, or a list: names with options, as "gumbel[temperature=0.5]"; instances; classes, with their
+                  default options; functions, as `estbench.adapt` makes estimators of them, their form found out
+    f             see `exact_gradient`; where several problems are to be measured, a list. One f goes with each
+                  distribution, one distribution with each f, and lists of one length go in pairs
+    distribution  Bernoulli(logits), logits [D], or Categorical(logits), logits [D, K]; or a list
+    samples       N, or several: the samples of one estimate. The largest decides the draws
+    temperatures  for estimators that have one and of which it is not given
+    replicates    R, the number of estimates of each Monte Carlo cell: 20 000 unless a precision decides
+    seed          an int, or a generator of numpy, which one int is drawn from
+    methods       "monte_carlo" (sampled, with intervals), "exact" (the same code, given all states), or both
+    level         of the intervals
+    delta         the largest relative bias that counts as none
+    precision     {"relative": 0.02, "metric": "variance", "max_replicates": …}: as many replicates as that takes
+    timings       whether estimates are timed, for comparisons at equal seconds
+    on            what f is a function of, see `exact_gradient`
+    jobs          the processes that work; 0 is one for each core. The numbers are the same for any
+
+    A cell that fails, because an estimator raises say, has the status "failed" and the reason; so have those that make
+    no sense ("skipped"). UsageError, and nothing is computed, for an f that is random, keeps state or cannot be
+    evaluated, for unknown names and options, and for numbers out of range, all at once where they are independent.
+    """
+    plan = planned(
+        choices(estimators),
+        problems(f, distribution, on),
+        samples=listed(samples),
+        temperatures=listed(temperatures),
+        replicates=replicates,
+        seed=seed_of(seed),
+        methods=listed(methods),
+        level=level,
+        delta=delta,
+        precision=precision,
+        timings=timings,
+    )
+    found = computed(plan, jobs)
+    return measurements(found, results(found.plan, found.items))
+
+
+def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **settings: Any) -> Plan:
+    """The plan of estimators and problems with the settings of a config; UsageError with all that is wrong."""
+    given = {name: _plain(value) for name, value in settings.items() if value is not None}
+    if isinstance(given.get("precision"), Mapping):
+        given["precision"] = read_entry(lambda p: Precision(**p), dict(given["precision"]), "precision")
+    data = {"name": "measured", "problems": problems, "estimators": estimators, **given}
+    return expand(read_entry(lambda data: Config(**data), data, ""))
+
+
+def computed(plan: Plan, jobs: int) -> Results:
+    """A plan done in memory by so many processes; what is kept of objects that it was given is let go."""
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
+        raise UsageError(f"jobs: expected a number of processes, or 0 for one on each core, got {jobs!r}")
+    try:
+        return run_in_memory(plan, jobs)
+    finally:
+        forget_problems()
+
+
+def seed_of(seed: Seed) -> int:
+    """An int as it is; of a generator of numpy the next number below 2^63."""
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**63))
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise UsageError(f"seed: expected an int or a numpy.random.Generator, got {seed!r:.80}")
+    return int(seed)
+
+
+def problems(f: Any, distribution: Any, on: On | None) -> tuple[ProblemConfig, ...]:
+    """The problems of each f with its distribution; of lists of one length in pairs."""
+    fs, distributions = ([*given] if isinstance(given, list | tuple) else [given] for given in (f, distribution))
+    if (1 not in (len(fs), len(distributions)) and len(fs) != len(distributions)) or not fs or not distributions:
+        raise UsageError(
+            "f and distribution: expected one of either, or lists of one length, got "
+            f"{len(fs)} and {len(distributions)}"
+        )
+    count = max(len(fs), len(distributions))
+    pairs = zip(fs * (count // len(fs)), distributions * (count // len(distributions)), strict=True)
+    return tuple(_problem(*pair, on) for pair in pairs)
+
+
+def _problem(f: F, distribution: Distribution, on: On | None) -> ProblemConfig:
+    problem = problem_of(f, distribution, on)
+    if problem.distribution.batch_shape:
+        shape = list(distribution.logits.shape)
+        raise UsageError(f"distribution: expected logits of one problem, [D] or [D, K], got {shape}; give a list")
+    D, *K = problem.distribution.event_shape
+    data = {
+        "distribution": _distribution(problem.distribution),
+        "dimensions": D,
+        "categories": K[0] if K else None,
+        "logits": problem.distribution.logits.tolist(),
+        "objective": _objective(f, problem.objective),
+    }
+    return read_entry(lambda data: ProblemConfig(**data), data, "")
+
+
+def _distribution(distribution: Distribution) -> DistributionChoice:
+    if type(distribution) not in KINDS:
+        return DistributionChoice(qualified(distribution), (), Given(distribution))
+    options = {name: getattr(distribution, name) for name in catalog.options_of(type(distribution))}
+    return read_entry(read_distribution, {"name": KINDS[type(distribution)], "options": options}, "distribution")
+
+
+def _objective(f: F, objective: Objective) -> ObjectiveChoice:
+    if type(objective) in OBJECTIVES:
+        kind: Any = type(objective)
+        options = {name: getattr(objective, name) for name in catalog.options_of(kind)}
+        return read_entry(read_objective, {"name": OBJECTIVES[kind], "options": options}, "f")
+    if isinstance(objective, Function):
+        return ObjectiveChoice(qualified(objective.f), objective.options, Given(objective))
+    return ObjectiveChoice(f if isinstance(f, str) else qualified(objective), (), Given(objective))
+
+
+def listed(value: Any) -> tuple[Any, ...]:
+    """Several values as a tuple, or the one that stands alone."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy or torch as one of Python."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
