@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from estbench.comparison import Entry, entries
+from estbench.budget import plan_within
+from estbench.comparison import At, Entry, entries
 from estbench.config import CONFIG, Document, Place, load
 from estbench.engine.benchmark import kept_apart
 from estbench.engine.in_memory import run_in_memory
@@ -34,15 +36,25 @@ problems of either distribution."""
 
 
 def run_suite(
-    estimators: Sequence[str], seed: int = 0, places: Sequence[Place] = (), *, timings: bool = False
+    estimators: Sequence[str],
+    seed: int = 0,
+    places: Sequence[Place] = (),
+    *,
+    timings: bool = False,
+    at: At = "samples",
+    budget: float | None = None,
 ) -> tuple[list[Entry], list[Failure]]:
     """Run the suite for some estimators, each at one temperature, and return its cells and those that failed.
 
     `places`: where the estimators are written, for what there is to complain of. `timings`: whether estimates are
-    timed too.
+    timed too. With a `budget` of samples or evaluations, each has the largest N that fits, on each problem.
     """
     data = {**SUITE, "seed": seed, "timings": timings, "estimators": list(estimators)}
     config = Document(data, CONFIG, {("estimators", i): place for i, place in enumerate(places)})
     checked, events = load(config), list[Progress | Failure]()
-    found = run_in_memory(expand(checked), see=events.append, apart=kept_apart(checked))
+    if budget is None or at == "seconds":
+        plan = expand(checked)
+    else:
+        plan = plan_within(lambda N: expand(replace(checked, samples=N)), at, budget)
+    found = run_in_memory(plan, see=events.append, apart=kept_apart(checked))
     return entries([found]), [event for event in events if isinstance(event, Failure)]

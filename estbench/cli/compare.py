@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +11,7 @@ import typer
 
 from estbench.cli.arguments import finite
 from estbench.cli.console import err, plain
+from estbench.cli.measured import Measured, Wanted, measured, of_config
 from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COMPARISON
 from estbench.errors import UsageError
@@ -25,11 +26,33 @@ if TYPE_CHECKING:
 
 def compare(
     results: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders; without any, a built-in suite is run.")
+        list[Path] | None,
+        typer.Argument(help="Run folders, or a config, which is measured; without any, a built-in suite is."),
     ] = None,
     estimators: Annotated[
         str | None, typer.Option(help="Names, with options if need be: ste,gumbel[temperature=0.5]")
     ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Measured in place of the suite: 'quadratic[target=0.3]', my_module:f")
+    ] = None,
+    logits: Annotated[
+        str | None, typer.Option(help="Of its variables: '[0.5, -1]'; of categorical ones '[[0, 1, 2]]'")
+    ] = None,
+    distribution: Annotated[
+        str | None, typer.Option(help="Of its variables; by default bernoulli, or categorical for rows of logits.")
+    ] = None,
+    samples: Annotated[str | None, typer.Option(help="N, as 1,4; by default 1, or what a budget allows.")] = None,
+    temperatures: Annotated[str | None, typer.Option(help="As 0.5,1, for estimators that have one.")] = None,
+    replicates: Annotated[int | None, typer.Option(min=32, help="Estimates of each cell; by default 20000.")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite,
+            help="So many samples, evaluations or seconds (--at) for one estimate: each estimator has its largest N "
+            "that fits.",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=0, help="Processes that measure; 0: one a core.")] = 1,
     reference: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the first.")
     ] = None,
@@ -50,7 +73,9 @@ def compare(
     margin: Annotated[
         float, typer.Option(min=1e-6, max=10, callback=finite, help="Ratios this near to 1 are equivalent.")
     ] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The seed of the suite.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Of what is measured; by default 0, or the config's.")
+    ] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs of other versions or devices too.")] = False,
     fail_on: Annotated[
         str | None, typer.Option(metavar="METRIC>RATIO", help="Exit 4 if a ratio is surely above: 'variance>1.05'.")
@@ -60,7 +85,7 @@ def compare(
 ) -> None:
     """Rank estimators that saw the same draws: ratios with paired intervals, adjusted p-values, a verdict each.
 
-    Exit codes: 0 done, 2 wrong usage or folder, 3 cells of the suite failed and the others are ranked, 4 --fail-on.
+    Exit codes: 0 done, 2 wrong usage or folder, 3 cells failed and the others are ranked, 4 --fail-on.
     """
     metric, limit = _limit(fail_on, metric)
     check_output(file_format, output)
@@ -76,24 +101,23 @@ def compare(
         and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in chosen}
     ):
         named["--reference"] = reference
-    failed: list[str] = []
-    if results:
-        pool, N = _runs(results, named, mixed)
-    else:
-        pool, N, failed = _suite(named, seed, timings=at == "seconds")
-    for line in failed:
+    wanted = Wanted(objective, logits, distribution, samples, temperatures, replicates, seed, at, budget, jobs)
+    made = _cells(results, named, mixed, wanted)
+    for line in made.failures:
         err().print(plain(line), markup=False)
-    if failed and not pool:
+    if made.failures and not made.cells:
         raise typer.Exit(3)
-    bases: list[At] = [at] if at else ["samples"] if results else ["samples", "evaluations"]
+    fixed = results or objective is not None or budget is not None
+    bases: list[At] = [at] if at else ["samples"] if fixed else ["samples", "evaluations"]
     found = compared(
-        pool,
+        made.cells,
         reference=reference,
         metric=metric,
         at=bases,
         correction=correction,
         margin=margin,
-        samples=N,
+        samples=made.N,
+        budget=budget,
     )
 
     frame = found.frame
@@ -108,7 +132,7 @@ def compare(
         worst = sure.nlargest(1, "ratio_low").iloc[0]
         err().print(f"--fail-on {fail_on}: {worst['name']} is at {worst['ratio']:.3g}", markup=False)
         raise typer.Exit(4)
-    if failed:
+    if made.failures:
         raise typer.Exit(3)
 
 
@@ -124,39 +148,39 @@ def _limit(fail_on: str | None, metric: Metric | None) -> tuple[Metric, float | 
     return found, float(match[2])
 
 
-def _runs(results: list[Path], named: dict[str, str], mixed: bool) -> tuple[list[Entry], None]:
-    """The cells of some run folders that are named, or all. They are read without the code that made them."""
-    from estbench.comparison import entries, selected
+def _cells(results: list[Path] | None, named: dict[str, str], mixed: bool, wanted: Wanted) -> Measured:
+    """The cells that are to be compared: of run folders, of a config, or measured on the suite or on one problem."""
+    given = [option for option in ("objective", "logits", "distribution") if getattr(wanted, option) is not None]
+    if given and (results or wanted.objective is None):
+        beside = "run folders or a config" if results else "--objective"
+        raise UsageError(f"--{given[0]} {'does not go with' if results else 'goes with'} {beside}")
+    if not results:
+        settings = [option for option in ("samples", "temperatures", "replicates") if getattr(wanted, option)]
+        if settings and wanted.objective is None:
+            raise UsageError(f"--{settings[0]} goes with --objective or a config; the suite has its own")
+        return measured(named, wanted)
+    if any(path.is_file() for path in results):
+        if len(results) > 1:
+            raise UsageError("compare takes one config, or run folders")
+        found = of_config(results[0], wanted)
+        return replace(found, cells=_named(found.cells, named))
+    return Measured(_named(_runs(results, mixed), named))
+
+
+def _named(pool: list[Entry], named: dict[str, str]) -> list[Entry]:
+    """The cells that options name, or all."""
+    from estbench.comparison import selected
     from estbench.names import split
+
+    names = [name.strip() for text in named.values() for name in split(text)]
+    return selected(pool, names) if names else pool
+
+
+def _runs(results: list[Path], mixed: bool) -> list[Entry]:
+    """The cells of some run folders. They are read without the code that made them."""
+    from estbench.comparison import entries
     from estbench.store import find_runs
     from estbench.summary import read_results
 
     folders = {folder.resolve(): folder for path in results for folder in find_runs(path)}
-    runs = [read_results(folder) for folder in folders.values()]
-    pool = entries(runs, mixed)
-    names = [name.strip() for text in named.values() for name in split(text)]
-    return selected(pool, names) if names else pool, None
-
-
-def _suite(named: dict[str, str], seed: int, *, timings: bool) -> tuple[list[Entry], int, list[str]]:
-    """The cells of the built-in suite for the estimators that these options name, the N of the reference, and failures.
-
-    A failure is a line with the name of the estimator and the reason.
-    """
-    with quick_imports():
-        from estbench.config import selectors
-        from estbench.engine.guarded import breaks
-        from estbench.suite import N, run_suite
-
-    places = {name: place for option, text in named.items() for name, place in selectors(option, text)}
-    if not places:
-        raise UsageError("give --estimators a,b,c for the built-in suite, or the run folders to compare")
-    broken = {name: why for name in places if (why := breaks(name)) is not None}
-    left = {name: place for name, place in places.items() if name not in broken}
-    lines = [f"{name} failed: {why}" for name, why in broken.items()]
-    if not left:
-        return [], N, lines
-    pool, failures = run_suite(list(left), seed, list(left.values()), timings=timings)
-    count = Counter((failure.cell.estimator.label, failure.reason) for failure in failures)
-    lines += [f"{label} failed in {n} cell{'s' * (n > 1)}: {why}" for (label, why), n in count.items()]
-    return pool, N, lines
+    return entries([read_results(folder) for folder in folders.values()], mixed)

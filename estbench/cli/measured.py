@@ -1,0 +1,159 @@
+"""What `estbench compare` measures itself, in memory: the suite, a problem of the command line, or a config."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from estbench.errors import UsageError
+from estbench.imports import quick_imports
+from estbench.names import split
+
+if TYPE_CHECKING:
+    from estbench.comparison import At, Entry
+    from estbench.config import Place
+    from estbench.engine.run import Failure
+    from estbench.plan import Plan
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured: options of the command line that say so."""
+
+    objective: str | None = None
+    logits: str | None = None
+    distribution: str | None = None
+    samples: str | None = None
+    temperatures: str | None = None
+    replicates: int | None = None
+    seed: int | None = None
+    at: At | None = None
+    budget: float | None = None
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Cells, the N of the reference where there is but one, and a line for each estimator that failed, with why."""
+
+    cells: list[Entry]
+    N: int | None = None
+    failures: tuple[str, ...] = ()
+
+
+def measured(named: Mapping[str, str], wanted: Wanted) -> Measured:
+    """The cells of the estimators that options name, on the problem that is wanted, or else on the suite."""
+    with quick_imports():
+        from estbench.config import selectors
+        from estbench.engine.guarded import breaks
+
+    places = {name: place for option, text in named.items() for name, place in selectors(option, text)}
+    if not places:
+        where = "the problem" if wanted.objective else "the built-in suite, or the run folders or the config to compare"
+        raise UsageError(f"give --estimators a,b,c for {where}")
+    broken = {name: why for name in places if (why := breaks(name)) is not None}
+    left = {name: place for name, place in places.items() if name not in broken}
+    lines = tuple(f"{name} failed: {why}" for name, why in broken.items())
+    if not left:
+        return Measured([], None, lines)
+    found = _on_problem(list(left), wanted) if wanted.objective is not None else _on_suite(left, wanted)
+    return replace(found, failures=(*lines, *found.failures))
+
+
+def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
+    with quick_imports():
+        from estbench.suite import N, run_suite
+
+    seed, at, budget = wanted.seed or 0, wanted.at or "samples", wanted.budget
+    timings = wanted.at == "seconds"
+    cells, failed = run_suite(list(places), seed, list(places.values()), timings=timings, at=at, budget=budget)
+    return Measured(cells, N if budget is None else None, _lines(failed))
+
+
+def _on_problem(estimators: list[str], wanted: Wanted) -> Measured:
+    with quick_imports():
+        from estbench.api.estimators import choices
+        from estbench.api.measuring import planned, problems
+        from estbench.budget import plan_within
+
+    distribution = _distribution(wanted)
+    chosen, on_problems = choices(estimators), problems(wanted.objective, distribution, None)
+    settings: dict[str, Any] = {
+        "temperatures": tuple(_number("--temperatures", word) for word in split(wanted.temperatures or "")),
+        "replicates": wanted.replicates,
+        "seed": wanted.seed or 0,
+        "methods": ("monte_carlo",),
+        "timings": wanted.at == "seconds",
+    }
+    samples = tuple(_number("--samples", word) for word in split(wanted.samples or ""))
+    if wanted.budget is not None and not samples:
+        at = wanted.at or "samples"
+        if at == "seconds":
+            raise UsageError("--budget with --at seconds: give --samples too, as only what is timed is known to fit")
+        plan = plan_within(lambda N: planned(chosen, on_problems, samples=N, **settings), at, wanted.budget)
+    else:
+        plan = planned(chosen, on_problems, samples=samples or (1,), **settings)
+    return _done(plan, wanted.jobs, apart=any(":" in name for name in (*estimators, wanted.objective or "")))
+
+
+def of_config(config: Path, wanted: Wanted) -> Measured:
+    """The Monte Carlo cells of a config; nothing is written."""
+    with quick_imports():
+        from estbench.config import load
+        from estbench.engine.benchmark import kept_apart
+        from estbench.expand import expand
+
+    given = {"replicates": wanted.replicates, "seed": wanted.seed, "samples": wanted.samples and f"[{wanted.samples}]"}
+    given["temperatures"] = wanted.temperatures and f"[{wanted.temperatures}]"
+    checked = load(config, [f"{key}={value}" for key, value in given.items() if value is not None])
+    checked = replace(checked, methods=("monte_carlo",), timings=checked.timings or wanted.at == "seconds")
+    return _done(expand(checked), wanted.jobs, apart=kept_apart(checked))
+
+
+def _done(plan: Plan, jobs: int, *, apart: bool) -> Measured:
+    with quick_imports():
+        from estbench.comparison import entries
+        from estbench.engine.in_memory import run_in_memory
+        from estbench.engine.run import Failure
+
+    events: list[Any] = []
+    cells = entries([run_in_memory(plan, jobs, events.append, apart=apart)])
+    return Measured(cells, None, _lines(event for event in events if isinstance(event, Failure)))
+
+
+def _lines(failures: Iterable[Failure]) -> tuple[str, ...]:
+    count = Counter((failure.cell.estimator.label, failure.reason) for failure in failures)
+    return tuple(f"{label} failed in {n} cell{'s' * (n > 1)}: {why}" for (label, why), n in count.items())
+
+
+def _distribution(wanted: Wanted) -> Any:
+    """The distribution at the logits: a list of numbers is of Bernoulli variables, a list of rows of categorical."""
+    with quick_imports():
+        from estbench.api.entries import read_entry
+        from estbench.config.choice import read_distribution
+        from estbench.distributions.logits import as_logits
+
+    if wanted.logits is None:
+        raise UsageError("--objective needs --logits, such as '[0.5, -1]' or, for categories, '[[0, 1, 2]]'")
+    try:
+        logits = json.loads(wanted.logits)
+    except ValueError:
+        raise UsageError(f"--logits: expected numbers as '[0.5, -1]' or '[[0, 1, 2]]', got {wanted.logits!r}") from None
+    logits = logits if isinstance(logits, list) else [logits]
+    name = wanted.distribution or ("categorical" if any(isinstance(row, list) for row in logits) else "bernoulli")
+    choice = read_entry(read_distribution, name, "--distribution")
+    return choice.at(as_logits(logits, f"--logits of {name} variables", choice.event_dim))
+
+
+def _number(option: str, word: str) -> Any:
+    try:
+        found = json.loads(word)
+    except ValueError:
+        found = None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise UsageError(f"{option}: expected numbers with commas between, got {word.strip()!r}")
+    return found
