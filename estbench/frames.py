@@ -8,6 +8,7 @@ import pandas as pd
 
 from estbench.summary import read_results
 from estbench.summary.table import results
+from estbench.summary.trainings import trainings
 
 
 def read_frame(run: Path) -> pd.DataFrame:
@@ -16,5 +17,10 @@ def read_frame(run: Path) -> pd.DataFrame:
     They are made from its manifest and its journal, which carry checksums. results.csv is for other programs and is
     not read. ResultsError if the folder is no run or is damaged.
     """
+    return read_frames(run)[0]
+
+
+def read_frames(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The results of a run folder, and the losses along its trainings (see `columns.TRAINING`)."""
     found = read_results(run)
-    return results(found.plan, found.items)
+    return results(found.plan, found.items), trainings(found.plan, found.items)

@@ -12,7 +12,13 @@ FIGURES = {
 }
 """The kinds of figures, and what each shows of a problem."""
 
-IN_REPORT = ("overview", "temperature", "samples")
+OF_TRAININGS = {
+    "checkpoints": "bias², variance and cosine of a network against the epoch of its training",
+    "losses": "losses of networks against the epoch, and at the end of the training",
+}
+"""More kinds, which show what comes of a training: all its checkpoints together."""
+
+IN_REPORT = ("overview", "temperature", "samples", "checkpoints", "losses")
 
 FigureFormat = Literal["png", "svg", "pdf"]
 TableFormat = Literal["table", "csv", "json", "markdown", "latex", "parquet"]

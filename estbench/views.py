@@ -104,7 +104,8 @@ def describe(rows: pd.DataFrame) -> str:
         family += f" of {one['categories']:.0f} categories"
     length = rows["true_norm"].dropna()
     measured = (rows["status"] == "ok").any()  # rows that failed say nothing of the gradient
-    truth = [f"‖g‖ = {length.iloc[0]:.3g}"] if len(length) else ["true gradient unknown"] * bool(measured)
+    lengths = dict.fromkeys(f"{x:.3g}" for x in (length.min(), length.max())) if len(length) else ()
+    truth = [f"‖g‖ = {' to '.join(lengths)}"] if lengths else ["true gradient unknown"] * bool(measured)
     counts = rows.loc[rows["method"] == "monte_carlo", "replicates"].dropna().astype(int)
     ends = " to ".join(f"{count:,}" for count in sorted({counts.min(), counts.max()})) if len(counts) else ""
     return " · ".join([family, *truth] + ([f"R = {ends} replicates"] if ends else []))

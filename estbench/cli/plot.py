@@ -12,9 +12,9 @@ from estbench.cli.console import err, out
 from estbench.cli.display import figures_drawn
 from estbench.errors import ResultsError
 from estbench.imports import quick_imports
-from estbench.outputs import FIGURES, FigureFormat
+from estbench.outputs import FIGURES, OF_TRAININGS, FigureFormat
 
-KINDS = "; ".join(f"{kind}: {shows}" for kind, shows in FIGURES.items())
+KINDS = "; ".join(f"{kind}: {shows}" for kind, shows in (FIGURES | OF_TRAININGS).items())
 
 
 def plot(
@@ -37,7 +37,7 @@ def plot(
 ) -> None:
     """Draw the figures of a run: metrics against temperature and N, cosines, and an overview of each problem."""
     with quick_imports():
-        from estbench.frames import read_frame
+        from estbench.frames import read_frames
         from estbench.plots import draw
         from estbench.store import figures_folder, find_runs, read_manifest
 
@@ -48,7 +48,8 @@ def plot(
         folder = figures_folder(run) if output is None else output / run.name if len(runs) > 1 else output
         level = read_manifest(run)["config"]["level"]
         with figures_drawn() as show:
-            drawn += draw(read_frame(run), folder, wanted or None, file_format, level=level, show=show)
+            frame, trainings = read_frames(run)
+            drawn += draw(frame, folder, wanted or None, file_format, level=level, trainings=trainings, show=show)
     if not drawn:
         raise ResultsError(f"{results}: there is nothing to draw: no cell is finished (estbench status says more)")
     for path in drawn:

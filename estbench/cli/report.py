@@ -20,12 +20,13 @@ def report(
     Of a run of many problems it holds the figures of the first ones, and says how to draw the others.
     """
     with quick_imports():
-        from estbench.frames import read_frame
+        from estbench.frames import read_frames
         from estbench.report import write
         from estbench.store import find_runs
 
     for folder in find_runs(results):
         with figures_drawn() as show:
-            path = write(folder, read_frame(folder), show)
+            frame, trainings = read_frames(folder)
+            path = write(folder, frame, show, trainings=trainings)
         out().print(str(path), markup=False, soft_wrap=True)
         err().print(f"{path.stat().st_size / 1e6:.1f} MB.", markup=False)

@@ -22,8 +22,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from estbench.errors import UsageError
-from estbench.outputs import FIGURES
+from estbench.outputs import FIGURES, OF_TRAININGS
+from estbench.plots.checkpoints import checkpoints, of_training
 from estbench.plots.cosine import cosine
+from estbench.plots.losses import losses
 from estbench.plots.overview import overview
 from estbench.plots.png import png
 from estbench.plots.samples import samples
@@ -36,7 +38,14 @@ from estbench.views import finished, readable
 
 __all__ = ["DRAWN_BY", "NO_DATES", "cosine", "draw", "overview", "samples", "styled", "temperature", "write"]
 
-DRAWN_BY = {"overview": overview, "temperature": temperature, "samples": samples, "cosine": cosine}  # of FIGURES
+DRAWN_BY = {
+    "overview": overview,
+    "temperature": temperature,
+    "samples": samples,
+    "cosine": cosine,
+    "checkpoints": checkpoints,
+    "losses": losses,
+}
 LONGEST = 80  # characters of a problem in a file name
 EACH = 24  # figures that are worth a process of their own: it takes a second to begin
 NO_DATES = {  # so that equal frames give equal bytes
@@ -54,17 +63,21 @@ def draw(
     *,
     level: float,
     processes: int | None = None,
+    trainings: pd.DataFrame | None = None,
     show: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Draw every kind of figure (or these) of every problem into a folder; return the files written.
+
+    `trainings` are the losses along trainings (see `summary.trainings`), where there are any.
 
     A kind that has nothing to show for a problem (no finished cell, one temperature only) is left out. `level` is that
     of the intervals in the frame. Up to so many `processes` (default: one for each core) share the work where there is
     enough of it; `show` is told how many figures are done, of how many. UsageError for an unknown kind or format,
     ResultsError if a file cannot be written.
     """
-    chosen = list(FIGURES) if kinds is None else list(dict.fromkeys(kinds))
-    for given, known, what in ((chosen, FIGURES, "kind"), ([format], NO_DATES, "format")):
+    every = FIGURES | OF_TRAININGS
+    chosen = list(every) if kinds is None else list(dict.fromkeys(kinds))
+    for given, known, what in ((chosen, every, "kind"), ([format], NO_DATES, "format")):
         for word in given:
             if word not in known:
                 raise UsageError(f"--{what} {word}: no such {what} of figure; choose from {', '.join(known)}")
@@ -74,9 +87,28 @@ def draw(
         (own, kind, folder / f"{files[str(problem)]}-{kind}.{format}")
         for problem, own in rows.groupby("problem", sort=False)
         for kind in chosen
+        if kind in FIGURES
+    ]
+    tasks += [
+        (own, kind, folder / f"{slug}-{kind}.{format}")
+        for kind, slug, own in _of_trainings(rows, trainings)
+        if kind in chosen
     ]
     written = share(partial(_figure, level=level), tasks, min(processes or cores(), len(tasks) // EACH), show)
     return [path for path in written if path is not None]
+
+
+def _of_trainings(rows: pd.DataFrame, trainings: pd.DataFrame | None) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(kind, name of a file, rows) of each figure that shows all checkpoints of a training together."""
+    trained = rows[rows["checkpoint"].notna()] if "checkpoint" in rows else rows.head(0)
+    by_training = {str(name): own for name, own in trained.groupby(trained["problem"].map(of_training), sort=False)}
+    files = slugs(by_training)
+    yield from (("checkpoints", files[name], own) for name, own in by_training.items())
+    if trainings is not None and len(trainings):
+        keys = ["network", "distribution", "dimensions", "categories"]
+        by_network = {" ".join(map(str, name)): own for name, own in trainings.groupby(keys, sort=False)}
+        files = slugs(by_network)
+        yield from (("losses", files[name], own) for name, own in by_network.items())
 
 
 def _figure(own: pd.DataFrame, kind: str, path: Path, level: float) -> Path | None:

@@ -20,10 +20,18 @@ from estbench.tables.numbers import as_given
 from estbench.views import ends
 
 
-def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str, Look]) -> Axes:
+def curves(
+    ax: Axes,
+    rows: pd.DataFrame,
+    x: str,
+    metric: str,
+    looks: Mapping[str, Look],
+    labels: Mapping[float, str] | None = None,
+) -> Axes:
     """Draw `metric` of the rows of one problem against the column `x`; names without a look are faint, as context.
 
-    Estimators without a temperature are horizontal lines, with their points in a place of their own at the right.
+    `labels` stand at the values of x in place of the values themselves. Estimators without a temperature are horizontal
+    lines, with their points in a place of their own at the right.
     """
     values = rows[x].dropna().unique()
     rows = rows[rows[metric].notna()].sort_values(x)
@@ -52,7 +60,7 @@ def curves(ax: Axes, rows: pd.DataFrame, x: str, metric: str, looks: Mapping[str
     shift = np.array([shifts.get(name, 0.0) for name in cells.name])
     place = np.where(np.isnan(at), (aside or 1.0) * step ** (1.6 * shift), at * step ** (0.15 * shift))
     points(ax, cells, place, [looks.get(name) for name in cells.name], along="y", reaches=found is not None)
-    _across(ax, x, sorted(values), aside, limits)
+    _across(ax, x, sorted(values), aside, limits, labels or {})
     if x == "samples" and found is not None:
         _slopes(ax, found, limits)
     entitle(ax, metric)
@@ -85,12 +93,20 @@ def entitle(ax: Axes, metric: str) -> None:
     ax.set_title(column(metric).formula, loc="right", color=GREY)
 
 
-def _across(ax: Axes, x: str, values: list[float], aside: float | None, limits: tuple[float, float]) -> None:
+def _across(
+    ax: Axes,
+    x: str,
+    values: list[float],
+    aside: float | None,
+    limits: tuple[float, float],
+    labels: Mapping[float, str],
+) -> None:
     """The axis of temperature or N: ticks at the values themselves, and the place for those without."""
     shown = values[:: -(-len(values) // 8)]
     ax.set_xscale("log")
     ax.set_xlim(limits)
-    add_ticks(ax, "x", shown + ([aside] if aside else []), [as_given(v) for v in shown] + (["none"] if aside else []))
+    texts = [labels.get(v) or as_given(v) for v in shown]
+    add_ticks(ax, "x", shown + ([aside] if aside else []), texts + (["none"] if aside else []))
     ax.set_xlabel(column(x).label)
     if aside:
         ax.axvspan(aside**2 / limits[1], limits[1], color="#f4f4f4", zorder=0, linewidth=0)

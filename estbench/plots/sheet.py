@@ -34,17 +34,17 @@ def sheet(panels: Sequence[Panel], rows: pd.DataFrame, remark: str, labels: Mapp
     """
     groups = looks(list(labels))
     texts = [[broken(labels[name], 30) for name in group] for group in groups]
-    keys, meanings = _marks(panels, rows["name"].nunique() > len(groups[0]), level)
+    keys, meanings = marks(panels, rows["name"].nunique() > len(groups[0]), level)
     texts[0] += meanings
     figure, axes = page(str(rows["problem"].iloc[0]), f"{describe(rows)} · {remark}", len(panels), texts)
     for group, text, line in zip(groups, texts, axes, strict=True):
         for panel, ax in zip(panels, line, strict=True):
             curves(ax, panel.rows, panel.x, panel.metric, group)
-        beside(figure, line[-1], _samples(group, panels) + (keys if group is groups[0] else []), text)
+        beside(figure, line[-1], samples(group, panels) + (keys if group is groups[0] else []), text)
     return figure
 
 
-def _samples(group: Mapping[str, Look], panels: Sequence[Panel]) -> list[Line2D]:
+def samples(group: Mapping[str, Look], panels: Sequence[Panel]) -> list[Line2D]:
     """One key per name: a line if some of it is exact, a marker if some of it is Monte Carlo."""
     methods = pd.concat([panel.rows for panel in panels]).groupby("name")["method"].agg(set)
     return [
@@ -58,7 +58,7 @@ def _samples(group: Mapping[str, Look], panels: Sequence[Panel]) -> list[Line2D]
     ]
 
 
-def _marks(panels: Sequence[Panel], others: bool, level: float) -> tuple[list[Line2D], list[str]]:
+def marks(panels: Sequence[Panel], others: bool, level: float) -> tuple[list[Line2D], list[str]]:
     """Keys for what the marks mean, of those that occur."""
     rows = pd.concat([panel.rows for panel in panels])
     exact, sampled = rows["method"] == "exact", rows["method"] == "monte_carlo"

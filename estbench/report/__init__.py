@@ -29,9 +29,16 @@ PROBLEMS = 20  # whose figures are in a report: three of them take some 200 kB
 ROWS = 10_000  # of the tables, some 400 bytes each
 
 
-def write(folder: Path, frame: pd.DataFrame, show: Callable[[int, int], None] | None = None) -> Path:
+def write(
+    folder: Path,
+    frame: pd.DataFrame,
+    show: Callable[[int, int], None] | None = None,
+    *,
+    trainings: pd.DataFrame | None = None,
+) -> Path:
     """Draw the figures and write report.html into a run folder; returns its path.
 
+    `trainings` are the losses along trainings, where there are any.
     `show` is told how many figures are drawn, of how many. Everything that a config can say reaches the page as text:
     the template escapes it.
     """
@@ -47,7 +54,7 @@ def write(folder: Path, frame: pd.DataFrame, show: Callable[[int, int], None] | 
         name=plain(manifest["config"]["name"]),
         facts=_facts(manifest),
         problems=_problems(rows.head(ROWS)),
-        figures=list(_figures(drawn, level, show)),
+        figures=list(_figures(drawn, level, trainings, show)),
         meanings=meanings(finished(rows)["flags"]),
         level=f"{100 * level:g} %",
         left_out=_left_out(folder, len(labels), len(rows)),
@@ -57,9 +64,11 @@ def write(folder: Path, frame: pd.DataFrame, show: Callable[[int, int], None] | 
     return path
 
 
-def _figures(frame: pd.DataFrame, level: float, show: Callable[[int, int], None] | None) -> Iterator[dict[str, str]]:
+def _figures(
+    frame: pd.DataFrame, level: float, trainings: pd.DataFrame | None, show: Callable[[int, int], None] | None
+) -> Iterator[dict[str, str]]:
     with TemporaryDirectory() as folder:
-        for path in draw(frame, Path(folder), IN_REPORT, "png", level=level, show=show):
+        for path in draw(frame, Path(folder), IN_REPORT, "png", level=level, trainings=trainings, show=show):
             yield {"name": path.stem, "data": base64.b64encode(path.read_bytes()).decode("ascii")}
 
 
