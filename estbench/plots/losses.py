@@ -71,9 +71,9 @@ def _curves(ax: Axes, rows: pd.DataFrame, group: Mapping[str, Look]) -> None:
 
 
 def _end(ax: Axes, final: pd.DataFrame, names: list[str], group: Mapping[str, Look]) -> None:
-    own = final.set_index("trained_by")
+    own: dict[str, dict[str, float]] = {row["trained_by"]: row for row in final.to_dict("records")}
     for i, name in enumerate(reversed(names)):
-        row, drawn = own.loc[name], name in group or name == EXACT
+        row, drawn = own[name], name in group or name == EXACT
         colour = "#000000" if name == EXACT else group[name].colour if drawn else "#bbbbbb"
         marker = "|" if name == EXACT else group[name].marker if drawn else "o"
         ax.plot([row["loss_low"], row["loss_high"]], [i, i], color=colour, linewidth=1.2)

@@ -70,8 +70,9 @@ def test_checkpoints_are_evenly_spaced_and_named() -> None:
     figure = checkpoints(finished(readable(trained())), 0.95)
     assert figure is not None
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts[-3:] == ["0", "2", "10"]
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["bias²/‖g‖²", "variance/‖g‖²", "cosine"]
+    assert {"0", "2", "10"} <= set(texts)
+    titles = [ax.get_title("left") or ax.get_title() for ax in figure.axes]
+    assert titles == ["bias²/‖g‖²", "variance/‖g‖²", "cosine"]
     assert "trained by exact, encoder" in figure.texts[0].get_text()
     assert "‖g‖ = 0.0909 to 1" in figure.texts[1].get_text()
     assert checkpoints(finished(readable(trained((3,)))), 0.95) is None
@@ -92,7 +93,7 @@ def test_losses_are_ranked_at_the_end_with_the_exact_gradient_on_top() -> None:
     assert names == ["rloo N=2", "ste", "exact"]
     assert len(curve.collections) == 3
     assert "90 % interval" in figure.texts[1].get_text()
-    assert losses(along()[lambda rows: rows["checkpoint"] == 0], 0.9) is None
+    assert losses(along().query("checkpoint == 0"), 0.9) is None
 
 
 @pytest.mark.parametrize("kinds", [None, ["losses"], ["checkpoints"]])
