@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, group: Mapping[str, Look]) -> None:
 
 
 def _end(ax: Axes, final: pd.DataFrame, names: list[str], group: Mapping[str, Look]) -> None:
-    own: dict[str, dict[str, float]] = {row["trained_by"]: row for row in final.to_dict("records")}
+    own: dict[str, dict[Any, float]] = {row["trained_by"]: row for row in final.to_dict("records")}
     for i, name in enumerate(reversed(names)):
         row, drawn = own[name], name in group or name == EXACT
         colour = "#000000" if name == EXACT else group[name].colour if drawn else "#bbbbbb"
