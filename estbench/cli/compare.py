@@ -159,7 +159,7 @@ def _cells(results: list[Path] | None, named: dict[str, str], mixed: bool, wante
         if settings and wanted.objective is None:
             raise UsageError(f"--{settings[0]} goes with --objective or a config; the suite has its own")
         return measured(named, wanted)
-    if any(path.is_file() for path in results):
+    if any(path.is_file() and path.suffix in (".yaml", ".yml") for path in results):
         if len(results) > 1:
             raise UsageError("compare takes one config, or run folders")
         found = of_config(results[0], wanted)

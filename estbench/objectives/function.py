@@ -15,6 +15,7 @@ from estbench.distributions import Distribution
 from estbench.errors import UsageError
 from estbench.isolation import reason
 from estbench.objectives.base import BOTH
+from estbench.objectives.training_mode import modules_of
 from estbench.plan import Options
 
 On = Literal["values", "flat", "one-hot"]
@@ -36,6 +37,7 @@ class Function:
     dtype    of what it is given: float32 where it does not take float64. Its values are counted in the samples' type
     library  whether it takes tensors, or arrays of numpy (then it has no gradient)
     alternative  whether it is a function of something else than the sample
+    device   where it is given them, that of the parameters of its modules; None: where the samples are
     """
 
     f: Callable[[Any], Any]
@@ -43,6 +45,7 @@ class Function:
     dtype: torch.dtype = torch.float64
     library: Library = "torch"
     alternative: bool = False
+    device: torch.device | None = None
 
     distributions: ClassVar[frozenset[str]] = BOTH
 
@@ -53,27 +56,28 @@ class Function:
 
     def returned(self, rows: Tensor) -> Tensor:
         """What the callable makes of rows [n, …]: [n] or [n, 1]; WrongShapeError for anything else."""
-        given = rows.to(self.dtype)
+        given = rows.to(self.device, self.dtype)
         found = self.f(given if self.library == "torch" else given.detach().cpu().numpy())
-        values = found if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found), device=rows.device)
+        values = found if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found))
         n = len(rows)
         if values.shape not in ((n,), (n, 1)):
             raise WrongShapeError(
                 f"it returned shape {list(values.shape)} for samples {list(rows.shape)}; it must return one number for "
                 f"each, [{n}] (a function of a single sample is wrapped in torch.vmap)"
             )
-        return values
+        return values.to(rows.device)
 
     @property
     def options(self) -> Options:
-        """What is to be shown of it: what it is a function of, its type and its library, where they are not the usual.
-
-        The usual are samples, float64, and tensors.
-        """
-        shown = (("on", self.on if self.alternative else None), ("dtype", str(self.dtype).removeprefix("torch.")))
-        usual = (None, "float64")
-        found = tuple(pair for pair, common in zip(shown, usual, strict=True) if pair[1] != common)
-        return (*found, ("library", self.library)) if self.library != "torch" else found
+        """What is to be shown of it: where it is asked otherwise than with samples, as float64 tensors on the CPU."""
+        found = {
+            "on": self.on if self.alternative else "",
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "library": self.library,
+            "device": "cpu" if self.device is None else self.device.type,
+        }
+        usual = {"on": "", "dtype": "float64", "library": "torch", "device": "cpu"}
+        return tuple((option, value) for option, value in found.items() if value != usual[option])
 
 
 class WrongShapeError(ValueError):
@@ -134,8 +138,10 @@ def _tried(
     """
     v = distribution.values(z) if on == "values" else distribution.flatten(z) if on == "flat" else z
     raised: list[Exception] = []
+    parameters = (parameter for module in modules_of(f).values() for parameter in module.parameters())
+    device = next((parameter.device for parameter in parameters), None)
     for library, dtype in FORMS:
-        made = Function(f, on, dtype, library, alternative=distribution.event_dim == 2 and on != "one-hot")
+        made = Function(f, on, dtype, library, distribution.event_dim == 2 and on != "one-hot", device)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message=".*__array_wrap__")  # a function of numpy, given a tensor

@@ -920,7 +920,7 @@ def test_folders_that_are_no_results(cli: Cli, command: str) -> None:
     Path("full/thesis.tex").write_text("mine")
     for place, expected in {
         "nowhere": "there is no such folder",
-        "tiny.yaml": "not a folder",
+        "full/thesis.tex": "not a folder",
         "empty": "is empty",
         "full": "holds no run",
     }.items():
