@@ -127,11 +127,11 @@ class _Look:
             return
         N = self.sizes[-1]
         coupled = self.role("coupled")
-        self.add(*self.calls(coupled, N))
+        self.add(*self.guarded(lambda: self.calls(coupled, N)))
         unbiased = self.subject.unbiased and not biased
         every = self.guarded(lambda: invariances(self.estimator, coupled, N, unbiased=unbiased))
         told = any(f.claim == "unbiased" and f.cause for f in self.findings)
-        self.add(*(f for f in every if not (told and f.holds is False and f.claim in _FOLLOW)))
+        self.add(*(_follows(f) if told and f.holds is False and f.claim in _FOLLOW else f for f in every))
         own = self.subject.function is not None and self.estimator.facts.exact == "none"
         self.add(float32(self.estimator, coupled, N, own_random_numbers=own))
         if self.name == "categorical" and unbiased:
@@ -193,7 +193,7 @@ class _Look:
         straight = linearity(self.estimator, self.role("one").problem, self.sizes[-1])
         moved = self.moved(seen)
         lines += [moved] if moved else []
-        lines += list(straight.lines)
+        lines += [] if cause is not None else list(straight.lines)
         key, look = _cause_of(cause, known, straight, moved)
         if key in ("moves", "other", "known_scaled") and self.makes_samples:
             key, look = unlike_law(first.probe.problem, self.estimator, self.sizes[-1]) or (key, look)
@@ -299,11 +299,12 @@ class _Look:
         e, p = self.estimator, probe.problem
         declared = sum(evaluations(c, p.D, p.distribution.classes, N) for c in (e.facts.f, e.facts.df))
         seen = counted(e, p, N)
-        if declared == seen:
-            return Finding("cost", True, f"{seen:g} evaluations of f and ∇f an estimate at N = {N}, as declared")
+        told = f"{seen:g} evaluation{'s' * (seen != 1)} of f and ∇f an estimate at N = {N}"
         if self.subject.function is not None:
-            return Finding("cost", True, f"{seen:g} evaluations of f and ∇f an estimate at N = {N}")
-        text = f"{seen:g} evaluations of f and ∇f an estimate at N = {N}, and {declared} are declared"
+            return Finding("cost", True, told)
+        if declared == seen:
+            return Finding("cost", True, f"{told}, as declared")
+        text = f"{told}, and {declared} are declared"
         return Finding("cost", False, text, "correct `f` and `df` in its facts", "cost")
 
     # company
@@ -349,6 +350,11 @@ _FOLLOW = ("shift of f", "sum over classes", "relabelling")
 
 _NEVER_MEANT = ("zero", "sign", "half_sign", "double_sign", "flipped_samples", "no_noise")
 """Mistakes that nobody means to make, also where a bias is meant."""
+
+
+def _follows(f: Finding) -> Finding:
+    """What is false because the mean is not the gradient, which is told with its cause."""
+    return replace(f, holds=None, noted=True, text=f"{f.text}, as the mean is not the gradient", cause="", key="")
 
 
 def unusable(error: UnusableError) -> Card:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from estbench.card.findings import Finding
 from estbench.card.law import frequency_cause
 from estbench.card.sampling import sample
 from estbench.card.transforms import make_like
-from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
+from estbench.isolation import reason
 from estbench.problem import Problem
 
 CALLS = 256
@@ -82,6 +83,8 @@ def writes(
     if inspect.isclass(target) or not callable(target):
         return Finding("writes nothing", None, "not checked, because it is no plain function")
     written: list[bool] = []
+    if not inspect.isroutine(target):
+        target = copy.deepcopy(target)  # its state is its own
 
     def watched(first: Any, *others: Any, **named: Any) -> Any:
         before = _copy(first)
@@ -95,8 +98,8 @@ def writes(
         watched.__signature__ = inspect.signature(getattr(target, "forward", target))  # type: ignore[attr-defined] # read by inspect
         estimator = adapt(watched, form, distribution, samples, **options)
         sample(problem, estimator, N, 1, "written")
-    except (UsageError, ValueError, TypeError) as error:
-        return Finding("writes nothing", None, f"not checked, because {error}")
+    except Exception as error:  # whatever it does when it is called once more
+        return Finding("writes nothing", None, f"not checked, because it raised {reason(error)}")
     if written:
         look = "work on a copy (x.clone()), or use operations without a final underscore"
         return Finding("writes nothing", False, "it writes in place into what it is given", look, "in_place")

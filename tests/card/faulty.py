@@ -122,5 +122,5 @@ FAULTY = (
     (Flattened, "layout"),
     (Stateful, "state"),
     (Undeclared, "cost"),
-    (Ordered, "order"),
+    (Ordered, "some_zero"),
 )
