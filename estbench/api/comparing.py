@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import pandas as pd
+import torch
 
 from estbench.api.estimators import choices
 from estbench.api.frames import Comparison, Measurements, comparison_frame
@@ -25,6 +26,7 @@ KEY = ("problem", "label", "temperature", "samples", "method")
 """The columns that tell a row from all others of a measurement."""
 
 
+@torch.inference_mode(mode=False)  # as in `measure`
 def compare(
     measured: Measurements | Any,
     *,

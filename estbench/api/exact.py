@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
+import torch
 from torch import Tensor
 
 from estbench.api.problem import F, problem_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         route: Literal["closed form", "enumeration"]
 
 
+@torch.inference_mode(mode=False)  # a caller may be in it; closed forms are differentiated
 def exact_gradient(f: F, distribution: Distribution, *, on: On | None = None) -> ExactGradient:
     """∇ E f(z) with respect to the logits of z, Σ_z P(z) f(z) ∂ log P(z)/∂ logits.
 

@@ -70,7 +70,7 @@ class Measurements(_Shown):
         return Measurements
 
     def _shown(self) -> Sequence[RenderableType] | None:
-        if self._measured is None or not set(names()) <= set(self.columns):
+        if self._measured is None or set(names()) != set(self.columns):
             return None
         limit = pd.get_option("display.max_rows")
         table = summary if limit is None or len(self) <= max(limit, 1) else digest
@@ -97,7 +97,7 @@ class Comparison(_Shown):
 
     def _shown(self) -> Sequence[RenderableType] | None:
         compared = self._compared
-        if compared is None or not set(names(COMPARISON)) <= set(self.columns):
+        if compared is None or set(names(COMPARISON)) != set(self.columns):
             return None
         return compared.shown(pd.DataFrame(self))
 

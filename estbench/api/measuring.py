@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from estbench import catalog
 from estbench.api.entries import read_entry
@@ -32,6 +33,7 @@ OBJECTIVES = {kind: name for name, kind in catalog.OBJECTIVES.items()}
 KINDS: Mapping[type[Any], str] = {kind: name for name, kind in DISTRIBUTIONS.items()}
 
 
+@torch.inference_mode(mode=False)  # a caller may be in it; estimators need gradients
 def measure(
     estimators: Any,
     f: F | Sequence[F],

@@ -138,6 +138,17 @@ def test_the_same_for_any_number_of_processes() -> None:
     assert_frame_equal(one, three, check_exact=True)
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_whatever_the_caller_is_in(context: Any) -> None:
+    """Estimators have gradients though the caller has switched them off, also of logits that were made so."""
+    expected = measure(["ste", "relax"], coupled, Bernoulli(LOGITS), **QUICK)
+    with context():
+        found = measure(["ste", "relax"], coupled, Bernoulli(torch.tensor(LOGITS, dtype=torch.float64)), **QUICK)
+        gradient = estbench.exact_gradient("quadratic", Bernoulli(torch.tensor(LOGITS, dtype=torch.float64)))
+    assert_frame_equal(found, expected)
+    assert torch.equal(gradient, estbench.exact_gradient("quadratic", Bernoulli(LOGITS)))
+
+
 def test_what_cannot_be_sent() -> None:
     """What another process cannot have is refused with a remedy; one process measures it."""
     lock = threading.Lock()
@@ -233,7 +244,8 @@ def test_shown_as_the_command_line_does(monkeypatch: pytest.MonkeyPatch) -> None
     assert "<table" in str(frame[["variance"]]._repr_html_())
     assert "reinforce" in repr(frame[frame["label"] == "reinforce"])
     assert repr(frame[["variance"]]) == repr(pd.DataFrame(frame)[["variance"]])
-    assert "frame" not in repr(frame.head(0)).lower()
+    assert "extra" in repr(frame.assign(extra=1)[["label", "extra"]])
+    assert repr(frame.assign(extra=1)) == repr(pd.DataFrame(frame).assign(extra=1))
     many = pd.concat([frame] * 40)
     assert repr(many) == repr(pd.DataFrame(many))  # it does not know what it was made of
 
