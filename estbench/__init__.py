@@ -11,6 +11,8 @@ Names are loaded when they are first used: importing estbench imports neither to
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from estbench.version import __version__
+
 if TYPE_CHECKING:
     from estbench import testing
     from estbench.adapters import adapt
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from estbench.card.check import check
     from estbench.distributions import Bernoulli, Categorical
     from estbench.training import expectation, sample, straight_through
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Bernoulli": "estbench.distributions",
@@ -41,6 +41,7 @@ _HOMES = {
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "__version__",
     "adapt",
     "check",
     "compare",

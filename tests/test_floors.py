@@ -14,6 +14,7 @@ import estbench
 
 ROOT = Path(estbench.__file__).parent
 FLOORS = (
+    "version",
     "errors",
     "columns",
     "outputs",
@@ -84,7 +85,7 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         found |= {name.split(".")[1] for name in names if name.startswith("estbench.")}
-    return found - {"__version__"}
+    return found
 
 
 @cache

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from estbench import __version__
 from estbench.cli import catalogue, check, compare, export, init, merge, plot, report, run, status
 from estbench.cli.console import open_streams, plain, silence, tell
 from estbench.errors import EstbenchError, FullError
+from estbench.version import __version__
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

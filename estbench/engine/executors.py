@@ -15,8 +15,8 @@ from typing import Literal
 
 import torch
 
-from estbench import __version__
 from estbench.engine.tasks import Record, Task
+from estbench.version import __version__
 
 MAX_WORKER_DEATHS = 3
 """How many workers may die of a cell before it is marked failed."""
