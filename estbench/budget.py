@@ -9,6 +9,7 @@ from typing import Literal
 
 from estbench.catalog import estimator, facts_of
 from estbench.draws import Streams
+from estbench.engine.limit import limited
 from estbench.engine.tasks import Group, problem_of
 from estbench.engine.tasks.cost import evaluations
 from estbench.errors import UsageError
@@ -17,12 +18,15 @@ from estbench.plan import EstimatorSpec, Plan, ProblemSpec
 
 
 def plan_within(
-    planned: Callable[[tuple[int, ...]], Plan], at: Literal["samples", "evaluations"], budget: float
+    planned: Callable[[tuple[int, ...]], Plan],
+    at: Literal["samples", "evaluations"],
+    budget: float,
+    timeout: float | None = None,
 ) -> Plan:
     """The plan in which each estimator has one N on each problem: the largest that costs at most `budget`.
 
     `planned` gives the plan for some N. Evaluations are counted; they never fall with N. Where no N is cheap enough, it
-    is the smallest that the estimator takes.
+    is the smallest that the estimator takes. So it is where counting takes longer than `timeout` seconds.
     """
     if budget < 1:
         raise UsageError(f"budget: expected at least 1, got {budget:g}")
@@ -30,13 +34,17 @@ def plan_within(
     chosen: dict[tuple[int, str], int] = {}
     for cell in smallest.cells:
         problem = smallest.problems[cell.problem]
-        chosen[cell.problem, cell.estimator.id] = _largest(problem, cell.estimator, at, budget, smallest.config.seed)
+        chosen[cell.problem, cell.estimator.id] = _largest(
+            problem, cell.estimator, at, budget, smallest.config.seed, timeout
+        )
     plan = planned(tuple(sorted(set(chosen.values()))))
     kept = tuple(cell for cell in plan.cells if chosen[cell.problem, cell.estimator.id] == cell.samples)
     return replace(plan, cells=kept)
 
 
-def _largest(problem: ProblemSpec, spec: EstimatorSpec, at: str, budget: float, seed: int) -> int:
+def _largest(
+    problem: ProblemSpec, spec: EstimatorSpec, at: str, budget: float, seed: int, timeout: float | None
+) -> int:
     try:
         facts = facts_of(estimator(spec))
     except Exception:  # the cell says why it cannot be built
@@ -52,7 +60,7 @@ def _largest(problem: ProblemSpec, spec: EstimatorSpec, at: str, budget: float, 
         return counted.f + counted.df
 
     try:
-        with Group(spec, ()).isolated(problem, seed, "budget"):
+        with Group(spec, ()).isolated(problem, seed, "budget"), limited(timeout):
             return taken[max(0, bisect_right(taken, budget, key=cost) - 1)]
     except Exception:  # the cell says why it fails
         return taken[0]

@@ -32,7 +32,7 @@ import torch
 from torch import overrides
 from torch.utils import _python_dispatch
 
-from estbench.processes import end_process
+from estbench.interrupts import end_process
 
 LONGEST = 500
 """Characters of a reason."""

@@ -20,10 +20,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
+from estbench.interrupts import end_process
 from estbench.threads import ONE_THREAD, environment, one_thread
-
-end_process = os._exit
-"""End this process at once. In calls of user code, and in their threads, `os._exit` does not (`estbench.isolation`)."""
 
 
 def cores() -> int:
@@ -36,7 +34,7 @@ def prepare(module: str) -> bool:
     if sys.platform == "linux":
         forkserver.set_forkserver_preload([module])
         # TMPDIR, where the server listens, may be full, or its path too long
-        with suppress(OSError), _interrupts_blocked(), _like_this_process():
+        with suppress(OSError), interrupts_blocked(), _like_this_process():
             forkserver.ensure_running()
             return True
     return False
@@ -80,7 +78,7 @@ def _started(work: Callable[[Connection], None], imports: str | None) -> tuple[B
     if imports is not None and prepare(imports):
         with suppress(OSError, EOFError):  # somebody has cleaned TMPDIR, or killed the server
             return _of(get_context("forkserver"), work)  # Ctrl-C is blocked as in the server
-    with _interrupts_blocked(), one_thread():
+    with interrupts_blocked(), one_thread():
         return _of(get_context("spawn"), work)
 
 
@@ -119,7 +117,7 @@ def _without_script() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Ctrl-C does not reach processes started in here: they inherit that interrupts are blocked."""
     resource_tracker.ensure_running()  # started in here, it would let interrupts through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

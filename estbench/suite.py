@@ -43,11 +43,13 @@ def run_suite(
     timings: bool = False,
     at: At = "samples",
     budget: float | None = None,
+    timeout: float | None = None,
 ) -> tuple[list[Entry], list[Failure]]:
     """Run the suite for some estimators, each at one temperature, and return its cells and those that failed.
 
     `places`: where the estimators are written, for what there is to complain of. `timings`: whether estimates are
-    timed too. With a `budget` of samples or evaluations, each has the largest N that fits, on each problem.
+    timed too. With a `budget` of samples or evaluations, each has the largest N that fits, on each problem. `timeout`:
+    seconds after which a job of a plug-in is given up.
     """
     data = {**SUITE, "seed": seed, "timings": timings, "estimators": list(estimators)}
     config = Document(data, CONFIG, {("estimators", i): place for i, place in enumerate(places)})
@@ -55,6 +57,6 @@ def run_suite(
     if budget is None or at == "seconds":
         plan = expand(checked)
     else:
-        plan = plan_within(lambda N: expand(replace(checked, samples=N)), at, budget)
-    found = run_in_memory(plan, see=events.append, apart=kept_apart(checked))
+        plan = plan_within(lambda N: expand(replace(checked, samples=N)), at, budget, timeout)
+    found = run_in_memory(plan, see=events.append, apart=kept_apart(checked), timeout=timeout)
     return entries([found]), [event for event in events if isinstance(event, Failure)]

@@ -23,6 +23,7 @@ FLOORS = (
     "printable",
     "imports",
     "threads",
+    "interrupts",
     "processes",
     "workers",
     "references",

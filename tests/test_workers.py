@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from estbench.errors import ResultsError
-from estbench.processes import end_process
+from estbench.interrupts import end_process
 from estbench.workers import Answer, Death, Worker
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,7 @@ from typer.core import TyperGroup
 from estbench.cli import catalogue, check, compare, export, init, merge, plot, report, run, status
 from estbench.cli.console import open_streams, plain, silence, tell
 from estbench.errors import EstbenchError, FullError
+from estbench.interrupts import AGAIN, end_process
 from estbench.version import __version__
 
 INTERRUPTED = 130
@@ -121,6 +124,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
+        tell("estbench: interrupted")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # nobody reads what the parser complains of
         silence(sys.stdout)
@@ -128,18 +132,27 @@ def main() -> None:
         sys.exit(2)
     except Exception as error:
         if interrupted:  # an import in C makes other errors of it
+            tell("estbench: interrupted")
             sys.exit(INTERRUPTED)
         sys.exit(_explain(error))
 
 
-def _note_interrupts() -> list[int]:
-    """A list that gets an item at each Ctrl-C, which is a KeyboardInterrupt as before."""
-    seen: list[int] = []
+def _note_interrupts() -> list[float]:
+    """The times of each Ctrl-C, as they come: the first is a KeyboardInterrupt, a later one ends the program at once.
+
+    What comes within AGAIN seconds of the first is the same one: programs that start this one may pass it on.
+    """
+    seen: list[float] = []
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
         def interrupt(number: int, frame: Any) -> None:
-            seen.append(number)
-            signal.default_int_handler(number, frame)
+            seen.append(time.monotonic())
+            if len(seen) == 1:
+                signal.default_int_handler(number, frame)
+            if seen[-1] - seen[0] > AGAIN:
+                with suppress(OSError):
+                    os.write(2, b"estbench: interrupted\n")
+                end_process(INTERRUPTED)
 
         signal.signal(signal.SIGINT, interrupt)
     return seen

@@ -76,6 +76,16 @@ def compare(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Of what is measured; by default 0, or the config's.")
     ] = None,
+    cell_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=1e8,
+            metavar="SECONDS",
+            callback=finite,
+            help="Of what is measured: a plug-in that takes longer than this in one job fails.",
+        ),
+    ] = 60.0,
     mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs of other versions or devices too.")] = False,
     fail_on: Annotated[
         str | None, typer.Option(metavar="METRIC>RATIO", help="Exit 4 if a ratio is surely above: 'variance>1.05'.")
@@ -101,7 +111,9 @@ def compare(
         and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in chosen}
     ):
         named["--reference"] = reference
-    wanted = Wanted(objective, logits, distribution, samples, temperatures, replicates, seed, at, budget, jobs)
+    wanted = Wanted(
+        objective, logits, distribution, samples, temperatures, replicates, seed, at, budget, jobs, cell_timeout
+    )
     made = _cells(results, named, mixed, wanted)
     for line in made.failures:
         err().print(plain(line), markup=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be measured: options of the command line that say so."""
+    """What is to be measured: options of the command line that say so. `timeout`: seconds of a job of plug-ins."""
 
     objective: str | None = None
     logits: str | None = None
@@ -34,6 +34,7 @@ class Wanted:
     at: At | None = None
     budget: float | None = None
     jobs: int = 1
+    timeout: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def measured(named: Mapping[str, str], wanted: Wanted) -> Measured:
     if not places:
         where = "the problem" if wanted.objective else "the built-in suite, or the run folders or the config to compare"
         raise UsageError(f"give --estimators a,b,c for {where}")
-    broken = {name: why for name in places if (why := breaks(name)) is not None}
+    broken = {name: why for name in places if (why := breaks(name, wanted.timeout)) is not None}
     left = {name: place for name, place in places.items() if name not in broken}
     lines = tuple(f"{name} failed: {why}" for name, why in broken.items())
     if not left:
@@ -70,7 +71,15 @@ def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
 
     seed, at, budget = wanted.seed or 0, wanted.at or "samples", wanted.budget
     timings = wanted.at == "seconds"
-    cells, failed = run_suite(list(places), seed, list(places.values()), timings=timings, at=at, budget=budget)
+    cells, failed = run_suite(
+        list(places),
+        seed,
+        list(places.values()),
+        timings=timings,
+        at=at,
+        budget=budget,
+        timeout=wanted.timeout,
+    )
     return Measured(cells, N if budget is None else None, _lines(failed))
 
 
@@ -94,10 +103,12 @@ def _on_problem(estimators: list[str], wanted: Wanted) -> Measured:
         at = wanted.at or "samples"
         if at == "seconds":
             raise UsageError("--budget with --at seconds: give --samples too, as only what is timed is known to fit")
-        plan = plan_within(lambda N: planned(chosen, on_problems, samples=N, **settings), at, wanted.budget)
+        plan = plan_within(
+            lambda N: planned(chosen, on_problems, samples=N, **settings), at, wanted.budget, wanted.timeout
+        )
     else:
         plan = planned(chosen, on_problems, samples=samples or (1,), **settings)
-    return _done(plan, wanted.jobs, apart=any(":" in name for name in (*estimators, wanted.objective or "")))
+    return _done(plan, wanted, apart=any(":" in name for name in (*estimators, wanted.objective or "")))
 
 
 def of_config(config: Path, wanted: Wanted) -> Measured:
@@ -105,23 +116,26 @@ def of_config(config: Path, wanted: Wanted) -> Measured:
     with quick_imports():
         from estbench.config import load
         from estbench.engine.benchmark import kept_apart
+        from estbench.engine.guarded import demand_survived
         from estbench.expand import expand
 
     given = {"replicates": wanted.replicates, "seed": wanted.seed, "samples": wanted.samples and f"[{wanted.samples}]"}
     given["temperatures"] = wanted.temperatures and f"[{wanted.temperatures}]"
-    checked = load(config, [f"{key}={value}" for key, value in given.items() if value is not None])
+    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
+    demand_survived(config, settings, wanted.timeout)
+    checked = load(config, settings)
     checked = replace(checked, methods=("monte_carlo",), timings=checked.timings or wanted.at == "seconds")
-    return _done(expand(checked), wanted.jobs, apart=kept_apart(checked))
+    return _done(expand(checked), wanted, apart=kept_apart(checked))
 
 
-def _done(plan: Plan, jobs: int, *, apart: bool) -> Measured:
+def _done(plan: Plan, wanted: Wanted, *, apart: bool) -> Measured:
     with quick_imports():
         from estbench.comparison import entries
         from estbench.engine.in_memory import run_in_memory
         from estbench.engine.run import Failure
 
     events: list[Any] = []
-    cells = entries([run_in_memory(plan, jobs, events.append, apart=apart)])
+    cells = entries([run_in_memory(plan, wanted.jobs, events.append, apart=apart, timeout=wanted.timeout)])
     return Measured(cells, None, _lines(event for event in events if isinstance(event, Failure)))
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,6 +18,8 @@ from estbench.engine.executors import Done, perform, redo_in_pieces, versions
 from estbench.engine.run import Execute
 from estbench.engine.tasks import Record, Task, reason
 from estbench.errors import EstbenchError, UsageError
+from estbench.interrupts import deferred
+from estbench.processes import interrupts_blocked
 
 BATCH_SECONDS, MAX_BATCH = 1.0, 256
 CONNECT_SECONDS = 10
@@ -38,11 +40,10 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is None:
         options = {"threads_per_worker": 1, "dashboard_address": NOWHERE, "silence_logs": logging.CRITICAL}
-        with (
-            dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-            LocalCluster(n_workers=workers, **options) as local,
-            Client(local, set_as_default=False) as client,
-        ):
+        with dask.config.set({"distributed.scheduler.allowed-failures": 0}), ExitStack() as opened:
+            with deferred(), interrupts_blocked():  # of a cluster that starts half Dask cannot close
+                local = opened.enter_context(_closed(LocalCluster(n_workers=workers, **options)))
+                client = opened.enter_context(_closed(Client(local, set_as_default=False)))
             yield partial(_on, client)
         return
     _check_address(scheduler)
@@ -53,9 +54,19 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Execute]:
             f"--scheduler {scheduler}: no Dask scheduler answers there ({error}). `dask scheduler` starts one and says "
             "its address, such as tcp://host:8786."
         ) from error
-    with client:
+    with _closed(client):
         check(client, scheduler)
         yield partial(_on, client)
+
+
+@contextmanager
+def _closed(opened: Any) -> Iterator[Any]:
+    """A cluster or client of Dask, which is closed at the end, and wholly, though Ctrl-C is pressed meanwhile."""
+    try:
+        yield opened
+    finally:
+        with deferred():
+            opened.close()
 
 
 def _check_address(scheduler: str) -> None:

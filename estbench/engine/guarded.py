@@ -57,7 +57,7 @@ def fatal(source: Path | Document, settings: Sequence[str] = (), seconds: float 
     return f"{last} takes longer than {seconds:g} s (--cell-timeout)"
 
 
-def breaks(selector: str) -> str | None:
+def breaks(selector: str, seconds: float | None = None) -> str | None:
     """How the plug-in of an estimator's selector fails as it is imported or built; None if it does not.
 
     None too for what is only written wrongly: a module, a class or an option that there is not.
@@ -65,7 +65,7 @@ def breaks(selector: str) -> str | None:
     name, options = parse_selector(selector)
     if not catalog.is_plugin(name):
         return None
-    if (why := fatal(Document({"estimators": [selector]}, CONFIG))) is not None:
+    if (why := fatal(Document({"estimators": [selector]}, CONFIG), (), seconds)) is not None:
         return why
     try:
         kind = catalog.estimator_class(name)

@@ -21,15 +21,17 @@ def run_in_memory(
     *,
     device: str = "cpu",
     apart: bool = False,
+    timeout: float | None = None,
 ) -> Results:
     """What `estbench run` would have recorded of a plan; each event is seen.
 
     What the plan was given itself (`Given`) goes to the workers by value.
-    `workers`: 1 is this process, 0 is one process for each core. `apart`: code of users is asked in other processes.
+    `workers`: 1 is this process, 0 is one process for each core. `apart`: code of users is asked in other processes,
+    where a job is given up after `timeout` seconds.
     """
     memory = Memory()
     with executor(Execution(workers=workers), device, apart=apart, script=False) as execute:
-        for event in run(plan, memory, execute, device=device):
+        for event in run(plan, memory, execute, device=device, timeout=timeout if apart else None):
             if see is not None:
                 see(event)
     manifest = {"versions": versions(), "device": device, "dtype": "float64"}

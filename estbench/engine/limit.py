@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from estbench.processes import end_process
+from estbench.interrupts import end_process
 
 GRACE = 2.0
 """Seconds that code has, once its time is over and it was told so, before its worker process is ended."""

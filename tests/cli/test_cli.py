@@ -630,6 +630,20 @@ def test_the_suite_ranks_the_others_beside_what_fails(cli: Cli) -> None:
     assert (alone.code, alone.out) == (3, "")
 
 
+def test_the_suite_waits_for_no_plugin_that_hangs(cli: Cli) -> None:
+    """--cell-timeout ends what takes longer, in its import or in a job."""
+    Path("hangs_at_import.py").write_text("import time; time.sleep(600)")
+    Path("hangs.py").write_text(
+        "import time\nfrom pydantic.dataclasses import dataclass\n"
+        "from estbench.estimators.score_function.reinforce import Reinforce\n"
+        "@dataclass(frozen=True)\nclass Mine(Reinforce):\n    def rows(self, draw): time.sleep(600)\n"
+    )
+    said = cli("compare", "--estimators", "hangs_at_import:Mine,hangs:Mine", "--cell-timeout", "2")
+    assert said.code == 3
+    assert "hangs_at_import takes longer than 2 s (--cell-timeout)" in said.err
+    assert "hangs:Mine failed in 9 cells: TimeoutError: it took longer than 2 s (--cell-timeout)" in said.err
+
+
 @pytest.mark.parametrize("command", ["run tiny.yaml --dry-run", "compare --estimators ste"])
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_a_seed_that_is_none(cli: Cli, command: str, seed: int) -> None:

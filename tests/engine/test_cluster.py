@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -142,6 +143,21 @@ def test_a_local_cluster_is_started_and_ended(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert run(tmp_path, "-qj1", "-o", "one").returncode == 0
     same_as(tmp_path / "dask", tmp_path / "one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
+def test_ctrl_c_while_a_local_cluster_starts_works_and_ends(wait: float, tmp_path: Path) -> None:
+    """At whatever moment: one message, exit code 130, no traceback of Dask's."""
+    config(tmp_path, LONG)
+    command = [*ESTBENCH, "run", "run.yaml", "--executor", "dask", "-qj2", "-o", "run"]
+    with process(tmp_path, "run", *command) as started:
+        until((tmp_path / "run.log").exists)
+        time.sleep(1.0 + wait)
+        os.killpg(started.pid, signal.SIGINT)
+        assert started.wait(PATIENCE) == 130
+    (line,) = (tmp_path / "run.log").read_text().splitlines()
+    assert line.startswith(("Interrupted. All finished work is in run", "estbench: interrupted"))
 
 
 def test_batches_on_a_cluster_of_threads(tmp_path: Path) -> None:
