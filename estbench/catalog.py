@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 from torch import Tensor
 
+from estbench import plugins
 from estbench.distributions import DISTRIBUTIONS, Distribution
 from estbench.errors import UsageError
 from estbench.estimators.antithetic.ar import Ar
@@ -61,7 +62,7 @@ from estbench.estimators.straight_through.random_scaling import RandomScaling
 from estbench.estimators.straight_through.reinmax import Reinmax
 from estbench.estimators.straight_through.ste import Ste
 from estbench.estimators.straight_through.zgr import Zgr
-from estbench.isolation import Isolated, reason
+from estbench.isolation import Isolated
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.networks.base import Network
 from estbench.networks.gates import Gates
@@ -77,7 +78,7 @@ from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
 from estbench.plan import EstimatorSpec, Given, Options
-from estbench.sources import current
+from estbench.plugins import What, is_plugin
 
 T = TypeVar("T")
 
@@ -175,12 +176,12 @@ _OURS: frozenset[type[Any]] = frozenset({*ESTIMATORS.values(), *OBJECTIVES.value
 
 
 def estimator_class(name: str) -> type[Estimator]:
-    """The class of a canonical estimator name, or of a plug-in `package.module:Class`; UsageError otherwise."""
+    """The class of a canonical estimator name, or of a plug-in (see `plugins`); UsageError otherwise."""
     return _find("estimator", name, ESTIMATORS)
 
 
 def objective_class(name: str) -> type[Objective]:
-    """The class of a canonical objective name, or of a plug-in `package.module:Class`; UsageError otherwise."""
+    """The class of a canonical objective name, or of a plug-in (see `plugins`); UsageError otherwise."""
     return _find("objective", name, OBJECTIVES)
 
 
@@ -190,38 +191,39 @@ def network_class(name: str) -> type[Network]:
 
 
 def distribution_class(name: str) -> Any:
-    """The class of a canonical distribution name, or of a plug-in `package.module:Class`; UsageError otherwise."""
+    """The class of a canonical distribution name, or of a plug-in (see `plugins`); UsageError otherwise."""
     return _find("distribution", name, DISTRIBUTIONS)
 
 
 def options_of(kind: Any) -> dict[str, FieldInfo]:
     """The options of an estimator, an objective or a distribution, with their types and defaults.
 
-    What fitting fills in is none. A distribution is a plain dataclass: all its fields but `logits` are options.
+    What fitting fills in is none. Of a distribution, all fields but `logits` are options.
     """
     if hasattr(kind, "__pydantic_fields__"):
         return {name: info for name, info in kind.__pydantic_fields__.items() if not info.exclude}
     hints = get_type_hints(kind, include_extras=True)
     fields = (field for field in dataclasses.fields(kind) if field.init and field.name != "logits")
-    return {field.name: FieldInfo.from_annotated_attribute(hints[field.name], field.default) for field in fields}
+    infos = {field.name: _field_info(hints[field.name], field) for field in fields}
+    return {name: info for name, info in infos.items() if not info.exclude}
 
 
-def is_plugin(name: str) -> bool:
-    """Whether it is the name of a class of a user: `package.module:Class`."""
-    return ":" in name
+def _field_info(hint: Any, field: dataclasses.Field[Any]) -> FieldInfo:
+    """A field of a standard dataclass as pydantic describes it."""
+    if field.default is not dataclasses.MISSING:
+        return FieldInfo.from_annotated_attribute(hint, field.default)
+    info = FieldInfo.from_annotation(hint)
+    if field.default_factory is not dataclasses.MISSING:
+        info.default_factory = field.default_factory
+    return info
 
 
-def _find(what: str, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
+def _find(what: What, name: str, known: Mapping[str, type[Any]]) -> type[Any]:
     if name in known:
         return known[name]
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            with Isolated("import", module):
-                return cast(type[Any], getattr(current(module), attribute))
-        except Exception as error:  # whatever the module does when it is imported
-            why = reason(error).removeprefix("ModuleNotFoundError: ")  # the text says as much
-            raise UsageError(f"{what} plug-in '{name}' cannot be imported: {why}") from error
+    if is_plugin(name):
+        found: type[Any] = plugins.class_of(what, name)
+        return found
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise UsageError(f"unknown {what} '{name}'.{hint} (estbench list {what}s)")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from estbench import catalog
+from estbench import catalog, plugins
 from estbench.config import format_selector, parse_selector
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
@@ -97,7 +97,7 @@ def options(kind: type[Any], given: Mapping[str, Any] | None = None) -> str:
     given = given or {}
     words = []
     for name, info in catalog.options_of(kind).items():
-        value = given[name] if name in given else info.get_default()
+        value = given[name] if name in given else info.get_default(call_default_factory=True)
         needed = info.is_required() and name not in given
         words.append(f"{name} (needed)" if needed else f"{name}={format_value(value)}")
     return ", ".join(words) or "none"
@@ -118,15 +118,26 @@ def page(selector: str) -> str:
     if name in catalog.ESTIMATORS:
         return _estimator(name, catalog.ESTIMATORS[name], options)
     if not catalog.is_plugin(name):
-        raise unknown(given, known())
-    kind: Any = catalog.estimator_class(name)
-    if not hasattr(kind, "__pydantic_fields__"):
-        raise UsageError(f"'{name}' is not a pydantic dataclass, as every estimator and objective must be")
-    if hasattr(kind, "facts"):
-        return _estimator(name, kind, options)
-    if hasattr(kind, "value"):
-        return _objective(name, kind, options)
-    raise UsageError(f"'{name}' is no estimator, as it has no `facts`, and no objective, as it has no `value`")
+        offered = plugins.alias("estimator", name) or plugins.alias("objective", name)
+        if offered is None:
+            raise unknown(given, known())
+        name = offered
+    return _plugin(plugins.canonical(name), options)
+
+
+def _plugin(name: str, options: Mapping[str, Any]) -> str:
+    """The page of what is not of the catalogue: of an estimator, or of an objective if it can be no estimator."""
+    if plugins.is_function(name) and not (plugins.takes_logits(name) or "form" in options):
+        return _objective(name, catalog.objective_class(name), options)
+    try:
+        kind: Any = catalog.estimator_class(name)
+    except UsageError as error:
+        try:
+            kind = catalog.objective_class(name)
+        except UsageError:
+            raise error from None
+        return _objective(name, kind, {**plugins.implied_options("objective", name), **options})
+    return _estimator(name, kind, {**plugins.implied_options("estimator", name), **options})
 
 
 def built(name: str, kind: type[Any], options: Mapping[str, Any]) -> Any:

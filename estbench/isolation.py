@@ -76,14 +76,16 @@ class Isolated:
         _ALONE.acquire()
         self._inner = bool(_DEPTH)
         _DEPTH.append(None)
-        if not self._inner:
+        if self._inner:  # it draws the same as outside of another call, and the other one does not notice
+            self._restore = [_generators()]
+        else:
             for told in BEGINNING:
                 told(self._entropy)
             self._interrupted = False
             self._replaced: list[str] = []
             self._restore = [_generators(), _settings(), _output(), _signals(), self._interrupts()]
             self._restore += [_names(self._replaced), _python(), _ends()]
-            seed(*self._entropy)
+        seed(*self._entropy)
         return self
 
     def __exit__(
@@ -91,8 +93,8 @@ class Isolated:
     ) -> None:
         if not self._inner:
             exit_if_forked()
-            while self._restore:  # what refers to itself is freed late, and these are large
-                self._restore.pop()()
+        while self._restore:  # what refers to itself is freed late, and these are large
+            self._restore.pop()()
         _DEPTH.pop()
         _ALONE.release()
         if self._inner:

@@ -13,7 +13,7 @@ from torch import Tensor
 from estbench.distributions import DISTRIBUTIONS, Distribution, Independent
 from estbench.errors import UsageError
 from estbench.isolation import exit_if_forked
-from estbench.objectives.base import Objective, WithExpectation, WithGrad
+from estbench.objectives.base import ForDistribution, Objective, WithExpectation, WithGrad
 from estbench.tensor_versions import cached_property
 
 MAX_STATES = 2**20
@@ -52,6 +52,8 @@ class Problem:
         given = self.distribution.logits.dtype
         if given not in (torch.float32, torch.float64):
             raise UsageError(f"logits are float32 or float64, got {given}: convert them with logits.double()")
+        if isinstance(self.objective, ForDistribution):
+            object.__setattr__(self, "objective", self.objective.for_distribution(self.distribution))
 
     @property
     def independent(self) -> Independent:

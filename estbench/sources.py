@@ -32,19 +32,68 @@ _READ: dict[str, dict[str, _Stamp]] = {}
 """For each module that was imported here: the files of the user that it and those it imports were read from."""
 
 
-def source_hash(kind: type[Any]) -> str:
-    """SHA-256 of what a class and all that it uses are made of."""
+def source_hash(kind: type[Any], module: str | None = None, name: str = "") -> str:
+    """SHA-256 of what a class and all that it uses are made of.
+
+    Where it is found under a `name` in a `module`, what is bound to that name there belongs to it too: a function that
+    a class is made for, or options that are filled in.
+    """
     found: dict[tuple[str, str], str] = {}
-    if not _collect(kind.__module__, kind.__qualname__.partition(".")[0], found):
+    known = module is not None and _collect(module, name.partition(".")[0], found)
+    if not _collect(kind.__module__, kind.__qualname__.partition(".")[0], found) and not known:
         found = {(kind.__module__, kind.__qualname__): repr(list(_codes(kind)))}  # typed in, or made by a function
     return sha256(repr(sorted(found.items())).encode()).hexdigest()
 
 
-def importable(kind: type[Any]) -> bool:
-    """Whether another process finds a class: it is what its name says, in a module that has a file."""
-    module = sys.modules.get(kind.__module__)
-    found = getattr(module, kind.__qualname__, None)
-    return found is kind and kind.__module__ != "__main__" and getattr(module, "__file__", None) is not None
+def importable(module: str) -> bool:
+    """Whether another process finds a module that was imported here: it has a file, and is no script."""
+    return module != "__main__" and getattr(sys.modules.get(module), "__file__", None) is not None
+
+
+def module_of(where: str) -> str:
+    """The name of a module: as it is, or of a file `path/name.py`, which then can be imported by that name.
+
+    It is called `name` unless that is another module's. What lies beside it can be imported too. Raises
+    FileNotFoundError where there is no such file.
+    """
+    if not where.endswith(".py"):
+        return where
+    path = Path(where).expanduser().resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {where}")
+    known = next((name for name, file in _NAMED.items() if file == path), None)
+    if known is not None:
+        return known
+    name = path.stem
+    spec = importlib.util.find_spec(name) if name.isidentifier() and name not in sys.modules else None
+    if name in sys.modules or spec is not None:
+        origin = getattr(sys.modules.get(name), "__file__", None) if spec is None else spec.origin
+        if origin is not None and Path(origin).resolve() == path:
+            return name
+        name = f"{name}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    _NAMED[name] = path
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    return name
+
+
+_NAMED: dict[str, Path] = {}
+"""The files of modules that were named by their files, by the names of these modules."""
+
+
+def _imported(name: str) -> ModuleType:
+    if name not in _NAMED:
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(name, _NAMED[name])
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 def current(name: str) -> ModuleType:
@@ -62,7 +111,7 @@ def current(name: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     importlib.invalidate_caches()  # its file may have been written a moment ago
-    module = importlib.import_module(name)
+    module = _imported(name)
     _READ[name] = _stamps(_paths(name))
     return module
 
@@ -109,6 +158,8 @@ def _reached(name: str) -> set[str]:
 
 def _file(name: str) -> Path | None:
     """The file that a module of the user would be imported from now; None for what is installed, or is no file."""
+    if name in _NAMED:
+        return _NAMED[name] if _NAMED[name].is_file() else None
     if name == "__main__":
         origin = getattr(sys.modules["__main__"], "__file__", None)
     elif "." in name:

@@ -416,12 +416,16 @@ def test_a_changed_data_file_is_another_run(
 PLUGIN = '''
 """A module."""
 import math
+from dataclasses import dataclass
 from {helper} import scaled
 
 FACTOR = 2.0
 
+@dataclass
 class Mine:
     """An objective."""
+    on = "values"
+    distributions = frozenset(("bernoulli",))
     def value(self, v):
         return scaled(v) * FACTOR
 

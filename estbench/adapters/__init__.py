@@ -12,12 +12,13 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from estbench.adapters.adapted import Adapted, class_of, name_of
-from estbench.adapters.signature import FORMS, Form
+from estbench.adapters.adapted import Adapted, class_of
+from estbench.adapters.signature import FORMS, Form, may_have
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
+from estbench.function_options import name_of
 
-__all__ = ["FORMS", "Adapted", "Form", "adapt", "class_of", "name_of"]
+__all__ = ["FORMS", "Adapted", "Form", "adapt", "class_of", "may_have", "name_of"]
 
 
 def adapt(

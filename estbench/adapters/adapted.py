@@ -7,12 +7,10 @@ import inspect
 import re
 import warnings
 from functools import lru_cache, partial
-from inspect import Parameter
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 
 from estbench.adapters import advantages
@@ -25,6 +23,7 @@ from estbench.distributions import DISTRIBUTIONS, links
 from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Count, Facts
+from estbench.function_options import Target, class_with, name_of
 from estbench.isolation import Isolated
 from estbench.tensor_versions import cached_property
 
@@ -144,76 +143,33 @@ def class_of(target: Any) -> type[Adapted]:
         raise UsageError(f"{target!r} is no function: an estimator is made of {_ACCEPTED}")
     if inspect.isclass(target) and not issubclass(target, torch.autograd.Function):
         raise UsageError(f"{name_of(target)} is a class, and no estimator; give {_ACCEPTED}, or an instance")
-    return _class_of(_Target(target))
+    return _class_of(Target(target))
 
 
 _ACCEPTED = "a function, an autograd.Function, or a module of torch"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Target:
-    """A target, equal to itself alone; a method is equal to the same method of the same object."""
-
-    it: Any
-
-    @property
-    def _identity(self) -> tuple[int, ...]:
-        if inspect.ismethod(self.it):
-            return id(self.it.__self__), id(self.it.__func__)
-        return (id(self.it),)
-
-    def __hash__(self) -> int:
-        return hash(self._identity)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Target) and self._identity == other._identity
-
-
 @lru_cache(maxsize=256)
-def _class_of(target: _Target) -> type[Adapted]:
+def _class_of(target: Target) -> type[Adapted]:
     try:
-        options = parameters(target.it, None).options
+        found = parameters(target.it, None).options
     except TypeError as error:
         raise UsageError(f"{name_of(target.it)}: {error}") from None
-    annotations: dict[str, Any] = {}
-    values: dict[str, Any] = {}
-    own = next((name for name in TEMPERATURES if name in options), None)
-    for name, (annotation, default) in options.items():
-        if default is not Parameter.empty and not isinstance(default, _PLAIN):
-            continue
-        shown = "temperature" if name == own else name
-        annotations[shown] = Annotated[float, Field(gt=0)] if name == own else annotation
-        if default is not Parameter.empty:
-            values[shown] = default
-    annotations |= {"form": Form | None, "samples": Annotated[int, Field(ge=1)] | None, "distribution": str | None}
-    values |= dict.fromkeys(_OWN)
-    module, _, name = name_of(target.it).partition(":")
-    body = {
-        "__annotations__": annotations,
-        "__module__": module,
-        "__qualname__": name,
-        "__doc__": inspect.getdoc(target.it),
-        "target": staticmethod(target.it),
-        **values,
+    own = next((name for name in TEMPERATURES if name in found), None)
+    options = {
+        "temperature" if name == own else name: (Annotated[float, Field(gt=0)] if name == own else annotation, default)
+        for name, (annotation, default) in found.items()
     }
-    made = dataclass(frozen=True, kw_only=True, repr=False, config=ConfigDict(extra="forbid"))(
-        type(name.rpartition(".")[2], (Adapted,), body)
-    )
-    return cast(type[Adapted], made)
-
-
-_PLAIN = (bool, int, float, str, type(None), tuple)
+    options |= {
+        "form": (Form | None, None),
+        "samples": (Annotated[int, Field(ge=1)] | None, None),
+        "distribution": (str | None, None),
+    }
+    return class_with(options, Adapted, target.it)
 
 
 def _made(target: Any, given: dict[str, Any]) -> Adapted:
     return class_of(target)(**given)
-
-
-def name_of(target: Any) -> str:
-    """`module:name` of a function, or of the class of what is called."""
-    inner = getattr(target, "func", target)  # of a functools.partial
-    named = inner if hasattr(inner, "__qualname__") else type(inner)
-    return f"{named.__module__}:{named.__qualname__}"
 
 
 def _distribution(text: str | None) -> tuple[str | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from torch import Tensor
 from estbench.adapters.gradient import ARRAYS, Array
 from estbench.adapters.signature import TEMPERATURES, Parameters, callable_of
 from estbench.draws import Draw
-from estbench.isolation import Isolated, generator, seed
+from estbench.isolation import Isolated, generator
 
 STREAM = "adapted function"
 """The stream of a draw that generators are seeded from."""
@@ -73,7 +74,7 @@ def number_of(draw: Draw) -> int:
 @contextmanager
 def seeded(number: int) -> Iterator[None]:
     """Fork the global generators of torch, numpy and Python, seeded with a number; what is thrown is an Exception."""
-    with Isolated(STREAM, number):
-        seed(STREAM, number)  # also within another call of user code
+    with Isolated(STREAM, number), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")  # of torch.vmap, about single operations
         with torch.enable_grad():
             yield

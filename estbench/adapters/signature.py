@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import Parameter
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import torch
+
+from estbench.function_options import VARIABLE, Option, option
 
 Form = Literal["sampler", "loss", "gradient", "advantages"]
 
@@ -37,7 +39,7 @@ class Parameters:
 
     `first` is the logits or the rewards. The others are names of parameters, or None where the function has none:
     `f`, `samples`; `generator` with its `GENERATORS`. `given` are those that advantages are given (see `advantages`),
-    `options` the annotation and default of all that a user may set. `by_position` lists all where names are not taken.
+    `options` those that a user may set. `by_position` lists all where names are not taken.
     """
 
     first: str
@@ -45,7 +47,7 @@ class Parameters:
     samples: str | None = None
     generator: tuple[str, str] | None = None
     given: tuple[str, ...] = ()
-    options: dict[str, tuple[Any, Any]] = field(default_factory=dict, hash=False)
+    options: dict[str, Option] = field(default_factory=dict, hash=False)
     by_position: tuple[str, ...] | None = None
     positional_only: tuple[str, ...] = ()
 
@@ -71,9 +73,9 @@ def parameters(target: Any, form: Form | None) -> Parameters:
     of_rewards = form == "advantages" or (form is None and first.name in REWARDS)
     f = samples = generator = None
     given: list[str] = []
-    options: dict[str, tuple[Any, Any]] = {}
+    options: dict[str, Option] = {}
     for p in rest:
-        needed = p.default is Parameter.empty and p.kind not in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
+        needed = p.default is Parameter.empty and p.kind not in VARIABLE
         if of_rewards and p.name in (*MASKS, *GROUPS, *GROUP_SIZES) and (needed or p.default is None):
             given.append(p.name)
         elif p.name in GENERATORS and (needed or p.default is None):
@@ -82,8 +84,8 @@ def parameters(target: Any, form: Form | None) -> Parameters:
             f = p.name
         elif f is not None and samples is None and (p.name in SAMPLES or (needed and form in ("loss", "gradient"))):
             samples = p.name
-        elif p.kind not in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL) and p.name not in RESERVED:
-            options[p.name] = _type_of(target, p), p.default
+        elif p.name not in RESERVED and (found := option(target, p)) is not None:
+            options[p.name] = found
     names = tuple(p.name for p in listed) if by_position else None
     alone = tuple(p.name for p in positional if p.kind is Parameter.POSITIONAL_ONLY)
     return Parameters(first.name, f, samples, generator, tuple(given), options, names, alone)
@@ -94,6 +96,11 @@ def guessed(found: Parameters) -> tuple[Form, ...]:
     if found.f is not None:
         return ("loss", "gradient")
     return ("advantages",) if found.first in REWARDS else ("sampler",)
+
+
+def may_have(target: Any, form: Form) -> bool:
+    """Whether the signature allows a form: a loss and a gradient have a parameter for f, the others have none."""
+    return (parameters(target, form).f is not None) == (form in ("loss", "gradient"))
 
 
 def _listed(target: Any) -> tuple[list[Parameter], bool]:
@@ -111,30 +118,3 @@ def _listed(target: Any) -> tuple[list[Parameter], bool]:
 
 def _takes_f(p: Parameter, form: Form | None) -> bool:
     return form in ("loss", "gradient") or p.name in OBJECTIVES or "Callable" in str(p.annotation)
-
-
-def _type_of(target: Any, p: Parameter) -> Any:
-    """The type of an option: as annotated if that is plain, else that of its default, else anything."""
-    with_hints: Any = getattr(target, "forward", target)
-    try:
-        hint = get_type_hints(with_hints).get(p.name, Parameter.empty)
-    except Exception:  # names of modules that are imported for type checkers alone
-        hint = Parameter.empty
-    if hint is not Parameter.empty and all(part in _PLAIN for part in _parts(hint)):
-        return hint
-    return type(p.default) if type(p.default) in (bool, int, float, str) else Any
-
-
-_PLAIN = (bool, int, float, str, type(None))
-
-
-def _parts(hint: Any) -> Iterator[Any]:
-    """The types that a union is made of; of a literal those of its values."""
-    inner = getattr(hint, "__args__", None)
-    if inner is None or isinstance(hint, type):
-        yield hint
-    elif getattr(hint, "__origin__", None) is Literal:
-        yield from map(type, inner)
-    else:
-        for part in inner:
-            yield from _parts(part)

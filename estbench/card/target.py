@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from estbench import catalog
+from estbench import catalog, plugins
 from estbench.adapters import FORMS, Adapted, adapt, class_of, name_of
 from estbench.api.problem import problem_of
 from estbench.card.problems import Probe, named
@@ -74,6 +74,9 @@ def subject_of(
     if isinstance(target, str):
         name, given = parse_selector(target)
         name, implied = parse_selector(ALIASES[name]) if name in ALIASES else (name, {})
+        if name not in catalog.ESTIMATORS:
+            name = name if plugins.is_plugin(name) else plugins.alias("estimator", name) or name
+            implied = plugins.implied_options("estimator", name) if plugins.is_plugin(name) else {}
         target, options = catalog.estimator_class(name), {**implied, **given, **options}
         if isinstance(target, type) and issubclass(target, Adapted):
             target = target.target

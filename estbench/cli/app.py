@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from estbench.cli import catalogue, check, compare, export, init, merge, plot, report, run, status
 from estbench.cli.console import open_streams, plain, silence, tell
+from estbench.cli.plugin import with_plugins
 from estbench.errors import EstbenchError, FullError
 from estbench.interrupts import AGAIN, end_process
 from estbench.version import __version__
@@ -85,7 +86,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name)(with_plugins(command))
 
 
 def _version(wanted: bool) -> None:

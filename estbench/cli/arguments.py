@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import typer
+
+Form = Literal["sampler", "loss", "gradient", "advantages"]
+"""The forms of functions (`estbench.adapters.FORMS`), here without torch."""
 
 
 def place(text: str | Path) -> Path:

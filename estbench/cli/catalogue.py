@@ -64,6 +64,7 @@ def list_(
         found = contents()
         named = {"objectives": found.objectives, "distributions": found.distributions, "networks": found.networks}
         rows = list(named[what])
+    rows += [dict.fromkeys(rows[0], "") | row for row in _offered(what)]
     if file_format == "json":
         write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
         return
@@ -71,6 +72,19 @@ def list_(
     out().print(Listing(rows, prose=prose))
     if any(row.get("unbiased") == "own" for row in rows):
         out().print("own: unbiased for the gradient of an expectation of its own (estbench show NAME).", markup=False)
+
+
+def _offered(what: str) -> list[dict[str, object]]:
+    """A row for each estimator or objective that files (--plugin) and installed packages offer."""
+    from estbench.offers import FILES, points
+
+    kind = what.removesuffix("s")
+    if not FILES and not points(kind):
+        return []
+    from estbench import plugins
+
+    prose = {"estimators": "reference", "objectives": "formula"}.get(what, "meaning")
+    return [{"name": name, prose: source} for name, source in plugins.offered(kind)]  # type: ignore[arg-type] # it is one of three
 
 
 def show(
@@ -103,7 +117,7 @@ def show(
     pages = contents().pages
     if name in pages:
         page = pages[name]
-    elif ":" in name or "[" in name:
+    elif ":" in name or "[" in name or _offered("estimators") or _offered("objectives"):
         from estbench import guide
 
         page = guide.page(name)

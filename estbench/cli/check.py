@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from estbench.cli.arguments import finite
+from estbench.cli.arguments import Form, finite
 from estbench.cli.console import err, out, plain, write
 from estbench.errors import UsageError
 from estbench.names import ALIASES
@@ -23,7 +23,6 @@ QUICK = 5.0
 """Seconds in which no progress is said."""
 
 Format = Literal["table", "json", "markdown", "junit"]
-Form = Literal["sampler", "loss", "gradient", "advantages"]
 
 MEANING = """
 exactly: E ĝ = g in exact moments, of rows at every N. sampled (x % seen): E ĝ by sampling; a bias above x % of ‖g‖, in
@@ -93,6 +92,7 @@ def check(
     if settings:
         raise UsageError("--set is for configs; write options in brackets: gumbel[temperature=0.5]")
     from estbench.card.worker import card_apart
+    from estbench.config.plugged import named
 
     arguments: dict[str, Any] = {
         "form": form,
@@ -103,7 +103,7 @@ def check(
         "smallest": smallest,
         "limit": limit,
     }
-    card = card_apart(target, arguments, timeout)
+    card = card_apart(named(target), arguments, timeout)
     if file_format == "table":
         write(plain(card.to_text(out().width)))
     else:
@@ -120,13 +120,13 @@ def _is_config(target: str) -> bool:
         return True
     if ":" in target or "[" in target or target in ALIASES:
         return False
-    from estbench import catalog
+    from estbench import catalog, plugins
     from estbench.config.complaint import closest
     from estbench.config.shipped import shipped
 
     if target in shipped():
         return True
-    if target in catalog.ESTIMATORS:
+    if target in catalog.ESTIMATORS or plugins.alias("estimator", target) is not None:
         return False
     hint = closest(target, [*catalog.ESTIMATORS, *ALIASES, *shipped()])
     raise UsageError(

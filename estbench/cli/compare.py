@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from estbench.cli.arguments import finite
+from estbench.cli.arguments import Form, finite
 from estbench.cli.console import err, plain
 from estbench.cli.measured import Measured, Wanted, measured, of_config
 from estbench.cli.table_output import check_output, write_table
@@ -53,6 +53,9 @@ def compare(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=0, help="Processes that measure; 0: one a core.")] = 1,
+    form: Annotated[
+        Form | None, typer.Option("--as", help="How functions among the estimators are written; by default found out.")
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the first.")
     ] = None,
@@ -103,6 +106,10 @@ def compare(
         from estbench.comparison import compared
         from estbench.names import ALIASES, split
 
+    if form is not None:
+        from estbench.config.plugged import in_form
+
+        estimators = ",".join(in_form([name.strip() for name in split(estimators or "")], form))
     named = {"--estimators": estimators or ""}
     chosen = {name.strip() for name in split(named["--estimators"])}
     if (

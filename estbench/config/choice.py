@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Annotated, Any, get_args
 
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalog, plugins
 from estbench.config.complaint import Path, closest
 from estbench.config.explain import explain, faults, shown
 from estbench.config.selector import format_selector, format_value, parse_selector
@@ -24,6 +24,7 @@ from estbench.isolation import reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.objectives.base import Objective
 from estbench.plan import TEMPERATURE, EstimatorSpec, Given, Options, content_hash
+from estbench.plugins import What
 
 Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list | tuple) else (value,))
 Sorted = AfterValidator(lambda values: tuple(sorted(set(values))))
@@ -38,13 +39,7 @@ def _line(label: str) -> str:
 
 
 MAX_LABEL = 200
-_MEMBERS = {
-    "estimator": ["facts"],
-    "objective": ["on", "distributions", "value"],
-    "distribution": ["event_dim", "independent", "sample", "score", "log_prob", "states"],
-    "network": ["images", "build"],
-}
-CATALOGUE: dict[str, tuple[Mapping[str, Any], Mapping[str, str], Callable[[str], Any]]] = {
+CATALOGUE: dict[What, tuple[Mapping[str, Any], Mapping[str, str], Callable[[str], Any]]] = {
     "estimator": (catalog.ESTIMATORS, ALIASES, catalog.estimator_class),
     "objective": (catalog.OBJECTIVES, OBJECTIVE_ALIASES, catalog.objective_class),
     "distribution": (catalog.DISTRIBUTIONS, {}, catalog.distribution_class),
@@ -228,7 +223,12 @@ def changed(kind: type[Any], options: Options) -> Options:
 
 
 def _not_default(fields: Mapping[str, FieldInfo], options: Options) -> Options:
-    return tuple((o, value) for o, value in options if value != fields[o].get_default())
+    return tuple((o, v) for o, v in options if v != _hashable(fields[o].get_default(call_default_factory=True)))
+
+
+def _hashable(value: Any) -> Any:
+    """Lists as tuples: options are parts of keys."""
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -246,7 +246,7 @@ def entry(what: str, kind: Any) -> type[BaseModel]:
     return create_model(kind.__name__, __config__=_STRICT, **members)
 
 
-def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
+def _read(value: Any, what: What) -> tuple[str, type[Any], dict[str, Any]]:
     """The canonical name, the class, and all options (and label, temperatures) with their defaults filled in."""
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
@@ -272,24 +272,27 @@ def _read(value: Any, what: str) -> tuple[str, type[Any], dict[str, Any]]:
     except ValidationError as error:
         wrong = explain(error, options, {(): list(model.model_fields)})
         raise faults(*(_at(paths, path, text) for path, text in wrong)) from None
-    return name, kind, {option: getattr(checked, option) for option in model.model_fields}
+    return name, kind, {option: _hashable(getattr(checked, option)) for option in model.model_fields}
 
 
-def _find(selector: str, what: str) -> tuple[str, Any, dict[str, Any], dict[str, Any]]:
+def _find(selector: str, what: What) -> tuple[str, Any, dict[str, Any], dict[str, Any]]:
     """The canonical name and class of a selector, the options its alias implies, and those in its brackets."""
     known, aliases, class_of = CATALOGUE[what]
     head, bracketed = parse_selector(selector)
     name, implied = parse_selector(aliases[head]) if head in aliases else (head, {})
-    if name not in known and ":" not in name:
-        raise UsageError(f"unknown {what} {name!r}.{closest(name, [*known, *aliases])} (estbench list {what}s)")
-    kind = class_of(name)
-    if what != "distribution" and not hasattr(kind, "__pydantic_fields__"):
-        raise UsageError(f"{name!r} is not a pydantic dataclass, as every {what} must be")
-    if not is_dataclass(kind):
-        raise UsageError(f"{name!r} is not a dataclass, as every {what} must be")
-    if ":" in name and (missing := [member for member in _MEMBERS[what] if not hasattr(kind, member)]):
-        raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`")
-    return name, kind, implied, bracketed
+    if name not in known and not catalog.is_plugin(name):
+        found = plugins.alias(what, name)
+        if found is None:
+            raise UsageError(f"unknown {what} {name!r}.{closest(name, [*known, *aliases])} (estbench list {what}s)")
+        if what == "estimator":
+            implied = {"label": selector.strip()}
+        name = found
+    elif (other := dict(plugins.offered_by_files(what)).get(head)) is not None:
+        raise UsageError(f"{head!r} is in the catalogue, and in a file of --plugin: for that write {other}")
+    if not catalog.is_plugin(name):
+        return name, class_of(name), implied, bracketed
+    name = plugins.canonical(name)
+    return name, class_of(name), plugins.implied_options(what, name) | implied, bracketed
 
 
 def _gather(

@@ -19,6 +19,7 @@ from estbench.config.network import EXACT, OWN, NetworkConfig
 from estbench.config.schema import Config, ProblemConfig
 from estbench.config.selector import parse_selector
 from estbench.config.sweep import SWEEPABLE, SWEEPABLE_OF_NETWORKS
+from estbench.plugins import What
 
 Schema = dict[str, Any]
 
@@ -60,7 +61,7 @@ def json_schema() -> Schema:
     }
 
 
-def _choice(what: str) -> Schema:
+def _choice(what: What) -> Schema:
     """A name or selector, or a mapping whose options are those of the name."""
     known, aliases, _ = CATALOGUE[what]
     entries = []

@@ -25,8 +25,8 @@ from estbench.engine.stages import WHOLE, Part, stages
 from estbench.errors import ResultsError, UsageError
 from estbench.expand import expand
 from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, recorded
+from estbench.plugins import hash_of, in_other_processes
 from estbench.processes import cores
-from estbench.sources import importable, source_hash
 from estbench.store import MANIFEST, DamagedManifestError, Store, compatible, read, recorded_layouts, run_folder
 from estbench.summary.table import RESULTS, as_csv, results
 from estbench.summary.trainings import TRAININGS, trainings
@@ -128,7 +128,7 @@ class Benchmark:
             "seed": self.plan.config.seed,
             **recorded(self.plan),
             "versions": versions(),
-            "plugins": {name: source_hash(kind) for name, kind in plugins(self.config).items()},
+            "plugins": {name: hash_of(name, kind) for name, kind in plugins(self.config).items()},
             "device": torch.cuda.get_device_name() if self.device == "cuda" else "cpu",
             "dtype": "float64",
             "threads": 1,
@@ -154,8 +154,8 @@ def plugins(config: Config) -> dict[str, type[Any]]:
 
 def kept_apart(config: Config) -> bool:
     """Whether code of users is asked in other processes: where there is any that another process can import."""
-    kinds = plugins(config)
-    return bool(kinds) and all(map(importable, kinds.values()))
+    names = plugins(config)
+    return bool(names) and all(map(in_other_processes, names))
 
 
 def executor(

@@ -49,6 +49,8 @@ def why_not(problem: Problem, estimator: Estimator, samples: int) -> str | None:
     facts, D, K = estimator.facts, problem.D, problem.distribution.classes
     if problem.route == "none" and not isinstance(estimator, Referenced):
         return f"the exact gradient is not known: {K}^{D} joint states"
+    if facts.exact == "none" and facts.family == "adapted":
+        return "no exact moments: the function makes random numbers of its own"
     if facts.exact == "none":
         return "no exact moments: not a function of z alone, nor smooth in few uniforms"
     reason = too_many(problem, estimator, samples) if _of_z(estimator) else ""

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable  # looks a member up without running `__getattr__`
 
-from estbench.distributions import DISTRIBUTIONS, Factorised
+from estbench.distributions import DISTRIBUTIONS, Distribution, Factorised
 
 Reduction = Literal["sum", "mean"]
 
@@ -52,6 +52,15 @@ class WithExpectation(Protocol):
 
     def expectation(self, distribution: Factorised) -> Tensor:
         """E f(z), [*batch_shape], differentiable in the logits."""
+        ...
+
+
+@runtime_checkable
+class ForDistribution(Protocol):
+    """What becomes an objective where its distribution is known."""
+
+    def for_distribution(self, distribution: Distribution) -> Objective:
+        """The objective itself."""
         ...
 
 
