@@ -14,6 +14,7 @@ from estbench.distributions import DISTRIBUTIONS, Distribution, Independent
 from estbench.errors import UsageError
 from estbench.isolation import exit_if_forked
 from estbench.objectives.base import ForDistribution, Objective, WithExpectation, WithGrad
+from estbench.parametrisation import FREE, TIED, Jacobian, Parametrisation
 from estbench.tensor_versions import cached_property
 
 MAX_STATES = 2**20
@@ -33,6 +34,8 @@ class Problem:
     """The gradient of E f(z) with respect to the logits, P numbers.
 
     P is D or D K; with `tie` all variables share one logit (vector), the gradient is summed over them, and P is 1 or K.
+    With a `jacobian` the parameters are those of a linear map to the logits, and P is their number: see
+    `parametrisation`. UsageError for both, and for a Jacobian that does not fit.
     Where the logits have batch axes, every entry of the batch is a problem of its own: gradients are [*batch_shape, P],
     samples [*batch_shape, N, …] (see `distributions.base`). The logits are float32 or float64; UsageError otherwise.
     `f` and `df` are the only doors to the objective that estimators use, and they count. The oracle constants below
@@ -47,6 +50,7 @@ class Problem:
     tie: bool = False
     evaluations: Evaluations = field(default_factory=Evaluations)
     zero_rounding: bool = True
+    jacobian: Jacobian | None = None
 
     def __post_init__(self) -> None:
         given = self.distribution.logits.dtype
@@ -54,6 +58,13 @@ class Problem:
             raise UsageError(f"logits are float32 or float64, got {given}: convert them with logits.double()")
         if isinstance(self.objective, ForDistribution):
             object.__setattr__(self, "objective", self.objective.for_distribution(self.distribution))
+        if self.jacobian is not None:
+            if self.tie:
+                raise UsageError("give tie or a jacobian, not both: each says what the parameters are")
+            batch, J = self.distribution.batch_shape, self.jacobian.J
+            if J.ndim < 2 or J.shape[-2] != self.numbers or J.shape[:-2] not in ((), batch):
+                wanted = f"[{', '.join(map(str, (*batch, self.numbers, 'P')))}]"
+                raise UsageError(f"the jacobian of these logits has the shape {wanted}, got {list(J.shape)}")
 
     @property
     def independent(self) -> Independent:
@@ -76,7 +87,12 @@ class Problem:
     @property
     def parameters(self) -> int:
         """P, the length of the gradient."""
-        return self.numbers // self.D if self.tie else self.numbers
+        return self.parametrisation.parameters(self.distribution)
+
+    @property
+    def parametrisation(self) -> Parametrisation:
+        """The map from the parameters to the logits."""
+        return self.jacobian or (TIED if self.tie else FREE)
 
     def f(self, z: Tensor) -> Tensor:
         """f at samples (or relaxed samples) [..., D] or [..., D, K]: [...]."""
@@ -177,20 +193,15 @@ class Problem:
 
     def project(self, rows: Tensor) -> Tensor:
         """Gradients of all logits [..., D] or [..., D, K] as gradients of the parameters: [..., P]."""
-        d = self.distribution
-        if self.tie:
-            summed = rows.sum(-d.event_dim, keepdim=True)
-            rounding = (2 + math.sqrt(self.D)) * torch.finfo(rows.dtype).eps
-            size = torch.linalg.vector_norm(rows, 1, -d.event_dim, keepdim=True).mul_(rounding)
-            rows = summed.masked_fill_(summed.abs() <= size, 0.0)  # what cancels leaves 0, not rounding
-        return d.flatten(rows)
+        return self.parametrisation.pull(rows, self.distribution)
 
     def with_flat_batch(self) -> Problem:
         """The same problem, and the same counters, with one batch axis in place of several."""
         d = self.distribution
         if len(d.batch_shape) < 2:
             return self
-        return replace(self, distribution=d.with_logits(d.logits.flatten(0, -1 - d.event_dim)))
+        flat = d.with_logits(d.logits.flatten(0, -1 - d.event_dim))
+        return replace(self, distribution=flat, jacobian=self.jacobian and self.jacobian.with_flat_batch())
 
     def at(self, logits: Tensor) -> Problem:
         """The same problem at other logits, with counters of its own."""

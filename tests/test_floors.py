@@ -44,6 +44,7 @@ FLOORS = (
     "function_options",
     "distributions",
     "objectives",
+    "parametrisation",
     "problem",
     "draws",
     "networks",

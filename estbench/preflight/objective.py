@@ -220,11 +220,9 @@ def difference(problem: Problem, u: Tensor, step: float = STEP) -> Tensor:
 
 def direction(problem: Problem) -> tuple[Tensor, Tensor]:
     """A direction of the logits of length 1 in which no derivative is likely to vanish, and its parameters [P]."""
-    logits = problem.oracle.distribution.logits
-    shape = logits.shape[1:] if problem.tie else logits.shape
-    u = Streams(0, "preflight/direction", range(1)).uniform("direction", 1, *shape)[0] - 0.3
+    u = Streams(0, "preflight/direction", range(1)).uniform("direction", 1, problem.parameters)[0] - 0.3
     u = u / u.norm()
-    return u.expand(logits.shape), u.flatten()
+    return problem.parametrisation.push(u, problem.distribution), u
 
 
 def enumerated(problem: Problem, logits: Tensor) -> Tensor:

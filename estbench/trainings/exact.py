@@ -20,6 +20,7 @@ from estbench.estimators.base import Estimator, RowEstimator
 from estbench.exact import Unavailable
 from estbench.networks.base import Function, Kind, OneLayer, exactly
 from estbench.networks.gradients import LOGITS, chosen, copies, gradients
+from estbench.parametrisation import Jacobian
 from estbench.problem import Problem
 from estbench.training.given import Given
 
@@ -49,11 +50,11 @@ class Batch:
         return cls(one, kind, x, y, part, gradients(one, kind, part, x, y, exactly)[0])
 
     @cached_property
-    def jacobian(self) -> Tensor:
-        """J, [B, n, P] with n = D or D K; a copy of the network for each example keeps them apart."""
+    def jacobian(self) -> Jacobian:
+        """J_b of each example, [B, n, P] with n = D or D K; a copy of the network for each example keeps them apart."""
         B, n = self.x.shape[1], self.kind.numbers
         if self.part == LOGITS:
-            return torch.eye(B * n, dtype=self.x.dtype).view(B, n, B * n)
+            return Jacobian(torch.eye(B * n, dtype=self.x.dtype).view(B, n, B * n))
         each = copies(self.model, 0, B)
         logits = each.logits(self.x.transpose(0, 1)).flatten(1)  # [B, n]
         parameters = chosen(each, self.part)
@@ -61,7 +62,7 @@ class Batch:
         for column in logits.unbind(1):
             found = torch.autograd.grad(column.sum(), parameters, retain_graph=True, materialize_grads=True)
             rows.append(torch.cat([g.flatten(1) for g in found], 1))
-        return torch.stack(rows, 1)
+        return Jacobian(torch.stack(rows, 1))
 
     @cached_property
     def of_logits(self) -> Tensor:
@@ -100,9 +101,9 @@ def moments(batch: Batch, estimator: Estimator, samples: int) -> tuple[Tensor, f
         raise Unavailable(reason)
     assert isinstance(estimator, RowEstimator)
     mean, covariance = at_examples(batch, estimator)
-    J, B = batch.jacobian, batch.x.shape[1]
-    bias = torch.einsum("bnp,bn->p", J, mean - batch.of_logits) / B
-    return bias, float((covariance * (J @ J.mT)).sum()) / B**2 / samples
+    pull, B = batch.jacobian, batch.x.shape[1]
+    bias = pull.of_flat(mean - batch.of_logits).mean(0)
+    return bias, float((covariance * (pull.J @ pull.J.mT)).sum()) / B**2 / samples
 
 
 def at_examples(batch: Batch, estimator: RowEstimator) -> tuple[Tensor, Tensor]:

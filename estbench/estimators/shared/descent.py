@@ -107,13 +107,10 @@ class Parts:
         return torch.cat((dW.flatten(), inner.sum(0), da, deta))
 
     def _outer(self, estimate: Tensor) -> Tensor:
-        """∂ mean ‖project ĝ‖²/∂ĝ: what the logits of tied variables share reaches each of them."""
-        projected = self.problem.project(estimate)  # [R, N, P]
-        shared = estimate.ndim - self.problem.distribution.event_dim  # the axis of the variables
-        shape = [*estimate.shape]
-        if self.problem.tie:
-            shape[shared] = 1
-        return (projected * (2 / projected[..., 0].numel())).view(shape).expand_as(estimate)
+        """∂ mean ‖Jᵀ ĝ‖²/∂ĝ = 2 J Jᵀ ĝ/(R N)."""
+        problem = self.problem
+        projected = problem.project(estimate)  # [R, N, P]
+        return problem.parametrisation.push(projected * (2 / projected[..., 0].numel()), problem.distribution)
 
 
 def descended(batches: Iterable[Parts], start: Critic, steps: int, eta: bool) -> Critic:
