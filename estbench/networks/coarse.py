@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -35,9 +36,15 @@ INDICATORS: dict[str, tuple[float, float, float]] = {
 """Proxies that are a multiple h of an indicator: (h, l, u)."""
 
 
+_SQRT_2_PI = math.sqrt(2 * math.pi)
+
+
 @dataclass(frozen=True, eq=False)
 class TwoLayer:
-    """The network v [m], w [n] beside the one that labels, v* [m] and w* [n] of norm 1; all in float64."""
+    """The network v [..., m], w [..., n] beside the one that labels, v* [..., m] and w* [..., n] of norm 1; in float64.
+
+    With leading axes it is several networks side by side, and everything below has these axes.
+    """
 
     v: Tensor
     w: Tensor
@@ -45,81 +52,107 @@ class TwoLayer:
     w_star: Tensor
 
     def __post_init__(self) -> None:
-        if not math.isclose(float(self.w_star.norm()), 1.0, rel_tol=1e-9):
-            raise UsageError(f"w* must have norm 1, got {float(self.w_star.norm()):g}")
-        if not float(self.w.norm()) > 0:
+        if float((self.w_star.norm(dim=-1) - 1).abs().max()) > 1e-9:
+            raise UsageError(f"w* must have norm 1, got {self.w_star.norm(dim=-1).max().item():g}")
+        if not float(self.w.norm(dim=-1).min()) > 0:
             raise UsageError("w must not be 0: the angle between w and w* would not be known")
 
-    @property
+    @cached_property
+    def norm(self) -> Tensor:
+        """‖w‖."""
+        found: Tensor = self.w.norm(dim=-1)
+        return found
+
+    @cached_property
     def w_hat(self) -> Tensor:
         """ŵ = w/‖w‖."""
-        found: Tensor = self.w / self.w.norm()
-        return found
+        return self.w / self.norm.unsqueeze(-1)
 
-    @property
+    @cached_property
     def across(self) -> Tensor:
         """The part of w* that is orthogonal to w; its norm is sin θ."""
-        return self.w_star - (self.w_hat @ self.w_star) * self.w_hat
+        return self.w_star - self.cos.unsqueeze(-1) * self.w_hat
+
+    @cached_property
+    def cos(self) -> Tensor:
+        """cos θ."""
+        return _dot(self.w_hat, self.w_star)
+
+    @cached_property
+    def sin(self) -> Tensor:
+        """sin θ, at least 0."""
+        found: Tensor = self.across.norm(dim=-1)
+        return found
 
     @property
-    def theta(self) -> float:
+    def theta(self) -> Tensor:
         """The angle between w and w*, in [0, π]."""
-        return math.atan2(float(self.across.norm()), float(self.w_hat @ self.w_star))
+        return torch.atan2(self.sin, self.cos)
 
-    def loss(self) -> float:
+    @property
+    def similar(self) -> Tensor:
+        """1 − 2θ/π."""
+        return 1 - 2 * self.theta / math.pi
+
+    def loss(self) -> Tensor:
         """⅛ {vᵀ(I + 11ᵀ)v − 2 vᵀ((1 − 2θ/π) I + 11ᵀ)v* + v*ᵀ(I + 11ᵀ)v*}."""
         v, v_star = self.v, self.v_star
-        own, label = (x @ x + x.sum() ** 2 for x in (v, v_star))
-        both = (1 - 2 * self.theta / math.pi) * (v @ v_star) + v.sum() * v_star.sum()
-        return float(own - 2 * both + label) / 8
+        own, label = (_dot(x, x) + x.sum(-1) ** 2 for x in (v, v_star))
+        both = self.similar * _dot(v, v_star) + v.sum(-1) * v_star.sum(-1)
+        return (own - 2 * both + label) / 8
 
     def gradient_v(self) -> Tensor:
-        """∂f/∂v = ¼ (I + 11ᵀ) v − ¼ ((1 − 2θ/π) I + 11ᵀ) v*, [m]."""
+        """∂f/∂v = ¼ (I + 11ᵀ) v − ¼ ((1 − 2θ/π) I + 11ᵀ) v*, [..., m]."""
         v, v_star = self.v, self.v_star
-        found: Tensor = (v + v.sum() - (1 - 2 * self.theta / math.pi) * v_star - v_star.sum()) / 4
-        return found
+        sums = (v.sum(-1) - v_star.sum(-1)).unsqueeze(-1)
+        return (v + sums - self.similar.unsqueeze(-1) * v_star) / 4
 
     def gradient_w(self) -> Tensor:
-        """∂f/∂w = −v·v*/(2π ‖w‖) e, [n]; it has no value where w and w* are parallel, and is 0 here."""
-        length = self.across.norm()
-        if not float(length) > 0:
-            return torch.zeros_like(self.w)
-        found: Tensor = -(self.v @ self.v_star) / (2 * math.pi * self.w.norm()) * self.across / length
-        return found
+        """∂f/∂w = −v·v*/(2π ‖w‖) e, [..., n]; it has no value where w and w* are parallel, and is 0 here."""
+        size = -_dot(self.v, self.v_star) / (2 * math.pi * self.norm)
+        return (size / torch.where(self.sin > 0, self.sin, 1.0)).unsqueeze(-1) * self.across
 
     def coarse_gradient_w(self, proxy: str) -> Tensor:
-        """E Zᵀ (ψ(Z w) ⊙ v)(y − y*), [n]; UsageError for a proxy that is no multiple of an indicator."""
+        """E Zᵀ (ψ(Z w) ⊙ v)(y − y*), [..., n]; UsageError for a proxy that is no multiple of an indicator."""
         if proxy not in INDICATORS:
             raise UsageError(f"no closed form for proxy {proxy}; there are {', '.join(INDICATORS)}")
         h, lower, upper = INDICATORS[proxy]
-        l, u = (end / float(self.w.norm()) for end in (lower, upper))  # noqa: E741 - the letters of the formula
-        v, v_star, w_hat = self.v, self.v_star, self.w_hat
+        l, u = lower / self.norm, upper / self.norm  # noqa: E741 - the letters of the formula
+        v, v_star = self.v, self.v_star
         a = _density(l) - _density(u)
-        b = _density(max(l, 0.0)) - _density(u)
-        off = (v.sum() ** 2 - v @ v - v.sum() * v_star.sum() + v @ v_star) / 2
-        return h * ((off * a + (v @ v) * b) * w_hat - (v @ v_star) * self._labelled(l, u))
+        b = _density(l.clamp(min=0)) - _density(u)
+        own, both = _dot(v, v), _dot(v, v_star)
+        off = (v.sum(-1) ** 2 - own - v.sum(-1) * v_star.sum(-1) + both) / 2
+        alone = (off * a + own * b).unsqueeze(-1) * self.w_hat
+        return h * (alone - both.unsqueeze(-1) * self._labelled(l, u))
 
-    def _labelled(self, l: float, u: float) -> Tensor:  # noqa: E741 - the letters of the formula
-        """E[z; l < x < u, z·w* > 0] = A ŵ + B e, [n]."""
-        cos, sin = float(self.w_hat @ self.w_star), float(self.across.norm())
-        if sin == 0:  # z·w* > 0 is x > 0, or x < 0
-            inside = (max(l, 0.0), max(u, 0.0)) if cos > 0 else (min(l, 0.0), min(u, 0.0))
-            return (_density(inside[0]) - _density(inside[1])) * self.w_hat
-        step = (_normal(u / sin) - _normal(l / sin)) / math.sqrt(2 * math.pi)  # B/sin θ
+    def _labelled(self, l: Tensor, u: Tensor) -> Tensor:  # noqa: E741 - the letters of the formula
+        """E[z; l < x < u, z·w* > 0] = A ŵ + B e, [..., n]."""
+        cos, sin = self.cos, torch.where(self.sin > 0, self.sin, 1.0)
+        step = (_normal(u / sin) - _normal(l / sin)) / _SQRT_2_PI  # B/sin θ
         A = _density(l) * _normal(_times(l, cos / sin)) - _density(u) * _normal(_times(u, cos / sin)) + cos * step
-        return A * self.w_hat + step * self.across
+        above = _density(l.clamp(min=0)) - _density(u.clamp(min=0))  # where θ = 0: z·w* > 0 is x > 0
+        below = _density(l.clamp(max=0)) - _density(u.clamp(max=0))  # where θ = π it is x < 0
+        A = torch.where(self.sin > 0, A, torch.where(cos > 0, above, below))
+        return A.unsqueeze(-1) * self.w_hat + torch.where(self.sin > 0, step, 0.0).unsqueeze(-1) * self.across
 
 
-def _density(x: float) -> float:
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """a·b over the last axis."""
+    found: Tensor = torch.linalg.vecdot(a, b)
+    return found
+
+
+def _density(x: Tensor) -> Tensor:
     """ϕ(x)."""
-    return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return torch.exp(-x * x / 2) / _SQRT_2_PI
 
 
-def _normal(x: float) -> float:
+def _normal(x: Tensor) -> Tensor:
     """Φ(x)."""
-    return math.erfc(-x / math.sqrt(2)) / 2
+    return torch.erfc(-x / math.sqrt(2)) / 2
 
 
-def _times(x: float, slope: float) -> float:
+def _times(x: Tensor, slope: Tensor) -> Tensor:
     """x · slope, where x may be infinite; ϕ(x) is 0 there."""
-    return 0.0 if math.isinf(x) else x * slope
+    return torch.where(x.isinf(), 0.0, x * slope)

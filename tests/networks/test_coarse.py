@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from itertools import pairwise
 
 import pytest
@@ -26,10 +27,15 @@ def network(seed: int = 0, scale: float = 1.3, theta: float | None = None) -> Tw
     return TwoLayer(v, scale * w, v_star, w_star)
 
 
+def parts(net: TwoLayer) -> dict[str, Tensor]:
+    """What a network is made of."""
+    return {f.name: getattr(net, f.name) for f in fields(net)}
+
+
 def by_quadrature(net: TwoLayer, proxy: str) -> Tensor:
     """E g from one-dimensional integrals over x = z·ŵ, term by term, without any closed form of a product."""
     h, lower, upper = INDICATORS[proxy]
-    size, theta = float(net.w.norm()), net.theta
+    size, theta = float(net.w.norm()), float(net.theta)
     e = net.across / net.across.norm()
     start, end = max(lower / size, -12), min(upper / size, 12)
 
@@ -57,6 +63,21 @@ def test_coarse_gradients_against_integrals(proxy: str, theta: float | None) -> 
     assert torch.allclose(net.coarse_gradient_w(proxy), by_quadrature(net, proxy), rtol=0, atol=1e-10)
 
 
+def test_networks_side_by_side() -> None:
+    """Everything of networks [2, 3], also at angles 0 and π, is that of each by itself."""
+    alone = [network(1, 0.7, theta) for theta in (0.0, math.pi, 0.3, 1.5, 3.0, 2.2)]
+    both = TwoLayer(*(torch.stack([parts(net)[k] for net in alone]).view(2, 3, -1) for k in parts(alone[0])))
+    for i, net in enumerate(alone):
+        at = divmod(i, 3)
+        torch.testing.assert_close(both.loss()[at], net.loss(), rtol=0, atol=1e-14)
+        for found, own in (
+            (both.gradient_v(), net.gradient_v()),
+            (both.gradient_w(), net.gradient_w()),
+            *((both.coarse_gradient_w(proxy), net.coarse_gradient_w(proxy)) for proxy in INDICATORS),
+        ):
+            torch.testing.assert_close(found[at], own, rtol=0, atol=1e-14)
+
+
 def test_published_forms_of_identity_and_relu() -> None:
     """Identity: (‖v‖² ŵ − v·v* w*)/√2π; ReLU: the form with cos θ/2 of Yin et al. (2019), lemmas 5 and 8."""
     net = network(2)
@@ -77,7 +98,9 @@ def test_the_loss_and_its_gradients() -> None:
         for i in range(len(gradient)):
             step = torch.zeros_like(getattr(net, name))
             step[i] = h
-            ends = [TwoLayer(**{**vars(net), name: getattr(net, name) + sign * step}).loss() for sign in (1, -1)]
+            ends = [
+                TwoLayer(**{**parts(net), name: getattr(net, name) + sign * step}).loss().item() for sign in (1, -1)
+            ]
             assert float(gradient[i]) == pytest.approx((ends[0] - ends[1]) / (2 * h), abs=1e-9)
     z = torch.randn(100_000, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y, y_star = ((z @ w > 0).double() @ v for v, w in ((net.v, net.w), (net.v_star, net.w_star)))
