@@ -637,3 +637,17 @@ def test_a_draw_is_freed_where_it_ends() -> None:
         assert seen() is None
     finally:
         gc.enable()
+
+
+def test_a_call_within_another_draws_what_it_draws_alone() -> None:
+    """What user code draws does not depend on the call that it is part of, which does not notice."""
+    with Isolated("inner"):
+        alone = torch.rand(2)
+    with Isolated("outer"):
+        before = torch.rand(2)
+    with Isolated("outer"):
+        with Isolated("inner"):
+            within = torch.rand(2)
+        after = torch.rand(2)
+    assert torch.equal(within, alone)
+    assert torch.equal(after, before)
