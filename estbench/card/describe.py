@@ -14,6 +14,9 @@ from estbench.card.subject import Subject
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.preflight.unbiasedness import percent
 
+SMALL_ANGLE = 0.5
+"""Degrees that are no turn."""
+
 LARGE = 4
 """How many times more samples are taken to see whether a bias falls."""
 
@@ -39,6 +42,8 @@ def along(scale: Scale) -> str:
     """Whether E ĝ is a multiple of g."""
     if scale.pure:
         return f"a pure rescaling: E ĝ = {scale.text}"
+    if scale.angle < SMALL_ANGLE:
+        return "E ĝ is a multiple of g on each problem, by another factor on each"
     return f"E ĝ is turned away from g, by up to {scale.angle:.0f}° on the problems looked at"
 
 

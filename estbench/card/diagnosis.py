@@ -66,6 +66,11 @@ class Scale:
         return bool((np.abs(c - mean) < 4 * e + 1e-6).all())
 
     @property
+    def nearly_one(self) -> bool:
+        """Whether no factor is surely another than 1: it then explains no bias."""
+        return all(abs(c - 1) < 4 * self.errors[N] + 1e-6 for N, c in self.factors.items())
+
+    @property
     def mean(self) -> float:
         """c where it is constant."""
         return float(np.average(list(self.factors.values()), weights=[1 / e**2 for e in self.errors.values()]))
@@ -96,11 +101,12 @@ def fitting(observations: Sequence[Observed]) -> Cause | None:
         if chi2 is not None:
             found.append((chi2 + PER_RARITY * mistake.rarity, mistake))
     scale = scale_of(observations)
-    if scale.pure and scale.constant and max(scale.errors.values()) < SHARP:
+    explains = scale.pure and max(scale.errors.values()) < SHARP and not scale.nearly_one
+    if explains and scale.constant:
         free = misfit(observations, [scale.mean * seen.g for seen in observations])
         if free is not None:
             found.append((free + FREE, _constant(scale.mean)))
-    elif scale.pure and max(scale.errors.values()) < SHARP:
+    elif explains:
         free = misfit(observations, [scale.factors[seen.N] * seen.g for seen in observations])
         if free is not None:
             found.append((free + 2 * FREE, _of_n(scale)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
+from estbench.adapters.calls import WAYS
 from estbench.card.card import Card
 from estbench.card.company import (
     Companion,
@@ -42,8 +42,8 @@ from estbench.preflight.unbiasedness import percent
 FIGURES = 4096
 """Estimates behind each figure."""
 
-MEANS, FEWER, SLOW = 4096, 1024, 0.5
-"""Estimates behind each mean by which a cause is looked for; fewer where these take more seconds."""
+MEANS, FEWER = 4096, 1024
+"""Estimates behind each mean by which a cause is looked for; fewer where a function is called for one at a time."""
 
 
 def look(
@@ -212,10 +212,8 @@ class _Look:
         self.add(Finding("unbiased", holds, f"biased: {said}", "" if noted else look, key, noted=noted))
 
     def affordable(self) -> int:
-        """The estimates behind a mean: fewer where a call for one estimate takes long."""
-        start = time.monotonic()
-        sample(self.role("one").problem, self.estimator, self.sizes[-1], FEWER // 8, "pace")
-        return MEANS if (time.monotonic() - start) * 8 * MEANS / FEWER < SLOW else FEWER
+        """The estimates behind a mean: fewer where a function is called for one at a time."""
+        return FEWER if WAYS["loop"] in self.estimator.facts.notes else MEANS
 
     @property
     def makes_samples(self) -> bool:

@@ -29,8 +29,13 @@ def card(entry: Entry, *, brief: bool = True) -> Card:
 
 
 def each(entries: Sequence[Entry]) -> list[Any]:
-    """A parameter for each, the slow ones marked."""
-    return [pytest.param(e, id=e.id, marks=[pytest.mark.slow] if e.slow else []) for e in entries]
+    """A parameter for each. Slow are those marked so, and those that are sampled and whose cause another one has."""
+    found, causes = [], set[str]()
+    for e in entries:
+        again = e.form != "advantages" and bool(causes.intersection(e.causes[:1]))
+        found.append(pytest.param(e, id=e.id, marks=[pytest.mark.slow] if e.slow or again else []))
+        causes.update(() if e.slow else e.causes[:1])
+    return found
 
 
 @pytest.mark.parametrize("entry", each(RIGHT))
