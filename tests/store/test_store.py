@@ -1064,7 +1064,7 @@ def test_random_halves_merge_to_the_whole(tmp_path: Path) -> None:
         assert run.manifest == read(tmp_path / "whole").manifest
 
 
-# ------------------------------------------------------------------------------------------------------ floors
+# ----------------------------------------------------------------------------------------------------- imports
 
 
 def test_torch_is_not_imported() -> None:

@@ -13,7 +13,7 @@ import pytest
 import estbench
 
 ROOT = Path(estbench.__file__).parent
-FLOORS = (
+LEVELS = (
     "version",
     "errors",
     "columns",
@@ -72,14 +72,14 @@ FLOORS = (
     "cli",
     "__main__",
 )
-"""From the ground up. What reads results lies below what computes them, and below the catalogue: it needs neither."""
+"""Modules and packages from the bottom up. What reads results is below what computes them and needs none of it."""
 
 SHOW = ("views", "tables", "plots", "report")
-WITHOUT_TORCH = (*FLOORS[: FLOORS.index("tensor_versions")], "comparison")
+WITHOUT_TORCH = (*LEVELS[: LEVELS.index("tensor_versions")], "comparison")
 
 
 def imports(path: Path) -> set[str]:
-    """The rooms of the package that a file imports, wherever in the file it does."""
+    """The modules and packages directly under `estbench` that a file imports, wherever in the file it does."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
@@ -94,30 +94,30 @@ def imports(path: Path) -> set[str]:
 
 
 @cache
-def rooms() -> dict[str, set[str]]:
-    """Each room with the rooms that it imports."""
+def packages() -> dict[str, set[str]]:
+    """Each module or package directly under `estbench`, with those that it imports."""
     found: dict[str, set[str]] = {}
     for path in sorted(ROOT.rglob("*.py")):
-        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if room != "__init__":
-            found.setdefault(room, set()).update(imports(path) - {room})
+        package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if package != "__init__":
+            found.setdefault(package, set()).update(imports(path) - {package})
     return found
 
 
-def test_every_room_has_a_floor() -> None:
-    """Every module and package stands on one floor, and no floor is empty."""
-    assert set(rooms()) == set(FLOORS)
+def test_every_package_has_a_level() -> None:
+    """Every module and package is in the list of levels, and the list names nothing else."""
+    assert set(packages()) == set(LEVELS)
 
 
-@pytest.mark.parametrize("room", FLOORS)
-def test_imports_only_go_down(room: str) -> None:
-    """No room imports one above it."""
-    below = FLOORS[: FLOORS.index(room)]
-    assert rooms()[room] <= set(below)
+@pytest.mark.parametrize("package", LEVELS)
+def test_imports_only_go_down(package: str) -> None:
+    """No module or package imports one above it."""
+    below = LEVELS[: LEVELS.index(package)]
+    assert packages()[package] <= set(below)
 
 
-@pytest.mark.parametrize("room", SHOW)
-def test_what_shows_computes_nothing(room: str) -> None:
+@pytest.mark.parametrize("package", SHOW)
+def test_what_shows_computes_nothing(package: str) -> None:
     """Tables, plots and the report import neither engine nor estimators nor anything else that computes results."""
     allowed = {
         "errors",
@@ -133,14 +133,14 @@ def test_what_shows_computes_nothing(room: str) -> None:
         "store",
         *SHOW,
     }
-    assert rooms()[room] <= allowed
+    assert packages()[package] <= allowed
 
 
 def test_no_torch_needed() -> None:
-    """These rooms work where torch is not installed."""
-    code = "import sys, importlib; sys.modules['torch'] = None\nfor room in sys.argv[1:]: importlib.import_module(room)"
-    rooms = [f"estbench.{room}" for room in WITHOUT_TORCH]
-    done = subprocess.run([sys.executable, "-c", code, *rooms], check=False, capture_output=True, text=True, timeout=60)
+    """These modules and packages can be imported where torch is not installed."""
+    code = "import sys, importlib; sys.modules['torch'] = None\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    names = [f"estbench.{name}" for name in WITHOUT_TORCH]
+    done = subprocess.run([sys.executable, "-c", code, *names], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
@@ -173,13 +173,13 @@ def test_random_numbers_have_one_source() -> None:
     )
     allowed = {"api", "draws", "objectives", "config", "isolation", "networks", "trainings"}
     for path in ROOT.rglob("*.py"):
-        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if room not in allowed:
+        package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if package not in allowed:
             text = path.read_text()
             assert not [maker for maker in makers if maker in text], path
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "estimators").rglob("*.py")), ids=lambda path: path.stem)
-def test_an_estimator_is_a_screen_or_two(path: Path) -> None:
+def test_estimators_are_short(path: Path) -> None:
     """No file of the estimators is longer than 150 lines."""
     assert len(path.read_text().splitlines()) <= 150
