@@ -133,12 +133,19 @@ COLUMNS: tuple[Column, ...] = (
         "work_normalised_variance", "variance × evaluations of f and ∇f: what it costs at equal work",
         formula="variance·(f+∇f)",
     ),
-    given("kind", "toy: an objective at given logits; network: the gradient of a network in training"),
+    given("kind", "toy: an objective at given logits; network: the gradient of a network in training; trajectory: the "
+          "logits of many seeds in training, whose metrics are means over seeds with intervals of Student over seeds"),
     given("network", "the network with its options"),
-    given("checkpoint", "epochs of training before the gradient was measured", "Int64", label="epoch"),
+    given("checkpoint", "epochs of training before the gradient was measured; of a trajectory, steps", "Int64",
+          label="epoch"),
     given("trained_by", "by what it was trained until then: exact, or an estimator and its N"),
     given("parameters", "the part of the parameters whose gradient it is"),
     given("batch", "number of examples in the loss", "Int64"),
+    given("seeds", "of a trajectory, number of seeds whose mean the row holds: its intervals are over them", "Int64"),
+    Column(
+        "curl", "of a trajectory, where curl asks for it: asymmetry of the Jacobian J of E ĝ in the logits, exact; 0 "
+        "where E ĝ is the gradient of something", formula="‖J − Jᵀ‖/‖J + Jᵀ‖", head="curl", rank=10, optional=True,
+    ),
 )  # fmt: skip
 """The columns of results, in the order of results.csv."""
 
@@ -174,15 +181,19 @@ COMPARISON: tuple[Column, ...] = (
 
 
 TRAINING: tuple[Column, ...] = (
-    given("network", "the network with its options", head="network", rank=5),
+    given("kind", "network or trajectory"),
+    given("problem", "what is trained: the network, or the objective with its logits and the optimizer",
+          head="problem", rank=6),
+    given("network", "the network with its options; empty for a trajectory", head="network", rank=5, optional=True),
     given("distribution", "the distribution of its variables"),
     given("dimensions", "number of variables D of a layer", "int64"),
     given("categories", "number of values of a variable", "int64"),
     given("trained_by", "by what it is trained: exact, or an estimator and its N", head="trained by", rank=0),
-    given("samples", "samples N for each example", "int64"),
-    given("checkpoint", "epochs of training", "int64", head="epoch", rank=0, label="epoch"),
-    given("data", "train: those that are trained on; valid: those kept back", head="data", rank=0),
-    given("seeds", "number of networks", "int64", head="seeds", rank=1),
+    given("samples", "samples N for each example, or for each step of a trajectory", "int64"),
+    given("checkpoint", "epochs of training, or steps of a trajectory", "int64", head="epoch", rank=0, label="epoch"),
+    given("data", "train: those that are trained on; valid: those kept back; empty for a trajectory", head="data",
+          rank=0, optional=True),
+    given("seeds", "number of networks, or of vectors of logits", "int64", head="seeds", rank=1),
     Column("loss", "exact loss, the mean over all examples and seeds; its interval is over seeds", interval=True,
            head="loss", label="loss", notation="interval", rank=0),
     Column("loss_q05", "5 % of the seeds have a smaller loss"),
@@ -190,6 +201,8 @@ TRAINING: tuple[Column, ...] = (
     Column("loss_q95", "95 % of the seeds have a smaller loss"),
     Column("share_worse", "share of the seeds whose loss is larger than before the training",
            head="worse", notation="percent", rank=2),
+    Column("true_norm", "of a trajectory, length of the exact gradient, mean over seeds", head="‖g‖", rank=4,
+           optional=True),
 )  # fmt: skip
 """The columns of training.csv."""
 

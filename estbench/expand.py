@@ -16,7 +16,9 @@ from estbench.config.choice import EstimatorChoice, changed
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
 from estbench.config.network import OWN, NetworkConfig
+from estbench.config.schema import AnyProblem
 from estbench.config.selector import format_value
+from estbench.config.trajectory import TrajectoryConfig
 from estbench.estimators.base import Facts, why_no_estimate
 from estbench.isolation import reason
 from estbench.plan.layout import BLOCK, Layout, layout_of, one_job
@@ -74,10 +76,12 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _problems(config: Config, problem: ProblemConfig | NetworkConfig) -> Iterator[ProblemSpec]:
-    """The problem; of a network one for each training and checkpoint."""
+def _problems(config: Config, problem: AnyProblem) -> Iterator[ProblemSpec]:
+    """The problem; of a network one for each training and checkpoint, of a trajectory for each checkpoint."""
     if isinstance(problem, NetworkConfig):
         yield from _of_network(config, problem)
+    elif isinstance(problem, TrajectoryConfig):
+        yield from _of_trajectory(problem)
     else:
         yield _problem(problem)
 
@@ -122,6 +126,21 @@ def _trainings(config: Config, problem: NetworkConfig, what: tuple[object, ...])
         else:
             id_ = content_hash(*what, trainer, *settings)
             yield Training(id_, "network", problem.data, trainer, 1, *settings), trainer == OWN
+
+
+def _of_trajectory(trajectory: TrajectoryConfig) -> Iterator[ProblemSpec]:
+    """One problem for each checkpoint; its logits are those where the seeds begin."""
+    given, start = trajectory.training, _problem(trajectory.start)
+    settings = (given.steps, 1, given.optimizer, given.learning_rate, given.seeds)
+    subject = f"{start.label}, {given.optimizer} {format_value(given.learning_rate)}"
+    id_ = content_hash("trajectory", start.id, start.logits_text, *settings)
+    drawn = trajectory.start.logits
+    spread = (drawn.normal.scale, drawn.normal.seed) if isinstance(drawn, Drawn) else None
+    training = Training(id_, "trajectory", "", "exact", 1, *settings, subject=subject, spread=spread)
+    for step in trajectory.steps:
+        at = Checkpoint(training, step, "logits", own=True, curl=trajectory.curl)
+        label = f"{subject}, each on its own trajectory, step {step}"
+        yield replace(start, id=content_hash(id_, step, trajectory.curl), label=label, at=at, rarest=1.0)
 
 
 def _problem(problem: ProblemConfig) -> ProblemSpec:

@@ -13,7 +13,10 @@ ROUNDING = 1e-12  # a bias that is surely below this share of ‖g‖ is roundin
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with `name` (see `names`), safe problems, exact rows closed (low = value = high), rounding 0."""
+    """The frame with `name` (see `names`), safe problems, exact rows closed (low = value = high), rounding 0.
+
+    Rows of trajectories have intervals over seeds, exact ones too.
+    """
     frame = frame.reset_index(drop=True)
     numbers = [metric + end for metric in INTERVALS for end in ("", "_low", "_high")]
     numbers += ["temperature", "samples", "true_norm", "non_finite"]
@@ -23,7 +26,7 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
         method=frame["method"].astype(object),
         **{column: pd.to_numeric(frame[column]).astype(float) for column in numbers},
     )
-    exact = frame["method"] == "exact"
+    exact = (frame["method"] == "exact") & (frame["kind"] != "trajectory" if "kind" in frame else True)
     for metric in INTERVALS:
         for end in ("_low", "_high"):
             frame[metric + end] = frame[metric + end].mask(exact, frame[metric])
@@ -106,6 +109,8 @@ def describe(rows: pd.DataFrame) -> str:
     measured = (rows["status"] == "ok").any()  # rows that failed say nothing of the gradient
     lengths = dict.fromkeys(f"{x:.3g}" for x in (length.min(), length.max())) if len(length) else ()
     truth = [f"‖g‖ = {' to '.join(lengths)}"] if lengths else ["true gradient unknown"] * bool(measured)
+    if "seeds" in rows and len(seeds := rows["seeds"].dropna()):
+        return " · ".join([family, *truth, f"means over {int(seeds.max()):,} seeds"])
     counts = rows.loc[rows["method"] == "monte_carlo", "replicates"].dropna().astype(int)
     ends = " to ".join(f"{count:,}" for count in sorted({counts.min(), counts.max()})) if len(counts) else ""
     return " · ".join([family, *truth] + ([f"R = {ends} replicates"] if ends else []))

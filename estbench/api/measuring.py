@@ -14,7 +14,8 @@ from estbench.api.estimators import choices, qualified
 from estbench.api.frames import Measurements, measurements
 from estbench.api.problem import F, problem_of
 from estbench.config.choice import DistributionChoice, ObjectiveChoice, read_distribution, read_objective
-from estbench.config.schema import Config, Precision, ProblemConfig
+from estbench.config.problem import ProblemConfig
+from estbench.config.schema import Config, Precision
 from estbench.distributions import DISTRIBUTIONS, Distribution
 from estbench.engine.in_memory import run_in_memory
 from estbench.engine.tasks.group import forget_problems

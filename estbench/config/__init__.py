@@ -11,7 +11,8 @@ from estbench.config.selector import format_selector, parse_selector, selectors
 
 if TYPE_CHECKING:
     from estbench.config.loading import CONFIG, load, resolve
-    from estbench.config.schema import Config, Precision, ProblemConfig
+    from estbench.config.problem import ProblemConfig
+    from estbench.config.schema import Config, Precision
 
 __all__ = [
     "CONFIG",
@@ -31,6 +32,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from estbench.config import loading, schema  # noqa: PLC0415
+    from estbench.config import loading, problem, schema  # noqa: PLC0415
 
-    return getattr(loading if name in ("CONFIG", "load", "resolve") else schema, name)
+    homes: dict[str, Any] = {"Config": schema, "Precision": schema, "ProblemConfig": problem}
+    return getattr(homes.get(name, loading), name)

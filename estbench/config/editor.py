@@ -16,12 +16,16 @@ from pydantic import TypeAdapter
 from estbench.config.choice import CATALOGUE, entry
 from estbench.config.logits import LIMIT, Drawn
 from estbench.config.network import EXACT, OWN, NetworkConfig
-from estbench.config.schema import Config, ProblemConfig
+from estbench.config.problem import ProblemConfig
+from estbench.config.schema import Config
 from estbench.config.selector import parse_selector
-from estbench.config.sweep import SWEEPABLE, SWEEPABLE_OF_NETWORKS
+from estbench.config.sweep import SWEEPABLE, SWEEPABLE_OF_NETWORKS, SWEEPABLE_OF_TRAJECTORIES
+from estbench.config.trajectory import TrajectoryConfig
 from estbench.plugins import What
 
 Schema = dict[str, Any]
+
+_KINDS = ("ProblemConfig", "NetworkConfig", "TrajectoryConfig")
 
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _RENAMED = {("array", "minLength"): "minItems", ("array", "maxLength"): "maxItems"}
@@ -32,10 +36,10 @@ def json_schema() -> Schema:
     schema: Schema = _plain(TypeAdapter(Config).json_schema())
     schema["required"] = ["problems", "estimators"]  # the name is that of the file
     keys, defs = schema["properties"], schema.setdefault("$defs", {})
-    for model in (ProblemConfig, NetworkConfig):
+    for model in (ProblemConfig, NetworkConfig, TrajectoryConfig):
         found = _plain(TypeAdapter(model).json_schema())
         defs |= found.pop("$defs", {}) | {model.__name__: found}
-    problem, network = defs["ProblemConfig"], defs["NetworkConfig"]
+    problem, network, trajectory = (defs[f"{kind}Config"] for kind in ("Problem", "Network", "Trajectory"))
     for key in ("samples", "temperatures", "methods"):
         keys[key] = {"anyOf": [keys[key]["items"], keys[key]]}  # one value stands for a list of one
     keys["estimators"]["items"] = _choice("estimator")
@@ -50,9 +54,13 @@ def json_schema() -> Schema:
     trainer = {"anyOf": [{"enum": [EXACT, OWN]}, _choice("estimator")]}
     defs["TrainingConfig"]["properties"]["estimator"] = _one_or_many(trainer)
     network["properties"]["checkpoints"] = _one_or_many({"type": "integer", "minimum": 0})
+    del trajectory["properties"]["start"]
+    start = {key: item for key, item in problem["properties"].items() if key not in ("tie", "kind")}
+    trajectory["properties"] |= start | {"sweep": _sweep(SWEEPABLE_OF_TRAJECTORIES, "objective")}
+    trajectory["properties"]["checkpoints"] = _one_or_many({"type": "integer", "minimum": 0})
     del problem["required"]  # any of them may be swept
-    network["required"] = ["kind"]
-    keys["problems"]["items"] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("ProblemConfig", "NetworkConfig")]}
+    network["required"] = trajectory["required"] = ["kind"]
+    keys["problems"]["items"] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in defs if name in _KINDS]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "estbench config",

@@ -19,8 +19,10 @@ from estbench.config.explain import UNKNOWN, explain, shown
 from estbench.config.logits import Drawn
 from estbench.config.network import NetworkConfig, TrainingConfig
 from estbench.config.override import override
-from estbench.config.schema import KEYS, Config, Precision, ProblemConfig
+from estbench.config.problem import ProblemConfig
+from estbench.config.schema import KEYS, AnyProblem, Config, Precision
 from estbench.config.sweep import unfold
+from estbench.config.trajectory import DescentConfig, TrajectoryConfig
 from estbench.errors import UsageError
 from estbench.plan import Options
 
@@ -81,9 +83,13 @@ def resolve(config: Config) -> dict[str, Any]:
     return plain
 
 
-def _problem(problem: ProblemConfig | NetworkConfig) -> dict[str, Any]:
+def _problem(problem: AnyProblem) -> dict[str, Any]:
     if isinstance(problem, NetworkConfig):
         return _network(problem)
+    if isinstance(problem, TrajectoryConfig):
+        start = {key: item for key, item in _problem(problem.start).items() if key != "tie"}
+        own = {key: item for key, item in _given(problem).items() if key != "start"}
+        return start | own | {"training": _given(problem.training)}
     distribution = problem.distribution
     named = (
         _given(distribution) | {"options": dict(distribution.changed)} if distribution.changed else distribution.name
@@ -118,7 +124,7 @@ def _options(options: Options) -> dict[str, Any]:
     return {name: "inf" if value == math.inf else value for name, value in options}
 
 
-def _given(record: Config | ProblemConfig | NetworkConfig | TrainingConfig | DistributionChoice) -> dict[str, Any]:
+def _given(record: Config | AnyProblem | TrainingConfig | DescentConfig | DistributionChoice) -> dict[str, Any]:
     """The record without the keys that are left open."""
     given = {f.name: getattr(record, f.name) for f in fields(record)}
     return {key: asdict(v) if isinstance(v, Precision | Drawn) else v for key, v in given.items() if v is not None}

@@ -11,12 +11,18 @@ from estbench.config.explain import UNKNOWN, shown
 from estbench.config.network import NETWORK_KEYS
 from estbench.config.override import path_of, put
 from estbench.config.schema import KEYS
+from estbench.config.trajectory import TRAJECTORY_KEYS
 from estbench.errors import UsageError
 
 MAX_PROBLEMS = 20_000
 
 SWEEPABLE = [key for key in KEYS["problems",] if key not in ("kind", "sweep")]
 SWEEPABLE_OF_NETWORKS = [key for key in NETWORK_KEYS[()] if key != "kind"]
+SWEEPABLE_OF_TRAJECTORIES = [key for key in TRAJECTORY_KEYS[()] if key != "kind"]
+_OF_KIND = {
+    "network": (SWEEPABLE_OF_NETWORKS, "network"),
+    "trajectory": (SWEEPABLE_OF_TRAJECTORIES, "objective"),
+}
 
 
 class Unfolded(NamedTuple):
@@ -72,7 +78,7 @@ def _values(sweep: Any, base: dict[str, Any], at: Path, wrong: list[tuple[Path, 
     good: dict[str, list[Any]] = {}
     for key, values in sweep.items():
         head = path_of(key)[:1]
-        known, more = (SWEEPABLE_OF_NETWORKS, "network") if base.get("kind") == "network" else (SWEEPABLE, "objective")
+        known, more = _OF_KIND.get(str(base.get("kind")), (SWEEPABLE, "objective"))
         if not head or head[0] not in known:
             allowed = f"{', '.join(known)}, {more}.<option>"
             wrong.append(((*at, key), f"{UNKNOWN} {key!r}.{closest(key, known)} Allowed: {allowed}"))

@@ -17,6 +17,7 @@ import torch
 from estbench import catalog
 from estbench.config import Config, Document, load, resolve
 from estbench.config.network import NetworkConfig
+from estbench.config.trajectory import TrajectoryConfig
 from estbench.engine.executors import IN_THIS_PROCESS, Execution, serial, versions
 from estbench.engine.pool import Pool
 from estbench.engine.reproducibility import demand_reproduced
@@ -147,8 +148,9 @@ def plugins(config: Config) -> dict[str, type[Any]]:
             by = (each.spec.name for each in p.training.estimator if not isinstance(each, str))
             kinds |= {name: catalog.estimator_class(name) for name in by}
         else:
-            kinds[p.objective.name] = catalog.objective_class(p.objective.name)
-            kinds[p.distribution.name] = catalog.distribution_class(p.distribution.name)
+            toy = p.start if isinstance(p, TrajectoryConfig) else p
+            kinds[toy.objective.name] = catalog.objective_class(toy.objective.name)
+            kinds[toy.distribution.name] = catalog.distribution_class(toy.distribution.name)
     return {name: kind for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
 
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from estbench.engine.stages import WHOLE, Items, Part, stages, without
-from estbench.engine.tasks import CostTask, FitTask, Group, NetworkTask, Record, ShardTask, Task, TrainTask
+from estbench.engine.tasks import (
+    CostTask,
+    FitTask,
+    Group,
+    NetworkTask,
+    Record,
+    ShardTask,
+    Task,
+    TrainTask,
+    TrajectoryTask,
+)
 from estbench.errors import EstbenchError
 from estbench.plan import Cell, Plan, ProblemSpec, fit_key
 from estbench.store import Memory, Store
@@ -76,7 +86,7 @@ def _replicates(task: Task) -> int:
 def ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Task]:
     """The tasks, asked for one by one: without the cells that have failed by then, and with what fits have found."""
     for task in tasks:
-        if isinstance(task, CostTask):
+        if isinstance(task, CostTask | TrajectoryTask):
             yield task
         elif isinstance(task, TrainTask):
             if keys := tuple(key for key in task.keys if key not in failed):

@@ -12,11 +12,13 @@ from estbench.engine.tasks import (
     ExactTask,
     FitTask,
     Group,
+    Looked,
     NetworkTask,
     ShardTask,
     Task,
     TimingTask,
     TrainTask,
+    TrajectoryTask,
 )
 from estbench.estimators.base import Fitted
 from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
@@ -55,7 +57,8 @@ def stages(plan: Plan, store: Store | Run | Memory, device: str, part: Part) -> 
     if trainings:
         yield len(trainings), trainings
     first: list[list[Task]] = [
-        list(stage(plan, store.items, device, part)) for stage in (_costs, _fits, _exacts, _pilot, _networks)
+        list(stage(plan, store.items, device, part))
+        for stage in (_costs, _fits, _exacts, _pilot, _networks, _trajectories)
     ]
     known = len(trainings) + sum(map(len, first))
     for tasks in first:
@@ -81,11 +84,11 @@ def groups_of(cells: Iterable[Cell]) -> tuple[Group, ...]:
     return tuple(Group(spec, tuple(sorted(cells))) for spec, cells in found.items())
 
 
-def _of_problem(plan: Plan, method: str | None = None, *, trained: bool = False) -> Iterator[tuple[int, list[Cell]]]:
-    """The sensible cells of each problem, by its index; of those that are `trained`, or of all others."""
+def _of_problem(plan: Plan, method: str | None = None, *, kind: str = "toy") -> Iterator[tuple[int, list[Cell]]]:
+    """The sensible cells of each problem of a kind, by its index."""
     by_problem: dict[int, list[Cell]] = {}
     for cell in plan.cells:
-        if (plan.problems[cell.problem].at is not None) is not trained:
+        if plan.problems[cell.problem].kind != kind:
             continue
         if cell.reason is None and method in (None, cell.method):
             by_problem.setdefault(cell.problem, []).append(cell)
@@ -96,7 +99,7 @@ def _trainings(plan: Plan, items: Items, part: Part) -> Iterator[Task]:
     """Trainings of which a checkpoint is not there yet; every part needs them all."""
     del part
     by_training: dict[str, tuple[ProblemSpec, Training, set[int], list[str]]] = {}
-    for i, cells in _of_problem(plan, trained=True):
+    for i, cells in _of_problem(plan, kind="network"):
         spec = plan.problems[i]
         assert spec.at is not None
         for cell in cells:
@@ -114,7 +117,7 @@ def _networks(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Tas
     """Moments at the checkpoints of trainings, that are not there yet; each task has cells of one training."""
     del device
     index = itertools.count()
-    for i, cells in _of_problem(plan, trained=True):
+    for i, cells in _of_problem(plan, kind="network"):
         spec, methods = plan.problems[i], {cell.key: cell.method for cell in cells}
         at, job = spec.at, f"{spec.id}/0"
         assert at is not None
@@ -128,6 +131,27 @@ def _networks(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Tas
                     yield NetworkTask(
                         spec, (replace(group, cells=missing),), own, key, plan.layouts[i], plan.config.seed
                     )
+
+
+def _trajectories(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:
+    """Trainings of logits by which something is not there yet, those by the exact gradient first."""
+    del device
+    by_training: dict[str, tuple[ProblemSpec, Training, str, set[int], list[Looked]]] = {}
+    for trainer in (None, "own"):
+        for i, cells in _of_problem(plan, kind="trajectory"):
+            spec, at = plan.problems[i], plan.problems[i].at
+            assert at is not None
+            for cell in cells:
+                training = at.training if trainer is None else at.training_of(cell.estimator, cell.samples)
+                found = by_training.setdefault(training.id, (spec, training, at.training.id, set(), []))
+                found[3].add(at.epoch)
+                if trainer is not None and ("seeds", cell.key, "") not in items:
+                    found[4].append(Looked(at.epoch, cell.key, cell.method))
+    for index, (spec, training, noise, steps, looked) in enumerate(by_training.values()):
+        unrecorded = {step for step in steps if ("trained", f"{training.id}/{step}", "") not in items}
+        left = unrecorded | {cell.step for cell in looked}
+        if part.has(index) and left:
+            yield TrajectoryTask(spec, training, tuple(sorted(left)), tuple(looked), noise, plan.config.seed)
 
 
 def _costs(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:

@@ -35,7 +35,7 @@ _Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 @dataclass(frozen=True, config=_STRICT)
 class _Training:
     id: str
-    kind: Literal["network"]
+    kind: Literal["network", "trajectory"]
     data: str
     trained_by: str
     samples: _Count
@@ -44,6 +44,7 @@ class _Training:
     optimizer: str
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seeds: _Count
+    subject: str = ""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -52,6 +53,7 @@ class _Checkpoint:
     epoch: Annotated[int, Field(ge=0, le=2**31)]
     parameters: str
     own: bool = False
+    curl: bool = False
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -173,7 +175,8 @@ def _of_problem(spec: ProblemSpec) -> Json:
 
 def _of_checkpoint(at: Checkpoint) -> Json:
     training = {name: getattr(at.training, name) for name in _Training.__dataclass_fields__}
-    return {"training": training, "epoch": at.epoch, "parameters": at.parameters, "own": at.own}
+    kept = {name: getattr(at, name) for name in ("epoch", "parameters", "own", "curl")}
+    return {"training": training, **kept}
 
 
 def _of_estimator(spec: EstimatorSpec) -> Json:
@@ -192,7 +195,7 @@ def _estimator(id_: str, entry: _Estimator, temperature: float | None) -> Estima
 def _problem(entry: _Problem) -> ProblemSpec:
     fields = {name: getattr(entry, name) for name in _Problem.__dataclass_fields__}
     options = {name: _options(getattr(entry, name)) for name in ("objective_options", "distribution_options")}
-    at = entry.at and Checkpoint(Training(**vars(entry.at.training)), entry.at.epoch, entry.at.parameters, entry.at.own)
+    at = entry.at and Checkpoint(**vars(entry.at) | {"training": Training(**vars(entry.at.training))})
     return ProblemSpec(**fields | options | {"at": at})
 
 

@@ -19,17 +19,20 @@ TEMPERATURE = "temperature"
 
 @dataclass(frozen=True)
 class Training:
-    """A training of several seeds of a network, with all that it depends on.
+    """A training of several seeds of a network, or of logits, with all that it depends on.
 
-    id             hash of all that follows, and of the network and its variables
-    kind           `network`
-    data           the images
+    id             hash of all that follows, and of the network and its variables, or of the problem
+    kind           `network` or `trajectory`
+    data           the images; '' for logits
     trained_by     by what, in words: `exact`, or an estimator and its N
     samples        N of the estimator
-    epochs, batch  passes through the data, and examples of a batch
+    epochs, batch  passes through the data, and examples of a batch; for logits, steps and 1
     optimizer, learning_rate  of the steps
-    seeds          networks side by side
+    seeds          networks, or vectors of logits, side by side
     by             the estimator; None: the exact gradient, or the plan is read from a manifest
+    subject        what is trained and how, in words: the label of its problems, the checkpoint left out
+    spread         scale and seed of the normal logits where each seed of a trajectory begins; None: all at those of the
+                   problem, or the plan is read from a manifest
     """
 
     id: str
@@ -43,6 +46,8 @@ class Training:
     learning_rate: float
     seeds: int
     by: EstimatorSpec | None = None
+    subject: str = ""
+    spread: tuple[float, int] | None = None
 
     def done(self, epoch: int) -> float:
         """The share of the training that is done after so many epochs."""
@@ -51,8 +56,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training after so many epochs, and the part of the parameters whose gradient is measured.
+    """A training after so many epochs or steps, and the part of the parameters whose gradient is measured.
 
+    curl whether the curl of mean estimates is measured
     own  each estimator is measured where its own training has come to; `training` is then what these have in common
     """
 
@@ -60,6 +66,7 @@ class Checkpoint:
     epoch: int
     parameters: str
     own: bool = False
+    curl: bool = False
 
     def training_of(self, estimator: EstimatorSpec, samples: int) -> Training:
         """The training that comes before a cell of that estimator and N."""
@@ -86,7 +93,7 @@ class ProblemSpec:
     logits_text        the logits as they were given, the beginning of long ones
     tie                whether all variables share one set of logits
     rarest             min over d and k of P(z_d = k); D times that where the variables share their logits
-    at                 where in a training it is; None: it is trained nowhere. Then `objective` is the network
+    at                 where in a training it is; None: it is trained nowhere. Of kind `network`, `objective` is that
     objective_given    the objective itself, where no name is looked up for it; `distribution_given`: the distribution
     """
 

@@ -85,7 +85,7 @@ def _checked(plan: Plan, look: Looking) -> Check:
     plan = plan.toys()
     routes, findings = _objectives(plan, look)
     findings += [
-        Finding(name, "exact gradient", spec.label, None, "networks are trained by `run`, and not looked at here")
+        Finding(name, "exact gradient", spec.label, None, "what is trained is left to `run`, and not looked at here")
         for name, spec in trained.items()
     ]
     places = [

@@ -41,6 +41,9 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
             bounds = [_decoded(result[name], (), where, item) for name in ("error", "mean_error")]
             _demand(bool((counts[:, 0] <= 1 + _SLACK).all()), "its weights sum to more than 1", where, item)
             _demand(not any(bound < 0 for bound in bounds), "a bound of an error is negative", where, item)
+        elif kind == "seeds" and key in cells and "reason" not in result:
+            for text in result["means"].values():
+                _decoded(text, (2,), where, item)
         elif kind == "job" and key in jobs and cell in cells:
             problem, shards = jobs[key]
             counts = _moments(result["moments"], shards, cells[cell], where, item)

@@ -11,6 +11,7 @@
     exact    cell key                   `ExactResult`, or `NoExactResult`
     fit      problem id/estimator       `FitResult`
     trained  training id/epoch          `TrainedResult`
+    seeds    cell key                   `SeedsResult`, or `NoExactResult`
     failed   cell key                   `Failed`
 
 The first three are the head of a journal: to which run it belongs. Items stay the JSON that they are; the dataclasses
@@ -179,17 +180,38 @@ class FitResult:
 
 @dataclass(frozen=True, config=_RECORD)
 class TrainedResult:
-    """Networks after some epochs of training.
+    """Networks after some epochs of training, or logits after some steps.
 
     parameters    all parameters of the first seed
-    train, valid  the exact loss on all data that are trained on, and on those kept back, of each seed
+    train, valid  the exact loss on all data that are trained on, and on those kept back, of each seed; for logits
+                  `train` is E f(z)
+    gradient      the length of the exact gradient of each seed, for logits
     seconds       since the training began
     """
 
     parameters: Array
     train: Array
-    valid: Array
+    valid: Array | None = None
+    gradient: Array | None = None
     seconds: Seconds | None = None
+
+
+@dataclass(frozen=True, config=_RECORD)
+class SeedsResult:
+    """What a cell is like at the logits of all seeds of a training.
+
+    seeds       those whose estimates are finite; `non_finite` are the others
+    means       of each metric: its mean and its standard deviation over these
+    f, df       evaluations of f and of ∇f for one estimate
+    estimates   that were drawn for each seed
+    """
+
+    seeds: Count
+    non_finite: Count
+    means: dict[str, Array]
+    f: Count
+    df: Count
+    estimates: Count
 
 
 @dataclass(frozen=True, config=_RECORD)
@@ -211,6 +233,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "exact": TypeAdapter(ExactResult),
     "fit": TypeAdapter(FitResult),
     "trained": TypeAdapter(TrainedResult),
+    "seeds": TypeAdapter(SeedsResult),
     "failed": TypeAdapter(Failed),
 }
 
@@ -220,7 +243,7 @@ def check_item(item: Item, result: Any, where: str) -> None:
     kind = item[0]
     if (adapter := _KINDS.get(kind)) is None:
         raise ResultsError(_wrong(where, item, f"there is no kind {kind!r}"))
-    reasoned = kind == "exact" and isinstance(result, dict) and "reason" in result
+    reasoned = kind in ("exact", "seeds") and isinstance(result, dict) and "reason" in result
     try:
         (_NO_EXACT if reasoned else adapter).validate_python(result)
     except ValidationError as error:

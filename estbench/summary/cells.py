@@ -11,6 +11,7 @@ import numpy as np
 from estbench.moments import SCALARS, Floats, merge
 from estbench.plan import Cell, Plan
 from estbench.store import Item, decode
+from estbench.summary.seeds import of_seeds
 
 Items = Mapping[Item, Any]
 
@@ -22,10 +23,12 @@ def truth(plan: Plan, cell: Cell, items: Items) -> Floats | None:
     return None if text is None else decode(text, (-1,))
 
 
-def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, str] | None:
-    """The packed records of a cell, [S, 8 + 3P]; `status` and `reason` where it has none; None if it is not done."""
+def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, Any] | None:
+    """The packed records of a cell, [S, 8 + 3P]; else its row with `status` and `reason`; None if it is not done."""
     if cell.reason is not None:
         return {"status": "skipped", "reason": cell.reason}
+    if (item := items.get(("seeds", cell.key, ""))) is not None:
+        return of_seeds(cell, item, plan.config.level)
     if prepared(plan, cell, items):
         if cell.method == "monte_carlo":
             packed = packed_shards(plan, cell, items)

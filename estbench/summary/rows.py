@@ -117,14 +117,15 @@ def _place(spec: ProblemSpec, cell: Cell) -> dict[str, Any]:
     if spec.at is None:
         return {"kind": spec.kind}
     training = spec.at.training_of(cell.estimator, cell.samples)
-    return {
+    place = {
         "kind": spec.kind,
-        "network": spec.objective_text,
         "checkpoint": spec.at.epoch,
         "trained_by": training.trained_by,
         "parameters": spec.at.parameters,
-        "batch": training.batch,
     }
+    if spec.kind == "network":
+        place |= {"network": spec.objective_text, "batch": training.batch}
+    return place
 
 
 def measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import sqrt
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from estbench.columns import TRAINING, names
 from estbench.moments import Floats
 from estbench.plan import Plan, ProblemSpec, Training
 from estbench.store import decode
 from estbench.summary.cells import Items
+from estbench.summary.seeds import student
 
 TRAININGS = "training.csv"
 QUANTILES = (0.05, 0.5, 0.95)
@@ -28,10 +27,11 @@ def trainings(plan: Plan, items: Items) -> pd.DataFrame:
         spec = plan.problems[cell.problem]
         if spec.at is None or cell.reason is not None:
             continue
-        training = spec.at.training_of(cell.estimator, cell.samples)
-        if (training.id, spec.at.epoch) not in seen:
-            seen.add((training.id, spec.at.epoch))
-            rows += _rows(spec, training, spec.at.epoch, items, plan.config.level)
+        reference = [spec.at.training] if spec.kind == "trajectory" else []
+        for training in (*reference, spec.at.training_of(cell.estimator, cell.samples)):
+            if (training.id, spec.at.epoch) not in seen:
+                seen.add((training.id, spec.at.epoch))
+                rows += _rows(spec, training, spec.at.epoch, items, plan.config.level)
     return pd.DataFrame(rows, columns=names(TRAINING))
 
 
@@ -39,27 +39,31 @@ def _rows(spec: ProblemSpec, training: Training, epoch: int, items: Items, level
     found, start = (items.get(("trained", f"{training.id}/{at}", "")) for at in (epoch, 0))
     if found is None:
         return
-    for data in ("train", "valid"):
+    trajectory = spec.kind == "trajectory"
+    for data in ("train", "valid") if "valid" in found else ("train",):
         losses = decode(found[data], (-1,))
         before = None if start is None else decode(start[data], (-1,))
         yield {
-            "network": spec.objective_text,
+            "kind": spec.kind,
+            "problem": training.subject or spec.objective_text,
+            "network": None if trajectory else spec.objective_text,
             "distribution": spec.distribution_text,
             "dimensions": spec.dimensions,
             "categories": spec.classes,
             "trained_by": training.trained_by,
             "samples": training.samples,
             "checkpoint": epoch,
-            "data": data,
+            "data": None if trajectory else data,
             "seeds": len(losses),
             **over_seeds(losses, level),
+            "true_norm": float(decode(found["gradient"], (-1,)).mean()) if "gradient" in found else np.nan,
             "share_worse": np.nan if before is None else float((losses > before).mean()),
         }
 
 
 def over_seeds(x: Floats, level: float) -> dict[str, float]:
     """The mean of one number a seed, its Student interval, and quantiles; the interval of one seed is unknown."""
-    S, mean = len(x), float(x.mean())
-    half = float(stdtrit(S - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / sqrt(S) if S > 1 else np.nan
+    mean, deviation = float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else np.nan
+    low, high = student(mean, deviation, len(x), level)
     quantiles = dict(zip(("loss_q05", "loss_q50", "loss_q95"), map(float, np.quantile(x, QUANTILES)), strict=True))
-    return {"loss": mean, "loss_low": mean - half, "loss_high": mean + half, **quantiles}
+    return {"loss": mean, "loss_low": low, "loss_high": high, **quantiles}

@@ -139,7 +139,7 @@ def test_configs_go_round() -> None:
         ({"categories": None}, "categorical variables need categories"),
         ({"dimensions": 20}, r"3\^20 joint states of a layer are more than 65536"),
         ({"data": "nowhere.npy"}, "data: images nowhere.npy: cannot be read"),
-        ({"kind": "netwrok"}, "kind: expected toy or network, got 'netwrok'"),
+        ({"kind": "netwrok"}, "kind: expected toy, network or trajectory, got 'netwrok'"),
         ({"logits": 0.0}, "unknown key 'logits'"),
     ],
 )

@@ -9,20 +9,23 @@ from estbench.engine.tasks.network import NetworkTask
 from estbench.engine.tasks.shard import ShardTask
 from estbench.engine.tasks.timing import TimingTask
 from estbench.engine.tasks.train import TrainTask
+from estbench.engine.tasks.trajectory import Looked, TrajectoryTask
 
 __all__ = [
     "CostTask",
     "ExactTask",
     "FitTask",
     "Group",
+    "Looked",
     "NetworkTask",
     "Record",
     "ShardTask",
     "Task",
     "TimingTask",
     "TrainTask",
+    "TrajectoryTask",
     "problem_of",
     "reason",
 ]
 
-Task = CostTask | FitTask | ExactTask | ShardTask | TimingTask | TrainTask | NetworkTask
+Task = CostTask | FitTask | ExactTask | ShardTask | TimingTask | TrainTask | NetworkTask | TrajectoryTask
