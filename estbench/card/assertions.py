@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from estbench.card.company import Companion, draw_by_draw, serves
 from estbench.card.look import look
+from estbench.card.members import Member, draw_by_draw, serves
 from estbench.card.problems import Probe, probes
 from estbench.card.sampling import SEED, Test, run, sample
 from estbench.card.subject import Form, Subject
@@ -73,7 +73,7 @@ def match_or_raise(
         looked += 1
         one, two = mine.subject.estimator, theirs.subject.estimator
         if mine.subject.function is None and theirs.subject.function is None:
-            label, factor = draw_by_draw(probe.problem, one, N, [Companion("other", two)])
+            label, factor = draw_by_draw(probe.problem, one, N, [Member("other", two)])
             if label and factor == 1:
                 continue
         tests.append(difference(probe, one, two, N))

@@ -1,4 +1,4 @@
-"""The card: findings about one estimator, and how it is written out."""
+"""The report card: findings about one estimator that can be written out in several formats."""
 
 from __future__ import annotations
 
@@ -7,37 +7,13 @@ import shutil
 from dataclasses import asdict, dataclass
 
 from estbench.card import render
-from estbench.card.findings import Beside, Bias, Finding, failures
+from estbench.card.findings import Findings
 from estbench.tables.junit import junit
 
 
 @dataclass(frozen=True)
-class Card:
-    """What was found about one estimator. It prints itself.
-
-    `ok`: nothing is wrong, and its mean was measured on some problem at least.
-    """
-
-    target: str
-    form: str
-    findings: tuple[Finding, ...]
-    biases: tuple[Bias, ...] = ()
-    beside: tuple[Beside, ...] = ()
-
-    @property
-    def failures(self) -> tuple[Finding, ...]:
-        """The claims that are false."""
-        return tuple(failures(self.findings))
-
-    @property
-    def measured(self) -> bool:
-        """Whether something is known of its mean: that it is the gradient, or that it is not."""
-        return any(f.claim == "unbiased" and (f.partly or f.status in ("ok", "failed", "noted")) for f in self.findings)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong, as far as was looked, and the mean was looked at."""
-        return self.measured and not self.failures
+class Card(Findings):
+    """What was found about one estimator. It prints itself."""
 
     def to_text(self, width: int = 100) -> str:
         """Lines no wider than that; what fails has lines of its own."""

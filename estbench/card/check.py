@@ -46,7 +46,7 @@ def check(
     seed: int = 0,
     **options: Any,
 ) -> Card | ConfigCard:
-    """Look at an estimator on small problems whose gradient is known: bias and its cause, invariances, cost, company.
+    """Look at an estimator on small problems whose gradient is known: bias and its cause, invariances, cost, figures.
 
     The card prints itself. `card.ok` says that nothing was found to be wrong and that the mean was measured;
     `card.failures` are the claims that are false, each with its usual cause; `card.to_json()` holds all of it.

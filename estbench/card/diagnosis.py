@@ -12,8 +12,8 @@ from math import acos, degrees
 
 import numpy as np
 
-from estbench.card.company import Companion
 from estbench.card.formulas import nothing
+from estbench.card.members import Member
 from estbench.card.mistakes import MISTAKES, Mistake
 from estbench.card.observed import Observed
 from estbench.moments import Floats
@@ -155,11 +155,11 @@ def _partly_zero(observations: Sequence[Observed]) -> Cause | None:
     return Cause("some_zero", f"ĝ is always 0 in the logits {where} (counted from 0)", look)
 
 
-def company(observations: Sequence[Observed], companions: Sequence[Companion]) -> tuple[Companion, float] | None:
+def biased_member(observations: Sequence[Observed], candidates: Sequence[Member]) -> tuple[Member, float] | None:
     """The biased member of the catalogue whose mean, times a factor, is the one observed; the factor."""
-    best: tuple[float, Companion, float] | None = None
-    for companion in companions:
-        pairs = [(seen, companion.mean(seen.problem, seen.N)) for seen in observations]
+    best: tuple[float, Member, float] | None = None
+    for candidate in candidates:
+        pairs = [(seen, candidate.mean(seen.problem, seen.N)) for seen in observations]
         if any(mean is None for _, mean in pairs):
             continue
         means = [mean[0] for _, mean in pairs if mean is not None]
@@ -167,7 +167,7 @@ def company(observations: Sequence[Observed], companions: Sequence[Companion]) -
         for c, price in ((1.0, 0.0), (_factor(noisier, means)[0], FREE)):
             chi2 = misfit(noisier, [c * mean for mean in means])
             if chi2 is not None and (best is None or chi2 + price < best[0]):
-                best = chi2 + price, companion, c
+                best = chi2 + price, candidate, c
     return None if best is None else (best[1], best[2])
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from estbench.card.company import Figures
+from estbench.card.members import Figures
 
 Claim = Literal[
     "runs",
@@ -70,6 +69,32 @@ class Beside:
     same: str = ""
 
 
-def failures(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that are false."""
-    return [f for f in findings if f.holds is False]
+@dataclass(frozen=True)
+class Findings:
+    """All that was found about one estimator.
+
+    target   what was looked at, as it was named
+    form     how a function is written: sampler, loss, gradient or advantages; "estimator" for an estimator
+    beside   its figures, and those of other estimators, on one problem each
+    """
+
+    target: str
+    form: str
+    findings: tuple[Finding, ...]
+    biases: tuple[Bias, ...] = ()
+    beside: tuple[Beside, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The claims that are false."""
+        return tuple(f for f in self.findings if f.holds is False)
+
+    @property
+    def measured(self) -> bool:
+        """Whether something is known of its mean: that it is the gradient, or that it is not."""
+        return any(f.claim == "unbiased" and (f.partly or f.status in ("ok", "failed", "noted")) for f in self.findings)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no claim is false, and its mean was measured on some problem."""
+        return self.measured and not self.failures

@@ -9,8 +9,14 @@ from torch import Tensor
 
 from estbench.adapters.calls import WAYS
 from estbench.card.card import Card
-from estbench.card.company import (
-    Companion,
+from estbench.card.describe import described
+from estbench.card.diagnosis import Cause, biased_member, fitting
+from estbench.card.findings import Beside, Bias, Finding
+from estbench.card.invariances import float32, invariances, shifted
+from estbench.card.law import law
+from estbench.card.linearity import Linearity, linearity
+from estbench.card.members import (
+    Member,
     counted,
     draw_by_draw,
     figures,
@@ -19,12 +25,6 @@ from estbench.card.company import (
     nearest,
     serves,
 )
-from estbench.card.describe import described
-from estbench.card.diagnosis import Cause, company, fitting
-from estbench.card.findings import Beside, Bias, Finding
-from estbench.card.invariances import float32, invariances, shifted
-from estbench.card.law import law
-from estbench.card.linearity import Linearity, linearity
 from estbench.card.observed import Observed, observe
 from estbench.card.problems import Probe, probes
 from estbench.card.recorded import same_samples_twice, unlike_law, writes
@@ -185,7 +185,7 @@ class _Look:
         seen = self.observations(R, first)
         cause = fitting(seen)
         biased_members = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
-        known = None if cause is not None else company(seen, biased_members)
+        known = None if cause is not None else biased_member(seen, biased_members)
         text = first.text
         lines = (
             [] if self.brief else list(described(self.subject, self.estimator, self.role("coupled"), first.N, seen, R))
@@ -305,7 +305,7 @@ class _Look:
         text = f"{told}, and {declared} are declared"
         return Finding("cost", False, text, "correct `f` and `df` in its facts", "cost")
 
-    # company
+    # comparison with the catalogue
 
     def compare(self, probe: Probe, N: int) -> None:
         """Figures beside members of the catalogue."""
@@ -318,7 +318,7 @@ class _Look:
         except Exception as error:
             self.add(Finding("runs", False, f"with {FIGURES} estimates at once it raised {reason(error)}"))
 
-    def same(self, probe: Probe, N: int, whole: Sequence[Companion]) -> str:
+    def same(self, probe: Probe, N: int, whole: Sequence[Member]) -> str:
         """The member that it equals."""
         own = type(self.estimator)
         others = [c for c in whole if type(c.estimator) is not own]
@@ -378,7 +378,7 @@ def _failed(text: str) -> Finding:
 
 
 def _cause_of(
-    cause: Cause | None, known: tuple[Companion, float] | None, straight: Linearity, moved: str
+    cause: Cause | None, known: tuple[Member, float] | None, straight: Linearity, moved: str
 ) -> tuple[str, str]:
     """The key of the cause and what to look for."""
     if cause is not None:

@@ -6,14 +6,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING
 
-from estbench.card.findings import Beside, Finding
+from estbench.card.findings import Beside, Finding, Findings
 from estbench.printable import plain
 from estbench.tables.junit import Case
-
-if TYPE_CHECKING:
-    from estbench.card.card import Card
 
 HEADS = ("estimator", "N", "evaluations", "variance", "MSE", "cosine")
 MEANING = "variance and MSE over ‖g‖²; evaluations of f and ∇f of one estimate"
@@ -22,12 +18,12 @@ LEAST = (2, 3, 1)
 """Columns that are left out where they do not fit, in this order."""
 
 
-def text(card: Card, width: int) -> str:
+def text(card: Findings, width: int) -> str:
     """Lines no wider than `width`, where words allow it."""
     return "\n".join(_lines(card, width)) + "\n"
 
 
-def headline(card: Card) -> str:
+def headline(card: Findings) -> str:
     """The verdict in one line."""
     failed = len(card.failures)
     if failed:
@@ -39,7 +35,7 @@ def headline(card: Card) -> str:
     return ("ok, biased as meant" if biased else "ok") + (f"; {unseen} not checked" if unseen else "")
 
 
-def _lines(card: Card, width: int) -> Iterator[str]:
+def _lines(card: Findings, width: int) -> Iterator[str]:
     yield from _wrapped(f"{plain(card.target)} ({card.form}): {headline(card)}", width, 0)
     yield ""
     order = {"failed": 0, "not checked": 1, "noted": 2, "ok": 3}
@@ -124,7 +120,7 @@ def _beside(beside: Beside, width: int) -> Iterator[str]:
         yield from _wrapped(f"It is {beside.same}.", width, 0)
 
 
-def markdown(card: Card) -> str:
+def markdown(card: Findings) -> str:
     """Headings, a table of findings, and the figures."""
     lines = [f"# {_md(card.target)} ({card.form})", "", f"**{headline(card)}**", ""]
     lines += table(("claim", "status", "found", "usual cause"), [
@@ -151,7 +147,7 @@ def _md(cell: str) -> str:
     return plain(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def html(card: Card) -> str:
+def html(card: Findings) -> str:
     """For a notebook."""
     parts = [f"<p><b>{escape(plain(card.target))}</b> ({card.form}): <b>{escape(headline(card))}</b></p>"]
     parts.append(_html_table(("claim", "status", "found", "usual cause"), [
@@ -175,7 +171,7 @@ def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead>{row(head, 'th')}</thead><tbody>{''.join(row(r, 'td') for r in rows)}</tbody></table>"
 
 
-def cases(card: Card) -> list[Case]:
+def cases(card: Findings) -> list[Case]:
     """One test case for each claim, and one that fails where nothing was measured."""
     found = [_case(f) for f in card.findings]
     if not card.measured:

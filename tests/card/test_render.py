@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from estbench.card.card import Card
-from estbench.card.company import Figures
 from estbench.card.findings import Beside, Bias, Finding
+from estbench.card.members import Figures
 
 LONG = "E ĝ is 25 % of ‖g‖ away from g at N = 4: 512 estimates, p < 1e-12 (sine bernoulli D=1)"
 CARD = Card(

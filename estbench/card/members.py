@@ -38,7 +38,7 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 @dataclass(frozen=True)
-class Companion:
+class Member:
     """A member of the catalogue with options, and its selector."""
 
     label: str
@@ -71,7 +71,7 @@ def _mean(
     return found.m, found.se
 
 
-def members(distribution: str, temperatures: Iterable[float] = TEMPERATURES) -> tuple[Companion, ...]:
+def members(distribution: str, temperatures: Iterable[float] = TEMPERATURES) -> tuple[Member, ...]:
     """The members that serve a distribution, at some temperatures where they have one.
 
     Left out are those that need a fit, that have a true gradient of their own, or whose estimates are means of others.
@@ -80,7 +80,7 @@ def members(distribution: str, temperatures: Iterable[float] = TEMPERATURES) -> 
 
 
 @lru_cache(maxsize=16)
-def _members(distribution: str, temperatures: tuple[float, ...]) -> tuple[Companion, ...]:
+def _members(distribution: str, temperatures: tuple[float, ...]) -> tuple[Member, ...]:
     found = []
     for name, options in (*((name, {}) for name in catalog.ESTIMATORS), *VARIANTS):
         kind = catalog.estimator_class(name)
@@ -93,7 +93,7 @@ def _members(distribution: str, temperatures: tuple[float, ...]) -> tuple[Compan
             facts = estimator.facts
             plain = not (isinstance(estimator, Fitted | Referenced) or facts.within_shard or facts.inner > 1)
             if plain and facts.unserved(distribution) is None:
-                found.append(Companion(format_selector(name, sorted({**options, **more}.items())), estimator))
+                found.append(Member(format_selector(name, sorted({**options, **more}.items())), estimator))
     return tuple(found)
 
 
@@ -102,43 +102,44 @@ def serves(estimator: Estimator, problem: Problem, N: int) -> bool:
     return served(problem, estimator.facts) and estimator.facts.min_samples <= N
 
 
-def draw_by_draw(problem: Problem, estimator: Estimator, N: int, companions: Iterable[Companion]) -> tuple[str, float]:
+def draw_by_draw(problem: Problem, estimator: Estimator, N: int, candidates: Iterable[Member]) -> tuple[str, float]:
     """The member that gives the same estimates from the same draw, or a multiple of them: its selector, the factor.
 
     ("", 0) if there is none.
     """
-    with Isolated("card", "company"):
+    with Isolated("card", "members"):
         mine = estimates(estimator, _draw(problem, N), [N])[0]
     if not float(mine.abs().max()) > 0:
         return "", 0.0
     multiple = "", 0.0
-    for companion in companions:
-        if not serves(companion.estimator, problem, N):
+    for candidate in candidates:
+        if not serves(candidate.estimator, problem, N):
             continue
-        theirs = estimates(companion.estimator, _draw(problem, N), [N])[0]
+        theirs = estimates(candidate.estimator, _draw(problem, N), [N])[0]
         if same(mine, theirs):
-            return companion.label, 1.0
+            return candidate.label, 1.0
         square = float((theirs * theirs).sum())
         factor = float((mine * theirs).sum()) / square if square > 0 else 0.0
         if factor and not multiple[0] and same(mine, factor * theirs):
-            multiple = companion.label, factor
+            multiple = candidate.label, factor
     return multiple
 
 
 def _draw(problem: Problem, N: int, R: int = 64) -> Draw:
-    return Draw(problem, R, N, streams=Streams(0, "card/company", range(1)))
+    return Draw(problem, R, N, streams=Streams(0, "card/members", range(1)))
 
 
-def in_law(mine: Tensor, problem: Problem, N: int, companions: Iterable[Companion], level: float = 1e-4) -> list[str]:
-    """The members whose estimates [R, P] have the law of these, as far as so many tell.
+def in_law(mine: Tensor, problem: Problem, N: int, candidates: Iterable[Member], level: float = 1e-4) -> list[str]:
+    """The members whose estimates [R, P] cannot be told from these by Kolmogorov-Smirnov tests.
 
-    Tests of Kolmogorov and Smirnov of each coordinate, of a mixture of them, and of the length, at a level in all.
+    Each coordinate, one linear combination of them, and the squared length are tested. `level` is that of all tests
+    together (Bonferroni).
     """
-    return [c.label for c in companions if serves(c.estimator, problem, N) and _alike(mine, c, problem, N, level)]
+    return [c.label for c in candidates if serves(c.estimator, problem, N) and _alike(mine, c, problem, N, level)]
 
 
-def _alike(mine: Tensor, companion: Companion, problem: Problem, N: int, level: float) -> bool:
-    theirs = sample(problem, companion.estimator, N, max(len(mine), 4096), "law")
+def _alike(mine: Tensor, candidate: Member, problem: Problem, N: int, level: float) -> bool:
+    theirs = sample(problem, candidate.estimator, N, max(len(mine), 4096), "law")
     mix = torch.linspace(1.0, 2.0, mine.shape[1], dtype=mine.dtype).cos()
 
     def mixed(x: Tensor) -> Tensor:
@@ -186,13 +187,13 @@ def counted(estimator: Estimator, problem: Problem, N: int) -> float:
     return counting.evaluations.f + counting.evaluations.df
 
 
-def nearest(target: Figures, problem: Problem, companions: Iterable[Companion], R: int, most: int = 3) -> list[Figures]:
+def nearest(target: Figures, problem: Problem, candidates: Iterable[Member], R: int, most: int = 3) -> list[Figures]:
     """The members of the nearest MSE at no more evaluations, and about as many."""
     found = []
-    for companion in companions:
-        N = _samples_for(companion.estimator, problem, target.evaluations)
+    for candidate in candidates:
+        N = _samples_for(candidate.estimator, problem, target.evaluations)
         if N is not None:
-            found.append(figures(companion.label, companion.estimator, problem, N, R))
+            found.append(figures(candidate.label, candidate.estimator, problem, N, R))
 
     def distance(other: Figures) -> float:
         if not (target.relative_mse > 0 and other.relative_mse > 0):
