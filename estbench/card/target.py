@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from estbench import catalog, plugins
 from estbench.adapters import FORMS, Adapted, adapt, class_of, name_of
@@ -82,11 +83,11 @@ def subject_of(
             target = target.target
     if _is_estimator(target):
         return _of_estimator(target, label, samples, unbiased=unbiased, options=options)
+    options = _known(class_of(target), options, label or _called(target))
 
     def build() -> Estimator:
         return adapt(target, form, distribution, samples, **options)
 
-    class_of(target)  # what is no function is wrong usage
     if form not in (None, *FORMS):
         raise UsageError(f"form={form!r}: there are {', '.join(FORMS)}")
     try:
@@ -98,6 +99,21 @@ def subject_of(
     subject = Subject(label or _called(target), build, written, target, meant, samples, unbiased is True, options)
     vars(subject)["estimator"] = made  # it is kept there
     return subject
+
+
+def _known(kind: type[Any], options: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """The options as the class takes them; UsageError for one that it does not have, or of another type."""
+    names = catalog.option_names(kind)
+    given = {("temperature" if n == "tau" and "tau" not in names else n): value for n, value in options.items()}
+    for name in given:
+        if name not in names:
+            raise UsageError(f"{label} has no option {name!r}; it has {', '.join(names) or 'none'}")
+    try:
+        catalog.build(kind, given)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UsageError(f"{label}: {told}") from None
+    return given
 
 
 def _called(target: Any) -> str:
@@ -117,6 +133,10 @@ def _of_estimator(
         return made
 
     kind = target if isinstance(target, type) else type(target)
+    if isinstance(target, type):
+        options = _known(kind, options, label or kind.__name__)
+    elif options:
+        raise UsageError(f"{label or kind.__name__} is an instance: it has its options already")
     meant = bool(facts_of(build()).unbiased) if unbiased is None else unbiased
     names = {k: n for n, k in catalog.ESTIMATORS.items()}
     own = format_selector(names.get(kind, kind.__name__), sorted(options.items()))

@@ -93,6 +93,17 @@ def test_a_config(tmp_path: Path) -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
 
 
+def test_options_of_targets() -> None:
+    """An option stands in brackets; one that is unknown or of another type is wrong usage."""
+    target = "tests.card.right:concrete"
+    assert check(f"{target}[tau=0.4]", distribution="bernoulli", smallest=0.5, limit=2.0).ok
+    for wrong in (f"{target}[nosuch=1]", "rloo[nosuch=1]"):
+        with pytest.raises(UsageError, match="has no option 'nosuch'"):
+            check(wrong)
+    with pytest.raises(UsageError, match="temperature"):
+        check("gumbel[temperature=warm]")
+
+
 def test_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is nothing is wrong usage, with a suggestion."""
     monkeypatch.chdir(ROOT / "docs")
