@@ -199,6 +199,9 @@ TRAINING: tuple[Column, ...] = (
     Column("loss_q05", "5 % of the seeds have a smaller loss"),
     Column("loss_q50", "the median over seeds", head="median", rank=3),
     Column("loss_q95", "95 % of the seeds have a smaller loss"),
+    Column("nll", "exact −log p of the data, all joint states summed, the mean over examples and seeds: the limit of "
+           "importance-weighted bounds; empty where a network has none", interval=True,
+           head="−log p", label="−log p", notation="interval", rank=4),
     Column("share_worse", "share of the seeds whose loss is larger than before the training",
            head="worse", notation="percent", rank=2),
     Column("true_norm", "of a trajectory, length of the exact gradient, mean over seeds", head="‖g‖", rank=4,

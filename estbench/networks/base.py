@@ -9,15 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from estbench.distributions import Bernoulli, Categorical
 from estbench.networks.data import Images
 
 Variables = Bernoulli | Categorical
+
+_VALUES = 2**19
+"""Values of f, over all seeds and examples, that are found at once."""
+
+_DECODED = 2**24
+"""The same of a function that sees each state once."""
 
 
 class Function(Protocol):
@@ -41,20 +48,13 @@ Expect = Callable[[Function, Variables], Tensor]
 """E f(z), [S, B], of variables with batch shape [S, B]: by enumeration, or by an estimator."""
 
 
-class Model(Protocol):
-    """S networks, each initialised from a generator of its own: a `torch.nn.Module`.
-
-    All parameters have the seeds as first axis. Examples must not influence each other in f: no batch normalisation.
-    """
-
-    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
-        """The loss of examples x [S, B, pixels] with labels y [S, B]: [S, B], with `expect` for each layer."""
-        ...
-
-
 @runtime_checkable
 class OneLayer(Protocol):
-    """A model with one layer of discrete variables: its loss is E f(z) + rest(logits)."""
+    """S networks with one layer of discrete variables: a `torch.nn.Module` with the loss E f(z) + rest(logits).
+
+    All parameters have the seeds as first axis. Examples must not influence each other in f: no batch normalisation.
+    In `rest` they may.
+    """
 
     def logits(self, x: Tensor) -> Tensor:
         """The logits of examples x [S, B, pixels]: [S, B, D(, K)]."""
@@ -66,6 +66,32 @@ class OneLayer(Protocol):
 
     def rest(self, logits: Tensor) -> Tensor:
         """What the loss has besides E f, in closed form in the logits: [S, B]."""
+        ...
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """S networks with several layers of discrete variables: a `torch.nn.Module`, its parameters as in `OneLayer`.
+
+    layers  their number
+    """
+
+    layers: int
+
+    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """The loss of examples x [S, B, pixels] with labels y [S, B]: [S, B], with `expect` for each layer."""
+        ...
+
+
+Model = OneLayer | Layered
+
+
+@runtime_checkable
+class WithLikelihood(Protocol):
+    """A model of the data: beside its loss it has a likelihood, with all discrete variables summed out."""
+
+    def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """−log p of each example, by enumeration of joint states: [S, B]."""
         ...
 
 
@@ -114,10 +140,51 @@ class Kind:
         return z.flatten(-len(self.event)) if len(self.event) > 1 else z
 
 
+def loss(model: Any, kind: Kind, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+    """The loss of examples x [S, B, pixels] with labels y [S, B]: [S, B]; of one layer E f(z) + rest(logits)."""
+    if not isinstance(model, OneLayer):
+        found: Tensor = model.loss(x, y, expect)
+        return found
+    logits = model.logits(x)
+    return expect(model.f(x, y), kind.of(logits.flatten(2))) + model.rest(logits)
+
+
+def joint_states(model: Any, kind: Kind) -> int:
+    """The number of joint states of all layers."""
+    return int(kind.states ** (model.layers if isinstance(model, Layered) else 1))
+
+
 def exactly(f: Function, variables: Variables) -> Tensor:
-    """E f(z) = Σ_z P(z) f(z) over all joint states: [S, B], differentiable in the logits and in the parameters of f."""
-    batch = variables.batch_shape
+    """E f(z) = Σ_z P(z) f(z) over all joint states: [S, B], differentiable in the logits and in the parameters of f.
+
+    Where many values are wanted, states are taken some at a time, and again for the gradient: memory is bounded.
+    """
+    parts = states_in_parts(f, variables)
+    if len(parts) == 1 or not torch.is_grad_enabled():
+        return torch.stack([sum_over(f, variables, some) for some in parts]).sum(0)
+    return torch.stack([checkpoint(sum_over, f, variables, some, use_reentrant=False) for some in parts]).sum(0)
+
+
+def sum_over(f: Function, variables: Variables, states: Tensor) -> Tensor:
+    """Σ P(z) f(z) over some joint states [M, D(, K)]: [S, B]."""
+    found: Tensor = torch.linalg.vecdot(variables.log_prob(states).exp(), values(f, variables, states))
+    return found
+
+
+def minus_log_mean(f: Function, variables: Variables) -> Tensor:
+    """−log E exp(−f(z)), [S, B]: where f is −log p(x | z), it is −log p(x). An `Expect`; layers may be nested."""
+    parts = states_in_parts(f, variables)
+    return -torch.stack([(variables.log_prob(z) - values(f, variables, z)).logsumexp(-1) for z in parts]).logsumexp(0)
+
+
+def states_in_parts(f: Function, variables: Variables) -> Sequence[Tensor]:
+    """All joint states [M, D(, K)], cut so that few enough values of f are found at once."""
     states = variables.states().to(variables.logits)
-    values = f.of_states(states) if isinstance(f, OfStates) else f(states.expand(*batch, *states.shape))
-    expected: Tensor = torch.linalg.vecdot(variables.log_prob(states).exp(), values)
-    return expected
+    most = _DECODED if isinstance(f, OfStates) else _VALUES
+    found: Sequence[Tensor] = torch.split(states, max(1, most // math.prod(variables.batch_shape)))
+    return found
+
+
+def values(f: Function, variables: Variables, states: Tensor) -> Tensor:
+    """f of each example at each of M states [M, D(, K)]: [S, B, M]."""
+    return f.of_states(states) if isinstance(f, OfStates) else f(states.expand(*variables.batch_shape, *states.shape))

@@ -43,6 +43,10 @@ class Images:
         """The number of pixels of an image."""
         return self.train.shape[1]
 
+    def parts(self) -> tuple[tuple[str, Tensor, Tensor | None], ...]:
+        """Both sets: `train` and `valid`, with their images and labels."""
+        return ("train", self.train, self.train_labels), ("valid", self.valid, self.valid_labels)
+
     @property
     def binary(self) -> Images:
         """The same images, each pixel 1 where it is at least ½ and 0 elsewhere."""

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from estbench.errors import UsageError
-from estbench.networks.base import Expect, Kind
+from estbench.networks.base import Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import Linears
-from estbench.networks.one_layer import loss
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,6 @@ class GatesModel(nn.Module):
             {"hidden": Linears(pixels, width, generators), "output": Linears(width, classes, generators)}
         )
 
-    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
-        """[S, B]; its mean over the batch is the loss, as the target is for the batch as a whole."""
-        return loss(self, self.kind, x, y, expect)
-
     def logits(self, x: Tensor) -> Tensor:
         """[S, B, D]."""
         encoded: Tensor = self.encoder(x)
@@ -86,6 +81,10 @@ class GatesModel(nn.Module):
         log_p, log_q = (torch.logsumexp(logsigmoid(t), 1) - math.log(B) for t in (logits, -logits))
         kl = rho * (math.log(rho) - log_p) + (1 - rho) * (math.log(1 - rho) - log_q)
         return self.options.strength * kl.sum(-1, keepdim=True).expand(-1, B)
+
+    def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """−log Σ_z p(z | x) p(y | x, z): [S, B]."""
+        return minus_log_mean(self.f(x, y), self.kind.of(self.logits(x)))
 
 
 @record(frozen=True, eq=False)

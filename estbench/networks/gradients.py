@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from estbench.errors import UsageError
-from estbench.networks.base import Expect, Kind, OneLayer
+from estbench.networks.base import Expect, Kind, OneLayer, loss
 
 LOGITS = "logits"
 ALL = "all"
@@ -52,6 +52,6 @@ def gradients(model: Any, kind: Kind, part: str, x: Tensor, y: Tensor | None, ex
         leaf = model.logits(x).detach().requires_grad_()
         each, of = expect(model.f(x, y), kind.of(leaf.flatten(2))) + model.rest(leaf), [leaf]
     else:
-        each, of = model.loss(x, y, expect), chosen(model, part)
+        each, of = loss(model, kind, x, y, expect), chosen(model, part)
     found = torch.autograd.grad(each.mean(1).sum(), of, materialize_grads=True)
     return torch.cat([g.flatten(1) for g in found], 1)

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from estbench.networks.base import Expect, Kind
+from estbench.networks.base import Expect, Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import mlp
 from estbench.networks.vae import Decoded, VaeModel
@@ -61,9 +61,15 @@ class SbnModel(VaeModel):
         """0: [S, B]."""
         return logits.new_zeros(logits.shape[:2])
 
+    def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """−log Σ_z q(z | upper) p(lower | z): [S, B]."""
+        return minus_log_mean(self.f(x, y), self.kind.of(self.logits(x).flatten(2)))
+
 
 class TwoLayers(nn.Module):
     """The networks of `Sbn` with two layers: `encoder`, `between` and `decoder`."""
+
+    layers = 2
 
     def __init__(
         self, inputs: int, outputs: int, hidden: int, kind: Kind, generators: Sequence[torch.Generator]
@@ -79,6 +85,10 @@ class TwoLayers(nn.Module):
         upper, lower = x.tensor_split([x.shape[-1] // 2], -1)
         inner = Inner(self.between, Decoded(self.decoder, self.kind, lower), self.kind, expect)
         return expect(inner, self.kind.of(self.encoder(upper)))
+
+    def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """−log Σ_z₁ q(z₁ | upper) Σ_z₂ q(z₂ | z₁) p(lower | z₂): [S, B]."""
+        return self.loss(x, y, minus_log_mean)
 
 
 @record(frozen=True, eq=False)

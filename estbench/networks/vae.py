@@ -11,10 +11,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from estbench.networks.base import Expect, Kind
+from estbench.networks.base import Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import mlp
-from estbench.networks.one_layer import kl_to_uniform, loss, minus_log_likelihood, minus_log_likelihoods
+from estbench.networks.terms import kl_to_uniform, minus_log_likelihood, minus_log_likelihoods
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,6 @@ class VaeModel(nn.Module):
         self.encoder = mlp([inputs, hidden, kind.numbers], generators)
         self.decoder = mlp([kind.numbers, hidden, outputs], generators)
 
-    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
-        """−ELBO of each image: [S, B]."""
-        return loss(self, self.kind, x, y, expect)
-
     def logits(self, x: Tensor) -> Tensor:
         """[S, B, D(, K)]."""
         encoded: Tensor = self.encoder(x)
@@ -64,6 +60,10 @@ class VaeModel(nn.Module):
     def rest(self, logits: Tensor) -> Tensor:
         """KL(q ‖ uniform) = Σ_d (log K − H(q_d)): [S, B]."""
         return kl_to_uniform(logits, len(self.kind.event))
+
+    def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """−log Σ_z p(z) p(x | z) with uniform p(z): [S, B]."""
+        return minus_log_mean(self.f(x, y), self.kind.of(x.new_zeros(*x.shape[:2], self.kind.numbers)))
 
 
 @record(frozen=True, eq=False)

@@ -186,6 +186,7 @@ class TrainedResult:
     train, valid  the exact loss on all data that are trained on, and on those kept back, of each seed; for logits
                   `train` is E f(z)
     gradient      the length of the exact gradient of each seed, for logits
+    …_nll         −log p of the data, with all joint states summed, the mean over examples; where the network has it
     seconds       since the training began
     """
 
@@ -193,6 +194,8 @@ class TrainedResult:
     train: Array
     valid: Array | None = None
     gradient: Array | None = None
+    train_nll: Array | None = None
+    valid_nll: Array | None = None
     seconds: Seconds | None = None
 
 

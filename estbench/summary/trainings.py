@@ -57,8 +57,15 @@ def _rows(spec: ProblemSpec, training: Training, epoch: int, items: Items, level
             "seeds": len(losses),
             **over_seeds(losses, level),
             "true_norm": float(decode(found["gradient"], (-1,)).mean()) if "gradient" in found else np.nan,
+            **_nll(found, data, level),
             "share_worse": np.nan if before is None else float((losses > before).mean()),
         }
+
+
+def _nll(found: Any, data: str, level: float) -> dict[str, float]:
+    """−log p with its interval over seeds, where the network has it."""
+    nll = found.get(f"{data}_nll")
+    return {} if nll is None else mean_over_seeds("nll", decode(nll, (-1,)), level)
 
 
 def over_seeds(x: Floats, level: float) -> dict[str, float]:
@@ -67,3 +74,13 @@ def over_seeds(x: Floats, level: float) -> dict[str, float]:
     low, high = student(mean, deviation, len(x), level)
     quantiles = dict(zip(("loss_q05", "loss_q50", "loss_q95"), map(float, np.quantile(x, QUANTILES)), strict=True))
     return {"loss": mean, "loss_low": low, "loss_high": high, **quantiles}
+    """The mean loss over seeds, its interval, and quantiles."""
+    quantiles = dict(zip(("loss_q05", "loss_q50", "loss_q95"), map(float, np.quantile(x, QUANTILES)), strict=True))
+    return mean_over_seeds("loss", x, level) | quantiles
+
+
+def mean_over_seeds(name: str, x: Floats, level: float) -> dict[str, float]:
+    """The mean of one number a seed with its Student interval; the interval of one seed is unknown."""
+    S, mean = len(x), float(x.mean())
+    half = float(stdtrit(S - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / sqrt(S) if S > 1 else np.nan
+    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}

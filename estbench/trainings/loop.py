@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from hashlib import sha256
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from estbench import catalog
 from estbench.estimators.base import Estimator
-from estbench.networks.base import Expect, Kind, Network, exactly
+from estbench.networks.base import Expect, Kind, Network, OneLayer, WithLikelihood, exactly, joint_states, loss
 from estbench.networks.data import Images
 from estbench.plan import Training
 from estbench.training import expectation
@@ -57,7 +57,7 @@ def train(
         expect = _expect(training, epoch, noise)
         for x, y in batches(images, training.batch, orders):
             optimizer.zero_grad()
-            model.loss(x, y, expect).mean(1).sum().backward()
+            torch.autograd.backward(loss(model, kind, x, y, expect).mean(1).sum())
             optimizer.step()
 
 
@@ -82,17 +82,41 @@ def _optimizer(training: Training, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(model.parameters(), lr=training.learning_rate)
 
 
-def losses(model: Any, x: Tensor, y: Tensor | None, states: int) -> Tensor:
-    """The exact loss of each seed, the mean over all examples x [n, pixels] with labels y [n]: [S] in float64."""
-    S = len(next(iter(model.parameters())))
-    step = max(1, _SUMMANDS // (S * states))
+def losses(model: Any, kind: Kind, x: Tensor, y: Tensor | None) -> Tensor:
+    """The exact loss of each seed on all examples x [n, pixels] with labels y [n]: [S] in float64."""
+    if not isinstance(model, OneLayer):
+        return _mean(lambda x, y: loss(model, kind, x, y, exactly), model, kind, x, y)
+
+    def expected(x: Tensor, y: Tensor | None) -> Tensor:
+        return exactly(model.f(x, y), kind.of(model.logits(x).flatten(2)))
+
+    with torch.no_grad():  # in the rest, examples may meet: it is that of all of them
+        rest = model.rest(model.logits(x.expand(seeds_of(model), -1, -1)))
+    return _mean(expected, model, kind, x, y) + rest.double().mean(1)
+
+
+def minus_log_likelihoods(model: Any, kind: Kind, x: Tensor, y: Tensor | None) -> Tensor | None:
+    """−log p of each seed, the mean over all examples, with all joint states summed: [S]; None if it has none."""
+    if not isinstance(model, WithLikelihood):
+        return None
+    return _mean(model.minus_log_likelihood, model, kind, x, y)
+
+
+def _mean(of: Callable[[Tensor, Tensor | None], Tensor], model: Any, kind: Kind, x: Tensor, y: Tensor | None) -> Tensor:
+    """The mean of a function of examples, [S, B], over all of them: [S] in float64."""
+    S = seeds_of(model)
+    step = max(1, _SUMMANDS // (S * joint_states(model, kind)))
     total = torch.zeros(S, dtype=torch.float64)
     with torch.no_grad():
         for i in range(0, len(x), step):
-            some = x[i : i + step]
             labels = None if y is None else y[i : i + step].expand(S, -1)
-            total += model.loss(some.expand(S, -1, -1), labels, exactly).double().sum(1)
+            total += of(x[i : i + step].expand(S, -1, -1), labels).double().sum(1)
     return total / len(x)
+
+
+def seeds_of(model: Any) -> int:
+    """The number of networks side by side."""
+    return len(next(model.parameters()))
 
 
 def parameters_of(model: nn.Module, seed: int = 0) -> Tensor:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from estbench.errors import UsageError
-from estbench.networks.base import Kind, Network, exactly
+from estbench.networks import base
+from estbench.networks.base import Function, Kind, Network, OneLayer, Variables, exactly, loss
 from estbench.networks.gates import Gates
 from estbench.networks.gradients import chosen, gradients
+from estbench.networks.vae import Vae
+from estbench.trainings import loop as loops
 from estbench.trainings.loop import initial
-from tests.networks.models import ONE_LAYER, TWO_LAYERS, batch, made, state_by_state
+from tests.networks.models import BERNOULLI, ONE_LAYER, TWO_LAYERS, batch, made, state_by_state
 
 ALL = ONE_LAYER + TWO_LAYERS
 
@@ -20,7 +24,9 @@ def test_the_exact_loss_is_a_sum_over_states(network: Network, kind: Kind) -> No
     """The loss and its gradient by all parameters equal those of a loop over joint states at 1e-10."""
     model, images = made(network, kind, seeds=2)
     x, y = batch(images, 3, 2)
-    assert torch.allclose(model.loss(x, y, exactly), model.loss(x, y, state_by_state), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(
+        loss(model, kind, x, y, exactly), loss(model, kind, x, y, state_by_state), rtol=1e-12, atol=1e-12
+    )
     one, other = (gradients(model, kind, "all", x, y, expect) for expect in (exactly, state_by_state))
     assert torch.allclose(one, other, rtol=0, atol=1e-10 * float(other.norm()))
 
@@ -44,7 +50,9 @@ def test_examples_do_not_meet(network: Network, kind: Kind) -> None:
     """The loss of an example does not depend on the others of its batch."""
     model, images = made(network, kind)
     x, y = batch(images, 4)
-    assert torch.allclose(model.loss(x, y, exactly)[:, :2], model.loss(x[:, :2], y, exactly), rtol=1e-12, atol=0)
+    assert torch.allclose(
+        loss(model, kind, x, y, exactly)[:, :2], loss(model, kind, x[:, :2], y, exactly), rtol=1e-12, atol=0
+    )
 
 
 def test_the_target_of_gates() -> None:
@@ -72,3 +80,67 @@ def test_gates_are_bernoulli_variables() -> None:
     """A categorical gate is refused."""
     with pytest.raises(UsageError, match="give distribution: bernoulli"):
         made(Gates(), Kind("categorical", 2, 3))
+
+
+@pytest.mark.parametrize(("network", "kind"), ALL)
+def test_the_likelihood_is_a_sum_over_states(network: Network, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """−log p equals the logarithm of a loop over joint states at 1e-12, and is below the loss without its rest."""
+    model, images = made(network, kind, seeds=2)
+    x, y = batch(images, 3, 2)
+    nll = model.minus_log_likelihood(x, y)
+
+    def by_loop(f: Function, variables: Variables) -> Tensor:
+        uniform = isinstance(network, Vae)
+        of = kind.of(torch.zeros_like(variables.logits).flatten(2)) if uniform else variables
+        return -state_by_state(lambda z: torch.exp(-f(z)), of).log()
+
+    if isinstance(model, OneLayer):
+        monkeypatch.setattr(model, "rest", lambda logits: logits.new_zeros(logits.shape[:2]))
+    assert torch.allclose(nll, loss(model, kind, x, y, by_loop), rtol=1e-12, atol=1e-12)
+    if not isinstance(network, Vae):
+        assert (nll <= loss(model, kind, x, y, exactly) + 1e-12).all()
+
+
+def test_the_bound_is_above_the_likelihood() -> None:
+    """−ELBO ≥ −log p for each image, with equality nowhere: q is not the posterior."""
+    model, images = made(Vae(hidden=8), BERNOULLI)
+    x, y = batch(images, 5)
+    assert (loss(model, BERNOULLI, x, y, exactly) > model.minus_log_likelihood(x, y)).all()
+
+
+@pytest.mark.parametrize(("network", "kind"), [ONE_LAYER[0], ONE_LAYER[3], TWO_LAYERS[0]])
+def test_states_taken_some_at_a_time_give_the_same(
+    network: Network, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss, likelihood and gradient do not depend on how many values of f are found at once, to 1e-12."""
+    model, images = made(network, kind, seeds=2)
+    x, y = batch(images, 3, 2)
+
+    def found() -> list[Tensor]:
+        values = loss(model, kind, x, y, exactly), model.minus_log_likelihood(x, y)
+        return [*values, gradients(model, kind, "all", x, y, exactly)]
+
+    whole = found()
+    monkeypatch.setattr(base, "_VALUES", 20)
+    monkeypatch.setattr(base, "_DECODED", 20)
+    for one, other in zip(found(), whole, strict=True):
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("network", "kind"), [ONE_LAYER[1], ONE_LAYER[3], TWO_LAYERS[0]])
+def test_losses_do_not_depend_on_how_many_examples_are_taken_at_once(
+    network: Network, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the rest is of all examples together, as with the target of gates, losses are those of all of them."""
+    model, images = made(network, kind, seeds=2)
+    x, y = images.train[:40].double(), images.train_labels[:40] if images.train_labels is not None else None
+    whole = loops.losses(model, kind, x, y)
+    labels = None if y is None else y.expand(2, -1)
+    assert torch.allclose(whole, loss(model, kind, x.expand(2, -1, -1), labels, exactly).mean(1), rtol=1e-12)
+    nll = loops.minus_log_likelihoods(model, kind, x, y)
+    monkeypatch.setattr(loops, "_SUMMANDS", 100)
+    assert torch.allclose(loops.losses(model, kind, x, y), whole, rtol=1e-12)
+    some = loops.minus_log_likelihoods(model, kind, x, y)
+    assert nll is not None
+    assert some is not None
+    assert torch.allclose(some, nll, rtol=1e-12)

@@ -13,7 +13,7 @@ from estbench.networks.base import Kind, Network
 from estbench.networks.data import Images
 from estbench.plan import ProblemSpec, Training
 from estbench.store import encode
-from estbench.trainings.loop import losses, parameters_of, train
+from estbench.trainings.loop import losses, minus_log_likelihoods, parameters_of, train
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,14 @@ class TrainTask:
             with isolated(user_code, self.seed, training.id, "train"), limited(self.timeout):
                 network, images, kind = network_of(self.spec)
                 for epoch, model in train(network, images, kind, training, self.epochs, self.seed):
-                    states = kind.states
-                    found = {
+                    found: Record = {
                         "parameters": encode(parameters_of(model).double().numpy()),
-                        "train": encode(losses(model, images.train, images.train_labels, states).numpy()),
-                        "valid": encode(losses(model, images.valid, images.valid_labels, states).numpy()),
                         "seconds": time.perf_counter() - start,
                     }
+                    for data, x, y in images.parts():
+                        found[data] = encode(losses(model, kind, x, y).numpy())
+                        if (nll := minus_log_likelihoods(model, kind, x, y)) is not None:
+                            found[f"{data}_nll"] = encode(nll.numpy())
                     records.append({"kind": "trained", "key": f"{training.id}/{epoch}", **found})
         except Exception as error:
             return failures(self.cells(), f"training: {reason(error)}")

@@ -1,4 +1,4 @@
-"""The loss of a network with one layer of discrete variables, and terms that such losses have."""
+"""Terms that losses of networks with discrete variables have."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ import math
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
-
-from estbench.networks.base import Expect, Kind, OneLayer
-
-
-def loss(model: OneLayer, kind: Kind, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
-    """E f(z) + rest(logits): [S, B]."""
-    logits = model.logits(x)
-    return expect(model.f(x, y), kind.of(logits.flatten(2))) + model.rest(logits)
 
 
 def minus_log_likelihood(o: Tensor, x: Tensor) -> Tensor:
