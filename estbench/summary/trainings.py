@@ -69,11 +69,6 @@ def _nll(found: Any, data: str, level: float) -> dict[str, float]:
 
 
 def over_seeds(x: Floats, level: float) -> dict[str, float]:
-    """The mean of one number a seed, its Student interval, and quantiles; the interval of one seed is unknown."""
-    mean, deviation = float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else np.nan
-    low, high = student(mean, deviation, len(x), level)
-    quantiles = dict(zip(("loss_q05", "loss_q50", "loss_q95"), map(float, np.quantile(x, QUANTILES)), strict=True))
-    return {"loss": mean, "loss_low": low, "loss_high": high, **quantiles}
     """The mean loss over seeds, its interval, and quantiles."""
     quantiles = dict(zip(("loss_q05", "loss_q50", "loss_q95"), map(float, np.quantile(x, QUANTILES)), strict=True))
     return mean_over_seeds("loss", x, level) | quantiles
@@ -81,6 +76,6 @@ def over_seeds(x: Floats, level: float) -> dict[str, float]:
 
 def mean_over_seeds(name: str, x: Floats, level: float) -> dict[str, float]:
     """The mean of one number a seed with its Student interval; the interval of one seed is unknown."""
-    S, mean = len(x), float(x.mean())
-    half = float(stdtrit(S - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / sqrt(S) if S > 1 else np.nan
-    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
+    mean, deviation = float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else np.nan
+    low, high = student(mean, deviation, len(x), level)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
