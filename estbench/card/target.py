@@ -150,6 +150,8 @@ def _name(distribution: Any) -> str | None:
     name = distribution if isinstance(distribution, str) else getattr(distribution, "name", None)
     if name not in NAMES:
         raise UsageError(f"distribution: expected {', '.join(NAMES)}, or one with logits, got {distribution!r:.80}")
+    if getattr(distribution, "link", "sigmoid") != "sigmoid":
+        raise UsageError("distribution: the card looks at Bernoulli variables with the link sigmoid")
     return str(name)
 
 

@@ -94,6 +94,8 @@ def test_a_distribution_that_is_not_served() -> None:
     """Asking for a distribution that the target does not serve is wrong usage."""
     with pytest.raises(UsageError, match="serves"):
         check("disarm", distribution=Categorical(torch.zeros(1, 3)))
+    with pytest.raises(UsageError, match="link sigmoid"):
+        check("rloo", distribution=Bernoulli(torch.zeros(2), link="probit"))
     with pytest.raises(UsageError, match="expected bernoulli, categorical"):
         check("rloo", distribution="poisson")
 
