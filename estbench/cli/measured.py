@@ -116,16 +116,17 @@ def of_config(config: Path, wanted: Wanted) -> Measured:
     with quick_imports():
         from estbench.config import load
         from estbench.engine.benchmark import kept_apart
-        from estbench.engine.guarded import demand_survived
+        from estbench.engine.guarded import usable
         from estbench.expand import expand
 
     given = {"replicates": wanted.replicates, "seed": wanted.seed, "samples": wanted.samples and f"[{wanted.samples}]"}
     given["temperatures"] = wanted.temperatures and f"[{wanted.temperatures}]"
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
-    demand_survived(config, settings, wanted.timeout)
-    checked = load(config, settings)
+    left = usable(config, settings, wanted.timeout)
+    checked = load(left.config, left.settings)
     checked = replace(checked, methods=("monte_carlo",), timings=checked.timings or wanted.at == "seconds")
-    return _done(expand(checked), wanted, apart=kept_apart(checked))
+    found = _done(expand(checked), wanted, apart=kept_apart(checked))
+    return replace(found, failures=(*left.failures, *found.failures))
 
 
 def _done(plan: Plan, wanted: Wanted, *, apart: bool) -> Measured:

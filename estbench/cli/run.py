@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from estbench.engine.benchmark import Benchmark
+    from estbench.engine.guarded import Usable
     from estbench.engine.run import Failure, Progress
     from estbench.engine.stages import Part
     from estbench.plan import Plan
@@ -98,15 +100,15 @@ def run(
             from estbench.cli.display import display
             from estbench.engine.benchmark import Benchmark
             from estbench.engine.executors import Execution
-            from estbench.engine.guarded import demand_survived
             from estbench.engine.run import Failure, Progress
-            from estbench.tables.summary import digest, summary
 
-        demand_survived(config, wanted, cell_timeout)
-        benchmark = Benchmark.of(config, output, settings=wanted, device=device, fresh=fresh)
+        left = _usable(config, wanted, cell_timeout, stop=on_error == "stop")
+        benchmark = Benchmark.of(left.config, output, settings=left.settings, device=device, fresh=fresh)
+    for line in left.failures:
+        err().print(plain(line), markup=False)
     if dry_run:
         _list_cells(benchmark.plan)
-        return
+        raise typer.Exit(3 if left.failures else 0)
     worked = failing = False
     try:
         with display(benchmark.plan, quiet) as show:
@@ -129,19 +131,41 @@ def run(
             raise
         err().print(f"Stopped at the first failure. All finished work is in {benchmark.folder}.", markup=False)
         raise typer.Exit(3) from None
-    failed = int((frame["status"] == "failed").sum())
     if not quiet:
-        out().print((summary if verbose else digest)(frame, level=benchmark.plan.config.level))
-        _say_contradictions(frame)
-        if not worked:
-            err().print("All is done already; nothing was run.")
-        if len(frame) < len(benchmark.plan.cells):
-            err().print(f"{len(frame)} of {len(benchmark.plan.cells)} cells have results; estbench merge joins parts.")
-        err().print(f"Results: {benchmark.folder / 'results.csv'}", markup=False)
-        err().print(f"Figures: estbench plot {shlex.quote(str(benchmark.folder))}", markup=False)
+        _say(frame, benchmark, worked=worked, verbose=verbose)
+    failed = int((frame["status"] == "failed").sum())
     if failed:
         err().print(f"{failed} of {len(frame)} cells failed; the others are saved.", markup=False)
-        raise typer.Exit(3)
+    if left.failures:
+        what = "entry of the config was" if len(left.failures) == 1 else "entries of the config were"
+        err().print(f"{len(left.failures)} {what} left out, for the reasons above, and can be run later.", markup=False)
+    raise typer.Exit(3 if failed or left.failures else 0)
+
+
+def _usable(config: Path, settings: list[str], seconds: float | None, *, stop: bool) -> Usable:
+    """What of a config can be run; where a run is to stop at the first failure, all of it or nothing."""
+    with quick_imports():
+        from estbench.engine.guarded import Usable, demand_survived, usable
+
+    if stop:
+        demand_survived(config, settings, seconds)
+        return Usable(config, settings)
+    return usable(config, settings, seconds)
+
+
+def _say(frame: pd.DataFrame, benchmark: Benchmark, *, worked: bool, verbose: bool) -> None:
+    """The results of a run, what contradicts itself in them, and where they are."""
+    from estbench.tables.summary import digest, summary
+
+    plan, folder = benchmark.plan, benchmark.folder
+    out().print((summary if verbose else digest)(frame, level=plan.config.level))
+    _say_contradictions(frame)
+    if not worked:
+        err().print("All is done already; nothing was run.")
+    if len(frame) < len(plan.cells):
+        err().print(f"{len(frame)} of {len(plan.cells)} cells have results; estbench merge joins parts.")
+    err().print(f"Results: {folder / 'results.csv'}", markup=False)
+    err().print(f"Figures: estbench plot {shlex.quote(str(folder))}", markup=False)
 
 
 def _followed(work: Generator[Progress | Failure, None, pd.DataFrame], see: Callable[[Any], None]) -> pd.DataFrame:

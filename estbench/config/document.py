@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path as File
@@ -40,6 +40,27 @@ class Document:
         while path and path not in self.values:
             path = path[:-1]
         return self.values[path] if path else replace(self.start, text="")
+
+
+def without(document: Document, entries: Collection[tuple[str, int]]) -> Document:
+    """The document without some entries of its lists, named as (key of the list, index); places move with the rest."""
+    if not entries:
+        return document
+    data = {
+        key: [item for i, item in enumerate(value) if (key, i) not in entries] if isinstance(value, list) else value
+        for key, value in document.data.items()
+    }
+
+    def moved(path: Path) -> Path | None:
+        if len(path) < 2 or not isinstance(i := path[1], int):
+            return path
+        before = sum(key == path[0] and j < i for key, j in entries)
+        return None if path[:2] in entries else (path[0], i - before, *path[2:])
+
+    def places(of: Mapping[Path, Place]) -> dict[Path, Place]:
+        return {new: place for path, place in of.items() if (new := moved(path)) is not None}
+
+    return replace(document, data=data, values=places(document.values), keys=places(document.keys))
 
 
 def read(file: File) -> Document:

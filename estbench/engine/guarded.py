@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from pydantic import ValidationError
 
 from estbench import catalog
 from estbench.config import CONFIG, Document, load
-from estbench.config.document import read
+from estbench.config.complaint import dotted
+from estbench.config.document import read, without
 from estbench.config.override import override
 from estbench.config.selector import parse_selector
 from estbench.errors import UsageError
@@ -39,7 +41,7 @@ def demand_survived(source: Path | Document, settings: Sequence[str] = (), secon
 def fatal(source: Path | Document, settings: Sequence[str] = (), seconds: float | None = None) -> str | None:
     """How a plug-in of a config ends the process that reads it, or that it takes too long; None: it does neither."""
     document = override(read(source) if isinstance(source, Path) else source, settings)
-    if not any(map(_PLUGIN.fullmatch, _texts(document.data))):
+    if not _plugins(document.data):
         return None
     process = Process(_read, imports=__name__)
     last = "it"
@@ -62,22 +64,127 @@ def breaks(selector: str, seconds: float | None = None) -> str | None:
 
     None too for what is only written wrongly: a module, a class or an option that there is not.
     """
-    name, options = parse_selector(selector)
-    if not catalog.is_plugin(name):
-        return None
-    if (why := fatal(Document({"estimators": [selector]}, CONFIG), (), seconds)) is not None:
-        return why
+    return _why({"estimators": [selector]}, [("estimator", selector)], seconds)
+
+
+@dataclass(frozen=True)
+class Usable:
+    """What of a config can be run: the config without the entries whose plug-ins fail, and a line for each of these."""
+
+    config: Path | Document
+    settings: Sequence[str]
+    failures: tuple[str, ...] = ()
+
+
+def usable(config: Path, settings: Sequence[str] = (), seconds: float | None = None) -> Usable:
+    """What is left of a config without the estimators and problems whose plug-ins fail as they are imported or built.
+
+    So does one that ends the process that reads it, or takes longer than so many seconds. What is only written wrongly
+    stays, to be told with all else. UsageError if no estimator or no problem is left.
+    """
+    document = override(read(config), settings)
+    if not _plugins(document.data):
+        return Usable(config, settings)
+    lethal = fatal(document, (), seconds)
+    if lethal is None and _loads(document):
+        return Usable(config, settings)
+    broken = {
+        (part, i): why
+        for part, named in (("estimators", _of_estimator), ("problems", _of_problem))
+        for i, entry in enumerate(_listed(document.data, part))
+        if _plugins(entry) and (why := _why({part: [entry]}, named(entry), seconds)) is not None
+    }
+    left = without(document, broken)
+    if lethal is not None and not broken:
+        raise UsageError(f"{config}: {lethal}. Nothing ran.")
+    if not broken:
+        return Usable(config, settings)
+    lines = tuple(f"{document.place(path)}: {dotted(path)} failed: {why}" for path, why in broken.items())
+    if not all(_listed(left.data, part) for part in ("estimators", "problems")):
+        raise UsageError("\n".join((*lines, "Nothing ran.")))
+    return Usable(replace(left, data={"name": config.stem, **left.data}), (), lines)
+
+
+def _loads(document: Document) -> bool:
     try:
-        kind = catalog.estimator_class(name)
-        catalog.facts_of(catalog.build(kind, options))
+        load(document)
+    except UsageError:
+        return False
+    return True
+
+
+def _listed(data: Any, part: str) -> list[Any]:
+    entries = data.get(part) if isinstance(data, dict) else None
+    return entries if isinstance(entries, list) else []
+
+
+def _of_estimator(entry: Any) -> list[tuple[str, Any]]:
+    return [("estimator", entry)]
+
+
+def _of_problem(entry: Any) -> list[tuple[str, Any]]:
+    found = [(what, entry[what]) for what in ("objective", "distribution", "network") if what in entry]
+    trainers = entry.get("training", {})
+    trainers = trainers.get("estimator", []) if isinstance(trainers, dict) else []
+    return found + [("estimator", each) for each in (trainers if isinstance(trainers, list) else [trainers])]
+
+
+def _why(config: dict[str, Any], entries: Sequence[tuple[str, Any]], seconds: float | None) -> str | None:
+    """How a plug-in of these entries, which are all that a config has, fails; None if none does."""
+    if not _plugins(config):
+        return None
+    if (why := fatal(Document(config, CONFIG), (), seconds)) is not None:
+        return why
+    return next(filter(None, (_failure(what, entry) for what, entry in entries)), None)
+
+
+_BESIDE = ("name", "options", "label", "temperatures", "anneal")
+"""Keys of an entry that are no options."""
+
+
+def _failure(what: str, entry: Any) -> str | None:
+    """How importing or building the plug-in of one entry fails; None if it does not, or there is no such class."""
+    given = entry if isinstance(entry, dict) else {"name": entry}
+    if not isinstance(given.get("name"), str) or not catalog.is_plugin(given["name"]):
+        return None
+    name, options = parse_selector(given["name"])
+    nested = given.get("options")
+    options |= nested if isinstance(nested, dict) else {}
+    options |= {key: value for key, value in given.items() if key not in _BESIDE}
+    try:
+        kind = CLASSES[what](name)
+        if what != "distribution":
+            built = catalog.build(kind, options)
+            if what == "estimator":
+                catalog.facts_of(built)
     except UsageError as error:
-        wrong = isinstance(error.__cause__, ModuleNotFoundError | AttributeError)
-        return None if wrong else str(error)
+        return None if _missing(error.__cause__, name) else str(error)
     except (ValidationError, AttributeError):  # wrong options, or no estimator
         return None
     except Exception as error:
         return f"it cannot be built: {reason(error)}"
     return None
+
+
+CLASSES: dict[str, Callable[[str], Any]] = {
+    "estimator": catalog.estimator_class,
+    "objective": catalog.objective_class,
+    "distribution": catalog.distribution_class,
+    "network": catalog.network_class,
+}
+
+
+def _missing(error: BaseException | None, plugin: str) -> bool:
+    """Whether a plug-in was not found: there is no such module, or no such class in it."""
+    module, _, attribute = plugin.partition(":")
+    if isinstance(error, ModuleNotFoundError):
+        return error.name is None or f"{module}.".startswith(f"{error.name}.")
+    return isinstance(error, AttributeError) and error.name == attribute
+
+
+def _plugins(value: Any) -> bool:
+    """Whether anything in a config is named as a plug-in is."""
+    return any(map(_PLUGIN.fullmatch, _texts(value)))
 
 
 def _texts(value: Any) -> Iterator[str]:

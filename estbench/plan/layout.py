@@ -84,7 +84,7 @@ def layout_of(config: Settings, numbers: int, recorded: Layout | None, block: in
     else:
         cap = config.precision.max_replicates
         size = recorded.shard_size if recorded else min(max(128, -(-cap // 2**14)), cap // PILOT)
-        shards, stages = PILOT, (PILOT, max(PILOT, cap // size))
+        shards, stages = PILOT, tuple(sorted({PILOT, max(PILOT, cap // size)}))  # one, where the pilot is all
     if recorded:
         more = tuple(end for end in stages if end > recorded.stages[-1])
         return replace(recorded, shards=shards, stages=recorded.stages + more)

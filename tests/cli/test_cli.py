@@ -630,6 +630,66 @@ def test_the_suite_ranks_the_others_beside_what_fails(cli: Cli) -> None:
     assert (alone.code, alone.out) == (3, "")
 
 
+BUILT = """
+from pydantic.dataclasses import dataclass
+from estbench.estimators.score_function.reinforce import Reinforce
+
+@dataclass(frozen=True)
+class Mine(Reinforce):
+    def __post_init__(self):
+        raise RuntimeError("no licence")
+
+@dataclass(frozen=True)
+class Fine(Reinforce):
+    pass
+
+@dataclass(frozen=True)
+class Odd:
+    on = "values"
+    distributions = frozenset({"bernoulli"})
+    def __post_init__(self):
+        raise RuntimeError("no data")
+    def value(self, v):
+        return v.sum(-1)
+"""
+
+
+def test_what_cannot_be_imported_or_built_is_left_out_of_a_run(cli: Cli) -> None:
+    """Each has a line with its place and why; the rest of the config is run, exit 3; mended, it is added."""
+    Path("exits_at_import.py").write_text("import sys; print('IMPORTED'); sys.exit(0)")
+    Path("crashes_at_import.py").write_text("import ctypes; ctypes.string_at(0)")
+    Path("lacks_a_package.py").write_text("import no_such_package")
+    Path("built.py").write_text(BUILT)
+    odd, good = {"objective": "built:Odd", "distribution": "bernoulli", "logits": 0.0}, CONFIG["problems"][0]
+    names = ["exits_at_import:Mine", "reinforce", "crashes_at_import:Mine", "lacks_a_package:Mine", "built:Mine"]
+    Path("broken.yaml").write_text(yaml.safe_dump(CONFIG | {"problems": [odd, good], "estimators": names}))
+    said = cli("run", "broken.yaml", "-qj1", "-o", "run")
+    assert said.code == 3
+    for why in (
+        "estimators[0] failed: estimator plug-in 'exits_at_import:Mine' cannot be imported: SystemExit: 0",
+        "estimators[2] failed: importing the plug-in module crashes_at_import ends the process that does so",
+        "estimators[3] failed: estimator plug-in 'lacks_a_package:Mine' cannot be imported: No module named 'no_such",
+        "estimators[4] failed: it cannot be built: RuntimeError: no licence",
+        "problems[0] failed: it cannot be built: RuntimeError: no data",
+        "5 entries of the config were left out",
+    ):
+        assert why in said.err
+    assert "IMPORTED" not in said.out
+    assert set(pd.read_csv("run/results.csv")["estimator"]) == {"reinforce"}
+    mended = ["--set", f"problems=[{json.dumps(good)}]", "--set", "estimators=[reinforce, 'built:Fine']"]
+    assert cli("run", "broken.yaml", "-qj1", "-o", "run", *mended).code == 0
+    assert set(pd.read_csv("run/results.csv")["estimator"]) == {"reinforce", "built:Fine"}
+
+
+@pytest.mark.parametrize("wrong", ["no_such_module:Mine", "built:NoSuchClass", "built:Fine[baseline=meen]"])
+def test_a_plugin_that_is_only_misspelt_is_a_wrong_config(cli: Cli, wrong: str) -> None:
+    """A module, class or option that there is not ends the run before it begins, with its place."""
+    Path("built.py").write_text(BUILT)
+    said = clean(cli("run", "tiny.yaml", "-o", "run", "--set", f"estimators=[reinforce, '{wrong}']"), 2)
+    assert "estimators[1].name" in said
+    assert not Path("run").exists()
+
+
 def test_the_suite_waits_for_no_plugin_that_hangs(cli: Cli) -> None:
     """--cell-timeout ends what takes longer, in its import or in a job."""
     Path("hangs_at_import.py").write_text("import time; time.sleep(600)")

@@ -363,6 +363,13 @@ def test_a_precision_begins_with_a_pilot(most: int, size: int) -> None:
     assert layout.stages[-1] * size <= most < (layout.stages[-1] + 1) * size
 
 
+@pytest.mark.parametrize("most", [1024, 4000, 4096])
+def test_a_pilot_that_is_all_is_one_stage(most: int) -> None:
+    """Where the most replicates are those of the pilot, the run is recorded and read back with one stage."""
+    layout = plan(precision={"relative": 0.02, "max_replicates": most}).layouts[0]
+    assert layout.stages == (PILOT,)
+
+
 def test_layouts_are_plain_numbers() -> None:
     """A layout is recorded as JSON and read back."""
     (layout,) = plan().layouts
