@@ -1,4 +1,4 @@
-"""Estimators at one budget: of each the largest N whose estimate costs no more."""
+"""The largest N of each estimator whose estimate costs at most a given budget."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plan_within(
     """The plan in which each estimator has one N on each problem: the largest that costs at most `budget`.
 
     `planned` gives the plan for some N. Evaluations are counted; they never fall with N. Where no N is cheap enough, it
-    is the smallest that the estimator takes. So it is where counting takes longer than `timeout` seconds.
+    is the smallest that the estimator takes. The same holds where counting takes longer than `timeout` seconds.
     """
     if budget < 1:
         raise UsageError(f"budget: expected at least 1, got {budget:g}")

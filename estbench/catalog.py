@@ -198,7 +198,7 @@ def distribution_class(name: str) -> Any:
 def options_of(kind: Any) -> dict[str, FieldInfo]:
     """The options of an estimator, an objective or a distribution, with their types and defaults.
 
-    What fitting fills in is none. Of a distribution, all fields but `logits` are options.
+    Fields that fitting fills in are not options. Of a distribution, all fields but `logits` are options.
     """
     if hasattr(kind, "__pydantic_fields__"):
         return {name: info for name, info in kind.__pydantic_fields__.items() if not info.exclude}
@@ -248,7 +248,7 @@ def estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
 
 
 def new_estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
-    """The same, built anew: nothing that others have done to it is in it. An instance that was given is copied."""
+    """The same, built anew, so that no earlier use has changed it. An instance that was given is copied."""
     kind = _class_or_instance(spec)
     if isinstance(kind, type):
         return build(kind, dict(spec.options) | dict(fitted))

@@ -1,7 +1,7 @@
-"""The columns of the two tables: results, one row per cell, and a comparison, one row per estimator and ground.
+"""The columns of the two tables: results, one row per cell, and a comparison, one row per ranking and estimator.
 
-Name, meaning, heads, formula, type and notation of a column stand here, once. Whatever lists, writes, draws or reports
-a column reads them here: a new one is an entry below and the code that computes it.
+Name, meaning, heads, formula, type and notation of a column are stated here, once. All code that lists, writes, draws
+or reports a column reads them here: a new column is an entry below and the code that computes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Column:
     metric     whether it is measured, and listed by `estbench list metrics`
     head       above a column of a table for readers; `label` above a panel and along an axis of a figure
     notation   how a table for readers writes it: as `text`, as it was `given`, a `number` of three digits, …
-    rank       None: tables for readers leave it out. Else where the width asks for it the highest goes first, 0 never
+    rank       None: tables for readers leave it out. In narrow tables the highest rank is left out first, 0 never
     optional   left out of tables for readers where no row has it
     panel      whether it has a panel in the overview
     note       a line below the table that shows it
@@ -115,7 +115,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("zero_fraction", "share of estimates that are exactly 0", formula="P(ĝ = 0)"),
     Column("non_finite", "number of estimates that are NaN or infinite", "Int64"),
     Column(
-        "flags", "what an interval cannot know, in words that the tables explain",
+        "flags", "warnings that an interval may not hold; tables explain each",
         "text", head="flags", notation="text", rank=0, optional=True,
     ),
     Column("f_evaluations", "evaluations of f for one estimate, counted", "Int64", head="f", notation="given", rank=6),

@@ -27,16 +27,16 @@ from estbench.tables.ranking import ranking
 Metric = Literal["variance", "mse", "work"]
 At = Literal["samples", "evaluations", "seconds"]
 
-NO_INTERVAL = " (timings in a row: no interval, no p-value and no verdict knows the error of the seconds)"
+NO_INTERVAL = " (timings in a row: intervals, p-values and verdicts leave out the error of the seconds)"
 
 COLUMNS = names(COMPARISON)
 
 
 ALWAYS_ZERO = "always zero"
-"""The verdict on an estimator that gave nothing but 0: it has the smallest variance there is, and is of no use."""
+"""The verdict on an estimator whose estimates were all 0: it has the smallest variance there is, and is of no use."""
 
 TIE = 1e-9
-"""Relative difference up to which two values are one, but for rounding."""
+"""Relative difference up to which two values are equal but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def _entries(run: Results, suffix: str, first: Results) -> Iterator[Entry]:
 class Compared:
     """A comparison: its rows (`COLUMNS`), what it says of all problems together, and what is to be said beside it.
 
-    `level` is that of the intervals, `left_out` names the cells that stand on no ground with the reference.
+    `level` is that of the intervals, `left_out` names the cells that have no counterpart of the reference.
     """
 
     frame: pd.DataFrame
@@ -134,19 +134,23 @@ def compared(
     samples: int | None = None,
     budget: float | None = None,
 ) -> Compared:
-    """Every cell against the reference's: one row each, ranked by the metric within problem, N and basis, `COLUMNS`.
+    """Compare every cell with that of the reference: one row each, ranked within problem and basis; see `COLUMNS`.
 
-    The reference are the cells that `selected` finds by that name (default: the first of all): of one name, at the same
-    problem and N, and at the same temperature where they have that one, else at their middle one; the column
-    reference_temperature says which. At equal evaluations (or
-    seconds) a variance is multiplied by the cost of an estimate: an average over the same budget has that variance, up
-    to a factor common to all. `work` is the variance at equal evaluations. An MSE does not average away, so it is
-    compared where two cells cost the same. With `samples`, the N of the reference, others are shown against it alone.
-    With a `budget` of samples, evaluations or seconds for one estimate, each estimator, the reference too, stands at
-    the largest N that fits (`within`), and the metric is compared as it is: what is left of the budget is not used.
+    The reference is the cells that `selected` finds by that name (default: the first of all). A row is compared with
+    the cell of the reference on the same problem, at the same N and the same temperature. Where the reference lacks
+    that temperature, its middle one is taken; the column reference_temperature says which.
+
+    at       what is held equal: samples, evaluations or seconds; one ranking for each. At equal evaluations or seconds
+             a variance is multiplied by the cost of an estimate: an average over a fixed budget has that variance, up
+             to a factor common to all. An MSE does not average away, so it is compared where two cells cost the same
+    metric   mse, variance, or work: the variance at equal evaluations
+    samples  compare with this N of the reference alone
+    budget   of samples, evaluations or seconds for one estimate: each estimator, the reference too, has the largest N
+             that fits (`within`), and the metric is compared as it is. What is left of the budget is not used
+
     Where samples and evaluations are equal at once there is one ranking, not two. p-values of ratios are adjusted over
-    all rows. Verdicts on bias and claims are those of the run, whatever is shown beside them. What is always zero ranks
-    nowhere.
+    all rows. Verdicts on bias are those of the run, whatever is shown beside them. An estimator whose estimates are all
+    0 has no rank.
     """
     if metric == "mse" and "seconds" in at and budget is None:
         raise UsageError(
@@ -248,11 +252,11 @@ def _ranks(ordered: pd.Series[float]) -> list[float]:
 
 def _once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows without those of a basis that repeats another's, which is named after both."""
-    grounds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    rankings: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        grounds.setdefault((row["problem"], row["basis"]), []).append(row)
+        rankings.setdefault((row["problem"], row["basis"]), []).append(row)
     kept: dict[tuple[str, frozenset[tuple[Any, ...]]], list[dict[str, Any]]] = {}
-    for (problem, basis), own in grounds.items():
+    for (problem, basis), own in rankings.items():
         same = frozenset((row["entry"], row["rival"], f"{row['ratio']:.12g}") for row in own)
         for row in kept.setdefault((problem, same), own):
             if row["basis"] != basis:
@@ -276,7 +280,7 @@ def _rows(
     for entry in pool:
         rivals = [e for e in reference if samples in (None, e.cell.samples)]
         if budget is None:
-            rivals = [rival for rival in rivals if _same_ground(rival, entry, metric, at)]
+            rivals = [rival for rival in rivals if _comparable(rival, entry, metric, at)]
         else:
             rivals = [rival for rival in rivals if _same_problem(rival, entry)]
         if not rivals:
@@ -325,7 +329,7 @@ def _paired_flags(paired: Ratio, itself: bool) -> list[str]:
     return [flag for flag in paired.flags if not (flag == "identical" and itself)]
 
 
-def _same_ground(rival: Entry, entry: Entry, metric: Metric, at: At) -> bool:
+def _comparable(rival: Entry, entry: Entry, metric: Metric, at: At) -> bool:
     """Whether two cells may be compared: one problem, and one N, or for an MSE at equal cost, one cost."""
     if not _same_problem(rival, entry):
         return False
@@ -345,27 +349,27 @@ def _at_temperature(rivals: Sequence[Entry], temperature: float | None) -> Entry
 
 
 def sentence(frame: pd.DataFrame) -> str:
-    """The comparison in one sentence: which estimator ranks first on how many grounds, and whether it is biased.
+    """The comparison in one sentence: which estimator is first in how many rankings, and whether it is biased.
 
-    A ground on which an estimator stands alone says nothing.
+    A ranking of one estimator alone is not counted.
     """
     ranked = frame[frame["rank"].notna()]
-    grounds = [part for _, part in ranked.groupby(["problem", "basis"], sort=False) if len(part) > 1]
-    if not grounds:
-        return "No two estimators stand on equal ground."
+    rankings = [part for _, part in ranked.groupby(["problem", "basis"], sort=False) if len(part) > 1]
+    if not rankings:
+        return "No two estimators can be compared."
     count: Counter[str] = Counter()
-    for part in grounds:
+    for part in rankings:
         first = part[part["rank"] == 1]
         names = list(dict.fromkeys(first["name"]))
         biased = first.loc[first["bias_verdict"] == "biased", "name"].unique()
         count[" = ".join(f"{name} (biased)" if name in biased else name for name in names)] += 1
-    of = f"of {len(grounds)} ranking{'s' * (len(grounds) > 1)}"
+    of = f"of {len(rankings)} ranking{'s' * (len(rankings) > 1)}"
     parts = [f"{names} in {number} {of}" for names, number in count.most_common()]
     return f"Smallest {head(frame['metric'].iloc[0])}: {', '.join(parts)}."
 
 
 def _apart(pool: Sequence[Entry], rows: Sequence[dict[str, Any]], metric: Metric, at: At) -> str:
-    """Which estimators stand on no ground with the reference where that is held equal, and why; empty if all do."""
+    """Which estimators have no N, or no cost, in common with the reference; empty if all have."""
     by_cost = metric == "mse" and at != "samples"
     shown = {row["name"] for row in rows}
     theirs: dict[str, set[float]] = {}

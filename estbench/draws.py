@@ -1,4 +1,4 @@
-"""Draws: base noise (with weights or without) and, lazily and once, all that estimators derive from it.
+"""Draws: base noise, with weights or without, and all that estimators derive from it, computed once when first used.
 
 The only module that makes random numbers. There is one stream per (seed, problem, shard, stream name, shape), so what
 an estimator sees does not depend on which other estimators run, in what order, on how many workers, or after a resume.
@@ -55,7 +55,7 @@ class Streams:
     ) -> Tensor:
         """The next `rows` rows of every shard, one shard after the other: [shards · rows, *shape], inside (0, 1).
 
-        Rows of another shape, and those of another `reader`, are read from the beginning, whoever came first.
+        Rows of another shape, and those of another `reader`, are read from the beginning of the stream.
         """
         self.reads += 1
         total, key, tiny = (len(self._shards) * rows, *shape), (name, shape, reader), _tiny(dtype)
@@ -171,7 +171,7 @@ class Draw:
         track(self, "logits", vars(self.distribution), "logits")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Allowed while it is made; what other estimators read too is not to be replaced."""
+        """Allowed in `__init__` alone: all estimators read the same attributes."""
         if "_tracked" in vars(self):
             raise AttributeError(f"a draw is shared by all estimators: {name} cannot be set")
         super().__setattr__(name, value)
@@ -361,7 +361,7 @@ def per_variable(a: Tensor, M: Tensor) -> Tensor:
 class Relaxed:
     """y = σ(x/τ) or softmax(x/τ), with f(y) and ∇f(y), each computed once.
 
-    It knows the samples z, not the draw that keeps it: what refers to itself is freed late, and blocks are large.
+    It refers to the samples z, not to the draw that keeps it: reference cycles are freed late, and blocks are large.
     """
 
     def __init__(self, problem: Problem, noisy: Noisy, z: Tensor, tau: float) -> None:

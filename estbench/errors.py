@@ -1,4 +1,4 @@
-"""Errors that a user can cause or must know of; any other exception is a bug and keeps its traceback."""
+"""Errors that a user can cause or has to deal with; any other exception is a bug and keeps its traceback."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ end_process = os._exit
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Ctrl-C in here is heard where this ends, so that what must not stop half-way does not; a second one at once."""
+    """Ctrl-C takes effect when this context ends, so that its body is not interrupted; a second Ctrl-C, at once."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield

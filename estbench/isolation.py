@@ -64,7 +64,7 @@ class Isolated:
 
     The global generators of torch, numpy and Python are seeded from `entropy` (numbers and texts) and are as before
     afterwards, so that what the call draws is the same in any process. What it prints goes to standard error. What it
-    throws leaves the context as an `Exception`, except an interrupt that came as a signal. `os._exit`, and what else
+    raises leaves the context as an `Exception`, except an interrupt that came as a signal. `os._exit`, and what else
     would end this process, is an exception. What it replaces in torch, numpy or estbench is put back, and is an
     exception too. A child that it forks ends where the call ends.
     """

@@ -100,7 +100,7 @@ def in_span(packed: Floats, true: Floats) -> tuple[Floats, Floats]:
 
     The first direction is that of g, so that g is (‖g‖, 0, …). All lengths and angles of means stay what they were. The
     variance within the shards is kept as a whole, in the last coordinate, where all means are 0, and third moments are
-    not kept. So a record of thousands of parameters takes as much room as one of S + 2.
+    not kept. So a record of thousands of parameters takes as much memory as one of S + 2.
     """
     S, P = len(packed), len(true)
     scalars, (s1, m2, _) = packed[:, : len(SCALARS)], np.split(packed[:, len(SCALARS) :], 3, axis=1)
@@ -185,7 +185,7 @@ def _packed(x: Tensor, start: Tensor, true: Tensor | None, w: Tensor | None, *, 
     Where that is one of the estimates, no digits are lost: its squared distance from the mean is at most n times the
     variance. Estimates that do not vary leave exactly 0.
     """
-    import torch  # noqa: PLC0415 - whoever reads results needs none
+    import torch  # noqa: PLC0415 - reading results does not need torch
 
     shards, size, parameters = x.shape
 
@@ -249,7 +249,7 @@ def second(packed: Floats) -> Floats:
 
 
 def record(delta: Floats, square: Floats) -> Floats:
-    """A record [1, 8 + 3P] of weight 1 that knows these first and second moments [1, P], and no more."""
+    """A record [1, 8 + 3P] of weight 1 with these first and second moments [1, P]; all others are unknown."""
     packed = np.full((1, len(SCALARS) + 3 * delta.shape[1]), np.nan)
     packed[:, SCALARS.index("n")], packed[:, SCALARS.index("non_finite")] = 1.0, 0.0
     packed[:, len(SCALARS) :] = np.concatenate((delta, square, np.full_like(delta, np.nan)), axis=1)

@@ -1,6 +1,6 @@
-"""Names as they are written: other names of estimators and objectives, and lists of names.
+"""Aliases of estimators and objectives, and lists of names separated by commas.
 
-This is text alone, so that results are read without torch and without the catalogue.
+It needs neither torch nor the catalogue, so that results can be read without them.
 """
 
 from __future__ import annotations

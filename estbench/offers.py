@@ -1,6 +1,6 @@
-"""Who offers estimators and objectives beside the catalogue: files of --plugin, and entry points of packages.
+"""Where estimators and objectives beside the catalogue come from: files of --plugin, and entry points of packages.
 
-What they offer is imported elsewhere (`plugins`), where a name asks for it.
+The module `plugins` imports them, when one of their names is used.
 """
 
 from __future__ import annotations

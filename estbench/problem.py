@@ -38,8 +38,8 @@ class Problem:
     `parametrisation`. UsageError for both, and for a Jacobian that does not fit.
     Where the logits have batch axes, every entry of the batch is a problem of its own: gradients are [*batch_shape, P],
     samples [*batch_shape, N, …] (see `distributions.base`). The logits are float32 or float64; UsageError otherwise.
-    `f` and `df` are the only doors to the objective that estimators use, and they count. The oracle constants below
-    them do not: they belong to the problem, not to an estimate.
+    Estimators evaluate the objective by `f` and `df` alone, which count. The exact quantities below them do not count:
+    they belong to the problem, not to an estimate.
 
     `zero_rounding` is whether `difference` takes for 0 what rounding alone can make. It is right where an estimate is
     measured in float64; in training, in float32, real differences are as small, and leaving them out is a bias.

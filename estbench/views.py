@@ -1,4 +1,4 @@
-"""Selections of a results frame for tables and figures: printable names, one N, one temperature."""
+"""Selections of rows of a results frame for tables and figures: printable names, one N, one temperature."""
 
 from __future__ import annotations
 

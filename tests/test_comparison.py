@@ -306,7 +306,7 @@ def test_who_is_left_out_is_named(pool: list[Entry]) -> None:
     )
     assert compared(alone).left_out == ("At equal samples, the reference has no estimate of their N: arm (4).",)
     assert compared(two, metric="work").left_out == ()  # which is at equal evaluations
-    assert sentence(comparison(alone, at=("evaluations",))) == "No two estimators stand on equal ground."
+    assert sentence(comparison(alone, at=("evaluations",))) == "No two estimators can be compared."
     with pytest.raises(UsageError, match="--at seconds: an MSE does not average away"):
         comparison(two, at=("seconds",))
 

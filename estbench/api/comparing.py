@@ -47,7 +47,7 @@ def compare(
 ) -> Comparison:
     """Rank estimators that saw the same draws: ratios to a reference with paired intervals, and a verdict each.
 
-    The frame has one row per estimator (and temperature) and ground, and prints itself as `estbench compare` does. A
+    The frame has one row per ranking, estimator and temperature, and prints itself as `estbench compare` does. A
     ratio below 1 is a smaller error than the reference's. Over several problems `overall` has, for each estimator and
     temperature, the geometric mean of its ratios with its interval.
 
@@ -123,7 +123,7 @@ def _demand_choices(at: str, metric: str, correction: str, budget: float | None)
 def entries_of(frame: pd.DataFrame) -> list[Entry]:
     """The Monte Carlo cells of the rows of a frame that `measure` returned, in their order.
 
-    UsageError where the frame does not know what it was made of, or has rows that are not of that measurement.
+    UsageError where the frame does not remember its results, or has rows that are not of that measurement.
     """
     found: Results | None = getattr(frame, "_measured", None)
     if found is None:

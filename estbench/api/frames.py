@@ -1,4 +1,4 @@
-"""Frames of pandas that print themselves as the command line prints them, and know what they were made of."""
+"""Frames of pandas that print themselves as the command line does, and remember the results they were made of."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Measurements(_Shown):
 
 
 class Comparison(_Shown):
-    """What `compare` returns: the columns of a comparison, one row per estimator and ground.
+    """What `compare` returns: the columns of a comparison, one row per ranking and estimator.
 
     It prints itself as `estbench compare` does. `overall` has the geometric means of the ratios over several problems.
     """

@@ -2,8 +2,8 @@
 
 One stage refutes nothing by itself. Where its p is below `SCREENING`, the next stage alone decides: it refutes at p
 below `CONFIRMATION`. With J tests of at most `STAGES` stages an unbiased estimator is called biased with a probability
-of at most J · STAGES · SCREENING · CONFIRMATION: at J = 12, once in 2000 cards. Only what is beyond all doubt
-(p < `CERTAIN`) is refuted by one stage.
+of at most J · STAGES · SCREENING · CONFIRMATION: at J = 12, once in 2000 cards. At p below
+`CERTAIN` one stage is enough.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FIRST, GROWTH, PILOT = 512, 4, 8
 SHARDS = 32
 POWER = 0.9
 RARE = 20
-"""Samples of the rarest class, expected, without which a stage judges nothing."""
+"""Samples of the rarest class, expected, without which a stage says nothing."""
 
 SEED: ContextVar[int] = ContextVar("SEED", default=0)
 """The seed of all that a card draws."""
@@ -48,7 +48,7 @@ class Stage:
     """What R estimates of N samples say of a mean: their mean m, its standard error, and p of E ĝ = g.
 
     `smallest`: a bias of any direction beyond this, relative to ‖g‖, is suspected in 9 of 10 such samples.
-    `doubt`: why it judges nothing; empty where it does.
+    `doubt`: why nothing follows from it; empty where something does.
     """
 
     R: int
@@ -61,7 +61,7 @@ class Stage:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the next stage is to judge."""
+        """Whether the next stage is to decide."""
         return not self.doubt and self.p < SCREENING
 
     @property
@@ -99,7 +99,7 @@ class Test:
 
     @property
     def smallest(self) -> float:
-        """The smallest relative bias that would have been seen; infinite where no stage judges."""
+        """The smallest relative bias that would have been seen; infinite where no stage says anything."""
         return min((s.smallest for s in self.stages if not s.doubt), default=inf)
 
     def done(self, wanted: float) -> bool:
@@ -109,7 +109,7 @@ class Test:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the next stage is to judge."""
+        """Whether the next stage is to decide."""
         return self.last is not None and self.last.suspicious
 
     def with_stage(self, stage: Stage, pace: float) -> Test:

@@ -254,7 +254,7 @@ class Mirrored(Protocol):
 class Integrable(Protocol):
     """A distribution of one variable whose noise given the class can be integrated over, by ratios r > 0.
 
-    The ratios [M, axes] have P(all r_i > a_i) = 1/(1 + Σ a): they know nothing of class or logits.
+    The ratios [M, axes] have P(all r_i > a_i) = 1/(1 + Σ a): they depend neither on the class nor on the logits.
     """
 
     noise_scale: ClassVar[bool]

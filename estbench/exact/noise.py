@@ -1,4 +1,4 @@
-"""The noise of one variable given its class, made of ratios of exponentials that know nothing of class or logits."""
+"""The noise of one variable given its class, made of ratios of exponentials that depend on neither class nor logits."""
 
 from __future__ import annotations
 

@@ -86,11 +86,11 @@ def _fieller(s: Shards, a: float, h0: float, along: Floats, across: Floats, more
     p, q = c * across - d * along, c * along + d * across
     pp, qq = s.variance_of_mean(p) + more * c**2, s.variance_of_mean(q) + more * d**2
     pq = (s.variance_of_mean(p + q) - s.variance_of_mean(p - q)) / 4 + more * c * d
-    room, t2 = r**2 - s.t**2 * qq, s.t**2
-    if room <= 0:
+    slack, t2 = r**2 - s.t**2 * qq, s.t**2
+    if slack <= 0:
         return -1.0, 1.0
-    root = sqrt((t2 * pq) ** 2 + room * t2 * pp)
-    least, largest = (theta + atan((side * root - t2 * pq) / room) for side in (-1, 1))
+    root = sqrt((t2 * pq) ** 2 + slack * t2 * pp)
+    least, largest = (theta + atan((side * root - t2 * pq) / slack) for side in (-1, 1))
     return cos(min(largest, pi)), cos(max(least, 0.0))
 
 

@@ -1,4 +1,4 @@
-"""Flags: what an interval cannot know. They stand beside it; nothing is dropped."""
+"""Flags: warnings beside a number that its interval may not hold. No result is left out because of one."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def rare(s: Shards) -> bool:
 
 def _few_events(s: Shards) -> bool:
     fourth = float(s.moments.d4.sum())
-    if fourth < 1e-290:  # beyond the range of float64: nobody knows
+    if fourth < 1e-290:  # beyond the range of float64: not known
         return True
     spread = fourth / s.R - s.v**2  # Var‖ĝ − m‖²
     return s.R * s.v**2 < 10 * spread or float(s.moments.umax.max()) ** 2 > 0.2 * fourth

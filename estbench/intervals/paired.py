@@ -64,7 +64,7 @@ def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) 
     if not 0 < value < inf:  # beyond the range of float64
         return Ratio(value, NAN, NAN, NAN, NAN, NAN, inherited)
     wide, narrow = (exp(min(float(stdtrit(freedom, q)) * se, 700.0)) for q in ((1 + a.level) / 2, 1 - ALPHA))
-    if rare(a) or rare(b):  # the draws know nothing that a verdict could rest on
+    if rare(a) or rare(b):  # the draws tell too little for a verdict
         return Ratio(value, value / wide, value * wide, NAN, NAN, NAN, inherited, se, freedom)
     p = 2 * float(stdtr(freedom, -abs(log(value)) / se)) if se > 0 else NAN
     return Ratio(value, value / wide, value * wide, value / narrow, value * narrow, p, inherited, se, freedom)

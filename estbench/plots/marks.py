@@ -38,7 +38,7 @@ class Cells:
 
     @classmethod
     def of(cls, rows: pd.DataFrame, metric: str, scale: Scale | None) -> Cells:
-        """The cells of rows that all know the metric; on a linear axis if there is no scale."""
+        """The cells of rows in all of which the metric is known; on a linear axis if there is no scale."""
         given = np.array(ends(rows, metric)).reshape(-1, 3)
         exact = (rows["method"] == "exact").to_numpy(dtype=bool)
         return cls(rows["name"].to_numpy(), exact, given, given if scale is None else scale.place(given))
