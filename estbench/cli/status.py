@@ -36,8 +36,9 @@ def show_status(console: Console, run: Results) -> None:
 
     planned = Counter(run.plan.problems[cell.problem].label for cell in run.plan.cells)
     console.print(f"{run.folder}  seed {run.plan.config.seed}", markup=False, style="bold")
-    console.print(table([found.row for found in findings(run.plan, run.items)], planned))
+    found = findings(run.plan, run.items)
+    console.print(table([each.row for each in found], planned))
     if cost := fits(run.plan, run.items):
         console.print(fitting(cost))
-    if (line := precision_reached(run.plan, run.items)) is not None:
+    if (line := precision_reached(run.plan, found)) is not None:
         console.print(line, markup=False)

@@ -11,6 +11,7 @@ from estbench.config.explain import UNKNOWN, shown
 from estbench.config.network import NETWORK_KEYS
 from estbench.config.override import path_of, put
 from estbench.config.schema import KEYS
+from estbench.config.selector import parse_selector
 from estbench.config.trajectory import TRAJECTORY_KEYS
 from estbench.errors import UsageError
 
@@ -20,8 +21,8 @@ SWEEPABLE = [key for key in KEYS["problems",] if key not in ("kind", "sweep")]
 SWEEPABLE_OF_NETWORKS = [key for key in NETWORK_KEYS[()] if key != "kind"]
 SWEEPABLE_OF_TRAJECTORIES = [key for key in TRAJECTORY_KEYS[()] if key != "kind"]
 _OF_KIND = {
-    "network": (SWEEPABLE_OF_NETWORKS, "network"),
-    "trajectory": (SWEEPABLE_OF_TRAJECTORIES, "objective"),
+    "network": (SWEEPABLE_OF_NETWORKS, ("network", "training")),
+    "trajectory": (SWEEPABLE_OF_TRAJECTORIES, ("objective", "distribution")),
 }
 
 
@@ -78,9 +79,9 @@ def _values(sweep: Any, base: dict[str, Any], at: Path, wrong: list[tuple[Path, 
     good: dict[str, list[Any]] = {}
     for key, values in sweep.items():
         head = path_of(key)[:1]
-        known, more = _OF_KIND.get(str(base.get("kind")), (SWEEPABLE, "objective"))
+        known, more = _OF_KIND.get(str(base.get("kind")), (SWEEPABLE, ("objective", "distribution")))
         if not head or head[0] not in known:
-            allowed = f"{', '.join(known)}, {more}.<option>"
+            allowed = ", ".join([*known, *(f"{each}.<option>" for each in more)])
             wrong.append(((*at, key), f"{UNKNOWN} {key!r}.{closest(key, known)} Allowed: {allowed}"))
         elif not isinstance(values, list) or not values:
             wrong.append(((*at, key), f"expected a list of values, one a problem, got {shown(values)}"))
@@ -95,7 +96,15 @@ def _values(sweep: Any, base: dict[str, Any], at: Path, wrong: list[tuple[Path, 
 
 
 def _given(base: Any, path: Path) -> bool:
+    """Whether a value is written at that path: as a key, below `options`, or in the brackets of a selector."""
     for part in path:
+        if isinstance(base, str):
+            try:
+                base = parse_selector(base)[1]
+            except UsageError:  # it is told where it stands
+                return False
+        if isinstance(base, dict) and isinstance(nested := base.get("options"), dict):
+            base = nested | base
         if not isinstance(base, dict) or part not in base:
             return False
         base = base[part]

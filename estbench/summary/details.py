@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from estbench.intervals import OutOfRange, Shards, in_range, precision
-from estbench.moments import Moments
+from estbench.intervals import precision
 from estbench.plan import Cell, Plan, fit_key
-from estbench.summary.cells import Items, grouped, packed_shards, prepared, truth
+from estbench.summary.cells import Items
+from estbench.summary.rows import Finding
 
 COSTS = ("f_evaluations", "grad_evaluations", "seconds")
 
@@ -35,24 +36,18 @@ def fits(plan: Plan, items: Items) -> list[dict[str, Any]]:
     return list(costs.values())
 
 
-def precision_reached(plan: Plan, items: Items) -> str | None:
-    """For a config with a precision: how many cells reached it, and the worst; None without one."""
+def precision_reached(plan: Plan, found: Sequence[Finding]) -> str | None:
+    """For a config with a precision: how many of the sampled cells that have results reached it, and the worst.
+
+    None without a precision. A cell that failed, in whichever metric, is no result.
+    """
     wanted = plan.config.precision
     if wanted is None:
         return None
-    reached, worst, cells = 0, 0.0, 0
-    for cell in plan.cells:
-        sampled = cell.method != "exact" and cell.reason is None and prepared(plan, cell, items)
-        packed = packed_shards(plan, cell, items) if sampled else None
-        if packed is not None:
-            try:
-                with in_range():
-                    r = precision(Shards.of(Moments.unpack(grouped(packed), truth(plan, cell, items))), wanted.metric)
-            except OutOfRange:  # the cell has failed
-                continue
-            cells += 1
-            reached += bool(r <= wanted.relative)
-            worst = max(worst, np.inf if np.isnan(r) else r)  # too few finite estimates to say
+    shards = [f.shards for f in found if f.shards is not None and f.row["status"] == "ok"]
+    errors = np.array([precision(each, wanted.metric) for each in shards])
+    errors[np.isnan(errors)] = np.inf  # too few finite estimates to say
+    reached, worst, cells = int((errors <= wanted.relative).sum()), errors.max(initial=0.0), len(errors)
     return (
         f"precision: {reached} of {cells} cells have a relative standard error of {wanted.metric} of at most "
         f"{wanted.relative:g}; the worst has {worst:.2g}"

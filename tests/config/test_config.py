@@ -15,6 +15,7 @@ from estbench import catalog
 from estbench.config import Config, format_selector, load, parse_selector, resolve
 from estbench.config.editor import json_schema
 from estbench.errors import UsageError
+from estbench.expand import expand
 from estbench.names import ALIASES, OBJECTIVE_ALIASES, split
 
 EXAMPLE = """\
@@ -380,3 +381,20 @@ def test_infinity_goes_through_json() -> None:
         assert dict(config.estimators[0].spec.options)["t"] == float("inf")
         plain = json.loads(json.dumps(resolve(config), allow_nan=False))
         assert load(plain) == config
+
+
+def test_a_sweep_goes_over_options_of_distributions_and_networks() -> None:
+    """`distribution.link`, `network.hidden`: one problem for each; what is in brackets already is not swept too."""
+    made = {"name": "a", "replicates": 512, "samples": [1], "estimators": ["reinforce"]}
+    sine = {"objective": "sine", "distribution": "bernoulli", "logits": [0.5]}
+    links = ["hard_sigmoid", "probit"]
+    plan = expand(load({**made, "problems": [sine | {"sweep": {"distribution.link": links}}]}))
+    assert [spec.distribution_text for spec in plan.problems] == [f"bernoulli[link={link}]" for link in links]
+    network = {"kind": "network", "network": "vae", "distribution": "categorical", "dimensions": 2, "categories": 4}
+    network |= {"training": {"estimator": "exact", "epochs": 1}, "checkpoints": [0]}
+    plan = expand(load({**made, "problems": [network | {"sweep": {"network.hidden": [4, 8]}}]}))
+    assert [spec.objective_text for spec in plan.problems] == ["vae[hidden=4]", "vae[hidden=8]"]
+    for written in ("bernoulli[link=probit]", {"name": "bernoulli", "options": {"link": "probit"}}):
+        twice = sine | {"distribution": written, "sweep": {"distribution.link": links}}
+        with pytest.raises(UsageError, match="both given and swept"):
+            load({**made, "problems": [twice]})

@@ -18,7 +18,7 @@ from estbench.intervals import Shards, flags, precision
 from estbench.moments import SCALARS, Moments, merge, moments, record
 from estbench.plan import Cell, Plan
 from estbench.store import Item, encode
-from estbench.summary import grouped, precision_reached
+from estbench.summary import findings, grouped, precision_reached
 from estbench.summary.table import details, results
 
 Floats = NDArray[np.float64]
@@ -178,11 +178,22 @@ def test_a_cell_just_above_the_precision_is_not_counted() -> None:
         (least, 1),
         (math.nextafter(least, 0), 0),
     ):
-        assert precision_reached(asking(relative), items) == (
+        assert precision_reached(asking(relative), findings(asking(relative), items)) == (
             f"precision: {count} of 2 cells have a relative standard error of variance of at most {relative:g}; "
             f"the worst has {most:.2g}"
         )
-    assert precision_reached(plan_of(), items) is None
+    assert precision_reached(plan_of(), []) is None
+
+
+def test_a_cell_that_failed_is_not_counted_for_the_precision() -> None:
+    """One whose variance is precise, and whose other metrics are beyond the numbers there are, has failed."""
+    plan = plan_of(methods=["monte_carlo"], samples=[1, 2], precision={"relative": 0.9, "max_replicates": 4096})
+    size = plan.layouts[0].shard_size
+    fine, large = (packed_of(G + scale * RNG(1).normal(size=(32, size, 2))) for scale in (1.0, 1e76))
+    items = known(plan) | job(plan, plan.cells[0], fine) | job(plan, plan.cells[1], large)
+    found = findings(plan, items)
+    assert [each.row["status"] for each in found] == ["ok", "failed"]
+    assert "1 of 1 cells" in str(precision_reached(plan, found))
 
 
 @pytest.mark.parametrize(("slope", "heavy"), [(0.44, False), (0.46, True), (0.89, True)])
