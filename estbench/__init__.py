@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from estbench import testing
     from estbench.adapters import adapt
     from estbench.api.comparing import compare
+    from estbench.api.curl import curl
     from estbench.api.exact import exact_gradient
     from estbench.api.measuring import measure
     from estbench.card.check import check
@@ -29,6 +30,7 @@ _HOMES = {
     "adapt": "estbench.adapters",
     "check": "estbench.card.check",
     "compare": "estbench.api.comparing",
+    "curl": "estbench.api.curl",
     "exact_gradient": "estbench.api.exact",
     "expectation": "estbench.training",
     "measure": "estbench.api.measuring",
@@ -45,6 +47,7 @@ __all__ = [
     "adapt",
     "check",
     "compare",
+    "curl",
     "exact_gradient",
     "expectation",
     "measure",

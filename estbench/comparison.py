@@ -82,6 +82,11 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
     """
     if runs and not any("monte_carlo" in run.plan.config.methods for run in runs):
         raise ResultsError("comparing takes draws, and there are none: add monte_carlo to the methods of the config")
+    if runs and all(spec.kind == "trajectory" for run in runs for spec in run.plan.problems):
+        raise ResultsError(
+            "trajectories are not compared in pairs: each estimator is measured where its own training has come to. "
+            "Their losses, with intervals over seeds, are in training.csv, and in the figure `losses` of estbench plot"
+        )
     for run in runs[1:]:
         for what in ("versions", "device", "dtype"):
             if run.manifest[what] != runs[0].manifest[what] and not mixed:

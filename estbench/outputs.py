@@ -13,8 +13,8 @@ FIGURES = {
 """The kinds of figures, and what each shows of a problem."""
 
 OF_TRAININGS = {
-    "checkpoints": "bias², variance and cosine of a network against the epoch of its training",
-    "losses": "losses of networks against the epoch, and at the end of the training",
+    "checkpoints": "bias², variance and cosine of a network or of logits against the epoch or step of the training",
+    "losses": "losses of networks or of logits against the epoch or step, and at the end of the training",
 }
 """More kinds, which show what comes of a training: all its checkpoints together."""
 

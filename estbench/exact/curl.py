@@ -20,7 +20,7 @@ def curl(problem: Problem, estimator: Estimator, samples: int = 1, step: float =
     A field E ĝ(φ) is the gradient of some function exactly if its Jacobian is symmetric everywhere: 0 there. That of an
     unbiased estimator is the gradient of E f. Where it is not 0, following the mean of the estimator minimises nothing,
     and may go round in circles. J is found by central differences of exact means (see `batch_moments`, and what it
-    raises). Where J is no larger than rounding, it is 0.
+    raises). Asymmetry that rounding can make, below 1e-14 ‖E ĝ‖/h, counts as 0.
     """
     if not 0 < step < 1:
         raise UsageError(f"step must be a number between 0 and 1, got {step!r}")

@@ -221,12 +221,16 @@ class Plan:
     layouts: tuple[Layout, ...]
 
     def toys(self) -> Plan:
-        """The same plan without the problems that are trained."""
-        kept = [i for i, spec in enumerate(self.problems) if spec.at is None]
+        """The same plan without networks; of a trajectory the problem where it begins, with the cells it has there."""
+        first: dict[str, int] = {}
+        for i, spec in enumerate(self.problems):
+            if spec.kind != "network":
+                first.setdefault(spec.id if spec.at is None else spec.at.training.id, i)
+        kept = list(first.values())
         cells = tuple(replace(c, problem=kept.index(c.problem)) for c in self.cells if c.problem in kept)
         return replace(
             self,
-            problems=tuple(self.problems[i] for i in kept),
+            problems=tuple(_begun(self.problems[i]) for i in kept),
             layouts=tuple(self.layouts[i] for i in kept),
             cells=cells,
         )
@@ -235,6 +239,11 @@ class Plan:
         """The numbers in one recorded gradient of a problem: P; of a network, whose P is large, those `in_span`."""
         spec = self.problems[problem]
         return spec.parameters if spec.at is None else self.layouts[problem].shards + 2
+
+
+def _begun(spec: ProblemSpec) -> ProblemSpec:
+    """The problem where a trajectory begins, as one that is not trained."""
+    return spec if spec.at is None else replace(spec, at=None, label=f"{spec.at.training.subject}, where it begins")
 
 
 def fit_key(problem: ProblemSpec, estimator: EstimatorSpec) -> str:

@@ -105,7 +105,7 @@ def _of_trainings(rows: pd.DataFrame, trainings: pd.DataFrame | None) -> Iterato
     files = slugs(by_training)
     yield from (("checkpoints", files[name], own) for name, own in by_training.items())
     if trainings is not None and len(trainings):
-        keys = ["network", "distribution", "dimensions", "categories"]
+        keys = ["problem", "distribution", "dimensions", "categories"]
         by_network = {" ".join(map(str, name)): own for name, own in trainings.groupby(keys, sort=False)}
         files = slugs(by_network)
         yield from (("losses", files[name], own) for name, own in by_network.items())

@@ -16,7 +16,7 @@ from estbench.estimators.base import RowEstimator
 from estbench.plan import Cell, Plan, ProblemSpec
 from estbench.preflight.asked import Costs, Place, again, costs, means, of_objective, purity, route
 from estbench.preflight.claims import Mean, decide
-from estbench.preflight.duration import START, durations
+from estbench.preflight.duration import START, durations, trajectories
 from estbench.preflight.looks import Look, Looking, Lost, Tell
 from estbench.preflight.problems import own_problems
 from estbench.preflight.unbiasedness import Sampled, percent
@@ -81,11 +81,11 @@ def checked(plan: Plan, tell: Tell = lambda _: None, *, apart: bool = False, tim
 
 
 def _checked(plan: Plan, look: Looking) -> Check:
-    trained = {spec.objective: spec for spec in plan.problems if spec.at is not None}
-    plan = plan.toys()
+    trained = {spec.objective: spec for spec in plan.problems if spec.kind == "network"}
+    whole, plan = plan, plan.toys()
     routes, findings = _objectives(plan, look)
     findings += [
-        Finding(name, "exact gradient", spec.label, None, "what is trained is left to `run`, and not looked at here")
+        Finding(name, "exact gradient", spec.label, None, "networks are trained by `run`, and not looked at here")
         for name, spec in trained.items()
     ]
     places = [
@@ -106,7 +106,8 @@ def _checked(plan: Plan, look: Looking) -> Check:
     objectives = [_objective_row(name, findings) for name in dict.fromkeys(spec.objective for spec in plan.problems)]
     idle = {cell.estimator.label: cell.reason for cell in plan.cells}
     estimators = [_estimator_row(label, reason, findings) for label, reason in idle.items()]
-    return Check(problems, objectives, estimators, _faults(findings), _unchecked(findings), START + sum(each))
+    total = START + sum(each) + trajectories(whole, seconds)
+    return Check(problems, objectives, estimators, _faults(findings), _unchecked(findings), total)
 
 
 def _objectives(plan: Plan, look: Looking) -> tuple[list[str | None], list[Finding]]:

@@ -20,6 +20,7 @@ START = 2.0
 
 _CELL, _JOB = 1e-3, 1.5e-4  # seconds for a row of the results, and for a cell in a job
 _TIMED = 4 * 2**15  # random numbers on which a cell is timed, where that is asked for
+_STEP = 3e-4  # seconds for a step of a trajectory beside its estimates
 _EXACT, _NODE = 1e-3, 3e-7  # seconds for exact moments, and for a node beside the estimate itself
 _LONG = 0.1  # seconds of a fit that does something
 _NODES, _MORE = 2000, 25  # nodes of one axis, and how many times more each further axis takes
@@ -36,6 +37,18 @@ def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
     """
     fits: dict[str, float] = {}
     return [_duration(plan, i, seconds, fits) for i in range(len(plan.problems))]
+
+
+def trajectories(plan: Plan, seconds: Mapping[str, float]) -> float:
+    """The seconds that the trainings of all trajectories take on one core, about: those of their steps alone."""
+    steps: dict[str, float] = {}
+    for cell in plan.cells:
+        at = plan.problems[cell.problem].at
+        if at is None or at.training.kind != "trajectory" or cell.key not in seconds:
+            continue
+        training = at.training_of(cell.estimator, cell.samples)
+        steps[training.id] = training.epochs * (_STEP + training.seeds * seconds[cell.key])
+    return sum(steps.values())
 
 
 def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[str, float]) -> float:

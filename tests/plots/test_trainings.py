@@ -44,7 +44,8 @@ def along() -> pd.DataFrame:
     """Losses of three trainings at each checkpoint."""
     rows = [
         {
-            "network": "vae", "distribution": "categorical", "dimensions": 3, "categories": 8, "trained_by": name,
+            "kind": "network", "problem": "vae", "network": "vae", "distribution": "categorical", "dimensions": 3,
+            "categories": 8, "trained_by": name,
             "samples": 1, "checkpoint": epoch, "data": data, "seeds": 5, "loss": loss, "loss_low": loss - 0.2,
             "loss_high": loss + 0.2, "loss_q05": loss - 1, "loss_q50": loss, "loss_q95": loss + 1, "share_worse": 0.0,
         }
@@ -103,3 +104,15 @@ def test_files(tmp_path: Path, kinds: list[str] | None) -> None:
     names = {path.name.rsplit("-", 1)[1] for path in drawn}
     assert names == ({"losses.png", "checkpoints.png", "overview.png"} if kinds is None else {f"{kinds[0]}.png"})
     assert sum(path.name.endswith("checkpoints.png") for path in drawn) <= 1
+
+
+def test_trajectories_show_how_many_seeds_are_worse() -> None:
+    """Losses of logits have no data of their own, steps in place of epochs, and a third panel."""
+    rows = along().query("data == 'valid'").assign(kind="trajectory", problem="toy, adam 0.01", data=np.nan)
+    figure = losses(rows.assign(share_worse=[0.0] * 3 + [0.4] * 6), 0.95)
+    assert figure is not None
+    assert [ax.get_title("left") or ax.get_title() for ax in figure.axes] == [
+        "loss", "loss after step 10", "seeds worse than at the start",
+    ]  # fmt: skip
+    assert figure.axes[0].get_xlabel() == "step"
+    assert "toy, adam 0.01" in figure.texts[0].get_text()
