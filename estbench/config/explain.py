@@ -83,7 +83,7 @@ def _messages(path: Path, errors: list[ErrorDetails], keys: Mapping[tuple[str, .
         kind, context = error["type"], error.get("ctx", {})
         if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
             allowed = keys.get(tuple(part for part in path[:-1] if isinstance(part, str)), [])
-            said.append(f"{UNKNOWN} {path[-1]!r}.{closest(path[-1], allowed)} Allowed: {', '.join(allowed)}")
+            said.append(f"{UNKNOWN} {path[-1]!r}.{closest(path[-1], allowed)} Allowed: {', '.join(allowed) or 'none'}")
         elif kind == "missing":
             said.append("this key is required")
         elif kind in _EXPECTED:

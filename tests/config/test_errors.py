@@ -159,7 +159,7 @@ FAULTS = [
     ("    logits: 0.5", "    sweep: {logits: 0.5}", "14:21 problems[1].sweep.logits: expected a list of values, one a problem, got 0.5", "10:5 problems[1].logits: this key is required"),
     ("    logits: 0.5", "    logits: 0.5\n    sweep: [1]", "15:12 problems[1].sweep: expected keys with lists of values, such as {logits: [-1, 1]}, got a list"),
     ("    logits: 0.5", "    logits: 0.5\n    sweep: {logit: [1]}", "15:13 problems[1].sweep.logit: unknown key 'logit'. Did you mean 'logits'? Allowed: distribution, dimensions, categories, tie, logits, objective, objective.<option>, distribution.<option>"),
-    ("    logits: 0.5", "    logits: 0.5\n    sweep: {distribution.lnk: [probit]}", "15:32 problems[1].sweep.distribution.lnk[0]: unknown key 'lnk'. Did you mean 'link'?*"),
+    ("    logits: 0.5", "    logits: 0.5\n    sweep: {distribution.lnk: [probit]}", "15:32 problems[1].sweep.distribution.lnk[0]: unknown key 'lnk'. Allowed: none"),
     ("    logits: 0.5", "    logits: 0.5\n    sweep: {logits: [1]}", "15:21 problems[1].sweep.logits: logits is both given and swept; keep one"),
     ("    logits: 0.5", "    sweep: {logits: [1, 2, 1]}", "14:28 problems[1].sweep.logits[2]: is the same as problems[1].sweep.logits[0]"),
     ("    logits: 0.5", "    sweep: {objective.phas: [1, 2], logits: [1]}", "14:30 problems[1].sweep.objective.phas[0]: unknown key 'phas'*", "14:33 problems[1].sweep.objective.phas[1]: unknown key 'phas'*"),
