@@ -49,6 +49,26 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
             counts = _moments(result["moments"], shards, cells[cell], where, item)
             whole = counts[:, 0] + counts[:, 1] == sizes[problem]
             _demand(bool(whole.all()), f"its shards do not have {sizes[problem]} replicates each", where, item)
+    _check_trainings(items, lines, journal)
+
+
+def _check_trainings(items: Mapping[Item, Any], lines: Mapping[Item, int], journal: str) -> None:
+    """ResultsError unless all epochs of one training have arrays of the same lengths, with a loss of each seed."""
+    lengths: dict[str, dict[str, int]] = {}
+    for item, result in items.items():
+        if item[0] == "trained":
+            where = f"{journal}, line {lines[item]}"
+            own = {
+                name: len(_decoded(result[name], (-1,), where, item))
+                for name in ("parameters", "train", "valid")
+                if isinstance(result.get(name), str)
+            }
+            _demand(own["train"] > 0 and own.get("valid", own["train"]) == own["train"], _SEEDS, where, item)
+            first = lengths.setdefault(item[1].rpartition("/")[0], own)
+            _demand(own == first, "its arrays are not as long as those of another epoch", where, item)
+
+
+_SEEDS = "it has not a loss of each seed"
 
 
 def _gradient(text: str, length: int, where: str, item: Item) -> None:

@@ -16,7 +16,9 @@ from estbench.cli.app import app
 from estbench.config import load, resolve
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
-from estbench.errors import UsageError
+from estbench.errors import ResultsError, UsageError
+from estbench.store import decode, encode, read
+from estbench.store.records import canonical, line
 
 NETWORK: dict[str, Any] = {
     "kind": "network",
@@ -118,6 +120,24 @@ def test_a_run_is_read_without_torch(run: Path) -> None:
         assert done.exit_code == 0, done.output
     rows = json.loads(CliRunner().invoke(app, ["export", str(run), "--format", "json"]).stdout)
     assert {row["kind"] for row in (rows["results"] if isinstance(rows, dict) else rows)} == {"toy", "network"}
+
+
+@pytest.mark.parametrize("name", ["valid", "train", "parameters"])
+def test_losses_that_are_not_those_of_the_training_are_refused(run: Path, tmp_path: Path, name: str) -> None:
+    """An epoch that lacks losses, or numbers, of other epochs is named with its line, whatever its checksum says."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    number = next(i for i, text in enumerate(lines) if b'"kind":"trained"' in text)
+    records = json.loads(lines[number])["records"]
+    damaged = next(record for record in records if record["kind"] == "trained")
+    if name == "valid":
+        del damaged[name]
+    else:
+        damaged[name] = encode(decode(damaged[name], (-1,))[1:])
+    lines[number] = line(canonical(records))
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(ResultsError, match=r"journal.jsonl, line \d+: damaged"):
+        read(folder)
 
 
 def test_configs_go_round() -> None:
