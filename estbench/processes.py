@@ -1,4 +1,4 @@
-"""Processes of this machine: how many are worth having, how they are started, and how they end.
+"""Processes of this machine: how many to use, how they are started, and how they end.
 
 On Linux workers are forked from a server: a fresh process that has imported what they need and done nothing else. It
 imports while this process does, and once for all; there is one in a process, which whoever else forks from it shares.

@@ -13,7 +13,7 @@ ROUNDING = 1e-12  # a bias that is surely below this share of ‖g‖ is roundin
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with `name` (see `names`), safe problems, exact rows closed (low = value = high), rounding 0.
+    """The frame with `name` (see `names`), printable problems, low = value = high in exact rows, and 0 for rounding.
 
     Rows of trajectories have intervals over seeds, exact ones too.
     """

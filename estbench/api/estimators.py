@@ -1,4 +1,4 @@
-"""Estimators as they are handed over: names with options, instances, classes, and functions of any form."""
+"""Estimators as Python code gives them: names with options, instances, classes, and functions of any form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From f and a distribution, as they are handed over, to a problem."""
+"""The problem of an f and a distribution that Python code gives."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ LAWS: tuple[tuple[str, Law, str], ...] = (
         "noise is added to probabilities, not to the logits (or to log π)",
     ),
 )
-"""Other laws that are met with."""
+"""Distributions that wrong code often draws from."""
 
 LOOK = (
     "samples do not have the probabilities of the logits: look for the sign and the kind of the noise, for a "

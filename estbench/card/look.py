@@ -1,4 +1,4 @@
-"""A card made: one estimator looked at on problems of the card's own choosing, and on those of its user."""
+"""Make the card of one estimator, on problems chosen here and on those of the user."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def _note_interrupts() -> list[float]:
 
 
 def _explain(error: Exception) -> int:
-    """Tell of what no command has foreseen; the exit code."""
+    """Print an error that no command has handled, and return the exit code."""
     if isinstance(error, OSError) and error.errno in FULL:
         silence(sys.stdout)
         tell(f"estbench: what was to be printed cannot be written: {error.strerror}")

@@ -1,6 +1,6 @@
 """Where things are printed: results to stdout, messages and progress to stderr.
 
-A reader who goes away early, such as `head`, ends no work and is no error.
+A reader that closes the pipe early, such as `head`, stops no work and is no error.
 """
 
 from __future__ import annotations

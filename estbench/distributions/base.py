@@ -246,7 +246,7 @@ class Mirrored(Protocol):
     """A distribution with an antithetic sample of the same noise."""
 
     def mirror(self, noise: Tensor) -> Tensor:
-        """Base noise of the same law, whose sample leans away from that of `noise`."""
+        """Base noise of the same law, whose sample is negatively dependent on that of `noise`."""
         ...
 
 

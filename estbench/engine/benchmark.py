@@ -94,7 +94,7 @@ class Benchmark:
             try:
                 yield from todo
             except BaseException:
-                with suppress(ResultsError):  # what went wrong first is what is to be heard of
+                with suppress(ResultsError):  # the first error is the one to report
                     store.write(RESULTS, as_csv(results(self.plan, store.items)))
                 raise
             frame = results(self.plan, store.items)

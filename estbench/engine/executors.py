@@ -1,4 +1,4 @@
-"""Executors: what performs tasks, here or elsewhere. Each yields every task with its records, in any order.
+"""Executors perform tasks, in this process or in others. Each yields every task with its records, in any order.
 
 Tasks are pure, so the records are the same wherever and however often a task is done; a worker that dies costs time and
 nothing else, unless one and the same cell kills its worker every time.

@@ -82,8 +82,8 @@ def _thread_alarm(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _end_of_process(seconds: float) -> Iterator[None]:
-    """The end of this process by a clock that asks Python for nothing."""
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - its traceback is nobody's business
+    """End this process by a timer that also works while Python code is blocked."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - its traceback is not shown
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Enumeration: the estimates from all samples that there can be, and their probabilities, in chunks.
+"""Enumeration: the estimates from all possible samples, with their probabilities, in chunks.
 
 Where the order of the samples does not matter, multisets of joint states stand for the tuples that they are made of:
 C(S + N − 1, N) estimates in place of S^N, and never more. So it is for means of N independent rows, whose rows are

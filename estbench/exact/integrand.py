@@ -1,4 +1,4 @@
-"""What an estimator's moments are an integral of: the noise of one variable, given its class, as one or more axes."""
+"""Moments of an estimator of one variable as integrals over its noise given the class, on one or more axes."""
 
 from __future__ import annotations
 

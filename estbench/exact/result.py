@@ -13,7 +13,7 @@ class Unavailable(Exception):  # noqa: N818 - it is an answer, not a failure
 
 @dataclass(frozen=True)
 class Exact:
-    """Exact moments of an estimator at N samples: one packed record of total weight 1, how, and how exactly.
+    """Exact moments of an estimator at N samples: one packed record of total weight 1, how it was found, and its error.
 
     `error` is the larger relative change of bias and variance when the nodes were last doubled, `mean_error` the change
     of the mean, ‖·‖; both are 0 for enumeration.

@@ -1,8 +1,8 @@
-"""Which way to exact moments a cell has, by its facts: the unchanged estimator code is fed weighted draws.
+"""How the exact moments of a cell are computed, as the facts of its estimator say. Its code is given weighted draws.
 
 An estimator that depends on the samples alone is fed all samples that there can be (see `enumeration`); one that is
-piecewise smooth in its noise, at D = 1, is fed quadrature nodes for that noise given z. No formula of any estimator
-stands here: what an estimator needs is read from its facts.
+piecewise smooth in its noise, at D = 1, is fed quadrature nodes for that noise given z. No formula of any
+estimator is repeated here.
 
 Enumeration is tried first. Where it would take too many samples, the moments of a mean of N independent rows follow
 from those of one row, but for its cosine and its share of zeros.

@@ -1,4 +1,4 @@
-"""Figures of a run, drawn from its results frame. Drawing only draws: all numbers come from the frame."""
+"""Figures of a run, drawn from its results frame, which has all numbers that they show."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ def share(
 ) -> list[Result]:
     """work(*task) of every task, in their order, by so many processes; `show` is told (done, all) as they get done.
 
-    This one is one of them: it takes from the end what no other has begun, and has no second to wait for its imports.
-    A thread for each of the others hands tasks on from the front. Raises what `work` raises.
+    This process is one of them: it begins at the end of the list, while the others import what they need. A thread for
+    each of the others gives it tasks from the front. Raises what `work` raises.
     """
     told = show or _nobody
     workers = _started(work, processes - 1)

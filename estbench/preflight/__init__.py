@@ -1,1 +1,1 @@
-"""Preflight: what is looked at before a long run: the objectives, what estimators claim, the time it will take."""
+"""Checks before a long run: the objectives, the claims of estimators, and the time that the run will take."""

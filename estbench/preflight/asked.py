@@ -1,4 +1,4 @@
-"""What a check asks of one problem or one estimator; each answer can be had in any process."""
+"""The steps of a check, each of one problem or one estimator; any process can do them."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """What was found.
+    """What a check of a plan found.
 
     `problems`, `objectives` and `estimators`: a row each, with its verdict and what was checked; *ok* is said where all
     was looked at and is true, *in part* where something was not, *false* where something is wrong. `faults`: a line for

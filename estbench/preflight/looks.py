@@ -1,4 +1,4 @@
-"""Pieces of a check, done in a process of their own where they ask code of users, which may end or stop its process."""
+"""Steps of a check. Those that call code of users are done in another process, as such code may end or block it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from estbench.engine.pool import Pool
 from estbench.engine.tasks import Record, reason
 
 Tell = Callable[[str], None]
-"""Is told what is looked at."""
+"""Is called with what is checked next."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A look that came to nothing, and why; `slow`: it was given up because it took too long."""
+    """Why a step of a check gave no result; `slow`: it was given up because it took too long."""
 
     reason: str
     slow: bool = False
@@ -24,7 +24,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Look:
-    """A function and its arguments, which another process can be sent; `user_code` if it asks code of users."""
+    """A function and its arguments, which can be sent to another process. `user_code`: it calls code of users."""
 
     what: str
     user_code: bool

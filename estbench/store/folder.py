@@ -177,7 +177,7 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(*(() if error is None else (ResultsError,))):  # what went wrong first is what is to be heard of
+        with suppress(*(() if error is None else (ResultsError,))):  # the first error is the one to report
             self.close()
 
 

@@ -2,7 +2,7 @@
 
 It says what decides the draws (`run`), how the replicates are cut (`layout`), and by what they were computed
 (`source`). A run that grows adds to it; nothing in it changes. It is the first line of a journal, written right after
-the manifest, so that one of them is known from the other.
+the manifest, so that each tells whether the other belongs to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From what a training step names to an estimator, and whether it serves the distribution."""
+"""The estimator that a training step names, and whether it serves the distribution."""
 
 from __future__ import annotations
 

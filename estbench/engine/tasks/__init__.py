@@ -1,4 +1,4 @@
-"""Tasks: pieces of work that any process can do from their description alone, and that answer in records."""
+"""Tasks: pieces of work that any process can do from their description alone, and that return records."""
 
 from estbench.engine.tasks.cost import CostTask
 from estbench.engine.tasks.exact import ExactTask

@@ -72,7 +72,7 @@ def _problem(objective: type[Objective], distribution: Any, spec: ProblemSpec, d
 
 
 def own_problem(spec: ProblemSpec, device: str) -> Problem:
-    """The same, new: nothing that is written into it reaches anybody else."""
+    """A new problem of a spec, which is not cached: code that writes into it changes nothing else."""
     problem_of(spec, device)
     return _made(spec, device)
 

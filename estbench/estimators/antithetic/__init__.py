@@ -1,1 +1,1 @@
-"""Antithetic and coupled estimators: f at several samples that lean away from each other, without ∇f or bias."""
+"""Antithetic and coupled estimators: f at several negatively dependent samples, without ∇f or bias."""

@@ -1,4 +1,4 @@
-"""Copulas over the sample axis: N uniforms that lean away from each other as far as N can, and how two of them do so.
+"""Copulas over the sample axis: N uniforms as negatively dependent as possible, and the joint law of two of them.
 
 Dirichlet: U_n = (1 − d_n)^{N−1}, d = e/Σ_n e. It is never raised to that power here: U_n < t is d_n > `cut(log t)`.
 """
