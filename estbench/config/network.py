@@ -27,7 +27,10 @@ from estbench.config.complaint import Path
 from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT
 from estbench.errors import UsageError
-from estbench.networks.base import Kind
+from estbench.isolation import Isolated, reason
+from estbench.networks.base import Kind, Network, joint_states
+from estbench.networks.contract import tried
+from estbench.networks.data import Images
 from estbench.networks.gradients import demand
 
 MAX_STATES = 2**16
@@ -140,20 +143,41 @@ def read_network_config(value: Any) -> NetworkConfig:
 _NETWORK = TypeAdapter(NetworkConfig)
 
 
-@lru_cache(maxsize=256)
 def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[Path, str] | None:
     """What does not fit together, found by building the network once: (path, message)."""
-    made = catalog.build(catalog.network_class(network.name), dict(network.options))
+    of = catalog.network_class(network.name)
+    if not catalog.is_plugin(network.name):
+        return _found(of, network, data, kind, part, batch)
+    try:
+        with Isolated("network", network.name, network.options):
+            return _found(of, network, data, kind, part, batch, own=True)
+    except Exception as error:  # code of users may raise anything
+        return ("network",), f"{network.name} cannot be built and called: {reason(error)}"
+
+
+@lru_cache(maxsize=256)
+def _found(
+    of: type[Network], network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int, *, own: bool = False
+) -> tuple[Path, str] | None:
+    made = catalog.build(of, dict(network.options))
     try:
         images = made.images(data)
     except UsageError as error:
         return ("data",), str(error)
+    if not isinstance(images, Images):
+        return ("network",), f"{network.name}: images must give estbench.networks.data.Images"
     if batch > len(images.train):
         return ("training", "batch"), f"{batch} examples, but {data} has {len(images.train)} to train on"
     try:
+        if own:
+            tried(made, images, kind)
         model: Any = made.build(images, kind, [torch.Generator()])
     except UsageError as error:
-        return ("distribution",), str(error)
+        return ("network" if own else "distribution",), str(error)
+    if (M := joint_states(model, kind)) > MAX_STATES:
+        return (
+            "dimensions",
+        ), f"{M} joint states of all layers are more than {MAX_STATES}, over which the loss is summed"
     try:
         demand(model, part)
     except UsageError as error:

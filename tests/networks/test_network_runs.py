@@ -181,3 +181,11 @@ def test_annealed_options_are_numbers_of_the_estimator() -> None:
             load({**CONFIG, "estimators": [{"name": "gumbel", "anneal": anneal}]})
     with pytest.raises(UsageError, match="the temperature is given and annealed"):
         load({**CONFIG, "estimators": [{"name": "gumbel", "temperature": 1.0, "anneal": {"temperature": [1, 2]}}]})
+
+
+def test_joint_states_of_two_layers_are_those_of_both() -> None:
+    """Two layers of 2^9 states each are refused, and one is not."""
+    problem = {"kind": "network", "distribution": "bernoulli", "dimensions": 9, "training": {"batch": 10}}
+    load({**CONFIG, "problems": [{**problem, "network": "sbn"}]})
+    with pytest.raises(UsageError, match="262144 joint states of all layers"):
+        load({**CONFIG, "problems": [{**problem, "network": {"name": "sbn", "layers": 2}}]})

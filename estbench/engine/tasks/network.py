@@ -12,7 +12,7 @@ import torch
 from estbench import catalog
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import Record, failures, reason
-from estbench.engine.tasks.group import Group, apart, keys
+from estbench.engine.tasks.group import Group, apart, isolated, keys
 from estbench.engine.tasks.train import network_of
 from estbench.estimators.base import Estimator, evaluations
 from estbench.exact import Unavailable
@@ -51,7 +51,8 @@ class NetworkTask:
     def perform(self) -> list[Record]:
         """A `problem` record, and for each cell a `cost` and an `exact` or a `job` record, or a `failed` one."""
         try:
-            with limited(self.timeout):
+            user_code = catalog.is_plugin(self.spec.objective)
+            with isolated(user_code, self.seed, self.spec.id, "checkpoint"), limited(self.timeout):
                 batch = batch_of(self.spec, self.parameters)
                 true = batch.true.numpy()
         except Exception as error:
