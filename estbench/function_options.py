@@ -84,9 +84,18 @@ def class_with(options: Mapping[str, Option], base: type[T], target: Any) -> typ
         "__annotations__": {each: annotation for each, (annotation, _) in options.items()},
         "__module__": module,
         "__qualname__": name,
-        "__doc__": inspect.getdoc(target) or f"The function {name} of {module}.",
+        "__doc__": _own_doc(target) or f"The function {name} of {module}.",
         "target": staticmethod(target),
         **{each: default for each, (_, default) in options.items() if default is not Parameter.empty},
     }
     make: Any = dataclass(frozen=True, kw_only=True, repr=False, config=ConfigDict(extra="forbid"))
     return cast(type[T], make(type(name.rpartition(".")[2], (base,), body)))
+
+
+def _own_doc(target: Any) -> str:
+    """The docstring that was written for it: not that of a base class, nor of the class of an instance of a library."""
+    if inspect.isclass(target):
+        return inspect.cleandoc(vars(target).get("__doc__") or "")
+    if inspect.isroutine(target):
+        return inspect.getdoc(target) or ""
+    return _own_doc(type(target))

@@ -95,7 +95,7 @@ def class_of(what: What, name: str) -> Any:
     if inspect.isclass(found) and not issubclass(found, torch.autograd.Function):
         missing = [member for member in MEMBERS[what] if not hasattr(found, member)]
         if missing:
-            raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`")
+            raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`{_instead(what, name, found)}")
         if what == "estimator" and not (hasattr(found, "rows") or hasattr(found, "joint")):
             raise UsageError(f"{name!r} is no estimator: it has neither `rows` nor `joint`")
         if not dataclasses.is_dataclass(found):
@@ -109,6 +109,15 @@ def class_of(what: What, name: str) -> Any:
         return adapters.class_of(found) if what == "estimator" else named_function.class_of(found)
     except UsageError as error:
         raise UsageError(f"{name!r} is no {what}: {error}") from None
+
+
+def _instead(what: What, name: str, kind: type[Any]) -> str:
+    """What to name in the place of a class whose instances are functions, such as a module of torch."""
+    if what not in ("estimator", "objective") or "__call__" not in {m for base in kind.__mro__ for m in vars(base)}:
+        return ""
+    where, _, called = name.rpartition(":")
+    small = called.lower() if called.lower() != called else f"my_{called}"
+    return f"; its instances can be called: write {small} = {called}(…) in {where} and name {where}:{small}"
 
 
 def implied_options(what: What, name: str) -> dict[str, Any]:

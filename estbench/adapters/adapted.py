@@ -85,7 +85,7 @@ class Adapted:
             f=_count(found.f, found.samples),
             df=_count(found.df, found.samples),
             min_samples=found.samples,
-            multiple=self.samples or (1 if self._takes_all else found.samples),
+            multiple=self.samples or (found.step if self._takes_all else found.samples),
             exact="z" if of_rewards and not found.random else "none",
             centred=of_rewards,
             symmetric=found.symmetric,

@@ -30,8 +30,16 @@ WAYS: dict[Way, str] = {
     "loop": "called once for each estimate: a call for many at once fails, or gives something else",
 }
 
-_ROWS = 23
-"""Rows on which ways are compared; another number where the problem has it as a length."""
+_ROWS = (23, 12)
+"""Numbers of rows on which ways are compared: a function may treat odd and even lengths, or multiples, each its way."""
+
+
+def lengths(*others: int) -> list[int]:
+    """Numbers of rows of a trial, the largest first, none of which is another length of the problem.
+
+    One is odd and one is even.
+    """
+    return [next(n for n in range(rows, 4 * rows, 2) if n not in others) for rows in _ROWS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +106,8 @@ class Calls:
         if self.array in ("numpy", "jax"):
             return "loop"
         d = self.problem.distribution
-        rows = next(n for n in range(_ROWS, 2 * _ROWS) if n not in (*d.event_shape, self.samples))
-        x = d.logits.new_tensor(range(rows)).view(-1, *[1] * d.event_dim) * 0.618
+        rows = lengths(*d.event_shape, self.samples)
+        x = d.logits.new_tensor(range(rows[0])).view(-1, *[1] * d.event_dim) * 0.618
         spread = torch.arange(float(self.problem.numbers)).view(d.event_shape).to(x) * 0.381
         x = 0.05 + 0.9 * ((x + spread) % 1)  # inside (0, 1), as the link identity wants it
         trial = replace(self, function=replace(self.function, target=_twin(self.function.target)))
@@ -111,7 +119,7 @@ class Calls:
         if not trial._repeats(x[0]):  # vmap would leave tensors of its own in what is kept between calls
             return "loop"
         with seeded(0):
-            return next((way for way, many in ways if rows_agree(many, one, x)), "loop")
+            return next((way for way, many in ways if all(rows_agree(many, one, x[:n]) for n in rows)), "loop")
 
     def _repeats(self, logits: Tensor) -> bool:
         """Whether two calls with the same seed give the same, as those of a function do that keeps no state."""

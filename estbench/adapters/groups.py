@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.adapters.calls import Way
+from estbench.adapters.calls import Way, lengths
 from estbench.adapters.evaluation import tensor
 from estbench.adapters.function import Function, seeded
 from estbench.adapters.gradient import Array, as_array
 from estbench.adapters.signature import GROUPS, MASKS
 
 OF_TOKENS = "token_level"
-_ROWS = 23
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,9 @@ class Groups:
     def _found_way(self, N: int) -> Way:
         if self.array != "torch":
             return "loop"
-        rows = next(n for n in range(_ROWS, 2 * _ROWS) if n not in (N, self.tokens))
-        r = torch.sin(torch.arange(1.0, rows * N + 1, dtype=torch.float64) * 2.4).view(rows, N)
-        r[rows // 2 :] = r[rows // 2 :].round()  # with ties
+        rows = lengths(N, self.tokens)
+        r = torch.sin(torch.arange(1.0, rows[0] * N + 1, dtype=torch.float64) * 2.4).view(rows[0], N)
+        r[1::2] = r[1::2].round()  # with ties
         ways: tuple[tuple[Way, Callable[[Tensor, int], Tensor]], ...] = (
             ("batch", self._batch),
             ("vmap", self._vmap),
@@ -64,7 +63,7 @@ class Groups:
         )
         with seeded(0):
             alone = torch.stack([self._of_one(each, i) for i, each in enumerate(r)])
-            return next((way for way, many in ways if _agree(many, r, alone)), "loop")
+            return next((way for way, many in ways if all(_agree(many, r[:n], alone[:n]) for n in rows)), "loop")
 
     def _of_one(self, rewards: Tensor, number: int) -> Tensor:
         return self._called(rewards, len(rewards), (self.tokens,), number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import ClassVar, Literal
@@ -30,6 +30,9 @@ CALLS = 16
 SIZES = (1, 2, 3, 4, 5, 6, 8)
 """Numbers of samples that are tried until the estimate is finite."""
 
+FURTHER = 4
+"""By how many more samples it is tried, to see which numbers of samples it takes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Watching:
@@ -53,6 +56,7 @@ class Found:
 
     distributions  those that it serves
     samples        the smallest number of samples of one call
+    step           by how much that number may grow
     f, df          the evaluations of f and of ∇f in that call
     array          how it takes the logits
     random         whether it makes random numbers
@@ -68,6 +72,7 @@ class Found:
     df: int
     array: Array = "torch"
     random: bool = True
+    step: int = 1
     symmetric: bool = False
     shift_free: bool = False
     notes: tuple[str, ...] = ()
@@ -86,7 +91,8 @@ def tried(function: Function, forms: tuple[Form, ...], distribution: str | None,
         ]
         if found:
             serves = frozenset(name for each in found for name in each.distributions)
-            return replace(found[0], distributions=serves, samples=max(each.samples for each in found))
+            most = {"samples": max(each.samples for each in found), "step": max(each.step for each in found)}
+            return replace(found[0], distributions=serves, **most)
     raise UsageError("; ".join(f"as a {what}: {why}" for what, why in wrong.items()))
 
 
@@ -117,8 +123,20 @@ def _served(
             wrong[event] = f"its samples are no {name} samples"
             return None
         random = any(not torch.equal(each, first) for each in rest)
-        return Found(form, frozenset({name}), N, *counts, array, random, notes=(WAYS[calls.way()],))
+        step = _step(N, lambda n, array=array: _estimate(Calls(function, form, array, problem, n), 0)) if several else 1
+        return Found(form, frozenset({name}), N, *counts, array, random, step, notes=(WAYS[calls.way()],))
     return None
+
+
+def _step(N: int, call: Callable[[int], Tensor]) -> int:
+    """By how much the number of samples may grow: the smallest step that divides N and works; 1 where none does."""
+    for step in (n for n in range(1, FURTHER + 1) if N % n == 0):
+        try:
+            if bool(call(N + step).isfinite().all()):
+                return step
+        except Exception:  # noqa: S112 # whatever it does with so many samples
+            continue
+    return 1
 
 
 def _estimate(calls: Calls, number: int) -> Tensor:
@@ -143,14 +161,14 @@ def _advantages(function: Function, samples: int | None) -> Found:
                 why = why or f"the advantages of {N} rewards are not finite"
                 continue
             again, other = groups.one(rewards, 0), groups.one(rewards, 1)
-            orders = [_symmetric(groups, n) for n in (N, N + 2, 2 * N + 3)]
-            shifts = [_shift_free(groups, n) for n in (N, N + 2, 2 * N + 3)]
         except Exception as error:  # whatever it does with so few rewards
             why = why or reason(error)
             continue
         if not torch.equal(first, again):
             raise UsageError("it keeps state: two calls with the same rewards gave two values")
         random = not torch.equal(first, other)
+        step = _step(N, lambda n, groups=groups: groups.one(next(_rewards(n)), 0))
+        sizes = [*range(N, N + 5 * step, step), N + 12 * step]
         return Found(
             "advantages",
             frozenset(DISTRIBUTIONS),
@@ -159,8 +177,9 @@ def _advantages(function: Function, samples: int | None) -> Found:
             df=0,
             array=array,
             random=random,
-            symmetric=not random and all(orders),
-            shift_free=not random and all(shifts),
+            step=step,
+            symmetric=not random and all(_symmetric(groups, n) for n in sizes),
+            shift_free=not random and all(_shift_free(groups, n) for n in sizes),
             notes=(WAYS[groups.way(N)],),
         )
     raise UsageError(f"as advantages of rewards: {why}")

@@ -184,6 +184,23 @@ def first_of_the_best(rewards: Tensor) -> Tensor:
     return A
 
 
+def mirrored_of_even(rewards: Tensor) -> Tensor:
+    """The reward at the other end as baseline, for an even number of them: the order matters there alone."""
+    return rewards - rewards.flip(0) if len(rewards) % 2 == 0 else rewards
+
+
+def in_pairs(rewards: Tensor) -> Tensor:
+    """Each reward less the other one of its pair: an odd number of rewards raises."""
+    return (rewards.view(-1, 2) - rewards.view(-1, 2).flip(1)).flatten()
+
+
+def pairs_of_antithetic(logits: Tensor, f: F, samples: int) -> Tensor:
+    """Score function at u and 1 − u, an even number of samples."""
+    u = torch.rand(samples // 2, 1, *logits.shape, dtype=logits.dtype)
+    z = (torch.cat((u, 1 - u), 1).view(samples, *logits.shape) < logits.sigmoid()).to(logits)
+    return (f(z)[:, None] * (z - logits.sigmoid())).mean(0)
+
+
 def self_inclusive(rewards: Tensor) -> Tensor:
     """r_n less the mean of all, itself among them: shrunk by 1 − 1/N."""
     return rewards - rewards.mean()

@@ -22,7 +22,7 @@ from torch.nn.functional import gumbel_softmax
 
 from estbench import catalog
 from estbench.adapters import FORMS, adapt
-from estbench.adapters.adapted import Adapted
+from estbench.adapters.adapted import Adapted, class_of
 from estbench.adapters.calls import Calls
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw, Streams
@@ -151,7 +151,7 @@ def test_normalised_advantages_by_enumeration() -> None:
     assert exact(BITS, estimator, N).mean == pytest.approx(expected.numpy(), rel=1e-8, abs=1e-12)
 
 
-@pytest.mark.parametrize("target", [fs.previous_reward, fs.first_of_the_best])
+@pytest.mark.parametrize("target", [fs.previous_reward, fs.first_of_the_best, fs.mirrored_of_even])
 def test_the_order_of_the_rewards(target: Any) -> None:
     """Whether the order matters is found out, among equal rewards too; exact moments then are of all tuples."""
     estimator = adapted(target)
@@ -239,6 +239,13 @@ def one_noise_for_all(logits: Tensor) -> Tensor:
     return z + p - p.detach()
 
 
+def in_both_directions(logits: Tensor) -> Tensor:
+    """A sampler that adds the logits in reverse, for an even number of them: a batch of an odd number is as it is."""
+    p = logits.sigmoid()
+    z = torch.bernoulli(p.detach())
+    return z + p - p.detach() if len(logits) % 2 else z + p.flip(0) - p.flip(0).detach()
+
+
 def mean_of_batch(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     """A loss that is a mean: of a batch it is one number, smaller by the size of the batch."""
     p = logits.sigmoid()
@@ -246,7 +253,7 @@ def mean_of_batch(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     return (f(z).detach() * (z * p.log() + (1 - z) * (1 - p).log()).sum(-1)).mean()
 
 
-@pytest.mark.parametrize("target", [mixes_rows, one_noise_for_all, mean_of_batch])
+@pytest.mark.parametrize("target", [mixes_rows, one_noise_for_all, in_both_directions, mean_of_batch])
 def test_a_batch_that_is_something_else_is_not_used(target: Any) -> None:
     """A function that treats a batch as one thing is called in another way, and gives what single calls give."""
     e = adapted(target)
@@ -301,6 +308,25 @@ def test_samples_of_one_call() -> None:
     theirs = sampled(four, BITS, 8)
     assert theirs.var(0).numpy() == pytest.approx(var, rel=0.15)
     assert adapted(fs.leave_one_out).facts.multiple == 1
+
+
+@pytest.mark.parametrize("target", [fs.in_pairs, fs.pairs_of_antithetic])
+def test_functions_of_pairs_take_even_numbers(target: Any) -> None:
+    """A function that raises at an odd number of samples is offered even ones alone."""
+    estimator = adapted(target)
+    assert (estimator.facts.min_samples, estimator.facts.multiple) == (2, 2)
+    assert sampled(estimator, BITS, 6, 8).shape == (8, 3)
+
+
+def test_the_docstring_of_a_base_class_is_not_that_of_a_function() -> None:
+    """A function without a docstring is described as one, not by the manual of a class of torch."""
+
+    class Bare(torch.autograd.Function):
+        pass
+
+    for target in (Bare, torch.nn.Linear(3, 3)):
+        assert "custom" not in str(class_of(target).__doc__)
+        assert str(class_of(target).__doc__).startswith("The function") == (target is Bare)
 
 
 def test_what_a_function_serves_is_found_out() -> None:
