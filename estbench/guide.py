@@ -161,7 +161,9 @@ def _estimator(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
     except UsageError:
         raise
     except Exception as error:  # a plug-in may raise anything, and may need options
-        lines = {"Facts": f"none at its defaults ({type(error).__name__})", "Options": options(kind, given)}
+        needed = [f"{each}=…" for each, info in catalog.options_of(kind).items() if info.is_required()]
+        why = f"give {name}[{','.join(needed)}]" if needed else f"none at its defaults ({type(error).__name__})"
+        lines = {"Facts": why, "Options": options(kind, given)}
         return _page(shown, *_said(kind)[:3], _lines(lines), _said(kind)[3])
     cited = "\n".join(_cited(REFERENCES[key]) if key in REFERENCES else key for key in facts.sources)
     bibtex = "\n".join(REFERENCES[key].bibtex(key) for key in facts.sources if key in REFERENCES)

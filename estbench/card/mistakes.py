@@ -137,6 +137,21 @@ MISTAKES: tuple[Mistake, ...] = (
         2,
     ),
     Mistake(
+        "sum_over_n_minus_1",
+        by_n(lambda N: (N - 2) / (N - 1) if N > 1 else nan),
+        "E ĝ = (N − 2)/(N − 1) g",
+        "the baseline is the sum of all N rewards over N − 1: its own is left out of the divisor but not of the sum",
+        1,
+    ),
+    Mistake(
+        "running_mean",
+        by_n(lambda N: 1 - sum(1 / n for n in range(1, N + 1)) / N),
+        "E ĝ = (1 − H_N/N) g, H_N = 1 + ½ + … + 1/N",
+        "the baseline is a mean of the rewards so far that includes the one it is subtracted from: subtract before it "
+        "is updated",
+        1,
+    ),
+    Mistake(
         "root_n",
         by_n(sqrt),
         "E ĝ = √N g",

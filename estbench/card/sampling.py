@@ -205,7 +205,11 @@ def run(tests: Sequence[Test], wanted: float, deadline: float) -> list[Test]:
 
 
 def _pace(test: Test) -> float:
-    """The seconds of an estimate, about, from a few that are not used."""
+    """The seconds of an estimate, about, from a few that are not used.
+
+    How a function can be called is found out in its first call: that is no part of it.
+    """
+    test.draws(PILOT, "pilot")
     start = time.monotonic()
     test.draws(PILOT, "pilot")
     return (time.monotonic() - start) / (2 * PILOT)

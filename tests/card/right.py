@@ -230,6 +230,17 @@ def median_of_others(rewards):
     return torch.stack([rewards[i] - torch.cat((rewards[:i], rewards[i + 1 :])).median() for i in range(n)])
 
 
+def mean_of_other_half(rewards):
+    """Each half minus the mean of the other one."""
+    n = (len(rewards) + 1) // 2
+    return torch.cat((rewards[:n] - rewards[n:].mean(), rewards[n:] - rewards[:n].mean()))
+
+
+def mirrored(rewards):
+    """r minus the reward at the other end, where there is another one."""
+    return rewards - rewards.flip(0) if len(rewards) % 2 == 0 else rewards
+
+
 # samplers
 
 
@@ -310,6 +321,8 @@ RIGHT = (
     Entry(pairs, "advantages", B),
     Entry(previous_mean, "advantages", B),
     Entry(median_of_others, "advantages", B),
+    Entry(mean_of_other_half, "advantages", B),
+    Entry(mirrored, "advantages", B),
     Entry(straight_through, "sampler", B),
     Entry(SignSTE, "sampler", B, slow=True),
     Entry(gumbel_hard, "sampler", C),

@@ -334,6 +334,16 @@ def running_mean(rewards):
     return rewards - b
 
 
+def mean_so_far(rewards):
+    """r minus the mean of the rewards up to it, itself among them."""
+    return rewards - rewards.cumsum(0) / torch.arange(1, len(rewards) + 1)
+
+
+def sum_over_others(rewards):
+    """r minus the sum of all over N − 1."""
+    return rewards - rewards.sum() / (len(rewards) - 1)
+
+
 # samplers
 
 
@@ -491,6 +501,8 @@ WRONG = (
     Entry(softmax_weights, "advantages", B, ("not_linear",)),
     Entry(negative_advantages, "advantages", B, ("sign",)),
     Entry(running_mean, "advantages", B, ("decay",)),
+    Entry(mean_so_far, "advantages", B, ("running_mean",)),
+    Entry(sum_over_others, "advantages", B, ("sum_over_n_minus_1",)),
     Entry(detached_sampler, "sampler", B, ("zero",)),
     Entry(sign_sampler, "sampler", B, ("sign", "known_scaled")),
     Entry(flipped_sampler, "sampler", B, ("flipped_samples",)),

@@ -755,6 +755,7 @@ def test_plugins_are_shown(cli: Cli) -> None:
     needy = cli("show", f"{PLUGINS}:Needy").out
     assert "ĝ = c f(z) s(z)." in needy
     assert "Options       text=no, c (needed)" in needy
+    assert f"Facts         give {PLUGINS}:Needy[c=…]" in needy
     assert "scale=2" in cli("show", "my_plugin:Mine[scale=2]").out
     assert "my_plugin:Mine has no option 'width'; its options: scale" in clean(
         cli("show", "my_plugin:Mine[width=2]"), 2
