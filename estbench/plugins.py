@@ -115,9 +115,8 @@ def _instead(what: What, name: str, kind: type[Any]) -> str:
     """What to name in the place of a class whose instances are functions, such as a module of torch."""
     if what not in ("estimator", "objective") or "__call__" not in {m for base in kind.__mro__ for m in vars(base)}:
         return ""
-    where, _, called = name.rpartition(":")
-    small = called.lower() if called.lower() != called else f"my_{called}"
-    return f"; its instances can be called: write {small} = {called}(…) in {where} and name {where}:{small}"
+    called = name.rpartition(":")[2]
+    return f"; its instances can be called: write mine = {called}(…) in a file and give my_file.py:mine"
 
 
 def implied_options(what: What, name: str) -> dict[str, Any]:

@@ -308,3 +308,10 @@ def test_commands_take_files(here: Path) -> None:
     listed = json.loads(said("list", "estimators", "--plugin", "mine.py", "--format", "json"))
     assert {"name": "half", "reference": "mine.py:half"}.items() <= listed[-3].items()
     assert here
+
+
+@pytest.mark.parametrize("what", ["estimator", "objective"])
+def test_a_class_whose_instances_are_functions(what: plugins.What) -> None:
+    """Where a class of modules is named, the message says to name an instance."""
+    with pytest.raises(UsageError, match=r"its instances can be called: write mine = Linear\(…\) in a file"):
+        plugins.class_of(what, "torch.nn:Linear")
