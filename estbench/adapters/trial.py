@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import ClassVar, Literal
@@ -91,8 +91,8 @@ def tried(function: Function, forms: tuple[Form, ...], distribution: str | None,
         ]
         if found:
             serves = frozenset(name for each in found for name in each.distributions)
-            most = {"samples": max(each.samples for each in found), "step": max(each.step for each in found)}
-            return replace(found[0], distributions=serves, **most)
+            samples, step = (max(getattr(each, number) for each in found) for number in ("samples", "step"))
+            return replace(found[0], distributions=serves, samples=samples, step=step)
     raise UsageError("; ".join(f"as a {what}: {why}" for what, why in wrong.items()))
 
 
@@ -178,11 +178,22 @@ def _advantages(function: Function, samples: int | None) -> Found:
             array=array,
             random=random,
             step=step,
-            symmetric=not random and all(_symmetric(groups, n) for n in sizes),
-            shift_free=not random and all(_shift_free(groups, n) for n in sizes),
+            symmetric=not random and _at_all(_symmetric, groups, sizes),
+            shift_free=not random and _at_all(_shift_free, groups, sizes),
             notes=(WAYS[groups.way(N)],),
         )
     raise UsageError(f"as advantages of rewards: {why}")
+
+
+def _at_all(holds: Callable[[Groups, int], bool], groups: Groups, sizes: Iterable[int]) -> bool:
+    """Whether something holds at all numbers of rewards that a function takes."""
+    for N in sizes:
+        try:
+            if not holds(groups, N):
+                return False
+        except Exception:  # noqa: S112 # it takes no such N
+            continue
+    return True
 
 
 def _symmetric(groups: Groups, N: int) -> bool:

@@ -318,6 +318,13 @@ def test_functions_of_pairs_take_even_numbers(target: Any) -> None:
     assert sampled(estimator, BITS, 6, 8).shape == (8, 3)
 
 
+def test_a_function_of_one_length_alone() -> None:
+    """A function that takes four rewards and no other number is adapted."""
+    four = adapted(lambda rewards: rewards - torch.tensor([0.1, 0.2, 0.3, 0.4]), form="advantages")
+    assert four.facts.min_samples == 4
+    assert not four.facts.symmetric
+
+
 def test_the_docstring_of_a_base_class_is_not_that_of_a_function() -> None:
     """A function without a docstring is described as one, not by the manual of torch."""
 
