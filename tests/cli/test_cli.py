@@ -763,7 +763,6 @@ def test_plugins_are_shown(cli: Cli) -> None:
     page = [f"{PLUGINS}:Sum", "", "An objective of one's own: f(v) = Σ v.", "", "Options       none"]
     assert cli("show", f"{PLUGINS}:Sum").out.splitlines()[:5] == page
     assert "is no estimator: it has no `facts`" in clean(cli("show", "tests.cli.test_cli:Other"), 2)
-    assert "is not a pydantic dataclass" in clean(cli("show", "os:getpid"), 2)
     assert "No module named 'nosuch'" in clean(cli("show", "nosuch:Thing"), 2)
 
 
