@@ -9,15 +9,15 @@ A stream of the shape of one sample has its seed from its name; one of another s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from hashlib import sha256
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.distributions import Mirrored, Noisy
+from estbench.distributions import Independent, Mirrored, Noisy
 from estbench.errors import UsageError
 from estbench.problem import Problem
 from estbench.tensor_versions import cached_property, track, written
@@ -25,6 +25,7 @@ from estbench.tensor_versions import cached_property, track, written
 MAIN = "main"
 
 
+@lru_cache
 def _tiny(dtype: torch.dtype) -> float:
     """A quarter of the distance from 1 to the next number: 1 − 2 of it is below 1."""
     return torch.finfo(dtype).eps / 4
@@ -140,6 +141,20 @@ class Draw:
     axes, and takes their place in all shapes.
     """
 
+    problem: Problem
+    distribution: Independent
+    R: int
+    N: int
+    shard: int
+    weights: Tensor | None
+    _streams: Uniforms | None
+    _given: dict[str, Tensor]
+    _noise: dict[_Stream, Tensor]
+    _kept_noisy: dict[int | None, Noisy]
+    _relaxed: dict[int | None, Relaxed]
+    _first_read: int
+    _reads: list[int]
+
     def __init__(
         self,
         problem: Problem,
@@ -152,29 +167,32 @@ class Draw:
         z: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> None:
-        self.problem = problem = problem.with_flat_batch()
-        self.distribution = problem.independent
-        if problem.distribution.batch_shape not in ((), (replicates,)):
-            entries = problem.distribution.batch_shape[0]
-            raise UsageError(f"one replicate for each entry of the batch of logits: {entries}, not {replicates}")
-        self.R, self.N = replicates, samples
-        self.shard = replicates if shard is None else shard
-        self.weights = weights
-        self._streams = streams
-        self._given = dict(noise or {})
-        self._noise: dict[_Stream, Tensor] = {}
-        self._kept_noisy: dict[int | None, Noisy] = {}
-        self._relaxed: dict[int | None, Relaxed] = {}
-        self._first_read, self._reads = 0 if streams is None else streams.reads, [0]
+        problem = problem.with_flat_batch()
+        batch = problem.distribution.batch_shape
+        if batch not in ((), (replicates,)):
+            raise UsageError(f"one replicate for each entry of the batch of logits: {batch[0]}, not {replicates}")
+        vars(self).update(
+            problem=problem,
+            distribution=problem.independent,
+            R=replicates,
+            N=samples,
+            shard=replicates if shard is None else shard,
+            weights=weights,
+            _streams=streams,
+            _given=dict(noise or {}),
+            _noise={},
+            _kept_noisy={},
+            _relaxed={},
+            _first_read=0 if streams is None else streams.reads,
+            _reads=[0],
+        )
         if z is not None:
-            self.z = z
+            vars(self)["z"] = z
         track(self, "logits", vars(self.distribution), "logits")
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Allowed in `__init__` alone: all estimators read the same attributes."""
-        if "_tracked" in vars(self):
-            raise AttributeError(f"a draw is shared by all estimators: {name} cannot be set")
-        super().__setattr__(name, value)
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        """Never allowed: all estimators read the same attributes."""
+        raise AttributeError(f"a draw is shared by all estimators: {name} cannot be set")
 
     def with_same_noise(self) -> Draw:
         """A draw of the same base noise, with nothing derived from it yet."""
@@ -321,7 +339,7 @@ class Draw:
         """
         kept = self._relaxed.get(redraw)
         if kept is None or kept.tau != tau:
-            kept = self._relaxed[redraw] = Relaxed(self.problem, self._noisy(redraw), self.z, tau)
+            kept = self._relaxed[redraw] = Relaxed(self.problem, self._noisy(redraw), tau)
         return kept
 
     def _noisy(self, redraw: int | None = None) -> Noisy:
@@ -329,8 +347,9 @@ class Draw:
             d = self.distribution
             x = d.noisy(self.noise()) if redraw is None else d.conditional(self.z, self.redraw(redraw))
             self._kept_noisy[redraw] = x
-            for part in [name for name, value in vars(x).items() if isinstance(value, Tensor)]:
-                track(x, "the noisy logits", vars(x), part)
+            for part, value in list(vars(x).items()):
+                if isinstance(value, Tensor):
+                    track(x, "the noisy logits", vars(x), part)
         return self._kept_noisy[redraw]
 
     def redraw(self, number: int) -> Tensor:
@@ -361,11 +380,11 @@ def per_variable(a: Tensor, M: Tensor) -> Tensor:
 class Relaxed:
     """y = σ(x/τ) or softmax(x/τ), with f(y) and ∇f(y), each computed once.
 
-    It refers to the samples z, not to the draw that keeps it: reference cycles are freed late, and blocks are large.
+    It does not know the draw that keeps it: what refers to itself is freed late, and blocks are large.
     """
 
-    def __init__(self, problem: Problem, noisy: Noisy, z: Tensor, tau: float) -> None:
-        self._problem, self._noisy, self._z, self.tau = problem, noisy, z, tau
+    def __init__(self, problem: Problem, noisy: Noisy, tau: float) -> None:
+        self._problem, self._noisy, self.tau = problem, noisy, tau
 
     @property
     def x(self) -> Tensor:
@@ -389,4 +408,4 @@ class Relaxed:
 
     def vjp(self, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = J(y) g/τ, like z."""
-        return self._noisy.vjp(self.y, self._z, self.tau, g)
+        return self._noisy.vjp(self.y, self.tau, g)

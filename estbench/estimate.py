@@ -29,7 +29,7 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
         return torch.stack([project(_checked(estimator.joint(draw, N), (draw.R, *event), draw)) for N in samples])
     rows = _checked(estimator.rows(draw), (draw.R, draw.N, *event), draw)
     if draw.N == 1:
-        return project(rows[:, 0]).unsqueeze(0)
+        return project(rows.squeeze(1)).unsqueeze(0)
     steps = [N - done for done, N in pairwise((0, *samples))]
     pieces = torch.split(rows[:, : samples[-1]], steps, 1)
     sums = torch.stack([over_samples(piece) for piece in pieces]).cumsum_(0)

@@ -198,7 +198,7 @@ class Noisy(Protocol):
         """The relaxed sample y at temperature τ, like x."""
         ...
 
-    def vjp(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+    def vjp(self, y: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g, like x."""
         ...
 

@@ -34,9 +34,8 @@ class Sigmoid:
         """y = σ(x/τ)."""
         return torch.sigmoid(self.x) if tau == 1 else (self.x / tau).sigmoid_()
 
-    def vjp(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
+    def vjp(self, y: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = y σ(−x/τ) g/τ; y (1 − y) would round to 0 where y rounds to 1."""
-        del z
         h = (self.x / -tau).sigmoid_().mul_(y).mul_(g)
         return h if tau == 1 else h.mul_(1 / tau)
 
@@ -160,6 +159,8 @@ class Bernoulli:
     @cached_property
     def scores(self) -> tuple[Tensor, Tensor]:
         """The scores of z = 0, −p′/q, and of z = 1, p′/p, like the logits; 0 where z is certain."""
+        if self.canonical:
+            return -self.mean, self.q
         return -self._link.score(self._link.mirror(self.logits)), self._link.score(self.logits)
 
     @cached_property

@@ -57,10 +57,10 @@ class Softmax:
             power = (self._log * (math.log2(math.e) / tau)).exp2_()
         return power / repeat((power @ power.new_ones(power.shape[-1])).unsqueeze(-1), power.shape[-1])
 
-    def vjp(self, y: Tensor, z: Tensor, tau: float, g: Tensor) -> Tensor:
-        """(dy/dx)ᵀ g = J(y) g/τ, g first centred at the hard class z: no digit is lost where y rounds to one-hot."""
+    def vjp(self, y: Tensor, tau: float, g: Tensor) -> Tensor:
+        """(dy/dx)ᵀ g = J(y) g/τ, g first centred at the hard class: no digit is lost where y rounds to one-hot."""
         K = g.shape[-1]
-        h = g - repeat(dot(g, z), K)
+        h = g - repeat(dot(g, self.hard), K)
         h.sub_(repeat(dot(y, h), K)).mul_(y)
         return h if tau == 1 else h.mul_(1 / tau)
 

@@ -22,9 +22,9 @@ def as_logits(given: Tensor | ArrayLike, name: str, event_dim: int) -> Tensor:
     and whole numbers become float64. UsageError for what are no real numbers, or not of that shape.
     """
     logits = given if isinstance(given, Tensor) else _of_array(given, name)
-    if logits.dtype == torch.bool or logits.is_complex():
-        raise UsageError(f"{name}: logits are real numbers, got {logits.dtype}")
     if not logits.is_floating_point():
+        if logits.dtype == torch.bool or logits.is_complex():
+            raise UsageError(f"{name}: logits are real numbers, got {logits.dtype}")
         logits = logits.double()
     shape = logits.shape
     if len(shape) < event_dim or 0 in shape or (event_dim == 2 and shape[-1] < 2):

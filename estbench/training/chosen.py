@@ -44,12 +44,13 @@ class Chosen:
             raise UsageError(f"{self.text} {why}, and the distribution is {distribution.name}")
         if self.facts.unbatchable:
             raise UsageError(f"{self.text} {self.facts.unbatchable}; subtract a running mean of f in f, add it outside")
-        D, states = distribution.n_variables, distribution.n_states
-        if (self.facts.max_variables or math.inf) < D and not isinstance(self.estimator, Referenced):
-            raise UsageError(f"{self.text} serves at most {self.facts.max_variables} variables, got {D}")
-        if states > (self.facts.max_states or math.inf):
+        most, D = self.facts.max_variables, distribution.n_variables
+        if most is not None and most < D and not isinstance(self.estimator, Referenced):
+            raise UsageError(f"{self.text} serves at most {most} variables, got {D}")
+        states = self.facts.max_states
+        if states is not None and distribution.n_states > states:
             raise UsageError(
-                f"{self.text} goes through all joint states: at most {self.facts.max_states}, got {states}"
+                f"{self.text} goes through all joint states: at most {states}, got {distribution.n_states}"
             )
 
 

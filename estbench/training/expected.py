@@ -83,7 +83,7 @@ def _estimated(
     wanted, autocast = torch.is_grad_enabled() and logits.requires_grad, Autocast.now(logits.device)
     streams = TorchStreams(logits.device, generator)
     draw = Draw(Problem(flat, given, zero_rounding=False), len(flat.logits), samples, streams=streams)
-    with torch.no_grad(), autocast.off():
+    with autocast.off():
         z = draw.z
     fz = given.at_samples(z, wants_gradient=wanted and chosen.facts.df != 0)
     mean = (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
@@ -109,8 +109,11 @@ class _Attached(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         """The cotangent to f, and times g to the logits."""
-        (g,) = ctx.saved_tensors
-        with torch.no_grad():
+        g: Tensor = ctx.saved_tensors[0]
+        dtype: torch.dtype = ctx.dtype
+
+        def passed() -> Tensor:
             each = cotangent.view(*cotangent.shape, *[1] * (g.ndim - cotangent.ndim))
-            passed = (each * g).to(ctx.dtype)
+            return (each * g).to(dtype)
+
         return cotangent, differentiable_once(passed), None

@@ -125,7 +125,9 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         """ĝ times the cotangent, in which it is linear."""
-        with torch.no_grad():
-            rows = ctx.estimator.rows(g)
-            total = (rows.squeeze(1) if rows.shape[1] == 1 else rows.sum(1)).view(ctx.shape).to(ctx.dtype)
+
+        def total() -> Tensor:
+            rows: Tensor = ctx.estimator.rows(g)
+            return (rows.squeeze(1) if rows.shape[1] == 1 else rows.sum(1)).view(ctx.shape).to(ctx.dtype)
+
         return differentiable_once(total), None

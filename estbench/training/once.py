@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,10 +11,15 @@ from torch import Tensor
 from estbench.errors import UsageError
 
 
-def differentiable_once(gradient: Tensor) -> Tensor:
-    """The gradient; where a graph of it is being built (`create_graph=True`), one that refuses its own backward."""
+def differentiable_once(make: Callable[[], Tensor]) -> Tensor:
+    """The gradient that `make` makes, without a graph.
+
+    Where a graph of it is being built (`create_graph=True`), it refuses its own backward.
+    """
     if not torch.is_grad_enabled():
-        return gradient
+        return make()
+    with torch.no_grad():
+        gradient = make()
     refusing: Tensor = _Refusing.apply(gradient, torch.ones((), requires_grad=True))  # type: ignore[no-untyped-call]
     return refusing
 

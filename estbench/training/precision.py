@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
+_AS_IT_IS = nullcontext()
 
-@dataclass(frozen=True)
-class Autocast:
+
+class Autocast(NamedTuple):
     """Whether autocast was on, on a device, when a step began, and with which type."""
 
     device: str
@@ -23,8 +24,8 @@ class Autocast:
 
     def off(self) -> AbstractContextManager[object]:
         """For what an estimator computes: sums of products would lose their digits."""
-        return nullcontext() if self.dtype is None else torch.autocast(self.device, enabled=False)
+        return _AS_IT_IS if self.dtype is None else torch.autocast(self.device, enabled=False)
 
     def again(self) -> AbstractContextManager[object]:
         """For what the user computes."""
-        return nullcontext() if self.dtype is None else torch.autocast(self.device, dtype=self.dtype)
+        return _AS_IT_IS if self.dtype is None else torch.autocast(self.device, dtype=self.dtype)

@@ -52,7 +52,7 @@ class Igr:
         quantile, dquantile = (t.to(d.logits) for t in normal_quantile(double))
         noisy = Sigmoid(sigma * (quantile - torch.special.ndtri(draw.noise())))
         y = noisy.relax(tau)
-        return noisy.vjp(y, draw.z, tau, draw.problem.df(y)) * (sigma * dquantile)
+        return noisy.vjp(y, tau, draw.problem.df(y)) * (sigma * dquantile)
 
 
 def normal_quantile(d: Bernoulli) -> tuple[Tensor, Tensor]:

@@ -34,4 +34,4 @@ class GappedSt:
         d = draw.distribution
         gap = d.pick(draw.z, -d.log_others / d.marginals) if self.gap == "p" else self.gap
         pushed = d.gapped(draw.z, gap)
-        return pushed.vjp(pushed.relax(self.temperature), draw.z, self.temperature, draw.dfz)
+        return pushed.vjp(pushed.relax(self.temperature), self.temperature, draw.dfz)
