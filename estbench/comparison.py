@@ -20,7 +20,7 @@ from estbench.intervals import Ratio, Shards, adjust, compare, mse, ratio, varia
 from estbench.names import ALIASES
 from estbench.overall import overall
 from estbench.plan import Cell, EstimatorSpec
-from estbench.summary import Results, findings
+from estbench.summary import Results
 from estbench.tables.overall import overall_table
 from estbench.tables.ranking import ranking
 
@@ -100,9 +100,10 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
 
 
 def _entries(run: Results, suffix: str, first: Results) -> Iterator[Entry]:
-    for found in findings(run.plan, run.items):
+    level = first.plan.config.level
+    for found in run.findings:
         if found.shards is not None:
-            shards = replace(found.shards, level=first.plan.config.level)
+            shards = found.shards if found.shards.level == level else replace(found.shards, level=level)
             yield Entry(run, found.cell, found.cell.estimator.label + suffix, shards, found.row)
 
 

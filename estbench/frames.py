@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from estbench.summary import read_results
-from estbench.summary.table import results
+from estbench.summary.table import frame_of
 from estbench.summary.trainings import trainings
 
 
@@ -23,4 +23,4 @@ def read_frame(run: Path) -> pd.DataFrame:
 def read_frames(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The results of a run folder, and the losses along its trainings (see `columns.TRAINING`)."""
     found = read_results(run)
-    return results(found.plan, found.items), trainings(found.plan, found.items)
+    return frame_of(found.findings), trainings(found.plan, found.items)

@@ -20,7 +20,7 @@ from estbench.distributions import Distribution
 from estbench.errors import UsageError
 from estbench.intervals import ADJUSTMENTS
 from estbench.objectives.function import On
-from estbench.summary import Results, findings
+from estbench.summary import Results
 
 KEY = ("problem", "label", "temperature", "samples", "method")
 """The columns that tell a row from all others of a measurement."""
@@ -135,7 +135,7 @@ def entries_of(frame: pd.DataFrame) -> list[Entry]:
     if missing:
         raise UsageError(f"the frame lacks the columns {', '.join(missing)}, which tell its rows from each other")
     pool = {_key(entry.row): entry for entry in entries([found])}
-    measured = {_key(finding.row): finding.row for finding in findings(found.plan, found.items)}
+    measured = {_key(finding.row): finding.row for finding in found.findings}
     chosen: dict[tuple[Any, ...], Entry] = {}
     for label, row in zip(frame.index, frame.to_dict("records"), strict=True):
         key = _key(row)

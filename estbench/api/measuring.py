@@ -25,7 +25,7 @@ from estbench.objectives.base import Objective
 from estbench.objectives.function import Function, On
 from estbench.plan import Given, Plan
 from estbench.summary import Results
-from estbench.summary.table import results
+from estbench.summary.table import frame_of
 
 Seed = int | np.random.Generator
 Method = Literal["exact", "monte_carlo"]
@@ -93,7 +93,7 @@ def measure(
         timings=timings,
     )
     found = computed(plan, jobs)
-    return measurements(found, results(found.plan, found.items))
+    return measurements(found, frame_of(found.findings))
 
 
 def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **settings: Any) -> Plan:

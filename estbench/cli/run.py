@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 1e8  # three years
 QUICK, RIGOROUS = 2_000, 200_000
+MANY = 2000
+"""Cells above which a list of them is plain text."""
+
 ONCE = {"fresh", "dry_run"}  # what is not said again to go on
 
 
@@ -248,12 +251,18 @@ def _again(context: typer.Context) -> str:
 
 
 def _list_cells(plan: Plan) -> None:
-    """Every cell with its cost, problem by problem, then how many there are; nothing is run."""
+    """Every cell with its cost, problem by problem, then how many there are; nothing is run.
+
+    More than `MANY` are for `less -S` and `grep`: lines that are not fitted to the width, which takes a minute for 10⁵.
+    """
     from estbench.preflight.forecast import forecast
-    from estbench.tables.listing import Listing
+    from estbench.tables.listing import Listing, aligned_text
 
     problems = forecast(plan)
     for problem, rows in problems.items():
+        if len(plan.cells) > MANY:
+            out().out(f"{plain(problem)}\n{aligned_text(rows)}\n", highlight=False)
+            continue
         out().print(plain(problem), markup=False, style="bold", soft_wrap=True)
         out().print(Listing(rows, prose="note"))
     to_run = sum(row["note"] == "to run" for rows in problems.values() for row in rows)

@@ -30,15 +30,15 @@ def status(
 
 def show_status(console: Console, run: Results) -> None:
     """Print how far a run has come."""
-    from estbench.summary import findings, fits, precision_reached
+    from estbench.summary import endings, fits, precision_reached
     from estbench.tables.progress import fitting
     from estbench.tables.progress import status as table
 
     planned = Counter(run.plan.problems[cell.problem].label for cell in run.plan.cells)
     console.print(f"{run.folder}  seed {run.plan.config.seed}", markup=False, style="bold")
-    found = findings(run.plan, run.items)
-    console.print(table([each.row for each in found], planned))
+    console.print(table(endings(run.plan, run.items), planned))
     if cost := fits(run.plan, run.items):
         console.print(fitting(cost))
+    found = run.findings if run.plan.config.precision is not None else []  # metrics take time
     if (line := precision_reached(run.plan, found)) is not None:
         console.print(line, markup=False)

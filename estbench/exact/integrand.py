@@ -19,6 +19,7 @@ from estbench.moments import SCALARS, Floats, first, record, second
 from estbench.problem import Problem
 
 _CHUNK, _LARGEST, _NESTED = 2**15, 2**21, 2**23  # rows at once, for one class, and for one class by panels in panels
+_KEPT = 2**18  # numbers of a rule that is kept
 _STEP, _PER_PIECE = 0.5, 6  # of lattices, and nodes on pieces of a uniform, before any doubling
 
 
@@ -148,17 +149,34 @@ class Integrand:
             r, weight = on_panels(panels(k, edges(problem, stream, k, self.breakpoints.get(stream, []))), n)
             return noise(problem, stream, k, r), weight
         h = _STEP / fineness
-        r, weight = lattice(tuple(problem.independent.log_mean[0, others(K, k)].tolist()), h)
-        if not self.scale:
-            return noise(problem, stream, k, r), weight
-        G, more = gamma(K, h)
-        if len(r) * len(G) > 8 * _LARGEST:
+        r, _ = lattice(_log_mean(problem, k), h)
+        points = len(r) * (len(gamma(K, h)[0]) if self.scale else 1)
+        if points > 8 * _LARGEST:
             raise TooMany
-        every = weight.unsqueeze(1) * more
-        i, j = torch.nonzero(every > weight.min() * more.max(), as_tuple=True)
-        weight = every[i, j]
-        T = G[j] / (1 + r.sum(1)[i])  # the least of all e_i/π_i; given the ratios its law is gamma
-        return noise(problem, stream, k, r[i]) * T.view(-1, 1, 1, 1), weight / weight.sum()
+        found = _kept_on_lattice if points * K <= _KEPT else _on_lattice
+        return found(problem, stream, k, h, self.scale)
+
+
+def _log_mean(problem: Problem, k: int) -> tuple[float, ...]:
+    """log π of all classes but k."""
+    return tuple(problem.independent.log_mean[0, others(problem.distribution.classes, k)].tolist())
+
+
+def _on_lattice(problem: Problem, stream: str, k: int, h: float, scale: bool) -> Rule:
+    """The noise of a variable given class k on a lattice of step h; `scale`: the least of all e_i/π_i varies, too."""
+    r, weight = lattice(_log_mean(problem, k), h)
+    if not scale:
+        return noise(problem, stream, k, r), weight
+    G, more = gamma(problem.distribution.classes, h)
+    every = weight.unsqueeze(1) * more
+    i, j = torch.nonzero(every > weight.min() * more.max(), as_tuple=True)
+    weight = every[i, j]
+    T = G[j] / (1 + r.sum(1)[i])  # the least of all e_i/π_i; given the ratios its law is gamma
+    return noise(problem, stream, k, r[i]) * T.view(-1, 1, 1, 1), weight / weight.sum()
+
+
+_kept_on_lattice = lru_cache(maxsize=32)(_on_lattice)
+"""The same, kept: estimators and temperatures share it. Two megabytes each at most, see `_KEPT`."""
 
 
 def on_panels(parts: Floats, n: int = NODES) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import atan, atan2, cos, hypot, isnan, pi, sin, sqrt
 
-import numpy as np
-
 from estbench.intervals.hall import hall_interval
 from estbench.intervals.quadratic import QuadraticForm
 from estbench.intervals.shards import NAN, ROUNDING, UNKNOWN, Estimate, Shards, bounded_trace_square
@@ -17,7 +15,7 @@ def cosine(s: Shards) -> Estimate:
 
     All cosines +1, or all −1: extended inward by 2z²/(R + z²), as Wilson's interval of a share.
     """
-    C, variance, skew = cosine_moments(s)
+    C, variance, skew = s.of_cosine
     if isnan(C):
         return UNKNOWN
     if variance == 0:
@@ -25,19 +23,6 @@ def cosine(s: Shards) -> Estimate:
         return Estimate(C, C - inward, C) if C > 0 else Estimate(C, C, C + inward)
     low, high = hall_interval(C, sqrt(variance / s.R), skew / sqrt(s.R), s.level)
     return Estimate(C, max(low, -1.0), min(high, 1.0))
-
-
-def cosine_moments(s: Shards) -> tuple[float, float, float]:
-    """Mean, variance (ddof 1; rounding counts as 0) and skewness of cos(ĝ, g); NaN where g is unknown or zero."""
-    if not s.enough or not s.true_norm > 0:
-        return NAN, NAN, NAN
-    C, n = float(s.moments.c1.sum()) / s.R, s.n
-    d = s.moments.c1 / n - C  # of each shard
-    second = float((s.moments.c2 + n * d**2).sum()) / s.R
-    if second <= ROUNDING**2 * C**2:
-        return C, 0.0, 0.0
-    third = float((s.moments.c3 + 3 * d * s.moments.c2 + n * d**3).sum()) / s.R
-    return C, second * s.R / (s.R - 1), third / second**1.5
 
 
 def cosine_of_mean(s: Shards) -> Estimate:
@@ -51,7 +36,7 @@ def cosine_of_mean(s: Shards) -> Estimate:
     """
     if not s.enough or not s.true_norm > 0:
         return UNKNOWN
-    a, h, h0, d_h, trV_h = _along_and_across(s)
+    a, h, h0, d_h, trV_h = s.split
     if a == h0 == 0:
         return UNKNOWN
     value = a / hypot(a, h0)
@@ -98,7 +83,7 @@ def scaled_bias_squared(s: Shards) -> float:
     """‖λ E ĝ − g‖² at λ = ‖g‖/‖E ĝ‖: with θ the angle between E ĝ and g, 4‖g‖² sin²(θ/2)."""
     if not s.enough or not s.true_norm > 0:
         return NAN
-    a, _, h0, _, _ = _along_and_across(s)
+    a, _, h0, _, _ = s.split
     return NAN if a == h0 == 0 else 4 * s.true_norm**2 * sin(atan2(h0, a) / 2) ** 2
 
 
@@ -119,12 +104,3 @@ def snr(s: Shards) -> float:
 def mean_norm(s: Shards) -> float:
     """‖E ĝ‖ by √max(0, ‖m‖² − v/R): the norm of the mean, less what noise alone adds to it."""
     return sqrt(max(0.0, float(s.m @ s.m) - s.v / s.R)) if s.enough else NAN
-
-
-def _along_and_across(s: Shards) -> tuple[float, Floats, float, Floats, float]:
-    """a = m·u, h = m − au, h₀ = √max(0, ‖h‖² − trV_h), the part d_h [S, P] of d across u, and trV_h."""
-    u = s.g / s.true_norm
-    a = float(s.m @ u)
-    h, d_h = s.m - a * u, s.d - np.outer(s.d @ u, u)
-    trV_h = 0.0 if s.v == 0 else float(s.n @ (d_h**2).sum(1)) / ((len(s.n) - 1) * s.R)
-    return a, h, sqrt(max(0.0, float(h @ h) - trV_h)), d_h, trV_h

@@ -8,7 +8,6 @@ from math import sqrt
 
 import numpy as np
 
-from estbench.intervals.cosine import cosine_moments
 from estbench.intervals.shards import Shards
 
 RARE = 30.0
@@ -72,13 +71,13 @@ def flags(s: Shards) -> tuple[str, ...]:
     """
     if not s.enough:
         return tuple(name for name, holds in (("rare_event", rare(s)), ("non_finite", s.non_finite)) if holds)
-    skews = [0.0] if s.in_span else s.skew
+    skews = np.append(0.0 if s.in_span else s.skew, s.of_cosine[2])
     found = {
         "constant": s.v == 0,
         "rare_event": rare(s),
         "few_events": s.v > 0 and _few_events(s),
         "heavy_tail": s.v > 0 and _heavy_tail(s),
-        "skewed_mean": bool(np.nanmax(np.abs([*skews, cosine_moments(s)[2]])) / sqrt(s.R) > 0.3),
+        "skewed_mean": bool(np.nanmax(np.abs(skews)) / sqrt(s.R) > 0.3),
         "non_finite": s.non_finite > 0,
     }
     return tuple(name for name in FLAGS if found.get(name))

@@ -7,7 +7,6 @@ from typing import Literal
 
 from scipy.special import chdtri
 
-from estbench.intervals.cosine import cosine_moments
 from estbench.intervals.flags import flags
 from estbench.intervals.shards import NAN, Shards
 from estbench.intervals.variance import relative_se
@@ -17,7 +16,7 @@ def precision(s: Shards, metric: Literal["variance", "mse", "cosine"] = "varianc
     """Standard error of a metric relative to its value; NaN where unknown."""
     if metric != "cosine":
         return relative_se(s, metric) if s.enough else NAN
-    C, variance, _ = cosine_moments(s)
+    C, variance, _ = s.of_cosine
     return sqrt(variance / s.R) / abs(C) if C else inf
 
 

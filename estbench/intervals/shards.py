@@ -125,12 +125,12 @@ class Shards:
         """Whether there are shards enough for intervals."""
         return len(self.n) >= MIN_SHARDS
 
-    @property
+    @cached_property
     def t(self) -> float:
         """Two-sided quantile of Student's t with S − 1 degrees of freedom."""
         return float(stdtrit(len(self.n) - 1, (1 + self.level) / 2))
 
-    @property
+    @cached_property
     def z(self) -> float:
         """Two-sided quantile of the normal law."""
         return float(ndtri((1 + self.level) / 2))
@@ -149,6 +149,32 @@ class Shards:
     def relative_trace_square(self) -> float:
         """Estimate of trace Σ²/v², within [1/P, 1]; NaN where v = 0. Its inverse counts degrees of freedom."""
         return bounded_trace_square(self.n, self.d / sqrt(self.v), 1.0, self.rank) if self.v > 0 else NAN
+
+    @cached_property
+    def of_cosine(self) -> tuple[float, float, float]:
+        """Mean, variance (ddof 1; rounding counts as 0) and skewness of cos(ĝ, g); NaN where g is unknown or zero."""
+        if not self.enough or not self.true_norm > 0:
+            return NAN, NAN, NAN
+        k, n, R = self.moments, self.n, self.R
+        C = float(k.c1.sum()) / R
+        d = k.c1 / n - C  # of each shard
+        second = float((k.c2 + n * d**2).sum()) / R
+        if second <= ROUNDING**2 * C**2:
+            return C, 0.0, 0.0
+        third = float((k.c3 + 3 * d * k.c2 + n * d**3).sum()) / R
+        return C, second * R / (R - 1), third / second**1.5
+
+    @cached_property
+    def split(self) -> tuple[float, Floats, float, Floats, float]:
+        """The mean along u = g/‖g‖ and across it: a, h, h₀, d_h and trV_h.
+
+        a = m·u, h = m − au, h₀ = √max(0, ‖h‖² − trV_h), d_h [S, P] the part of d across u, trV_h its trace.
+        """
+        u = self.g / self.true_norm
+        a = float(self.m @ u)
+        h, d_h = self.m - a * u, self.d - np.outer(self.d @ u, u)
+        trV_h = 0.0 if self.v == 0 else float(self.n @ (d_h**2).sum(1)) / ((len(self.n) - 1) * self.R)
+        return a, h, sqrt(max(0.0, float(h @ h) - trV_h)), d_h, trV_h
 
     def variance_of_mean(self, x: Floats) -> float:
         """Variance of the mean over shards of x [S] (a mean per shard): Σ(x_s − x̄)²/(S(S−1)), weighted by n_s."""

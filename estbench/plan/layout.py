@@ -1,6 +1,10 @@
 """How the replicates of a problem are cut into shards, jobs and blocks.
 
 Sizes come from the config alone, never from the number of workers or of cores, so that no result depends on them.
+
+Jobs are not made longer than their block: one takes some 40 ms, and to send it to another process and back 0.12 ms
+(0.3 %), so that longer ones would save nothing, and let workers stand idle at the end. To a Dask cluster, where that
+takes milliseconds, several are sent at once (`engine.cluster`).
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from estbench.summary.cells import grouped, packed_shards, prepared, truth
 from estbench.summary.details import fits, precision_reached
+from estbench.summary.endings import endings
 from estbench.summary.reading import Results, read_results
 from estbench.summary.rows import Finding, findings
 
 __all__ = [
     "Finding",
     "Results",
+    "endings",
     "findings",
     "fits",
     "grouped",

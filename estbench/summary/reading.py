@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from estbench.plan import Plan
 from estbench.store import read
 from estbench.summary.cells import Items
+from estbench.summary.rows import Finding, findings
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Results:
     def name(self) -> str:
         """The name of the run."""
         return self.plan.config.name
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """`findings` of all that is done, computed once."""
+        return findings(self.plan, self.items)
 
 
 def read_results(folder: Path) -> Results:

@@ -32,6 +32,7 @@ WORSE = ": kinks in several axes, four axes of noise, or probabilities that unif
 """Why exact moments may be known to less than 1e-8."""
 
 NOTHING = {"status": "failed", "reason": "every estimate is NaN or infinite"}
+DONE = {"status": "ok", "reason": ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,8 @@ def _flag(found: Finding, name: str) -> None:
     found.row["flags"] = f"{found.row['flags']} {name}".strip()
 
 
-def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
+def identity(plan: Plan, cell: Cell) -> dict[str, Any]:
+    """The columns that say what a cell is."""
     spec, estimator = plan.problems[cell.problem], cell.estimator
     return {
         "problem": spec.label,
@@ -141,11 +143,11 @@ def measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
 
 
 def _failed(plan: Plan, cell: Cell, error: OutOfRange) -> Finding:
-    return Finding(cell, _identity(plan, cell) | {"status": "failed", "reason": str(error)})
+    return Finding(cell, identity(plan, cell) | {"status": "failed", "reason": str(error)})
 
 
 def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
-    packed, row = outcome(plan, cell, items), _identity(plan, cell)
+    packed, row = outcome(plan, cell, items), identity(plan, cell)
     if packed is None or isinstance(packed, dict):
         return None if packed is None else Finding(cell, row | packed)
     sampled, spec, level = cell.method == "monte_carlo", plan.problems[cell.problem], plan.config.level
@@ -154,7 +156,7 @@ def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
     moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
     if not moments.n.sum():
         return Finding(cell, row | NOTHING)
-    row |= {"status": "ok", "reason": ""}
+    row |= DONE
     shards = exactly = None
     if sampled:
         rarest = spec.rarest * cell.samples * replicates if spec.at is None else inf

@@ -16,7 +16,7 @@ from estbench.store import merge, write_atomically
 from estbench.summary.cells import Items, outcome, truth
 from estbench.summary.details import fit
 from estbench.summary.reading import Results, read_results
-from estbench.summary.rows import findings
+from estbench.summary.rows import Finding, findings
 
 RESULTS = "results.csv"
 DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
@@ -24,7 +24,12 @@ DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
 
 def results(plan: Plan, items: Items) -> pd.DataFrame:
     """The results of all cells that are done, failed or skipped, in the order of the plan, with all columns."""
-    rows = [found.row for found in findings(plan, items)]
+    return frame_of(findings(plan, items))
+
+
+def frame_of(found: Sequence[Finding]) -> pd.DataFrame:
+    """The frame of some findings, with all columns."""
+    rows = [finding.row for finding in found]
     return pd.DataFrame(rows, columns=names()).astype(dtypes())
 
 
@@ -68,7 +73,7 @@ def merged(runs: Sequence[Path], destination: Path) -> Results:
     """
     merge(runs, destination)
     found = read_results(destination)
-    write_results(destination, results(found.plan, found.items))
+    write_results(destination, frame_of(found.findings))
     return found
 
 

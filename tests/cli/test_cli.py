@@ -247,6 +247,18 @@ def test_dry_run_lists_and_does_nothing(cli: Cli) -> None:
     assert not Path("results").exists()
 
 
+def test_dry_run_of_very_many_cells_is_aligned_text(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the same words in the same order as the tables, with every column at one place."""
+    config(Path(), estimators=["reinforce", "rloo"])
+    monkeypatch.setenv("COLUMNS", "400")
+    tables = cli("run", "tiny.yaml", "--dry-run").out
+    monkeypatch.setattr("estbench.cli.run.MANY", 0)
+    text = cli("run", "tiny.yaml", "--dry-run").out
+    assert text.split() == tables.split()
+    lines = [line for line in text.splitlines() if line.startswith(("estimator", "reinforce", "rloo"))]
+    assert {line.find("MC") for line in lines} == {-1, lines[0].find("method")}
+
+
 def test_settings_and_seed_replace_what_the_config_says(cli: Cli) -> None:
     """`--set`, as often as it is given, and `--seed` change the run, and the manifest says so."""
     assert cli("run", "tiny.yaml", "-qj1", "--set", "samples=[2]", "--set", "level=0.9", "--seed", 7).code == 0

@@ -23,7 +23,6 @@ from estbench.intervals import (
     variance,
     verdict,
 )
-from estbench.intervals.cosine import cosine_moments
 from tests.intervals.sums import skewed, sums
 
 Floats = NDArray[np.float64]
@@ -125,7 +124,7 @@ def test_skewness_that_is_lost_in_rounding() -> None:
         assert flags(s) == ()
     for factor in (2e-6, 4e-6, 2e-5):  # the cosine with (−1, 1) varies as much, about a mean of −1/√2
         s = Shards.of(sums(np.array([1.0, 0.0]) + factor * noise, np.array([-1.0, 1.0])))
-        _, varies, skew = cosine_moments(s)
+        _, varies, skew = s.of_cosine
         assert varies > 0
         assert abs(skew) < 0.5
 
