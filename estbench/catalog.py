@@ -67,6 +67,7 @@ from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.networks.base import Network
 from estbench.networks.gates import Gates
 from estbench.networks.sbn import Sbn
+from estbench.networks.threshold import CoarseGradient
 from estbench.networks.vae import Vae
 from estbench.objectives.arsm_toy import ArsmToy
 from estbench.objectives.base import Objective
@@ -170,7 +171,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "arsm_toy": ArsmToy,
 }
 
-NETWORKS: dict[str, type[Network]] = {"vae": Vae, "sbn": Sbn, "gates": Gates}
+NETWORKS: dict[str, type[Network]] = {"vae": Vae, "sbn": Sbn, "gates": Gates, "coarse_gradient": CoarseGradient}
 
 _OURS: frozenset[type[Any]] = frozenset({*ESTIMATORS.values(), *OBJECTIVES.values(), *NETWORKS.values()})
 

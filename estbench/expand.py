@@ -21,6 +21,7 @@ from estbench.config.selector import format_value
 from estbench.config.trajectory import TrajectoryConfig
 from estbench.estimators.base import Facts, why_no_estimate
 from estbench.isolation import reason
+from estbench.networks.threshold import CoarseGradient
 from estbench.plan.layout import BLOCK, Layout, layout_of, one_job
 from estbench.plan.settings import Precision, Settings
 from estbench.plan.spec import (
@@ -99,7 +100,7 @@ def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]
                 id=content_hash(training.id, epoch, problem.parameters, config.replicates),
                 label=f"{text} {problem.distribution} {size}, {by}, epoch {epoch}, {problem.parameters}",
                 objective=network.name,
-                objective_text=format_selector(network.name, network.options),
+                objective_text=format_selector(network.name, [(o, v) for o, v in network.options if v is not None]),
                 objective_options=network.options,
                 distribution=problem.distribution,
                 distribution_text=problem.distribution,
@@ -228,10 +229,19 @@ def _cells(
             reason = facts if isinstance(facts, str) else skip_reason(facts, problem, samples)
             if reason is None and at is None and estimator.anneal:
                 reason = "its options change while a network is trained; give them one value"
-            claim = None if isinstance(facts, str) else facts.unbiased
+            claim = None if isinstance(facts, str) else facts.unbiased and not _coarse(problem)
             for method in config.methods:
                 key = content_hash(problem.id, estimator.id, samples, method)
                 yield Cell(i, estimator, samples, method, key, reason, claim)
+
+
+def _coarse(problem: ProblemSpec) -> bool:
+    """Whether it is a network of thresholds: no estimator claims to be unbiased for its loss, which is no E f(z)."""
+    return (
+        problem.at is not None
+        and problem.kind == "network"
+        and catalog.network_class(problem.objective) is CoarseGradient
+    )
 
 
 def skip_reason(facts: Facts, problem: ProblemSpec, samples: int) -> str | None:

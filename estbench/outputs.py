@@ -15,10 +15,11 @@ FIGURES = {
 OF_TRAININGS = {
     "checkpoints": "bias², variance and cosine of a network or of logits against the epoch or step of the training",
     "losses": "losses of networks or of logits against the epoch or step, and at the end of the training",
+    "angle": "cosine of coarse gradients against the angle of w and w*",
 }
 """More kinds, which show what comes of a training: all its checkpoints together."""
 
-IN_REPORT = ("overview", "temperature", "samples", "checkpoints", "losses")
+IN_REPORT = ("overview", "temperature", "samples", "checkpoints", "losses", "angle")
 
 FigureFormat = Literal["png", "svg", "pdf"]
 TableFormat = Literal["table", "csv", "json", "markdown", "latex", "parquet"]

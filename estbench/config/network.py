@@ -32,6 +32,7 @@ from estbench.networks.base import Kind, Network, joint_states
 from estbench.networks.contract import tried
 from estbench.networks.data import Images
 from estbench.networks.gradients import demand
+from estbench.networks.threshold import CoarseGradient
 
 MAX_STATES = 2**16
 """Joint states of one layer over which the loss is summed for every example."""
@@ -90,6 +91,8 @@ class NetworkConfig:
             raise faults(((), "categorical variables need categories: K"))
         if distribution == "bernoulli" and K is not None:
             raise faults(((), "bernoulli variables have no categories; drop the key, or say distribution: categorical"))
+        if "network" in info.data and catalog.network_class(info.data["network"].name) is CoarseGradient:
+            return K  # it sums over no states
         if "dimensions" in info.data and (D := info.data["dimensions"]) * math.log2(K or 2) > math.log2(MAX_STATES):
             raise faults(
                 ((), f"{K or 2}^{D} joint states of a layer are more than {MAX_STATES}, over which the loss is summed")
@@ -157,9 +160,11 @@ def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: i
 
 @lru_cache(maxsize=256)
 def _found(
-    of: type[Network], network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int, *, own: bool = False
+    of: catalog.NetworkClass, network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int, *, own: bool = False
 ) -> tuple[Path, str] | None:
-    made = catalog.build(of, dict(network.options))
+    made: Network | CoarseGradient = catalog.build(of, dict(network.options))
+    if isinstance(made, CoarseGradient):
+        return _of_thresholds(made, data, kind, part)
     try:
         images = made.images(data)
     except UsageError as error:
@@ -182,4 +187,15 @@ def _found(
         demand(model, part)
     except UsageError as error:
         return ("parameters",), str(error)
+    return None
+
+
+def _of_thresholds(made: CoarseGradient, data: str, kind: Kind, part: str) -> tuple[Path, str] | None:
+    """The same of the network of hard thresholds: it has no table of examples, and sums over no states."""
+    try:
+        made.build(made.images(data), kind, [torch.Generator()])
+    except UsageError as error:
+        return ("network",), str(error)
+    if part != "w":
+        return ("parameters",), f"coarse gradients are those of w: parameters: w, got {part}"
     return None

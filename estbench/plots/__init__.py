@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from estbench.errors import UsageError
 from estbench.outputs import FIGURES, OF_TRAININGS
+from estbench.plots.angle import angle, of_angles
 from estbench.plots.checkpoints import checkpoints, of_training
 from estbench.plots.cosine import cosine
 from estbench.plots.losses import losses
@@ -45,6 +46,7 @@ DRAWN_BY = {
     "cosine": cosine,
     "checkpoints": checkpoints,
     "losses": losses,
+    "angle": angle,
 }
 LONGEST = 80  # characters of a problem in a file name
 EACH = 24  # figures that are worth a process of their own: it takes a second to begin
@@ -104,6 +106,9 @@ def _of_trainings(rows: pd.DataFrame, trainings: pd.DataFrame | None) -> Iterato
     by_training = {str(name): own for name, own in trained.groupby(trained["problem"].map(of_training), sort=False)}
     files = slugs(by_training)
     yield from (("checkpoints", files[name], own) for name, own in by_training.items())
+    by_angles = {str(name): own for name, own in trained.groupby(trained["problem"].map(of_angles), sort=False)}
+    files = slugs(by_angles)
+    yield from (("angle", files[name], own) for name, own in by_angles.items())
     if trainings is not None and len(trainings):
         keys = ["problem", "distribution", "dimensions", "categories"]
         by_network = {" ".join(map(str, name)): own for name, own in trainings.groupby(keys, sort=False)}

@@ -24,10 +24,12 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     """The loss of each training of one network, on data kept back, or of the logits of one trajectory.
 
     Shown are median and band over seeds, the mean at the end, and for logits the share of seeds that are then worse
-    than at the start. Where a training has but one checkpoint there is nothing to show: None.
+    than at the start. Where no data are kept back it is the loss on all data. Where a training has but one checkpoint
+    there is nothing to show: None.
     """
     logits = bool((rows["kind"] == "trajectory").any())
-    rows = rows if logits else rows[rows["data"] == "valid"]
+    kept_back = rows["data"] == "valid"
+    rows, shared = (rows[kept_back], " · data kept back") if kept_back.any() else (rows, "")
     if rows["checkpoint"].nunique() < 2:
         return None
     final = rows[rows["checkpoint"] == rows["checkpoint"].max()].sort_values("loss")
@@ -41,7 +43,6 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     size = f"{first['dimensions']:.0f} variable{'' if first['dimensions'] == 1 else 's'}" + (
         f" of {first['categories']:.0f} categories" if first["distribution"] == "categorical" else ""
     )
-    shared = "" if logits else " · data kept back"
     figure, axes = page(
         f"{first['problem']}: loss while training",
         f"{str(first['distribution']).capitalize()}, {size}{shared} · {seeds} seeds · at the end: mean and "

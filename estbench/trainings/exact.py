@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ class Batch:
     y: Tensor | None
     part: str
     true: Tensor
+    route: ClassVar[str] = "enumeration"
 
     @classmethod
     def of(cls, model: Any, kind: Kind, x: Tensor, y: Tensor | None, part: str, seed: int = 0) -> Batch:

@@ -46,7 +46,7 @@ def train(
     of a pass that is no whole batch is left out. The numbers are float32.
     """
     model = initial(network, images, kind, training.seeds, seed)
-    optimizer = _optimizer(training, model)
+    optimizer = optimizer_of(training, model)
     orders = [generator(seed, s, "order") for s in range(training.seeds)]
     noise = generator(seed, training.id, "noise")
     for epoch in range(max(checkpoints) + 1):
@@ -76,7 +76,8 @@ def batches(images: Images, batch: int, orders: Sequence[torch.Generator]) -> It
         yield images.train[at], None if y is None else y[at]
 
 
-def _optimizer(training: Training, model: nn.Module) -> torch.optim.Optimizer:
+def optimizer_of(training: Training, model: nn.Module) -> torch.optim.Optimizer:
+    """Adam, or SGD without momentum, of all parameters."""
     if training.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), lr=training.learning_rate)
     return torch.optim.Adam(model.parameters(), lr=training.learning_rate)

@@ -17,10 +17,13 @@ from estbench.engine.tasks.train import network_of
 from estbench.estimators.base import Estimator, evaluations
 from estbench.exact import Unavailable
 from estbench.moments import Floats, in_span, record
+from estbench.networks.threshold import CoarseGradient
 from estbench.plan import Layout, ProblemSpec
 from estbench.store import decode, encode
-from estbench.trainings import exact, sampled
+from estbench.trainings import coarse, exact, sampled
 from estbench.trainings.loop import by, generator, initial, with_parameters
+
+Batch = exact.Batch | coarse.Place
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class NetworkTask:
         _, g = in_span(np.zeros((self.layout.shards, 8 + 3 * len(true))), true)
         assert self.spec.at is not None
         shared = None if self.spec.at.own else encode(g)
-        known: Record = {"kind": "problem", "key": self.spec.id, "route": "enumeration", "true": shared}
+        known: Record = {"kind": "problem", "key": self.spec.id, "route": batch.route, "true": shared}
         records: list[Record] = [known | {"parameters": len(true)}]
         reference = {"reference": encode(g)} if self.spec.at.own else {}
         for group in self.groups:
@@ -68,7 +71,7 @@ class NetworkTask:
                 records += self._cell(batch, group, N, key, reference)
         return records
 
-    def _cell(self, batch: exact.Batch, group: Group, N: int, key: str, reference: Record) -> list[Record]:
+    def _cell(self, batch: Batch, group: Group, N: int, key: str, reference: Record) -> list[Record]:
         try:
             with group.isolated(self.spec, self.seed, "network", N), limited(self.timeout):
                 estimator = self._estimator(group)
@@ -90,23 +93,36 @@ class NetworkTask:
         assert at is not None
         return catalog.estimator(group.of.at(at.training.done(at.epoch)))
 
-    def _exact(self, batch: exact.Batch, estimator: Estimator, N: int) -> Record:
+    def _exact(self, batch: Batch, estimator: Estimator, N: int) -> Record:
         try:
-            bias, variance = exact.moments(batch, estimator, N)
+            if isinstance(batch, coarse.Place):
+                found = coarse.exact(batch, estimator)
+                mean, variance, route, error, mean_error = (
+                    found.mean,
+                    found.variance,
+                    "quadrature",
+                    found.error,
+                    found.mean_error,
+                )
+            else:
+                bias, variance = exact.moments(batch, estimator, N)
+                mean, route, error, mean_error = batch.true + bias, "enumeration", 0.0, 0.0
         except Unavailable as why:
             return {"reason": str(why)}
-        packed = exact_record((batch.true + bias).numpy(), variance, batch.true.numpy(), self.layout.shards + 2)
-        return {"moments": encode(packed), "route": "enumeration", "error": encode(0.0), "mean_error": encode(0.0)}
+        packed = exact_record(mean.numpy(), variance, batch.true.numpy(), self.layout.shards + 2)
+        return {"moments": encode(packed), "route": route, "error": encode(error), "mean_error": encode(mean_error)}
 
-    def _sampled(self, batch: exact.Batch, estimator: Estimator, N: int, key: str) -> Record:
-        shards = [
-            sampled.shard(
-                batch, by(estimator, N, generator(self.seed, self.spec.id, "measured", shard)), self.layout.shard_size
-            )
-            for shard in range(self.layout.shards)
-        ]
+    def _sampled(self, batch: Batch, estimator: Estimator, N: int, key: str) -> Record:
+        shards = [self._shard(batch, estimator, N, shard) for shard in range(self.layout.shards)]
         packed, _ = in_span(np.concatenate(shards), batch.true.numpy())
         return {"kind": "job", "key": f"{self.spec.id}/0", "cells": {key: {"moments": encode(packed)}}}
+
+    def _shard(self, batch: Batch, estimator: Estimator, N: int, shard: int) -> Floats:
+        noise = generator(self.seed, self.spec.id, "measured", shard)
+        if isinstance(batch, coarse.Place):
+            examples = generator(self.seed, self.spec.id, "examples", shard)
+            return coarse.shard(batch, estimator, N, self.layout.shard_size, examples, noise)
+        return sampled.shard(batch, by(estimator, N, noise), self.layout.shard_size)
 
 
 def exact_record(mean: Floats, variance: float, true: Floats, width: int) -> Floats:
@@ -120,13 +136,18 @@ def exact_record(mean: Floats, variance: float, true: Floats, width: int) -> Flo
 
 
 @lru_cache(maxsize=2)
-def batch_of(spec: ProblemSpec, parameters: str) -> exact.Batch:
-    """The first batch of the training data at a checkpoint, with its exact gradient."""
+def batch_of(spec: ProblemSpec, parameters: str) -> Batch:
+    """The first batch of the training data at a checkpoint, with its exact gradient.
+
+    Of a network whose examples are drawn, that of the population: each replicate has a batch of new examples.
+    """
     at = spec.at
     assert at is not None
     network, images, kind = network_of(spec)
     model: Any = initial(network, images, kind, 1, 0)
     model = with_parameters(model, torch.from_numpy(decode(parameters, (-1,))))
+    if isinstance(network, CoarseGradient):
+        return coarse.Place.of(model, at.training.batch)
     x = images.train[: at.training.batch]
     y = None if images.train_labels is None else images.train_labels[: at.training.batch]
     return exact.Batch.of(model, kind, x, y, at.parameters)

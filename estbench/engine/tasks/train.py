@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from estbench import catalog
 from estbench.engine.limit import limited
@@ -11,8 +13,10 @@ from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import isolated
 from estbench.networks.base import Kind, Network
 from estbench.networks.data import Images
+from estbench.networks.threshold import CoarseGradient
 from estbench.plan import ProblemSpec, Training
 from estbench.store import encode
+from estbench.trainings.coarse import train as descend
 from estbench.trainings.loop import losses, minus_log_likelihoods, parameters_of, train
 
 
@@ -44,20 +48,28 @@ class TrainTask:
         records: list[Record] = []
         try:
             with isolated(user_code, self.seed, training.id, "train"), limited(self.timeout):
-                network, images, kind = network_of(self.spec)
-                for epoch, model in train(network, images, kind, training, self.epochs, self.seed):
-                    found: Record = {
-                        "parameters": encode(parameters_of(model).double().numpy()),
-                        "seconds": time.perf_counter() - start,
-                    }
-                    for data, x, y in images.parts():
-                        found[data] = encode(losses(model, kind, x, y).numpy())
-                        if (nll := minus_log_likelihoods(model, kind, x, y)) is not None:
-                            found[f"{data}_nll"] = encode(nll.numpy())
+                for epoch, model, found in self._course():
+                    found["parameters"] = encode(parameters_of(model).double().numpy())
+                    found["seconds"] = time.perf_counter() - start
                     records.append({"kind": "trained", "key": f"{training.id}/{epoch}", **found})
         except Exception as error:
             return failures(self.cells(), f"training: {reason(error)}")
         return records
+
+    def _course(self) -> Iterator[tuple[int, Any, Record]]:
+        """(epoch, the networks, their losses) at each checkpoint."""
+        network, images, kind = network_of(self.spec)
+        if isinstance(network, CoarseGradient):
+            for epoch, coarse in descend(network, kind, self.training, self.epochs, self.seed):
+                yield epoch, coarse, {"train": encode(coarse.two_layer().loss().numpy())}
+            return
+        for epoch, model in train(network, images, kind, self.training, self.epochs, self.seed):
+            found: Record = {}
+            for data, x, y in images.parts():
+                found[data] = encode(losses(model, kind, x, y).numpy())
+                if (nll := minus_log_likelihoods(model, kind, x, y)) is not None:
+                    found[f"{data}_nll"] = encode(nll.numpy())
+            yield epoch, model, found
 
 
 def network_of(spec: ProblemSpec) -> tuple[Network, Images, Kind]:

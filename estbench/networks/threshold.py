@@ -1,0 +1,178 @@
+"""A two-layer network of hard thresholds with Gaussian inputs, as a network of the catalogue (Yin et al. 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass as record
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from estbench.distributions import Bernoulli
+from estbench.errors import UsageError
+from estbench.networks.base import Expect, Kind
+from estbench.networks.coarse import TwoLayer
+from estbench.networks.data import Images
+from estbench.parametrisation import Jacobian
+from estbench.problem import Problem
+
+GAUSSIAN, POPULATION = "gaussian", "population"
+OPTIMAL = "optimal"
+_Numbers = tuple[float, ...] | None
+_NEAR = 0.1
+
+
+@dataclass(frozen=True)
+class CoarseGradient:
+    """y(Z) = vᵀ 1[Z w > 0] with Gaussian Z, that learns the labels of another such network: loss E ½ (y − y*)².
+
+    All is known in closed form: see `networks.coarse`. There are D hidden units.
+
+    inputs         n, the length of w and of each row of Z
+    theta          the angle between w and w* at the start
+    norm           ‖w‖ at the start
+    v, v_star      numbers, one a hidden unit; drawn as standard normals if not given. v: optimal is the v of least loss
+                   at theta
+    seed           of what is drawn: v, v* and the directions of w* and w, the same for all networks side by side
+    start          given: all begin as above; random: each at normal v and a w of random direction; minimum: each near
+                   the spurious local minimum at w = −w* (in a random direction, at an angle between π − 0.1 and π)
+    steps          steps of an epoch, as there is no end of examples
+    """
+
+    inputs: Annotated[int, Field(ge=2, le=10_000)] = 20
+    theta: Annotated[float, Field(gt=0, lt=math.pi)] = 1.0
+    norm: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    v: tuple[float, ...] | Literal["optimal"] | None = None
+    v_star: _Numbers = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    start: Literal["given", "random", "minimum"] = "given"
+    steps: Annotated[int, Field(ge=1, le=10**6)] = 100
+
+    @model_validator(mode="after")
+    def _finite(self) -> Self:
+        if self.start != "given" and (self.v is not None or self.theta != 1):
+            raise ValueError(f"start: {self.start} has v and theta of its own; give neither")
+        numbers = () if self.v is None or self.v == OPTIMAL else self.v
+        if not all(map(math.isfinite, (*numbers, *(self.v_star or ())))):
+            raise ValueError("v and v_star are finite numbers")
+        return self
+
+    def images(self, source: str) -> Images:
+        """No table of examples: they are drawn. UsageError unless the source is `gaussian` or `population`."""
+        if source not in (GAUSSIAN, POPULATION):
+            raise UsageError(
+                f"its examples are drawn: data: {GAUSSIAN} (batches of examples) or {POPULATION} (mean gradients, "
+                f"as of a batch without end), got {source!r}"
+            )
+        nothing = torch.zeros(0, self.inputs, dtype=torch.float64)
+        return Images(nothing, nothing)
+
+    def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> Thresholds:
+        """The networks, one for each generator; UsageError where v or v* does not fit the number of units."""
+        del images
+        m = kind.dimensions
+        if kind.distribution != "bernoulli":
+            raise UsageError("its units are binary: distribution: bernoulli")
+        for name, given in (("v", self.v), ("v_star", self.v_star)):
+            if given is not None and given != OPTIMAL and len(given) != m:
+                raise UsageError(f"{name} has {len(given)} numbers; it needs one for each of {m} units")
+        g = torch.Generator().manual_seed(self.seed)
+        drawn = [torch.randn(k, generator=g, dtype=torch.float64) for k in (m, m, self.inputs, self.inputs)]
+        v, v_star = (
+            of if given is None or given == OPTIMAL else torch.tensor(given, dtype=torch.float64)
+            for given, of in zip((self.v, self.v_star), drawn, strict=False)
+        )
+        if self.v == OPTIMAL:
+            v = optimal(v_star, self.theta)
+        w_star = drawn[2] / drawn[2].norm()
+        starts = [self._start(v, v_star, w_star, drawn[3], each) for each in generators]
+        vs, ws = (torch.stack(of) for of in zip(*starts, strict=True))
+        return Thresholds(vs, ws, v_star, w_star)
+
+    def _start(self, v: Tensor, v_star: Tensor, w_star: Tensor, u: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        """v and w of one network."""
+        theta = self.theta
+        if self.start != "given":
+            v, u = (torch.randn(len(of), generator=g, dtype=torch.float64) for of in (v, u))
+        if self.start == "random":
+            return v, self.norm * u / u.norm()
+        if self.start == "minimum":
+            v, theta = spurious(v_star), math.pi - _NEAR * float(torch.rand((), generator=g, dtype=torch.float64))
+        across = u - (u @ w_star) * w_star
+        return v, self.norm * (math.cos(theta) * w_star + math.sin(theta) * across / across.norm())
+
+
+def optimal(v_star: Tensor, theta: float) -> Tensor:
+    """The v of least loss at an angle: (I + 11ᵀ)⁻¹ (s I + 11ᵀ) v* = s v* + (1 − s) Σ v*/(m + 1), s = 1 − 2θ/π."""
+    s = 1 - 2 * theta / math.pi
+    found: Tensor = s * v_star + (1 - s) * v_star.sum() / (len(v_star) + 1)
+    return found
+
+
+def spurious(v_star: Tensor) -> Tensor:
+    """The optimal v at θ = π, with w = −w* a local minimum; UsageError unless (1ᵀv*)² < (m + 1)/2 ‖v*‖².
+
+    Yin et al. (2019), proposition 1.
+    """
+    m = len(v_star)
+    if not float(v_star.sum() ** 2) < (m + 1) / 2 * float(v_star @ v_star):
+        raise UsageError(
+            "start: minimum needs a spurious local minimum, which there is where (Σ v*)² < (m + 1)/2 Σ v*²; here it is "
+            f"{float(v_star.sum() ** 2):.3g} against {(m + 1) / 2 * float(v_star @ v_star):.3g}: give another v_star"
+        )
+    return optimal(v_star, math.pi)
+
+
+class Thresholds(nn.Module):
+    """S networks with v [S, m] and w [S, n], in float64, and the one that labels."""
+
+    def __init__(self, v: Tensor, w: Tensor, v_star: Tensor, w_star: Tensor) -> None:
+        super().__init__()
+        self.v, self.w = nn.Parameter(v), nn.Parameter(w)
+        self.v_star, self.w_star = v_star, w_star
+
+    def two_layer(self) -> TwoLayer:
+        """All of them, for closed forms."""
+        S = len(self.v)
+        return TwoLayer(self.v.detach(), self.w.detach(), self.v_star.expand(S, -1), self.w_star.expand(S, -1))
+
+    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """The population loss, [S, 1], in closed form: no example and no expectation over units is needed."""
+        del x, y, expect
+        return self.two_layer().loss().unsqueeze(1)
+
+
+@record(frozen=True, eq=False)
+class Square:
+    """f(z) = ½ (vᵀz − y)² of binary units z [..., R, N, m]: v [R, 1, m], y [R, 1]."""
+
+    v: Tensor
+    y: Tensor
+
+    on: Literal["flat"] = "flat"
+    distributions: frozenset[str] = frozenset({"bernoulli"})
+
+    def value(self, z: Tensor) -> Tensor:
+        """[..., R, N]."""
+        return self.error(z).square() / 2
+
+    def grad(self, z: Tensor) -> Tensor:
+        """(vᵀz − y) v."""
+        return self.error(z).unsqueeze(-1) * self.v
+
+    def error(self, z: Tensor) -> Tensor:
+        """vᵀz − y."""
+        return (z * self.v).sum(-1) - self.y
+
+
+def of_examples(net: TwoLayer, Z: Tensor) -> Problem:
+    """The problem of examples Z [S, B, m, n] of networks [S]: logits Z w [S B, m], and Z as their Jacobian."""
+    logits = torch.einsum("sbmn,sn->sbm", Z, net.w).flatten(0, 1)
+    labelled = (torch.einsum("sbmn,sn->sbm", Z, net.w_star) > 0).to(Z.dtype)
+    y = torch.einsum("sbm,sm->sb", labelled, net.v_star).reshape(-1, 1)
+    v = net.v.unsqueeze(1).expand(Z.shape[:3]).reshape(-1, 1, Z.shape[2])
+    return Problem(Bernoulli(logits), Square(v, y), jacobian=Jacobian(Z.flatten(0, 1)))
