@@ -193,9 +193,13 @@ def _found(
 def _of_thresholds(made: CoarseGradient, data: str, kind: Kind, part: str) -> tuple[Path, str] | None:
     """The same of the network of hard thresholds: it has no table of examples, and sums over no states."""
     try:
-        made.build(made.images(data), kind, [torch.Generator()])
+        images = made.images(data)
     except UsageError as error:
-        return ("network",), str(error)
+        return ("data",), str(error)
+    try:
+        made.build(images, kind, [torch.Generator()])
+    except UsageError as error:
+        return ("network" if kind.distribution == "bernoulli" else "distribution",), str(error)
     if part != "w":
         return ("parameters",), f"coarse gradients are those of w: parameters: w, got {part}"
     return None

@@ -1,4 +1,4 @@
-"""A two-layer network of hard thresholds with Gaussian inputs, as a network of the catalogue (Yin et al. 2019)."""
+"""A two-layer network of hard thresholds with Gaussian inputs, trained on the labels of another (Yin et al. 2019)."""
 
 from __future__ import annotations
 
