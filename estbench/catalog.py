@@ -171,7 +171,10 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "arsm_toy": ArsmToy,
 }
 
-NETWORKS: dict[str, type[Network]] = {"vae": Vae, "sbn": Sbn, "gates": Gates, "coarse_gradient": CoarseGradient}
+NetworkClass = type[Network] | type[CoarseGradient]
+"""A class of networks: that of hard thresholds has closed forms in the place of losses of examples."""
+
+NETWORKS: dict[str, NetworkClass] = {"vae": Vae, "sbn": Sbn, "gates": Gates, "coarse_gradient": CoarseGradient}
 
 _OURS: frozenset[type[Any]] = frozenset({*ESTIMATORS.values(), *OBJECTIVES.values(), *NETWORKS.values()})
 
@@ -186,7 +189,7 @@ def objective_class(name: str) -> type[Objective]:
     return _find("objective", name, OBJECTIVES)
 
 
-def network_class(name: str) -> type[Network]:
+def network_class(name: str) -> NetworkClass:
     """The class of a canonical network name, or of a plug-in `package.module:Class`; UsageError otherwise."""
     return _find("network", name, NETWORKS)
 

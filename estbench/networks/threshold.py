@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from estbench.distributions import Bernoulli
 from estbench.errors import UsageError
-from estbench.networks.base import Expect, Kind
+from estbench.networks.base import Kind
 from estbench.networks.coarse import TwoLayer
 from estbench.networks.data import Images
 from estbench.parametrisation import Jacobian
@@ -139,11 +139,6 @@ class Thresholds(nn.Module):
         """All of them, for closed forms."""
         S = len(self.v)
         return TwoLayer(self.v.detach(), self.w.detach(), self.v_star.expand(S, -1), self.w_star.expand(S, -1))
-
-    def loss(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
-        """The population loss, [S, 1], in closed form: no example and no expectation over units is needed."""
-        del x, y, expect
-        return self.two_layer().loss().unsqueeze(1)
 
 
 @record(frozen=True, eq=False)

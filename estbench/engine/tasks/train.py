@@ -72,7 +72,7 @@ class TrainTask:
             yield epoch, model, found
 
 
-def network_of(spec: ProblemSpec) -> tuple[Network, Images, Kind]:
+def network_of(spec: ProblemSpec) -> tuple[Network | CoarseGradient, Images, Kind]:
     """The network of a problem with its options, the images as it takes them, and the variables of its layers."""
     assert spec.at is not None
     network = catalog.build(catalog.network_class(spec.objective), dict(spec.objective_options))
