@@ -160,7 +160,14 @@ def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: i
 
 @lru_cache(maxsize=256)
 def _found(
-    of: catalog.NetworkClass, network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int, *, own: bool = False
+    of: catalog.NetworkClass,
+    network: ObjectiveChoice,
+    data: str,
+    kind: Kind,
+    part: str,
+    batch: int,
+    *,
+    own: bool = False,
 ) -> tuple[Path, str] | None:
     made: Network | CoarseGradient = catalog.build(of, dict(network.options))
     if isinstance(made, CoarseGradient):
