@@ -148,7 +148,7 @@ _NETWORK = TypeAdapter(NetworkConfig)
 
 def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[Path, str] | None:
     """What does not fit together, found by building the network once: (path, message)."""
-    of = catalog.network_class(network.name)
+    of: Any = catalog.network_class(network.name)  # which mypy does not know to be hashable
     if not catalog.is_plugin(network.name):
         return _found(of, network, data, kind, part, batch)
     try:

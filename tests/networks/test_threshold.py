@@ -184,7 +184,8 @@ def test_identity_leaves_the_minimum_and_relu_stays(run: Path) -> None:
     frame = pd.read_csv(run / "training.csv")
     network = CoarseGradient(start="minimum", inputs=5)
     model = network.build(network.images("population"), Kind("bernoulli", 10), [torch.Generator()])
-    least = float(TwoLayer(model.v[0], -model.w_star, model.v_star, model.w_star).loss())
+    net = model.two_layer()
+    least = float(TwoLayer(optimal(net.v_star[0], math.pi), -net.w_star[0], net.v_star[0], net.w_star[0]).loss())
     end = frame[(frame.checkpoint == 5) & frame.network.str.contains("minimum")].set_index("trained_by")
     assert set(end["data"]) == {"train"}
     for name in ("relu", "clipped_relu"):
