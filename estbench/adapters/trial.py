@@ -123,7 +123,11 @@ def _served(
             wrong[event] = f"its samples are no {name} samples"
             return None
         random = any(not torch.equal(each, first) for each in rest)
-        step = _step(N, lambda n, array=array: _estimate(Calls(function, form, array, problem, n), 0)) if several else 1
+
+        def one(n: int, array: Array = array) -> Tensor:
+            return _estimate(Calls(function, form, array, problem, n), 0)
+
+        step = _step(N, one) if several else 1
         return Found(form, frozenset({name}), N, *counts, array, random, step, notes=(WAYS[calls.way()],))
     return None
 
@@ -167,7 +171,11 @@ def _advantages(function: Function, samples: int | None) -> Found:
         if not torch.equal(first, again):
             raise UsageError("it keeps state: two calls with the same rewards gave two values")
         random = not torch.equal(first, other)
-        step = _step(N, lambda n, groups=groups: groups.one(next(_rewards(n)), 0))
+
+        def one(n: int, groups: Groups = groups) -> Tensor:
+            return groups.one(next(_rewards(n)), 0)
+
+        step = _step(N, one)
         sizes = [*range(N, N + 5 * step, step), N + 12 * step]
         return Found(
             "advantages",

@@ -198,7 +198,8 @@ def pairs_of_antithetic(logits: Tensor, f: F, samples: int) -> Tensor:
     """Score function at u and 1 − u, an even number of samples."""
     u = torch.rand(samples // 2, 1, *logits.shape, dtype=logits.dtype)
     z = (torch.cat((u, 1 - u), 1).view(samples, *logits.shape) < logits.sigmoid()).to(logits)
-    return (f(z)[:, None] * (z - logits.sigmoid())).mean(0)
+    mean: Tensor = (f(z)[:, None] * (z - logits.sigmoid())).mean(0)
+    return mean
 
 
 def self_inclusive(rewards: Tensor) -> Tensor:

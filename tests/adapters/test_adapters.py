@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped] # it has no stubs
+import cloudpickle
 import numpy as np
 import pytest
 import torch

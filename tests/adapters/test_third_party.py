@@ -32,7 +32,7 @@ def test_a_surrogate_of_snntorch(slope: float) -> None:
         return spikes
 
     phi = 0.7
-    problem = make(Linear(weights=[1.5]), torch.tensor([phi], dtype=torch.float64))
+    problem = make(Linear(weights=(1.5,)), torch.tensor([phi], dtype=torch.float64))
     estimator = adapt(neuron)
     assert estimator.facts.distributions == {"bernoulli"}
     estimates = sampled(estimator, problem, 1, R)[:, 0]
