@@ -11,7 +11,7 @@ Names are loaded when they are first used: importing estbench imports neither to
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from estbench.version import __version__ as __version__  # noqa: PLC0414 - it is read from here too
+from estbench.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from estbench import testing
