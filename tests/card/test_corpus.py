@@ -17,6 +17,7 @@ from estbench.card.target import resolved
 from tests.card.entry import Entry
 from tests.card.right import RIGHT
 from tests.card.wrong import WRONG
+from tests.sizes import SMALL
 
 SEEN = 0.25
 
@@ -29,11 +30,19 @@ def card(entry: Entry, *, brief: bool = True) -> Card:
 
 
 def each(entries: Sequence[Entry]) -> list[Any]:
-    """A parameter for each. Slow are those marked so, and those that are sampled and whose cause another one has."""
-    found, causes = [], set[str]()
+    """A parameter for each. Slow are those marked so, and those that are sampled and whose cause another one has.
+
+    At the smaller size every third of the slow ones is looked at.
+    """
+    found, causes, slow = [], set[str](), 0
     for e in entries:
         again = e.form != "advantages" and bool(causes.intersection(e.causes[:1]))
-        found.append(pytest.param(e, id=e.id, marks=[pytest.mark.slow] if e.slow or again else []))
+        if e.slow or again:
+            if not SMALL or slow % 3 == 0:
+                found.append(pytest.param(e, id=e.id, marks=[pytest.mark.slow]))
+            slow += 1
+        else:
+            found.append(pytest.param(e, id=e.id))
         causes.update(() if e.slow else e.causes[:1])
     return found
 
