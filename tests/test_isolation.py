@@ -35,6 +35,7 @@ from estbench.isolation import Isolated, UserCodeError
 from estbench.problem import Problem, make
 from estbench.sources import current, source_hash
 from tests.cli.forked import Forks
+from tests.sizes import SMALL
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
 
 TOGETHER = ["bias_p_value", "bias_verdict"]
@@ -275,7 +276,7 @@ def test_what_never_ends_fails_with_a_time_limit(workers: int, alone: str, tmp_p
     "how",
     ["throws/KeyboardInterrupt", "throws/SystemExit: 0", "throws/CancelledError", "quiet/fork", "ends/took longer"],
 )
-@pytest.mark.parametrize("timeout", [None, 30.0])
+@pytest.mark.parametrize("timeout", [30.0] if SMALL else [None, 30.0])
 def test_with_dask_too(how: str, timeout: float | None, dask_cluster: Execution, alone: str, tmp_path: Path) -> None:
     """On a Dask cluster nothing hangs, and the others keep each bit."""
     if how.startswith("ends"):

@@ -15,6 +15,7 @@ from estbench.card.check import check
 from estbench.card.config import ConfigCard
 from estbench.cli import check as command
 from estbench.errors import UsageError
+from tests.sizes import SMALL
 
 ROOT = Path(__file__).parents[2]
 MINE = """
@@ -45,6 +46,8 @@ def estbench(folder: Path, *arguments: str, columns: int = 80) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(SMALL, reason="half a minute: the one below shows the command at the smaller size")
 def test_a_function_that_is_right(tmp_path: Path) -> None:
     """Exit 0, and a card."""
     done = estbench(tmp_path, "mine:good", "--as", "gradient", "--distribution", "bernoulli", "--smallest", "0.3")
@@ -62,6 +65,7 @@ def test_a_function_that_is_wrong(tmp_path: Path) -> None:
     assert "said by mine" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_function_that_ends_its_process(tmp_path: Path) -> None:
     """It fails; the command goes on, and its XML is whole."""
     done = estbench(tmp_path, "mine:deadly", "--as", "gradient", "--format", "junit")

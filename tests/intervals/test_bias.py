@@ -91,7 +91,7 @@ GRID: list[tuple[int, str, str, float, Floats]] = list(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("P", "spectrum", "direction", "size", "n"),
-    GRID[::17] if SMALL else GRID,
+    GRID[::50] if SMALL else GRID,
     ids=lambda x: f"{len(x)} shards of {x[0]:g}" if isinstance(x, np.ndarray) else None,
 )
 def test_bounds_over_cells(P: int, spectrum: str, direction: str, size: float, n: Floats) -> None:

@@ -89,7 +89,7 @@ def test_coverage_of_the_textbook_interval_is_caught() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("R", [1024, 20032])
+@pytest.mark.parametrize("R", [1024] if SMALL else [1024, 20032])
 @pytest.mark.parametrize("D", [1, 8])
 @pytest.mark.parametrize("p", [0.1, 0.005] if SMALL else [0.5, 0.1, 0.02, 0.005])
 @pytest.mark.parametrize("estimator", [reinforce, straight_through])
@@ -120,7 +120,7 @@ def test_coverage_of_cosine_of_mean(angle: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("angle", [0.02, 0.5, -0.97] if SMALL else [0.02, 0.1, 0.3, 0.5, -0.6, 0.75, 0.9, -0.97])
+@pytest.mark.parametrize("angle", [0.5] if SMALL else [0.02, 0.1, 0.3, 0.5, -0.6, 0.75, 0.9, -0.97])
 @pytest.mark.parametrize(
     ("cell", "R"),
     [(reinforce(0.3, 3), 2496), (reinforce(0.1, 8), 8000), (straight_through(0.3, 2), 512), (categorical(60, 2), 1024)],
@@ -221,8 +221,8 @@ def test_coverage_of_paired_ratio() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("R", [1024, 20032])
-@pytest.mark.parametrize("D", [1, 3, 8])
+@pytest.mark.parametrize("R", [1024] if SMALL else [1024, 20032])
+@pytest.mark.parametrize("D", [1, 8] if SMALL else [1, 3, 8])
 @pytest.mark.parametrize("p", [0.02] if SMALL else [0.5, 0.1, 0.02, 0.005])
 @pytest.mark.parametrize("other", ["straight-through", "small baseline", "large baseline"])
 def test_coverage_of_paired_ratio_over_cells(other: str, p: float, D: int, R: int) -> None:

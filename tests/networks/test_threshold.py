@@ -211,6 +211,7 @@ def test_relu_and_clipped_relu_learn_from_random_starts(data: str, tmp_path: Pat
     assert (end < 0.01 * start).all()
 
 
+@pytest.mark.slow
 def test_workers_and_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
     """Two workers, and a run that is cut off in the middle and taken up again, give the same tables."""
     cut = tmp_path / "cut"
