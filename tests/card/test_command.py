@@ -47,7 +47,7 @@ def estbench(folder: Path, *arguments: str, columns: int = 80) -> subprocess.Com
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="half a minute: the one below shows the command at the smaller size")
+@pytest.mark.skipif(SMALL, reason="at the whole size only")
 def test_a_function_that_is_right(tmp_path: Path) -> None:
     """Exit 0, and a card."""
     done = estbench(tmp_path, "mine:good", "--as", "gradient", "--distribution", "bernoulli", "--smallest", "0.3")
@@ -66,6 +66,7 @@ def test_a_function_that_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(SMALL, reason="at the whole size only")
 def test_a_function_that_ends_its_process(tmp_path: Path) -> None:
     """It fails; the command goes on, and its XML is whole."""
     done = estbench(tmp_path, "mine:deadly", "--as", "gradient", "--format", "junit")

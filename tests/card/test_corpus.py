@@ -63,6 +63,7 @@ def test_wrong_functions_fail_with_their_cause(entry: Entry) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(SMALL, reason="at the whole size only")
 def test_false_alarms() -> None:
     """Over 20 seeds, four right functions that are sampled are never accused: 80 cards, each below 1 in 1000."""
     for name in ("reinforce_loss", "arm", "rloo", "categorical_loss"):

@@ -102,6 +102,7 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(cluster: Clust
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(SMALL, reason="at the whole size only")
 def test_a_scheduler_that_goes_is_told_and_the_run_goes_on_without(cluster: Cluster, tmp_path: Path) -> None:
     """When the scheduler is killed, one message says so; what was done is kept, and any executor goes on from there."""
     config(tmp_path, LONG)
@@ -136,6 +137,7 @@ def test_a_cluster_outlives_cells_that_kill_or_hang(cluster: Cluster, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(SMALL, reason="at the whole size only")
 def test_a_local_cluster_is_started_and_ended(tmp_path: Path) -> None:
     """`--executor dask` alone starts a cluster, says nothing about it, gives the bytes of `-j 1`, and ends it."""
     config(tmp_path)

@@ -57,7 +57,7 @@ def test_kills_and_resumes(forks: Forks, whole: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [2] if SMALL else [1, 2])
 def test_fifty_kills(whole: Path, tmp_path: Path, workers: int) -> None:
     """The same for fifty kills of `python -m estbench run`, its workers left to find out, at any moment of its life."""
     config(tmp_path)
