@@ -14,6 +14,7 @@ from rich.console import Console
 
 from estbench.config import load
 from estbench.errors import UsageError
+from estbench.outputs import FIGURES
 from estbench.plots import DRAWN_BY
 from estbench.tables.formats import encode, for_readers
 from estbench.tables.ranking import ranking
@@ -95,7 +96,7 @@ def test_figures_have_every_label(labelled: pd.DataFrame, kind: str) -> None:
     assert {label for label in LABELS if not any(text.startswith(label) for text in texts)} == set()
 
 
-@pytest.mark.parametrize("kind", list(DRAWN_BY))
+@pytest.mark.parametrize("kind", list(FIGURES))
 def test_every_figure_says_the_level_of_the_run(kind: str) -> None:
     """80 % where the intervals are at 80 %, and nowhere 95 %."""
     rows = [
