@@ -14,7 +14,7 @@ import importlib.util
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -81,6 +81,17 @@ _NAMED: dict[str, Path] = {}
 """The files of modules that were named by their files, by the names of these modules."""
 
 
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Leave no compiled file: one is taken for current where its source changes within a second and keeps its size."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+@_without_bytecode()
 def _imported(name: str) -> ModuleType:
     if name not in _NAMED:
         return importlib.import_module(name)

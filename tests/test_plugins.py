@@ -131,7 +131,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working directory with the user's file in it, which has another name in every test."""
+    """The working directory with the user's file in it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(FILE)
     yield tmp_path
@@ -253,12 +253,13 @@ def test_a_name_of_two_is_neither(here: Path) -> None:
 def test_entry_points(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package offers names, which are imported when they are asked for and not before."""
     group = "estbench.estimators"
-    points = (EntryPoint("theirs", "mine:half", group), EntryPoint("broken", "no_such_module:x", group))
+    points = (EntryPoint("theirs", "their_package:half", group), EntryPoint("broken", "no_such_module:x", group))
+    (here / "their_package.py").write_text(FILE)
     monkeypatch.setattr(plugins, "points", lambda what: points if what == "estimator" else ())
     monkeypatch.syspath_prepend(str(here))
-    assert dict(plugins.offered("estimator")) == {"theirs": "mine:half", "broken": "no_such_module:x"}
+    assert dict(plugins.offered("estimator")) == {"theirs": "their_package:half", "broken": "no_such_module:x"}
     (choice,) = load({**CONFIG, "estimators": ["theirs"]}).estimators
-    assert (choice.spec.name, choice.spec.label) == ("mine:half", "theirs")
+    assert (choice.spec.name, choice.spec.label) == ("their_package:half", "theirs")
     with pytest.raises(UsageError, match="no_such_module"):
         load({**CONFIG, "estimators": ["broken"]})
 

@@ -21,6 +21,14 @@ def place(text: str | Path) -> Path:
     return Path(text)
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file of that name; no name that the system refuses, such as one of 300 letters, is one."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
 def finite(value: float | None) -> float | None:
     """A number that is neither infinite nor NaN; BadParameter otherwise."""
     if value is not None and not math.isfinite(value):

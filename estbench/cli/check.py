@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from estbench.cli.arguments import Form, finite
+from estbench.cli.arguments import Form, finite, is_file
 from estbench.cli.console import err, out, plain, write
 from estbench.errors import UsageError
 from estbench.names import ALIASES
@@ -116,7 +116,7 @@ def _is_config(target: str) -> bool:
     """Whether a target is a config: a file in YAML, or no name of anything else."""
     if not target:
         raise typer.BadParameter("expected an estimator, a function or a config, got ''")
-    if target.endswith((".yaml", ".yml")) or (":" not in target and Path(target).is_file()):
+    if target.endswith((".yaml", ".yml")) or (":" not in target and is_file(target)):
         return True
     if ":" in target or "[" in target or target in ALIASES:
         return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from estbench.cli.arguments import Form, finite
+from estbench.cli.arguments import Form, finite, is_file
 from estbench.cli.console import err, plain
 from estbench.cli.measured import Measured, Wanted, measured, of_config
 from estbench.cli.table_output import check_output, write_table
@@ -178,7 +178,7 @@ def _cells(results: list[Path] | None, named: dict[str, str], mixed: bool, wante
         if settings and wanted.objective is None:
             raise UsageError(f"--{settings[0]} goes with --objective or a config; the suite has its own")
         return measured(named, wanted)
-    if any(path.is_file() and path.suffix in (".yaml", ".yml") for path in results):
+    if any(is_file(path) and path.suffix in (".yaml", ".yml") for path in results):
         if len(results) > 1:
             raise UsageError("compare takes one config, or run folders")
         found = of_config(results[0], wanted)

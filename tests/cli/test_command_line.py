@@ -248,6 +248,16 @@ def test_thousands_of_equal_estimators_are_refused_at_once() -> None:
     assert time.process_time() - start < 15
 
 
+@pytest.mark.parametrize("command", ["check", "compare", "export", "plot", "report", "run", "show", "status", "merge"])
+def test_a_name_that_the_system_refuses(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file name of 300 letters is one that does not exist, wherever a name is taken."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("x" * 300, "x" * 300 + ".yaml", "x" * 300 + ".py:f", "a/" * 3000):
+        said = CliRunner().invoke(app, [command, name])
+        assert isinstance(said.exception, SystemExit), (name, said.exception)
+        assert said.exit_code == 2, (name, said.output)
+
+
 def test_any_command_line_ends_with_a_message(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random words, numbers and options, for six seconds: never a traceback, and always a known exit code."""
     monkeypatch.chdir(done)

@@ -61,7 +61,7 @@ class Cluster:
         dask = [sys.executable, "-m", "dask"]
         ports = ["--port", 0, "--dashboard-address", "127.0.0.1:0"]
         self.scheduler = stack.enter_context(process(folder, "scheduler", *dask, "scheduler", *here, *ports))
-        until(file.exists)
+        until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))  # it is whole
         self.address: str = json.loads(file.read_text())["address"]
         options = ["--nthreads", 1, "--no-dashboard", "--local-directory", folder]
         self.workers = [

