@@ -451,6 +451,11 @@ def _flush_c() -> None:
         ctypes.CDLL(None).fflush(None)
 
 
+def states() -> object:
+    """The states of torch's, numpy's and Python's global generators: equal where nothing was drawn in between."""
+    return torch.get_rng_state().numpy().tobytes(), states_beside_torch()
+
+
 def states_beside_torch() -> object:
     """The states of numpy's and Python's global generators: equal where nothing was drawn in between."""
     _, keys, *rest = np.random.get_state()

@@ -82,8 +82,8 @@ class Adapted:
             general=of_rewards,
             links=LINKS if of_rewards else frozenset({link}),
             unbiased=None,
-            f=_count(found.f, found.samples),
-            df=_count(found.df, found.samples),
+            f=_count(found.f, found.counted),
+            df=_count(found.df, found.counted),
             min_samples=found.samples,
             multiple=self.samples or (found.step if self._takes_all else found.samples),
             exact="z" if of_rewards and not found.random else "none",
@@ -108,8 +108,7 @@ class Adapted:
         found = self.found
         if found.form == "advantages":
             groups = self._groups.setdefault(draw.problem.D, Groups(self.function, draw.problem.D, found.array))
-            number = number_of(draw) if found.random else 0
-            of = partial(groups.many, number=number)
+            of = partial(groups.many, number=number_of(draw)) if found.random else groups.fixed
             return advantages.estimate(of, draw, samples, shift_free=found.shift_free)
         each = samples if self._takes_all else self.samples or 1
         calls = Calls(self.function, found.form, found.array, draw.problem, each)

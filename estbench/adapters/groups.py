@@ -14,6 +14,7 @@ from estbench.adapters.evaluation import tensor
 from estbench.adapters.function import Function, seeded
 from estbench.adapters.gradient import Array, as_array
 from estbench.adapters.signature import GROUPS, MASKS
+from estbench.isolation import UserCodeError, states
 
 OF_TOKENS = "token_level"
 
@@ -32,17 +33,37 @@ class Groups:
         with seeded(number):
             return self._of_one(rewards, number)
 
+    def watched(self, rewards: Tensor, number: int) -> tuple[Tensor, bool]:
+        """The same, and whether a global generator was used."""
+        with seeded(number):
+            before = states()
+            return self._of_one(rewards, number), states() != before
+
     def many(self, rewards: Tensor, number: int) -> Tensor:
         """The advantages [R, N] or [R, N, T] of R groups."""
         way = self.way(rewards.shape[1])
         with seeded(number):
-            if way == "batch":
-                return self._batch(rewards, number)
-            if way == "vmap":
-                return self._vmap(rewards, number)
-            if way == "flat":
-                return self._flat(rewards, number)
-            return torch.stack([self._of_one(r, number + i) for i, r in enumerate(rewards)])
+            return self._many(way, rewards, number)
+
+    def fixed(self, rewards: Tensor) -> Tensor:
+        """The same of a function that was found to make no random numbers; UserCodeError where it makes some here."""
+        N = rewards.shape[1]
+        way = self.way(N)
+        with seeded(0):
+            before = states()
+            A = self._many(way, rewards, 0)
+            if states() != before:
+                raise UserCodeError(f"it makes random numbers at N = {N}, and made none at the N at which it was tried")
+        return A
+
+    def _many(self, way: Way, rewards: Tensor, number: int) -> Tensor:
+        if way == "batch":
+            return self._batch(rewards, number)
+        if way == "vmap":
+            return self._vmap(rewards, number)
+        if way == "flat":
+            return self._flat(rewards, number)
+        return torch.stack([self._of_one(r, number + i) for i, r in enumerate(rewards)])
 
     def way(self, N: int) -> Way:
         """The first way that gives what single calls give: rewards [R, N], one long list of R groups, or one by one."""

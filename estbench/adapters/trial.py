@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from math import lcm
 from typing import ClassVar, Literal
 
 import torch
@@ -27,11 +28,8 @@ LOGITS = {
 """Where it is called. A threshold at 0 gives three ones, and an argmax over the variables a single one."""
 
 CALLS = 16
-SIZES = (1, 2, 3, 4, 5, 6, 8)
-"""Numbers of samples that are tried until the estimate is finite."""
-
-FURTHER = 4
-"""By how many more samples it is tried, to see which numbers of samples it takes."""
+SIZES = (*range(1, 17), 18, 20, 22, 24)
+"""Numbers of samples that are tried: of each number up to 12 a multiple too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +54,9 @@ class Found:
 
     distributions  those that it serves
     samples        the smallest number of samples of one call
-    step           by how much that number may grow
-    f, df          the evaluations of f and of ∇f in that call
+    step           what that number is a multiple of
+    sizes          the numbers of samples that were tried and work
+    f, df          the evaluations of f and of ∇f in a call of `counted` samples
     array          how it takes the logits
     random         whether it makes random numbers
     symmetric      of advantages: whether other orders of the rewards give the same advantages in that order
@@ -70,9 +69,11 @@ class Found:
     samples: int
     f: int
     df: int
+    counted: int
     array: Array = "torch"
     random: bool = True
     step: int = 1
+    sizes: tuple[int, ...] = ()
     symmetric: bool = False
     shift_free: bool = False
     notes: tuple[str, ...] = ()
@@ -91,8 +92,11 @@ def tried(function: Function, forms: tuple[Form, ...], distribution: str | None,
         ]
         if found:
             serves = frozenset(name for each in found for name in each.distributions)
-            samples, step = (max(getattr(each, number) for each in found) for number in ("samples", "step"))
-            return replace(found[0], distributions=serves, samples=samples, step=step)
+            step = lcm(*(each.step for each in found))
+            smallest = max(each.samples for each in found)
+            sizes = tuple(n for n in found[0].sizes if all(n in each.sizes for each in found))
+            most = max(found, key=lambda each: each.samples)  # its counts are those of so many samples
+            return replace(most, distributions=serves, samples=-(-smallest // step) * step, step=step, sizes=sizes)
     raise UsageError("; ".join(f"as a {what}: {why}" for what, why in wrong.items()))
 
 
@@ -127,20 +131,37 @@ def _served(
         def one(n: int, array: Array = array) -> Tensor:
             return _estimate(Calls(function, form, array, problem, n), 0)
 
-        step = _step(N, one) if several else 1
-        return Found(form, frozenset({name}), N, *counts, array, random, step, notes=(WAYS[calls.way()],))
+        sizes = _working(one) if several else (N,)
+        smallest, step = _limits(sizes) if several else (N, 1)
+        notes = (WAYS[calls.way()],)
+        return Found(form, frozenset({name}), smallest, *counts, N, array, random, step, sizes, notes=notes)
     return None
 
 
-def _step(N: int, call: Callable[[int], Tensor]) -> int:
-    """By how much the number of samples may grow: the smallest step that divides N and works; 1 where none does."""
-    for step in (n for n in range(1, FURTHER + 1) if N % n == 0):
+def _working(call: Callable[[int], Tensor]) -> tuple[int, ...]:
+    """The numbers of samples at which a function returns finite numbers."""
+    found = []
+    for n in SIZES:
         try:
-            if bool(call(N + step).isfinite().all()):
-                return step
+            if bool(call(n).isfinite().all()):
+                found.append(n)
         except Exception:  # noqa: S112 # whatever it does with so many samples
             continue
-    return 1
+    return tuple(found)
+
+
+def _limits(sizes: Sequence[int]) -> tuple[int, int]:
+    """(smallest, step): the multiples of a step, from the smallest on, of which all work that were tried.
+
+    Of all such pairs the one that admits the most; where none admits two, the smallest that works, and a step of 1.
+    """
+    admitted = []
+    for step in range(1, max(SIZES) // 2 + 1):
+        tried_ = [n for n in SIZES if n % step == 0]
+        failed = max((n for n in tried_ if n not in sizes), default=0)
+        admitted.append((sum(n > failed for n in tried_), step, min((n for n in tried_ if n > failed), default=0)))
+    most, step, smallest = max(admitted, key=lambda each: each[0])
+    return (smallest, step) if most > 1 else (sizes[0], 1)
 
 
 def _estimate(calls: Calls, number: int) -> Tensor:
@@ -155,42 +176,73 @@ def _fits(z: Tensor, name: str) -> bool:
 
 def _advantages(function: Function, samples: int | None) -> Found:
     """What advantages do; they serve all distributions, as the score is not theirs."""
+    if samples is not None:
+        raise UsageError("advantages are of all N rewards of an estimate; leave out samples")
     why = ""
     arrays = (array for array in function.arrays if array != "leaf")
-    for N, array in product(SIZES if samples is None else [samples], arrays):
+    for N, array in product(SIZES, arrays):
         groups, rewards = Groups(function, 3, array), next(_rewards(N))
         try:
             first = groups.one(rewards, 0)
             if not bool(first.isfinite().all()):
                 why = why or f"the advantages of {N} rewards are not finite"
                 continue
-            again, other = groups.one(rewards, 0), groups.one(rewards, 1)
         except Exception as error:  # whatever it does with so few rewards
             why = why or reason(error)
             continue
-        if not torch.equal(first, again):
-            raise UsageError("it keeps state: two calls with the same rewards gave two values")
-        random = not torch.equal(first, other)
 
         def one(n: int, groups: Groups = groups) -> Tensor:
             return groups.one(next(_rewards(n)), 0)
 
-        step = _step(N, one)
-        sizes = [*range(N, N + 5 * step, step), N + 12 * step]
+        sizes = _working(one)
+        smallest, step = _limits(sizes)
+        random = _random(groups, sizes)
         return Found(
             "advantages",
             frozenset(DISTRIBUTIONS),
-            N,
-            f=N,
+            smallest,
+            f=1,
             df=0,
+            counted=1,
             array=array,
             random=random,
             step=step,
+            sizes=sizes,
             symmetric=not random and _at_all(_symmetric, groups, sizes),
             shift_free=not random and _at_all(_shift_free, groups, sizes),
-            notes=(WAYS[groups.way(N)],),
+            notes=(WAYS[groups.way(smallest)],),
         )
     raise UsageError(f"as advantages of rewards: {why}")
+
+
+def _random(groups: Groups, sizes: Iterable[int]) -> bool:
+    """Whether it makes random numbers at any number of rewards; UsageError where a seed does not repeat what it does.
+
+    It does if other seeds give other numbers, and also if it has moved a global generator: it may use what it draws
+    for some rewards alone.
+    """
+    random = groups.function.parameters.generator is not None
+    for N in sizes:
+        for rewards in _rewards(N):
+            try:
+                (first, drew), (other, _) = (groups.watched(rewards, number) for number in (0, 1))
+                differs = not _equal(first, other)
+                if differs and not _equal(first, groups.one(rewards, 0)):
+                    raise UsageError(
+                        "it keeps state, or makes random numbers that no seed reaches: two calls with the same rewards "
+                        "gave two values"
+                    )
+            except UsageError:
+                raise
+            except Exception:  # noqa: S112 # it does not take these rewards
+                continue
+            random = random or drew or differs
+    return random
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether all numbers are the same, NaN among them."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def _at_all(holds: Callable[[Groups, int], bool], groups: Groups, sizes: Iterable[int]) -> bool:
@@ -209,8 +261,9 @@ def _symmetric(groups: Groups, N: int) -> bool:
     turned, exchanged = torch.arange(N).roll(1), torch.arange(N)
     exchanged[[0, -1]] = exchanged[[-1, 0]]
     return all(
-        torch.allclose(groups.one(r[order], 0), groups.one(r, 0)[order], rtol=1e-9, atol=1e-12, equal_nan=True)
+        torch.allclose(groups.one(r[order], 0), alone[order], rtol=1e-9, atol=1e-12, equal_nan=True)
         for r in _rewards(N)
+        for alone in (groups.one(r, 0),)
         for order in (turned, exchanged)
     )
 
@@ -218,8 +271,9 @@ def _symmetric(groups: Groups, N: int) -> bool:
 def _shift_free(groups: Groups, N: int) -> bool:
     """Whether a constant added to all rewards leaves the advantages as they are."""
     return all(
-        torch.allclose(groups.one(r + c, 0), groups.one(r, 0), rtol=1e-6, atol=1e-9, equal_nan=True)
+        torch.allclose(groups.one(r + c, 0), alone, rtol=1e-6, atol=1e-9, equal_nan=True)
         for r in _rewards(N)
+        for alone in (groups.one(r, 0),)
         for c in (-3.0, 0.25, 40.0)
     )
 

@@ -96,7 +96,7 @@ def writes(
     try:
         functools.update_wrapper(watched, target)
         watched.__signature__ = inspect.signature(getattr(target, "forward", target))  # type: ignore[attr-defined] # read by inspect
-        estimator = adapt(watched, form, distribution, samples, **options)
+        estimator = adapt(watched, form, distribution, None if form == "advantages" else samples, **options)
         sample(problem, estimator, N, 1, "written")
     except Exception as error:  # whatever it does when it is called once more
         return Finding("writes nothing", None, f"not checked, because it raised {reason(error)}")

@@ -40,7 +40,10 @@ class Subject:
         return self.build()
 
     def sizes(self) -> list[int]:
-        """The numbers of samples at which it is looked at: the smallest, the next one, and one that is larger."""
+        """The numbers of samples at which it is looked at: the smallest, the next one, and one that is larger.
+
+        Of a function they are among those at which it was found to work, where it is told how many samples to use.
+        """
         facts = self.estimator.facts
         if isinstance(self.estimator, RowEstimator):
             return [max(facts.min_samples, 2)]
@@ -50,6 +53,9 @@ class Subject:
             return sorted({first, max(first, self.samples)})
         if self.form in ("sampler", "loss") and not self.takes_samples:
             return [first]
+        if isinstance(self.estimator, Adapted):
+            works = [n for n in self.estimator.found.sizes if n >= first and n % step == 0]
+            return sorted({works[min(i, len(works) - 1)] for i in (0, 1, 3)}) if works else [first]
         return sorted({first, first + step, first + 3 * step})
 
     @property

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from estbench import catalog, plugins
 from estbench.adapters import FORMS, Adapted, adapt, class_of, name_of
+from estbench.adapters.signature import guessed, parameters
 from estbench.api.problem import problem_of
 from estbench.card.problems import Probe, named
 from estbench.card.subject import NAMES, Form, Subject
@@ -85,8 +86,10 @@ def subject_of(
         return _of_estimator(target, label, samples, unbiased=unbiased, options=options)
     options = _known(class_of(target), options, label or _called(target))
 
+    of_one_call = None if form == "advantages" or _of_rewards(target, form) else samples
+
     def build() -> Estimator:
-        return adapt(target, form, distribution, samples, **options)
+        return adapt(target, form, distribution, of_one_call, **options)
 
     if form not in (None, *FORMS):
         raise UsageError(f"form={form!r}: there are {', '.join(FORMS)}")
@@ -114,6 +117,11 @@ def _known(kind: type[Any], options: Mapping[str, Any], label: str) -> dict[str,
         told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UsageError(f"{label}: {told}") from None
     return given
+
+
+def _of_rewards(target: Any, form: Form | None) -> bool:
+    """Whether it is a function of rewards, whose calls are of all N: `samples` is then an N at which it is looked at."""
+    return form is None and guessed(parameters(target, None)) == ("advantages",)
 
 
 def _called(target: Any) -> str:

@@ -122,7 +122,7 @@ def test_estimators_of_any_kind() -> None:
     assert sorted(frame.loc[frame["label"] == "Warm", "temperature"]) == [0.5, 1.0, 3.0]
     one = frame.drop_duplicates("label").set_index("label")["variance"]
     assert one["Scaled[scale=2]"] == pytest.approx(4 * one["Plain"])
-    assert one["<lambda> #2"] == pytest.approx(4 * one["<lambda>"], rel=0.8)
+    assert one["<lambda> #2"] == pytest.approx(4 * one["<lambda>"])  # they read the same draws
 
 
 def test_the_same_for_any_number_of_processes() -> None:
