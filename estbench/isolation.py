@@ -214,6 +214,12 @@ def _modes() -> tuple[int, int]:
     return torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
 
 
+def _default_device() -> torch.device | None:
+    """What `torch.set_default_device` was given last in this thread; None: nothing, or None."""
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return None if context is None else context.device
+
+
 def _settings() -> Callable[[], None]:
     dtype, grad, threads, errors = (
         torch.get_default_dtype(),
@@ -223,6 +229,7 @@ def _settings() -> Callable[[], None]:
     )
     deterministic, path = torch.are_deterministic_algorithms_enabled(), list(sys.path)
     anomaly, modes = torch.is_anomaly_enabled(), _modes()
+    device = _default_device()
     folder: Path | None = None
     with suppress(OSError):  # it has been deleted
         folder = Path.cwd()
@@ -236,8 +243,8 @@ def _settings() -> Callable[[], None]:
             torch.set_num_threads(threads)
         if torch.are_deterministic_algorithms_enabled() != deterministic:
             torch.use_deterministic_algorithms(deterministic)
-        if torch.get_default_device().type != "cpu":
-            torch.set_default_device(None)
+        if _default_device() != device:
+            torch.set_default_device(device)
         if torch.is_anomaly_enabled() != anomaly:
             torch.autograd.set_detect_anomaly(anomaly)
         for pop, depth, before in zip(_POP, _modes(), modes, strict=True):

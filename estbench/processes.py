@@ -70,7 +70,7 @@ def death(exitcode: int | None) -> str:
     """How a process died, as `of SIGSEGV`."""
     if exitcode is None or exitcode >= 0:
         return f"with exit code {exitcode}"
-    by = signal.Signals(-exitcode).name
+    by = next((each.name for each in signal.Signals if each == -exitcode), f"signal {-exitcode}")
     return f"of {by}" + (" (out of memory?)" if by == "SIGKILL" else "")
 
 

@@ -43,6 +43,26 @@ SINE: dict[str, Any] = {"objective": "sine", "distribution": "bernoulli", "logit
 BEFORE, AFTER = ["reinforce", "gumbel", "reinforce[baseline=optimal]"], ["rloo", "muprop"]
 
 
+@pytest.mark.parametrize("before", [None, "cpu", "meta"])
+@pytest.mark.parametrize("inside", [None, "cpu", "meta", "nothing"])
+def test_default_device_and_dtype_of_the_user(before: str | None, inside: str | None) -> None:
+    """What `torch.set_default_device` and `set_default_dtype` were given before a call holds after it."""
+    dtype = torch.get_default_dtype()
+    try:
+        torch.set_default_device(before)
+        torch.set_default_dtype(torch.float64)
+        with Isolated("device"):
+            torch.set_default_dtype(torch.float16)
+            if inside != "nothing":
+                torch.set_default_device(inside)
+        assert torch.get_default_device().type == (before or "cpu")
+        assert torch._C._len_torch_function_stack() == (before is not None)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(dtype)
+
+
 def ran(
     folder: Path,
     estimators: Sequence[Any],

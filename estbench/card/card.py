@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 
 from estbench.card import render
 from estbench.card.findings import Findings
+from estbench.card.strict_json import strict
 from estbench.tables.junit import junit
 
 
@@ -28,8 +28,8 @@ class Card(Findings):
         return junit({self.target: render.cases(self)})
 
     def to_json(self) -> str:
-        """JSON: the target, `ok`, and all findings with their status, text and cause."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        """JSON: the target, `ok`, and all findings with their status, text and cause. A number that is not is null."""
+        return strict(self.to_dict())
 
     def to_dict(self) -> dict[str, object]:
         """What `to_json` writes."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from estbench.card.render import table
+from estbench.card.strict_json import strict
 from estbench.config import load
 from estbench.engine.benchmark import kept_apart
 from estbench.engine.guarded import demand_survived
@@ -46,7 +46,7 @@ class ConfigCard:
 
     def to_json(self) -> str:
         """JSON: `ok`, and all rows and lines of the check."""
-        return json.dumps({"target": self.target, "ok": self.ok, **asdict(self.found)}, indent=2, ensure_ascii=False)
+        return strict({"target": self.target, "ok": self.ok, **asdict(self.found)})
 
     def to_markdown(self) -> str:
         """Markdown (GitHub's): three tables and the faults."""

@@ -32,7 +32,8 @@ class Finding:
 
     `text` says how it was checked and what was found, or why it was not checked; `cause` what to look for in the code,
     `key` the name of that cause. `smallest`: the relative bias that would have been seen, where the claim was sampled.
-    `noted`: it is false, and not meant to be true. `partly`: it was checked on some of the problems.
+    `noted`: it is false, and not meant to be true. `unchecked`: the problems and N at which it was not checked;
+    `partly`: it was checked on others, and on all problems of the user's own.
     """
 
     claim: Claim
@@ -44,6 +45,7 @@ class Finding:
     distribution: str = ""
     noted: bool = False
     partly: bool = False
+    unchecked: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -90,11 +92,19 @@ class Findings:
         return tuple(f for f in self.findings if f.holds is False)
 
     @property
+    def unmeasured(self) -> tuple[Finding, ...]:
+        """Of each distribution of whose mean nothing is known, or nothing on a problem of the user's own: why not."""
+        return tuple(f for f in self.findings if f.claim == "unbiased" and f.status == "not checked" and not f.partly)
+
+    @property
     def measured(self) -> bool:
-        """Whether something is known of its mean: that it is the gradient, or that it is not."""
-        return any(f.claim == "unbiased" and (f.partly or f.status in ("ok", "failed", "noted")) for f in self.findings)
+        """Whether its mean is known to be the gradient, or not to be.
+
+        It is for each distribution that it serves, on some of the problems and on all of the user's own.
+        """
+        return any(f.claim == "unbiased" for f in self.findings) and not self.unmeasured
 
     @property
     def ok(self) -> bool:
-        """Whether no claim is false, and its mean was measured on some problem."""
+        """Whether no claim is false, and its mean was measured. Which parts were not checked the verdict says."""
         return self.measured and not self.failures

@@ -12,7 +12,7 @@ from torch import Tensor
 from estbench.card.findings import Claim, Finding
 from estbench.card.observed import ROUNDING, exact_mean
 from estbench.card.problems import Probe, information
-from estbench.card.sampling import sample
+from estbench.card.sampling import SEED, sample
 from estbench.card.transforms import affine, relabelled, under_first_names
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates
@@ -39,13 +39,27 @@ STABLE = (
 
 def invariances(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -> Iterator[Finding]:
     """All of them on one problem."""
-    yield shift(estimator, probe, N)
-    yield relabelling(estimator, probe, N)
+    yield _tried("shift of f", lambda: shift(estimator, probe, N))
+    yield _tried("relabelling", lambda: relabelling(estimator, probe, N))
     if probe.problem.distribution.event_dim == 2:
-        yield over_classes(estimator, probe, N, unbiased=unbiased)
-    yield non_contiguous(estimator, probe, N)
-    yield batch(estimator, probe, N)
-    yield extreme(estimator, probe, N, unbiased=unbiased)
+        yield _tried("sum over classes", lambda: over_classes(estimator, probe, N, unbiased=unbiased))
+    yield _tried("non-contiguous logits", lambda: non_contiguous(estimator, probe, N))
+    yield _tried("batch of logits", lambda: batch(estimator, probe, N))
+    yield _tried("finite at logits ±30", lambda: extreme(estimator, probe, N, unbiased=unbiased))
+
+
+class NotFiniteError(ValueError):
+    """Estimates whose mean is looked at are NaN or infinite."""
+
+
+def _tried(claim: Claim, look: Callable[[], Finding]) -> Finding:
+    """What a look finds; that it raised; or that there is no mean to look at."""
+    try:
+        return look()
+    except NotFiniteError as error:
+        return Finding(claim, None, f"not checked, because {error}")
+    except Exception as error:
+        return Finding(claim, False, f"it raised {reason(error)}", "", "raises")
 
 
 def shifted(problem: Problem) -> Problem:
@@ -170,8 +184,8 @@ def _equal(claim: Claim, estimator: Estimator, one: Problem, two: Problem, N: in
 
 
 def _few(estimator: Estimator, problem: Problem, N: int, stream: str = "few") -> Tensor:
-    draw = Draw(problem, FEW, N, streams=Streams(0, f"card/{stream}", range(1)))
-    with Isolated("card", stream):
+    draw = Draw(problem, FEW, N, streams=Streams(SEED.get(), f"card/{stream}", range(1)))
+    with Isolated("card", SEED.get(), stream):
         return estimates(estimator, draw, [N])[0]
 
 
@@ -244,7 +258,8 @@ def _zero_mean(d: Tensor, again: Callable[[int], Tensor], size: float) -> tuple[
     """
     for sample_ in (d, None):
         x = again(4 * len(d)) if sample_ is None else sample_
-        x = x[x.isfinite().all(-1)]
+        if lost := int((~x.isfinite().all(-1)).sum()):
+            raise NotFiniteError(f"{lost} of {len(x)} estimates are NaN or infinite")
         se, mean = x.std(0) / sqrt(len(x)), x.mean(0)
         floor = ROUNDING * (size + float(mean.abs().max()) * ROUNDING)
         smallest = (LIMIT + 1.3) * float(se.norm()) / size

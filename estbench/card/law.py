@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from estbench.card.findings import Finding
+from estbench.card.sampling import SEED
 from estbench.isolation import Isolated
 from estbench.preflight.unbiasedness import percent
 from estbench.problem import Problem
@@ -99,7 +100,7 @@ def _like(frequency: Tensor, P: Tensor, n: int) -> bool:
 def _frequency(call: Callable[[Tensor], object], logits: Tensor, calls: int) -> Tensor:
     """How often each class was drawn, like the logits."""
     total = torch.zeros_like(logits)
-    with Isolated("card", "law", calls), torch.no_grad():
+    with Isolated("card", SEED.get(), "law", calls), torch.no_grad():
         for _ in range(calls):
             found = call(logits.detach().clone())
             z = found[0] if isinstance(found, tuple | list) else found

@@ -61,7 +61,22 @@ def look(
     Sampling for the verdict on bias goes on until relative biases of `smallest` would be seen, or for `limit` seconds.
     `brief`: nothing but whether it runs and is unbiased. `seed`: of all that is drawn.
     """
-    SEED.set(seed)
+    token = SEED.set(seed)
+    try:
+        return _looked(subject, distributions, own, smallest=smallest, limit=limit, brief=brief)
+    finally:
+        SEED.reset(token)
+
+
+def _looked(
+    subject: Subject,
+    distributions: Sequence[str],
+    own: Sequence[Probe],
+    *,
+    smallest: float,
+    limit: float,
+    brief: bool,
+) -> Card:
     findings: list[Finding] = []
     biases: list[Bias] = []
     beside: list[Beside] = []
@@ -90,6 +105,7 @@ class _Look:
         self.smallest, self.limit, self.brief = smallest, limit, brief
         self.estimator = subject.estimator
         self.findings: list[Finding] = []
+        self.raises = ""
         self.biases: list[Bias] = []
         self.beside: list[Beside] = []
 
@@ -98,8 +114,14 @@ class _Look:
         return next((p for p in self.problems if p.role == role), self.problems[0])
 
     def add(self, *findings: Finding) -> None:
-        """Keep findings."""
-        self.findings += [replace(f, distribution=self.name) for f in findings]
+        """Keep findings; what only repeats that it raises is no failure more."""
+        for f in findings:
+            again = self.raises and f.holds is False and (f.key == "raises" or self.raises in f.text)
+            if not (again and f.claim == "runs"):
+                kept = replace(f, holds=None, key="", text=f"not checked, because {f.text}") if again else f
+                self.findings.append(replace(kept, distribution=self.name))
+            if f.key == "raises" and not self.raises:
+                self.raises = f.text.partition(" (")[0]
 
     def run(self) -> None:
         """Look at everything."""
@@ -113,14 +135,18 @@ class _Look:
             self.add(Finding("runs", False, "all its estimates are NaN or infinite", _NAN, "nan"))
             return
         self.without_zeros()
-        self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.sizes))}"))
-        pairs = [(p, N) for p, N in self.subject.pairs(self.problems) if N in self.sizes]
+        pairs = self.subject.pairs(self.problems, self.sizes)
         found = verdicts(self.estimator, pairs, smallest=self.smallest, limit=self.limit)
+        broken = next((v for v in found if v.broken), None)
+        if broken is None:
+            self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.sizes))}"))
+        else:
+            self.add(replace(_failed(f"{broken.text} ({broken.place})"), key=broken.broken))
         if self.subject.form == "sampler":
             self.add(*self.guarded(lambda: [law(self.sampler, self.role("coupled").problem)]))
         biased = any(v.holds is False for v in found)
         if biased:
-            self.biased(found)
+            self.tell_bias(found)
         else:
             self.add(_unbiased(found))
         if self.brief:
@@ -133,7 +159,7 @@ class _Look:
         told = any(f.claim == "unbiased" and f.cause for f in self.findings)
         self.add(*(_follows(f) if told and f.holds is False and f.claim in _FOLLOW else f for f in every))
         own = self.subject.function is not None and self.estimator.facts.exact == "none"
-        self.add(float32(self.estimator, coupled, N, own_random_numbers=own))
+        self.add(*self.guarded(lambda: [float32(self.estimator, coupled, N, own_random_numbers=own)]))
         if self.name == "categorical" and unbiased:
             two = [v for v in found if v.probe.role == "two"]
             holds = True if two and all(v.holds for v in two) else None
@@ -155,7 +181,10 @@ class _Look:
         """
         if self.subject.function is None or len(self.sizes) < 2:
             return
-        few = [sample(self.role("coupled").problem, self.estimator, N, 32, "zeros") for N in self.sizes[:2]]
+        try:
+            few = [sample(self.role("coupled").problem, self.estimator, N, 32, "zeros") for N in self.sizes[:2]]
+        except Exception:  # the verdict on the mean says so
+            return
         if float(few[0].abs().max()) == 0.0 and float(few[1].abs().max()) > 0.0:
             self.sizes = self.sizes[1:]
 
@@ -177,6 +206,16 @@ class _Look:
             if (probe, N) != (simplest, few):
                 found.append(observe(probe.problem, self.estimator, N, R, f"mean/{probe.label}/{N}"))
         return found
+
+    def tell_bias(self, found: Sequence[Verdict]) -> None:
+        """Say that it is biased; without a cause where looking for one raises."""
+        try:
+            self.biased(found)
+        except Exception as error:
+            first = max((v for v in found if v.holds is False), key=lambda v: v.bias)
+            holds = False if self.subject.unbiased else None
+            text = f"biased: {first.text}; looking for the cause, it raised {reason(error)}"
+            self.add(Finding("unbiased", holds, text, key="other", noted=holds is None))
 
     def biased(self, found: Sequence[Verdict]) -> None:
         """Say so, with the cause."""
@@ -316,7 +355,9 @@ class _Look:
             near = nearest(mine, probe.problem, others, FIGURES)
             self.beside.append(Beside(self.name, probe.label, (mine, *near), self.same(probe, N, whole)))
         except Exception as error:
-            self.add(Finding("runs", False, f"with {FIGURES} estimates at once it raised {reason(error)}"))
+            self.add(
+                Finding("runs", False, f"with {FIGURES} estimates at once it raised {reason(error)}", key="raises")
+            )
 
     def same(self, probe: Probe, N: int, whole: Sequence[Member]) -> str:
         """The member that it equals."""
@@ -416,9 +457,23 @@ def _unbiased(found: Sequence[Verdict]) -> Finding:
         v = unknown[0]
         parts.append(f"not checked {_on(unknown)}, because {v.text}")
     worst = max((v.smallest for v in sampled), default=0.0)
+    own = any(v.probe.role == "own" for v in unknown)  # who names a problem wants to know of that one
     return Finding(
-        "unbiased", None if unknown else True, "; ".join(parts), smallest=worst, partly=bool(known and unknown)
+        "unbiased",
+        None if unknown else True,
+        "; ".join(parts),
+        smallest=worst,
+        partly=bool(known and unknown) and not own,
+        unchecked=_places(unknown),
     )
+
+
+def _places(found: Sequence[Verdict]) -> tuple[str, ...]:
+    """The problems, each with its N."""
+    each: dict[str, list[int]] = {}
+    for v in found:
+        each.setdefault(v.probe.label, []).append(v.N)
+    return tuple(f"{label} at N = {', '.join(map(str, sorted(N)))}" for label, N in each.items())
 
 
 def _on(found: Sequence[Verdict]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import inf, log, sqrt
+from math import inf, isnan, log, nan, sqrt
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.card.observed import ROUNDING, observe
-from estbench.card.sampling import sample
+from estbench.card.sampling import SEED, sample
 from estbench.config.selector import format_selector
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates, truth
@@ -51,11 +51,13 @@ class Member:
         own = self.estimator.facts.min_samples if isinstance(self.estimator, RowEstimator) else N
         logits = tuple(problem.distribution.logits.flatten().tolist())
         shape = problem.distribution.event_shape
-        return _mean(self.estimator, problem.objective, logits, shape, own)  # type: ignore[arg-type] # hashable: ours
+        return _mean(self.estimator, problem.objective, logits, shape, own, SEED.get())  # type: ignore[arg-type] # hashable: ours
 
 
 Mean = tuple[Floats, Floats]
 """A mean and its standard error, [P] each."""
+
+EPS = 2.0**-52
 
 MEAN_OF = 2**14
 """Estimates behind the mean of a member that has no exact one at hand."""
@@ -63,8 +65,14 @@ MEAN_OF = 2**14
 
 @lru_cache(maxsize=1024)
 def _mean(
-    estimator: Estimator, objective: Objective, logits: tuple[float, ...], event_shape: tuple[int, ...], N: int
+    estimator: Estimator,
+    objective: Objective,
+    logits: tuple[float, ...],
+    event_shape: tuple[int, ...],
+    N: int,
+    seed: int,
 ) -> Mean:
+    del seed  # what is sampled depends on it: it is part of the key
     shaped = torch.tensor(logits, dtype=torch.float64).view(event_shape)
     problem = make(objective, shaped, "bernoulli" if len(event_shape) == 1 else "categorical")
     found = observe(problem, estimator, N, MEAN_OF, "member")
@@ -107,7 +115,7 @@ def draw_by_draw(problem: Problem, estimator: Estimator, N: int, candidates: Ite
 
     ("", 0) if there is none.
     """
-    with Isolated("card", "members"):
+    with Isolated("card", SEED.get(), "members"):
         mine = estimates(estimator, _draw(problem, N), [N])[0]
     if not float(mine.abs().max()) > 0:
         return "", 0.0
@@ -126,7 +134,7 @@ def draw_by_draw(problem: Problem, estimator: Estimator, N: int, candidates: Ite
 
 
 def _draw(problem: Problem, N: int, R: int = 64) -> Draw:
-    return Draw(problem, R, N, streams=Streams(0, "card/members", range(1)))
+    return Draw(problem, R, N, streams=Streams(SEED.get(), "card/members", range(1)))
 
 
 def in_law(mine: Tensor, problem: Problem, N: int, candidates: Iterable[Member], level: float = 1e-4) -> list[str]:
@@ -168,22 +176,23 @@ class Figures:
 
 
 def figures(label: str, estimator: Estimator, problem: Problem, N: int, R: int) -> Figures:
-    """From R estimates; variance over ‖g‖², MSE over ‖g‖²."""
+    """From R estimates; variance over ‖g‖², MSE over ‖g‖², which is eps² at least. NaN where some are not finite."""
     g = truth(problem, estimator)
     assert g is not None
     x = sample(problem, estimator, N, R, "figures")
-    x = x[x.isfinite().all(-1)]
+    if not bool(x.isfinite().all()):
+        return Figures(label, N, counted(estimator, problem, N), nan, nan, nan)
     square, norm = float(g @ g), x.norm(dim=-1)
     cosine = float(torch.where(norm > 0, (x @ g) / norm.clamp(min=1e-300) / sqrt(square), 0.0).mean())
-    mse = float(((x - g) ** 2).sum(-1).mean())
+    mse = max(float(((x - g) ** 2).sum(-1).mean()), EPS**2 * square)
     return Figures(label, N, counted(estimator, problem, N), float(x.var(0).sum()) / square, mse / square, cosine)
 
 
 def counted(estimator: Estimator, problem: Problem, N: int) -> float:
     """Evaluations of f and of ∇f of one estimate, as the problem counts them on a draw of its own."""
     counting = replace(problem, evaluations=Evaluations())
-    with Isolated("card", "cost"):
-        estimates(estimator, Draw(counting, 1, N, streams=Streams(0, "card/cost", range(1))), [N])
+    with Isolated("card", SEED.get(), "cost"):
+        estimates(estimator, Draw(counting, 1, N, streams=Streams(SEED.get(), "card/cost", range(1))), [N])
     return counting.evaluations.f + counting.evaluations.df
 
 
@@ -196,9 +205,9 @@ def nearest(target: Figures, problem: Problem, candidates: Iterable[Member], R: 
             found.append(figures(candidate.label, candidate.estimator, problem, N, R))
 
     def distance(other: Figures) -> float:
-        if not (target.relative_mse > 0 and other.relative_mse > 0):
-            return inf
-        return abs(log(other.relative_mse / target.relative_mse)) + abs(other.cosine - target.cosine)
+        one, two = (max(f.relative_mse, ROUNDING**2) for f in (other, target))  # one that is exact is near to another
+        apart = abs(log(one / two)) + abs(other.cosine - target.cosine)
+        return inf if isnan(apart) else apart
 
     return sorted(sorted(found, key=distance)[:most], key=lambda f: f.relative_mse)
 

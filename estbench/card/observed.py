@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from estbench.card.sampling import sample
+from estbench.card.problems import unit
+from estbench.card.sampling import SEED, sample
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.exact import Unavailable, exact
@@ -34,8 +35,9 @@ class Observed:
 
     @property
     def size(self) -> float:
-        """‖g‖."""
-        return float(np.linalg.norm(self.g))
+        """‖g‖; where that is 0, see `problems.unit`."""
+        norm = float(np.linalg.norm(self.g))
+        return norm if norm > 0.0 else unit(self.problem, torch.from_numpy(self.g))[0]
 
     @property
     def noise(self) -> Floats:
@@ -52,7 +54,7 @@ class Observed:
 def exact_mean(problem: Problem, estimator: Estimator, N: int) -> Observed | None:
     """The exact mean, where it is had at once; None otherwise."""
     rows = isinstance(estimator, RowEstimator)
-    with Isolated("card", "exact", N):
+    with Isolated("card", SEED.get(), "exact", N):
         if not affordable(problem, estimator, 1 if rows else N):
             return None
         try:

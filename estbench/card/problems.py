@@ -12,6 +12,7 @@ from functools import lru_cache
 from math import sqrt
 
 import torch
+from torch import Tensor
 
 from estbench.card.transforms import affine
 from estbench.objectives.base import Objective
@@ -19,6 +20,9 @@ from estbench.objectives.mlp import Mlp
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem, make
+
+TINY = 1e-9
+"""What is less than this beside another number is 0."""
 
 Role = str
 """What a problem is for: "one", a single variable; "coupled"; "extreme", with a rare class; "two", K = 2 classes;
@@ -87,6 +91,21 @@ def information(problem: Problem) -> float:
     for z, P in problem.enumerate():
         total += float((d.lift(P) * d.score(z) ** 2).sum())
     return total
+
+
+def unit(problem: Problem, gradient: Tensor) -> tuple[float, str]:
+    """The size that biases are relative to, and its name: ‖g‖; where g = 0, the size of f s for f less its mean.
+
+    Where f is constant, that of f s; 1 where f = 0.
+    """
+    norm, size, total, square = float(gradient.norm()), sqrt(information(problem)), 0.0, 0.0
+    for z, P in problem.enumerate():
+        f = problem.f(z)
+        total, square = total + float((P * f).sum()), square + float((P * f * f).sum())
+    rms, sd = sqrt(square), sqrt(max(square - total**2, 0.0))
+    if norm > TINY * rms * size:
+        return norm, "‖g‖"
+    return (sd if sd > TINY * rms else rms) * size or 1.0, "sd(f) √tr I (g = 0)"
 
 
 def linear(problem: Problem) -> Problem:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
+from math import isnan
 
 from estbench.card.findings import Beside, Finding, Findings
 from estbench.printable import plain
@@ -29,10 +30,22 @@ def headline(card: Findings) -> str:
     if failed:
         return f"failed: {failed} of {len(card.findings)} claims"
     if not card.measured:
-        return "failed: nothing is known of its mean"
-    unseen = sum(f.status == "not checked" for f in card.findings)
+        return f"failed: {unmeasured(card)}"
+    unseen = [_part(f) for f in merged(card.findings) if f.status == "not checked"]
     biased = any(f.status == "noted" for f in card.findings if f.claim == "unbiased")
-    return ("ok, biased as meant" if biased else "ok") + (f"; {unseen} not checked" if unseen else "")
+    ok = "ok, biased as meant" if biased else "ok"
+    return f"{ok} as far as it was checked; not checked: {', '.join(unseen)}" if unseen else ok
+
+
+def unmeasured(card: Findings) -> str:
+    """Of which mean nothing is known."""
+    where = [f"{f.distribution}: {', '.join(f.unchecked)}" for f in card.unmeasured if f.unchecked]
+    return "nothing is known of its mean" + (f" ({'; '.join(where)})" if where else "")
+
+
+def _part(f: Finding) -> str:
+    """A claim that was not checked, and where."""
+    return f"{name(f)} on {', '.join(f.unchecked)}" if f.unchecked else name(f)
 
 
 def _lines(card: Findings, width: int) -> Iterator[str]:
@@ -91,13 +104,17 @@ def _rows(beside: Beside) -> list[tuple[str, ...]]:
             plain(f.label),
             str(f.samples),
             f"{f.evaluations:g}",
-            f"{f.relative_variance:.3g}",
-            f"{f.relative_mse:.3g}",
-            f"{f.cosine:.3f}",
+            _number(f.relative_variance, ".3g"),
+            _number(f.relative_mse, ".3g"),
+            _number(f.cosine, ".3f"),
         )
         for f in beside.figures
     ]
     return [HEADS, *numbers]
+
+
+def _number(x: float, form: str) -> str:
+    return "–" if isnan(x) else f"{x:{form}}"
 
 
 def _beside(beside: Beside, width: int) -> Iterator[str]:
@@ -175,7 +192,7 @@ def cases(card: Findings) -> list[Case]:
     """One test case for each claim, and one that fails where nothing was measured."""
     found = [_case(f) for f in card.findings]
     if not card.measured:
-        found.append(Case("something was measured", failure="nothing is known of its mean", kind="unmeasured"))
+        found.append(Case("something was measured", failure=unmeasured(card), kind="unmeasured"))
     return found
 
 

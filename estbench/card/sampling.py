@@ -19,11 +19,12 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
+from estbench.card.problems import unit
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator
 from estbench.intervals import Shards, flags
-from estbench.isolation import Isolated
+from estbench.isolation import Isolated, reason
 from estbench.moments import Floats, Moments, moments
 from estbench.preflight.unbiasedness import FEW, NOT_NORMAL, p_value
 from estbench.problem import Problem
@@ -48,7 +49,7 @@ class Stage:
     """What R estimates of N samples say of a mean: their mean m, its standard error, and p of E ĝ = g.
 
     `smallest`: a bias of any direction beyond this, relative to ‖g‖, is suspected in 9 of 10 such samples.
-    `doubt`: why nothing follows from it; empty where something does.
+    `doubt`: why nothing follows from it; empty where something does. `lost`: the estimates that are NaN or infinite.
     """
 
     R: int
@@ -58,17 +59,12 @@ class Stage:
     p: float
     smallest: float
     doubt: str = ""
+    lost: int = 0
 
     @property
     def suspicious(self) -> bool:
         """Whether the next stage is to decide."""
         return not self.doubt and self.p < SCREENING
-
-    @property
-    def bias(self) -> float:
-        """‖m − g‖/‖g‖."""
-        size = float(np.linalg.norm(self.g))
-        return float(np.linalg.norm(self.m - self.g)) / size if size > 0 else inf
 
 
 Draws = Callable[[int, str], Tensor]
@@ -79,7 +75,8 @@ Draws = Callable[[int, str], Tensor]
 class Test:
     """The hypothesis that estimates on a problem have a mean, and what is known so far.
 
-    `unit`: the size that biases are relative to, ‖g‖ where the mean is a gradient.
+    `unit`: the size that biases are relative to, ‖g‖ where the mean is a gradient. `raised`: what an estimate raised,
+    which ends the test.
     """
 
     problem: Problem
@@ -88,9 +85,11 @@ class Test:
     draws: Draws
     mean: Tensor
     unit: float
+    unit_name: str = "‖g‖"
     stages: tuple[Stage, ...] = ()
     refuted: bool = False
     pace: float = 0.0
+    raised: str = ""
 
     @property
     def last(self) -> Stage | None:
@@ -105,12 +104,27 @@ class Test:
     def done(self, wanted: float) -> bool:
         """Whether it is refuted, or a bias of the wanted size would have been seen and nothing is suspected."""
         last = self.last
-        return self.refuted or (last is not None and not last.suspicious and self.smallest <= wanted)
+        return (
+            self.refuted
+            or bool(self.raised or self.lost)
+            or (last is not None and not last.suspicious and self.smallest <= wanted)
+        )
 
     @property
     def suspicious(self) -> bool:
         """Whether the next stage is to decide."""
         return self.last is not None and self.last.suspicious
+
+    @property
+    def bias(self) -> float:
+        """‖m − g‖ of the largest stage, relative to the unit."""
+        last = self.last
+        return float(np.linalg.norm(last.m - last.g)) / self.unit if last is not None and self.unit > 0 else inf
+
+    @property
+    def lost(self) -> Stage | None:
+        """The first stage with estimates that are NaN or infinite: there is no mean to be tested."""
+        return next((s for s in self.stages if s.lost), None)
 
     def with_stage(self, stage: Stage, pace: float) -> Test:
         """The test after one more stage, of so many seconds for each estimate."""
@@ -146,7 +160,7 @@ def unbiased(problem: Problem, label: str, estimator: Estimator, N: int) -> Test
     def draws(R: int, stream: str) -> Tensor:
         return sample(problem, estimator, N, R, stream)
 
-    return Test(problem, label, N, draws, true, float(true.norm()))
+    return Test(problem, label, N, draws, true, *unit(problem, true))
 
 
 def stage(test: Test) -> Stage:
@@ -157,13 +171,13 @@ def stage(test: Test) -> Stage:
     s = Shards.of(Moments.unpack(packed.numpy(), test.mean.numpy()))
     doubt = _doubt(s, test.problem, test.N)
     if not s.R:
-        return Stage(0, s.g, s.g, s.g, 1.0, inf, doubt)
+        return Stage(0, s.g, s.g, s.g, 1.0, inf, doubt, int(s.non_finite))
     spread = sqrt(s.v + float(s.m @ s.m))
     off = np.where(np.abs(s.b) <= 1e-9 * s.true_norm + 1e-12 * spread, 0.0, s.b)
     varies = s.var > 0
     z = float(ndtri(1 - SCREENING / (2 * max(1, varies.sum()))) + ndtri(POWER))
     smallest = z * sqrt(s.v / s.R) / test.unit if test.unit > 0 else inf
-    return Stage(int(s.R), s.g, s.m, np.sqrt(s.var / s.R), p_value(s, off, varies), smallest, doubt)
+    return Stage(int(s.R), s.g, s.m, np.sqrt(s.var / s.R), p_value(s, off, varies), smallest, doubt, int(s.non_finite))
 
 
 def _doubt(s: Shards, problem: Problem, N: int) -> str:
@@ -187,7 +201,13 @@ def run(tests: Sequence[Test], wanted: float, deadline: float) -> list[Test]:
     `deadline`, by `time.monotonic`: a stage that would not be over by then is not begun.
     """
     tests = list(tests)
-    pace = _pace(tests[0]) if tests else 0.0
+    pace = 0.0
+    for i, test in enumerate(tests):
+        try:
+            pace = _pace(test)
+            break
+        except Exception as error:
+            tests[i] = replace(test, raised=reason(error))
     while True:
         left = deadline - time.monotonic()
         open_ = [
@@ -199,7 +219,10 @@ def run(tests: Sequence[Test], wanted: float, deadline: float) -> list[Test]:
             return tests
         i = min(open_, key=lambda i: (not tests[i].suspicious, len(tests[i].stages), i))
         t, start = tests[i], time.monotonic()
-        tests[i] = t.with_stage(stage(t), (time.monotonic() - start) / t.next_size)
+        try:
+            tests[i] = t.with_stage(stage(t), (time.monotonic() - start) / t.next_size)
+        except Exception as error:
+            tests[i] = replace(t, raised=reason(error))
         if tests[i].refuted:
             return tests
 

@@ -65,13 +65,12 @@ class Subject:
             return True
         return isinstance(self.estimator, Adapted) and self.estimator.function.parameters.samples is not None
 
-    def pairs(self, probes: Sequence[Probe]) -> list[tuple[Probe, int]]:
-        """The problems and N of the tests of its mean.
+    def pairs(self, probes: Sequence[Probe], sizes: Sequence[int]) -> list[tuple[Probe, int]]:
+        """The problems and N of the tests of its mean, N of `sizes`.
 
         A function that is sampled is looked at with one variable at every N, and elsewhere at the largest N and, on the
         last of the problems, at the smallest one: each costs many calls.
         """
-        sizes = self.sizes()
         if self.function is None or self.form == "advantages":
             return [(probe, N) for probe in probes for N in sizes]
         found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from estbench.catalog import facts_of
 from estbench.config.selector import format_selector, parse_selector
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
+from estbench.isolation import Isolated, reason
 from estbench.names import ALIASES
 from estbench.objectives.mlp import Mlp
 from estbench.problem import Problem
@@ -30,6 +31,10 @@ class UnusableError(UsageError):
     def __init__(self, label: str, form: Form | None, why: str) -> None:
         super().__init__(why)
         self.label, self.form = label, form
+
+
+class UnservedError(UsageError):
+    """A target that does not serve the distribution that it is to be looked at on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +63,7 @@ def resolved(
     own = _own(distribution, f)
     for each in (n for n in names if subject.estimator.facts.unserved(n) is not None):
         if name is not None:
-            raise UsageError(f"{subject.label} {subject.estimator.facts.unserved(each)}")
+            raise UnservedError(f"{subject.label} {subject.estimator.facts.unserved(each)}")
     return Resolved(subject, names, own)
 
 
@@ -114,13 +119,13 @@ def _known(kind: type[Any], options: Mapping[str, Any], label: str) -> dict[str,
     try:
         catalog.build(kind, given)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        told = "; ".join(": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors())
         raise UsageError(f"{label}: {told}") from None
     return given
 
 
 def _of_rewards(target: Any, form: Form | None) -> bool:
-    """Whether it is a function of rewards, whose calls are of all N: `samples` is then an N at which it is looked at."""
+    """Whether it is a function of rewards, whose calls are of all N: `samples` is then an N to look at."""
     return form is None and guessed(parameters(target, None)) == ("advantages",)
 
 
@@ -130,7 +135,15 @@ def _called(target: Any) -> str:
 
 
 def _is_estimator(target: Any) -> bool:
-    return hasattr(target, "facts") and (hasattr(target, "rows") or hasattr(target, "joint"))
+    return _has(target, "facts") and (_has(target, "rows") or _has(target, "joint"))
+
+
+def _has(target: Any, name: str) -> bool:
+    """Whether there is such an attribute, be it one that raises."""
+    try:
+        return hasattr(target, name)
+    except Exception:
+        return True
 
 
 def _of_estimator(
@@ -140,12 +153,21 @@ def _of_estimator(
         made: Estimator = catalog.build(target, options) if isinstance(target, type) else target
         return made
 
-    kind = target if isinstance(target, type) else type(target)
+    kind: Any = target if isinstance(target, type) else type(target)
+    if not is_dataclass(kind):
+        raise UsageError(f"{label or kind.__name__} is no dataclass: write @dataclass(frozen=True) above the class")
     if isinstance(target, type):
         options = _known(kind, options, label or kind.__name__)
     elif options:
         raise UsageError(f"{label or kind.__name__} is an instance: it has its options already")
-    meant = bool(facts_of(build()).unbiased) if unbiased is None else unbiased
+    try:
+        meant = bool(facts_of(build()).unbiased) if unbiased is None else unbiased
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UnusableError(
+            label or kind.__name__, None, f"building it, or asking for its facts, raised {reason(error)}"
+        ) from None
     names = {k: n for n, k in catalog.ESTIMATORS.items()}
     own = format_selector(names.get(kind, kind.__name__), sorted(options.items()))
     return Subject(label or own, build, None, None, meant, samples, unbiased is True)
@@ -176,4 +198,10 @@ def _own(distribution: Any, f: Any) -> tuple[Probe, ...]:
         problem = Problem(distribution.with_logits(logits), Mlp(seed=1))
         return (Probe("own", f"{named(problem, 'mlp')}, your logits", problem),)
     problem = problem_of(f, distribution)
+    with Isolated("objective"):
+        g = problem.exact_gradient
+    if g is None:
+        raise UsageError(f"f: the exact gradient is not known: {problem.distribution.classes}^{problem.D} joint states")
+    if not bool(g.isfinite().all()):
+        raise UsageError("f returns NaN or infinity at some samples: there is no gradient to look for")
     return (Probe("own", named(problem, "your f,"), problem),)

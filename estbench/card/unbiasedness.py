@@ -6,16 +6,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
 from estbench.card.observed import ROUNDING, Observed, exact_mean
-from estbench.card.problems import Probe
+from estbench.card.problems import Probe, unit
 from estbench.card.sampling import Stage, Test, run, unbiased
 from estbench.estimators.base import Estimator
+from estbench.isolation import reason
 from estbench.preflight.unbiasedness import percent
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What is known of E ĝ = g on one problem at N samples: it holds, does not, or is not known (None)."""
+    """What is known of E ĝ = g on one problem at N samples: it holds, does not, or is not known (None).
+
+    `broken`: nothing can be known of it, as estimates are not finite or it raised: the key of the failure that this is.
+    """
 
     probe: Probe
     N: int
@@ -24,6 +31,12 @@ class Verdict:
     smallest: float = 0.0
     bias: float = 0.0
     exact: bool = False
+    broken: str = ""
+
+    @property
+    def place(self) -> str:
+        """The problem and N."""
+        return f"{self.probe.label} at N = {self.N}"
 
 
 def verdicts(
@@ -34,7 +47,11 @@ def verdicts(
     found: list[Verdict] = []
     tests: list[tuple[Probe, Test]] = []
     for probe, N in pairs:
-        seen = exact_mean(probe.problem, estimator, N)
+        try:
+            seen = exact_mean(probe.problem, estimator, N)
+        except Exception as error:
+            found.append(Verdict(probe, N, None, f"it raised {reason(error)}", broken="raises"))
+            continue
         if seen is not None:
             found.append(_exactly(probe, seen))
         else:
@@ -46,18 +63,25 @@ def verdicts(
 
 
 def _exactly(probe: Probe, seen: Observed) -> Verdict:
+    if not np.isfinite(seen.m).all():
+        return Verdict(probe, seen.N, None, "some estimates are NaN or infinite", broken="nan")
     off = float((((seen.m - seen.g) ** 2).sum()) ** 0.5)
     error = float(seen.se.max(initial=0.0))
     if off <= ROUNDING * seen.size + 10 * error:
         return Verdict(probe, seen.N, True, "exactly", exact=True)
-    text = f"E ĝ is {percent(off / seen.size)} of ‖g‖ away from g at N = {seen.N}, exactly ({probe.label})"
+    name = unit(seen.problem, torch.from_numpy(seen.g))[1]
+    text = f"E ĝ is {percent(off / seen.size)} of {name} away from g at N = {seen.N}, exactly ({probe.label})"
     return Verdict(probe, seen.N, False, text, bias=off / seen.size, exact=True)
 
 
 def _sampled(probe: Probe, test: Test, wanted: float) -> Verdict:
     last = test.last
+    if test.raised:
+        return Verdict(probe, test.N, None, f"it raised {test.raised}", broken="raises")
+    if test.lost is not None:
+        return Verdict(probe, test.N, None, test.lost.doubt, broken="nan")
     if test.refuted and last is not None:
-        return Verdict(probe, test.N, False, _refuted(probe, test, last), bias=last.bias, smallest=test.smallest)
+        return Verdict(probe, test.N, False, _refuted(probe, test, last), bias=test.bias, smallest=test.smallest)
     if last is None:
         return Verdict(probe, test.N, None, "no time was left to sample")
     estimates = f"{last.R} estimate{'s' * (last.R > 1)}"
@@ -68,12 +92,12 @@ def _sampled(probe: Probe, test: Test, wanted: float) -> Verdict:
             probe, test.N, None, f"{estimates} were suspicious (p = {last.p:.1g}), and no time was left", test.smallest
         )
     if test.smallest > wanted:
-        text = f"{estimates} would have shown only biases above {percent(test.smallest)} of ‖g‖"
+        text = f"{estimates} would have shown only biases above {percent(test.smallest)} of {test.unit_name}"
         return Verdict(probe, test.N, None, text, test.smallest)
     return Verdict(probe, test.N, True, f"sampled: {percent(test.smallest)} of ‖g‖ would have been seen", test.smallest)
 
 
 def _refuted(probe: Probe, test: Test, last: Stage) -> str:
     p = "p < 1e-12" if last.p < 1e-12 else f"p = {last.p:.0e}, after p = {test.stages[-2].p:.0e} in another sample"
-    bias = percent(last.bias)
-    return f"E ĝ is {bias} of ‖g‖ away from g at N = {test.N}: {last.R} estimates, {p} ({probe.label})"
+    away = f"{percent(test.bias)} of {test.unit_name} away from g at N = {test.N}"
+    return f"E ĝ is {away}: {last.R} estimates, {p} ({probe.label})"

@@ -37,7 +37,15 @@ def limited(seconds: float | None) -> Iterator[None]:
 
 
 def _text(seconds: float) -> str:
-    return f"it took longer than {seconds:g} s (--cell-timeout)"
+    return f"it took longer than {seconds:g} s {_WHICH}"
+
+
+_WHICH = "(--cell-timeout)"
+
+
+def is_limit(reason: str) -> bool:
+    """Whether the reason of a failure is that a limit was passed."""
+    return reason.endswith(_WHICH)
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 
 from estbench.catalog import facts_of
+from estbench.engine.limit import is_limit
 from estbench.engine.tasks import CostTask, Group, TimingTask, problem_of
 from estbench.engine.tasks.group import has_user_code, isolated, own_problem
 from estbench.plan import ProblemSpec
@@ -53,7 +55,8 @@ class Costs:
     """What one estimate of a group's cells costs.
 
     `failed`: why cells cannot be had, one reason each. `samples`: the N of those that can, whose declared cost is true
-    or not (`cost`), and `seconds` the time of an estimate, by cell key.
+    or not (`cost`), and `seconds` the time of an estimate, by cell key: NaN where it was not measured, as it took too
+    long.
     """
 
     failed: Sequence[str]
@@ -81,8 +84,10 @@ def costs(spec: ProblemSpec, group: Group, seed: int) -> Costs:
     counted = {r["key"]: (r["f"], r["df"]) for r in records if r["kind"] == "cost"}
     samples = tuple(sorted({N for N, key in group.cells if key in counted}))
     answer = claims.cost(problem_of(spec, "cpu"), group, counted) if samples else (None, "")
-    failed = [r["reason"] for r in records if r["kind"] == "failed"]
-    return Costs(failed, samples, answer, {r["key"]: r["seconds"] for r in timed if r["kind"] == "timing"})
+    failed = {r["key"]: r["reason"] for r in records if r["kind"] == "failed"}
+    unmeasured = {key: nan for _, key in group.cells if key in counted or is_limit(failed.get(key, ""))}
+    seconds = unmeasured | {r["key"]: r["seconds"] for r in timed if r["kind"] == "timing"}
+    return Costs(list(failed.values()), samples, answer, seconds)
 
 
 def purity(place: Place) -> Answer:

@@ -10,6 +10,7 @@ from typing import Any
 
 from estbench.catalog import facts_of
 from estbench.engine.executors import configure_process
+from estbench.engine.limit import is_limit
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks.group import has_user_code
 from estbench.estimators.base import RowEstimator
@@ -145,17 +146,24 @@ def _costs(plan: Plan, places: Sequence[Place], look: Looking) -> tuple[list[Fin
         for name, place in zip(named, places, strict=True)
     )
     for place, seen in zip(places, look(asked), strict=True):
-        none = isinstance(seen, Lost)
-        found = Costs([seen.reason] * len(place.group.cells), (), (None, ""), {}) if none else seen
+        found = _lost(place, seen) if isinstance(seen, Lost) else seen
         for why, same in groupby(sorted(found.failed)):
             n = len(list(same))
             text = f"{n} cell{'s' * (n > 1)} will fail: {why}"
             findings.append(Finding(place.label, "cells", place.text, False, text))
+            if is_limit(why):
+                findings.append(Finding(place.label, "cost", place.text, None, f"it was not measured: {why}"))
         seconds |= found.seconds
         if found.samples:
             counted.append((place, found.samples))
             findings.append(Finding(place.label, "cost", place.text, *found.cost))
     return findings, counted, seconds
+
+
+def _lost(place: Place, seen: Lost) -> Costs:
+    """What is known of an estimator that was given up, or that ended its process: its time is not if it is slow."""
+    keys = [key for _, key in place.group.cells]
+    return Costs([seen.reason] * len(keys), (), (None, ""), dict.fromkeys(keys, nan) if seen.slow else {})
 
 
 def _purities(counted: Sequence[Counted], look: Looking) -> Iterator[Finding]:
@@ -258,9 +266,9 @@ def _estimator_row(label: str, reason: str | None, findings: Sequence[Finding]) 
             "checked": f"not checked: {reason or 'the objectives are wrong'}",
         }
     of = {claim: [f for f in own if f.claim == claim] for claim in ("unbiased", "cost", "pure")}
-    words = [
-        _mean_words(of["unbiased"]) or ("unbiased: not so, or not checked" if of["unbiased"] else "said to be biased")
-    ]
+    failing = not of["unbiased"] and any(f.claim == "cells" for f in own)
+    otherwise = "unbiased: not so, or not checked" if of["unbiased"] else "said to be biased"
+    words = [_mean_words(of["unbiased"]) or ("mean not checked: its cells fail" if failing else otherwise)]
     words += [_word(of[claim], true) for claim, true in (("cost", "cost counted"), ("pure", "pure"))]
     return {"estimator": label, "verdict": _verdict(own), "checked": "; ".join(word for word in words if word)}
 

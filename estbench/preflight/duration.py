@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from math import isnan, nan
 
 from estbench.catalog import facts_of
 from estbench.engine.stages import groups_of
@@ -33,7 +34,7 @@ def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
     N alone, which all N share), the timings that are asked for, for exact moments all multisets of N states (see
     `exact.enumeration`) or some 2000 · 25^{axes − 1} nodes, and the fits: each estimator is fitted here once, for all
     its temperatures and problems. A run shares draws between estimators too, and may well be faster. With a precision
-    only the pilot is counted.
+    only the pilot is counted. NaN where the time of an estimate is NaN: it was not measured.
     """
     fits: dict[str, float] = {}
     return [_duration(plan, i, seconds, fits) for i in range(len(plan.problems))]
@@ -57,6 +58,8 @@ def _duration(plan: Plan, i: int, seconds: Mapping[str, float], fits: dict[str, 
     cells = [cell for cell in plan.cells if cell.problem == i and cell.reason is None and cell.key in seconds]
     if not cells:
         return 0.0  # all have failed: there may be no such problem
+    if any(isnan(seconds[cell.key]) for cell in cells):
+        return nan
     problem = problem_of(spec, "cpu")
     total = _CELL * len(cells)
     if plan.config.timings:

@@ -198,7 +198,8 @@ def noisy_now_and_then(rewards: Tensor) -> Tensor:
 def ties_at_random(rewards: Tensor) -> Tensor:
     """Ranks; equal rewards have them in random order."""
     ranks: Tensor = (rewards + 1e-9 * torch.rand(len(rewards))).argsort().argsort()
-    return ranks.double()
+    found: Tensor = ranks.double()
+    return found
 
 
 @pytest.mark.parametrize("target", [a_random_half, noisy_at_seven, noisy_now_and_then, ties_at_random])

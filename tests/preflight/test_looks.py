@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ def test_what_ends_or_stops_its_process_is_found_to_do_so() -> None:
     assert rows["grasping"]["verdict"] == "ok"
     assert {row["verdict"] for name, row in rows.items() if name in ENDS} == {"false"}
     assert [row["verdict"] for row in found.problems] == ["ok"]
+    assert [row["s"] for row in found.problems] == ["–"]  # one is too slow: how long it takes was not measured
+    assert isnan(found.seconds)
+    assert rows[list(ENDS)[-1]]["checked"] == "mean not checked: its cells fail; cost not checked"
 
 
 def test_an_objective_that_ends_its_process() -> None:
