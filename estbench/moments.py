@@ -129,7 +129,7 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
     x = estimates.double()
     if x.device.type == "cpu":  # elsewhere, asking would wait for the device
         packed = _packed(x, x[:, :1], true, None, centred=True)
-        if math.isfinite(packed[:, len(SCALARS) : len(SCALARS) + x.shape[-1]].sum().item()):
+        if _all_finite(packed, x.shape[-1]):
             return packed
     finite = x.isfinite().all(-1)  # [S, n]
     x = x.masked_fill(~finite.unsqueeze(-1), 0.0)
@@ -141,6 +141,10 @@ def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = Non
 
 def _weighted(x: Tensor, true: Tensor | None, w: Tensor) -> Tensor:
     """Packed records of weighted estimates, by way of the heaviest: it is nearest to the mean beside the spread."""
+    if x.device.type == "cpu":
+        packed = _packed(x, x.take_along_dim(w.argmax(1).view(-1, 1, 1), 1), true, w, centred=True)
+        if _all_finite(packed, x.shape[-1]):
+            return packed
     finite = x.isfinite().all(-1)
     x, w = x.masked_fill(~finite.unsqueeze(-1), 0.0), w * finite
     start = x.take_along_dim(w.argmax(1).view(-1, 1, 1), 1)
@@ -156,11 +160,21 @@ def power_sums(estimates: Tensor, true: Tensor, weights: Tensor, shift: Tensor) 
     weight, and d4 and umax are about the shift too. `central` makes a packed record of the total.
     """
     x, w = estimates.double(), weights.double().expand(estimates.shape[:2])
+    about = shift.expand(len(x), 1, -1)
+    if x.device.type == "cpu":
+        sums = _packed(x, about, true, w, centred=False)
+        if _all_finite(sums, x.shape[-1]):
+            return sums
     finite = x.isfinite().all(-1)
     x, w = x.masked_fill(~finite.unsqueeze(-1), 0.0), w * finite
-    sums = _packed(x, shift.expand(len(x), 1, -1), true, w, centred=False)
+    sums = _packed(x, about, true, w, centred=False)
     sums[:, SCALARS.index("non_finite")] = (~finite).sum(1)
     return sums
+
+
+def _all_finite(packed: Tensor, parameters: int) -> bool:
+    """Whether all estimates are, of which these are the sums: what is not finite stays so in Σ ĝ."""
+    return math.isfinite(packed[:, len(SCALARS) : len(SCALARS) + parameters].sum().item())
 
 
 def central(sums: Floats, shift: Floats) -> Floats:

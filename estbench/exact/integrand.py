@@ -43,6 +43,7 @@ class Integrand:
         self.parts: list[tuple[str, ...]] = [(s,) for s in self.streams] if facts.additive else [self.streams]
         self.axes = max(map(self._axes, self.parts))
         self._found: dict[tuple[tuple[str, ...], int], Floats] = {}
+        self._on_one_axis: dict[str, tuple[Floats, Floats]] = {}
 
     def pair(self, level: int) -> tuple[Floats, Floats]:
         """The packed record from some nodes, and from twice as many: those of the start doubled `level` times.
@@ -79,7 +80,9 @@ class Integrand:
         return record(mean, (P * (within + given**2)).sum(0, keepdims=True))
 
     def _adaptive(self, stream: str) -> tuple[Floats, Floats]:
-        """The records given each class over the one axis of a stream, from panels and from their halves."""
+        """The records given each class over the one axis of a stream, from panels and from their halves; kept."""
+        if stream in self._on_one_axis:
+            return self._on_one_axis[stream]
 
         def evaluate(parts: Floats) -> Floats:
             draw = _on_panels(self.problem, tuple(self.uniforms.items()), stream, parts.tobytes())
@@ -87,7 +90,8 @@ class Integrand:
 
         breakpoints = self.breakpoints.get(stream, [])
         parts = [panels(k, edges(self.problem, stream, k, breakpoints)) for k in self.classes]
-        return adaptive(evaluate, np.concatenate(parts), self.away)
+        self._on_one_axis[stream] = found = adaptive(evaluate, np.concatenate(parts), self.away)
+        return found
 
     def _within(self, part: tuple[str, ...]) -> tuple[Floats, Floats]:
         """The records given each class over the two ratios of a stream, from panels within panels and their halves."""
@@ -131,9 +135,8 @@ class Integrand:
         chunk = _CHUNK if pieces == 1 else math.prod(sizes)
         total = np.zeros((pieces, len(SCALARS) + 3 * self.problem.parameters))
         for start in range(0, math.prod(sizes), chunk):
-            rows = np.arange(start, min(start + chunk, math.prod(sizes)))
-            index = [torch.from_numpy(i) for i in np.unravel_index(rows, sizes)]
-            picked = {s: (noise[i], weight[i]) for (s, (noise, weight)), i in zip(rules.items(), index, strict=False)}
+            rows = range(start, min(start + chunk, math.prod(sizes)))
+            picked = dict(zip(rules, _product_of(list(rules.values()), rows), strict=True))
             weight = math.prod((w for _, w in picked.values()), start=torch.ones(len(rows), dtype=torch.float64))
             z, points = given_class(self.problem, k, len(rows)), {s: noise for s, (noise, _) in picked.items()}
             draw = Draw(self.problem, len(rows), 1, z=z, noise=points, weights=weight)
@@ -157,6 +160,19 @@ class Integrand:
         return found(problem, stream, k, h, self.scale)
 
 
+def _product_of(rules: list[Rule], rows: range) -> list[Rule]:
+    """These rows of the product of some rules, for each rule: its points and their weights."""
+    sizes = [len(weight) for _, weight in rules]
+    if sum(size > 1 for size in sizes) <= 1:  # no numbers of rows are needed
+        some = slice(rows.start, rows.stop)
+        return [
+            (x[some].clone() if len(w) > 1 else x.repeat(len(rows), *[1] * (x.ndim - 1)), w[some] if len(w) > 1 else w)
+            for x, w in rules
+        ]
+    index = [torch.from_numpy(i) for i in np.unravel_index(np.arange(rows.start, rows.stop), sizes)]
+    return [(x[i], w[i]) for (x, w), i in zip(rules, index, strict=True)]
+
+
 def _log_mean(problem: Problem, k: int) -> tuple[float, ...]:
     """log π of all classes but k."""
     return tuple(problem.independent.log_mean[0, others(problem.distribution.classes, k)].tolist())
@@ -165,14 +181,15 @@ def _log_mean(problem: Problem, k: int) -> tuple[float, ...]:
 def _on_lattice(problem: Problem, stream: str, k: int, h: float, scale: bool) -> Rule:
     """The noise of a variable given class k on a lattice of step h; `scale`: the least of all e_i/π_i varies, too."""
     r, weight = lattice(_log_mean(problem, k), h)
+    points = noise(problem, stream, k, r)
     if not scale:
-        return noise(problem, stream, k, r), weight
+        return points, weight
     G, more = gamma(problem.distribution.classes, h)
     every = weight.unsqueeze(1) * more
-    i, j = torch.nonzero(every > weight.min() * more.max(), as_tuple=True)
-    weight = every[i, j]
-    T = G[j] / (1 + r.sum(1)[i])  # the least of all e_i/π_i; given the ratios its law is gamma
-    return noise(problem, stream, k, r[i]) * T.view(-1, 1, 1, 1), weight / weight.sum()
+    kept = every > weight.min() * more.max()
+    (i, j), weight = torch.nonzero(kept, as_tuple=True), every[kept]
+    T = G[j] / (1 + r.sum(1))[i]  # the least of all e_i/π_i; given the ratios its law is gamma
+    return points[i].mul_(T.view(-1, 1, 1, 1)), weight / weight.sum()
 
 
 _kept_on_lattice = lru_cache(maxsize=32)(_on_lattice)

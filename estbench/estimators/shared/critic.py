@@ -33,7 +33,7 @@ class Critic(NamedTuple):
 
     def _sigma(self, x: Tensor) -> Tensor:
         """σ(2 (W x + b)), [R N, H]; torch's tanh takes seven times as long."""
-        return torch.sigmoid(torch.addmm(2 * self.b, bounded(x).reshape(-1, self.W.shape[1]), 2 * self.W.T))
+        return torch.addmm(2 * self.b, bounded(x).reshape(-1, self.W.shape[1]), 2 * self.W.T).sigmoid_()
 
     def of_flat(self, numbers: Tensor) -> Critic:
         """The critic of these `numbers`, of the shape of this one; views of them."""
