@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from math import ceil, inf, isnan, log10, sqrt
 
 import numpy as np
@@ -67,7 +69,8 @@ def mean_p_value(s: Shards) -> float:
     sd, count = np.sqrt(s.var[varies]), int(varies.sum())
     t = np.clip(s.b[varies] / sd * sqrt(s.R), -FARTHEST, FARTHEST)
     h = hall(t, s.skew[varies] / sqrt(s.R))
-    trRR = bounded_trace_square(s.n, s.d[:, varies] / sd, trace=count, rank=count)
+    d = s.d if varies.all() else s.d[:, varies]
+    trRR = bounded_trace_square(s.n, d, trace=count, rank=count, unit=sd)
     return float(chdtrc(count**2 / trRR, float(h @ h) * count / trRR))
 
 
@@ -138,7 +141,17 @@ def _hall_interval(s: Shards, level: float) -> tuple[float, float]:
 
 def _quadratic_form(s: Shards, t_over_z: float) -> QuadraticForm:
     """T = ‖b‖², V = Σ̂/R; spreads along b times (t/z)², since they are known from S shards only."""
-    noise = s.noise_of_mean(s.d)
-    return QuadraticForm.of_shards(
-        float(s.b @ s.b), s.v / s.R, s.trace_square / s.R**2, noise, noise @ s.b, t_over_z**2
-    )
+    return replace(_form(s), inflate=t_over_z**2)
+
+
+@lru_cache(maxsize=1)
+def _form(s: Shards) -> QuadraticForm:
+    """The same, without that factor; kept, as several ends are asked for, one after the other."""
+    scale = s.noise_of_mean(np.ones(len(s.n)))
+    along = scale * (s.d @ s.b)
+    if len(s.n) <= len(s.b):
+        G = s.products * (s.v / ((len(s.n) - 1) * s.R))
+    else:
+        noise = s.noise_of_mean(s.d)
+        G = noise @ noise.T
+    return QuadraticForm.of_shards(float(s.b @ s.b), s.v / s.R, s.trace_square / s.R**2, G, along, 1.0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import atan, atan2, cos, hypot, isnan, pi, sin, sqrt
 
+from estbench.intervals.derived import ROUNDING
 from estbench.intervals.hall import hall_interval
 from estbench.intervals.quadratic import QuadraticForm
-from estbench.intervals.shards import NAN, ROUNDING, UNKNOWN, Estimate, Shards, bounded_trace_square
+from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, bounded_trace_square
 from estbench.moments import Floats
 
 
@@ -54,7 +55,8 @@ def cosine_of_mean(s: Shards) -> Estimate:
     if abs(a) <= 3 * sqrt(s.variance_of_mean(along)):
         return Estimate(value, -1.0, 1.0)
     turning = s.noise_of_mean(across - h0 / a * along) * sqrt(T)
-    form = QuadraticForm.of_shards(T, trV_h, trVV_h, s.noise_of_mean(d_h), turning, (s.t / s.z) ** 2)
+    noise = s.noise_of_mean(d_h)
+    form = QuadraticForm.of_shards(T, trV_h, trVV_h, noise @ noise.T, turning, (s.t / s.z) ** 2)
     tail = (1 - s.level) / 2
     ends = [cos(atan2(sqrt(bound), a)) for bound in (form.lower(tail), form.upper(tail))]
     return Estimate(value, min(ends), max(ends))

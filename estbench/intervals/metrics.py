@@ -8,8 +8,9 @@ import numpy as np
 
 from estbench.intervals.bias import bias_norm, bias_p_value, bias_squared, relative_bias
 from estbench.intervals.cosine import cosine, cosine_of_mean, scaled_bias_squared, scaled_variance, snr
+from estbench.intervals.derived import unless_cancelled, unless_rounding, without_rounding
 from estbench.intervals.flags import flags
-from estbench.intervals.shards import NAN, Estimate, Shards, unless_cancelled, unless_rounding, without_rounding
+from estbench.intervals.shards import NAN, Estimate, Shards
 from estbench.intervals.variance import mse, variance
 from estbench.moments import Moments
 

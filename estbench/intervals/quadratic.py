@@ -41,15 +41,14 @@ class QuadraticForm:
     inflate: float = 1.0
 
     @classmethod
-    def of_shards(cls, T: float, trV: float, trVV: float, x: Floats, along: Floats, inflate: float) -> QuadraticForm:
-        """With q, w and trV³ from the noise of S shards: x [S, P] with Σ xxᵀ = V̂, and along [S] = x·b̂.
+    def of_shards(cls, T: float, trV: float, trVV: float, G: Floats, along: Floats, inflate: float) -> QuadraticForm:
+        """With q, w and trV³ from the noise of S shards: G = x xᵀ [S, S], x with Σ xxᵀ = V̂, and along [S] = x·b̂.
 
         Powers of V come from distinct shards, trV³ ∝ Σ_{s≠t≠u} (x_s·x_t)(x_t·x_u)(x_u·x_s), w ∝ Σ_{s≠t} along_s
         (x_s·x_t) along_t: S × S products, never P × P. trV³ is kept within [trV²²/trV, trV²^{3/2}].
         """
-        S = len(x)
-        G = x @ x.T
-        np.fill_diagonal(G, 0.0)
+        S = len(G)
+        G = G - np.diag(np.diag(G))
         trVVV = float(((G @ G) * G).sum()) * S**2 / ((S - 1) * (S - 2))
         trVVV = min(max(trVVV, trVV**2 / trV), trVV**1.5)
         return cls(T, trV, trVV, trVVV, float(along @ along), float(along @ G @ along) * S / (S - 1), inflate)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf, sqrt
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from estbench.errors import UsageError
+from estbench.intervals.derived import MIN_SHARDS, ROUNDING, derived
 from estbench.moments import Floats, Moments
 
 NAN = float("nan")
-ROUNDING = 1e-13  # of their own size: estimates that vary by less, or lie nearer to g, differ by rounding alone: by 0
-MIN_SHARDS = 3  # with fewer, trace(V²) has no estimate: every interval is unknown
+_COLUMNS = 1024  # that a processor has at hand
 
 
 class OutOfRange(ArithmeticError):  # noqa: N818 - it is an answer, not a failure
@@ -66,6 +66,7 @@ class Shards:
     var, skew [P]     per coordinate: variance (ddof 1; rounding counts as 0) and skewness m₃/m₂^{3/2}
     v                 trace Σ̂, the sum of `var`
     v_without [S]     v of all shards but one (jackknife)
+    y1 [S]            Σ‖ĝ − g‖² of each shard (NaN where g is unknown)
     """
 
     moments: Moments
@@ -81,6 +82,7 @@ class Shards:
     skew: Floats
     v: float
     v_without: Floats
+    y1: Floats
     rarest: float = inf
     rank: int = 0
 
@@ -91,29 +93,21 @@ class Shards:
         `rarest` is what the logits say: R N times the smallest probability that a variable has for a class. `rank` is
         the number of parameters where the records are kept `in_span`.
         """
+        return cls.of_each([moments], level, [rarest], [rank])[0]
+
+    @classmethod
+    def of_each(
+        cls, cells: Sequence[Moments], level: float, rarest: Sequence[float], rank: Sequence[int | None]
+    ) -> list[Shards]:
+        """`of` for many cells: those of one shape are computed together, some of them at a time."""
         if not 0 < level < 1:
             raise UsageError(f"level: {level} is not a confidence level; give a number between 0 and 1, such as 0.95")
-        k = _with_estimates(moments)
-        n, R, lost = k.n, float(k.n.sum()), float(moments.non_finite.sum())
-        g = np.full(k.s1.shape[1], NAN) if k.exact_gradient is None else k.exact_gradient
-        rank = len(g) if rank is None else rank
-        if len(n) < MIN_SHARDS:
-            none = np.full_like(g, NAN)
-            return cls(k, lost, level, R, n, g, none, none, k.s1 * NAN, none, none, NAN, n * NAN, rarest, rank)
-        m = k.s1.sum(0) / R
-        b, d, within = m - g, k.s1 / n[:, None] - m, k.m2
-        scatter = (within + n[:, None] * d**2).sum(0)  # [P] Σ(ĝ − m)²
-        var = without_rounding(scatter / (R - 1), m)
-        v = float(var.sum())
-        if v == 0:
-            b, d = unless_rounding(b, g), np.zeros_like(d)
-        m = unless_cancelled(m, g, np.sqrt(var))
-        # leaving a shard out takes its own scatter and its distance from the others: n_s R/(R − n_s) ‖d_s‖²
-        rest = scatter.sum() - within.sum(1) - n * R / (R - n) * (d**2).sum(1)
-        v_without = rest / (R - n - 1) if v > 0 else np.zeros_like(n)
-        third = (k.m3 + 3 * d * within + n[:, None] * d**3).sum(0) / R
-        skew = np.where(var > 0, third, 0.0) / np.where(var > 0, scatter / R, 1.0) ** 1.5
-        return cls(k, lost, level, R, n, g, m, b, d, var, skew, v, v_without, rarest, rank)
+        kept, made = [_with_estimates(moments) for moments in cells], list[Shards]()
+        for i, of in enumerate(derived(kept)):
+            P = len(of.g) if (known := rank[i]) is None else known
+            lost = float(cells[i].non_finite.sum())
+            made.append(cls(kept[i], lost, level, **of._asdict(), rarest=rarest[i], rank=P))
+        return made
 
     @property
     def in_span(self) -> bool:
@@ -125,15 +119,15 @@ class Shards:
         """Whether there are shards enough for intervals."""
         return len(self.n) >= MIN_SHARDS
 
-    @cached_property
+    @property
     def t(self) -> float:
         """Two-sided quantile of Student's t with S − 1 degrees of freedom."""
-        return float(stdtrit(len(self.n) - 1, (1 + self.level) / 2))
+        return student(len(self.n) - 1, (1 + self.level) / 2)
 
-    @cached_property
+    @property
     def z(self) -> float:
         """Two-sided quantile of the normal law."""
-        return float(ndtri((1 + self.level) / 2))
+        return normal((1 + self.level) / 2)
 
     @cached_property
     def true_norm(self) -> float:
@@ -148,7 +142,12 @@ class Shards:
     @cached_property
     def relative_trace_square(self) -> float:
         """Estimate of trace Σ²/v², within [1/P, 1]; NaN where v = 0. Its inverse counts degrees of freedom."""
-        return bounded_trace_square(self.n, self.d / sqrt(self.v), 1.0, self.rank) if self.v > 0 else NAN
+        return within_bounds(self.products, len(self.n), 1.0, self.rank) if self.v > 0 else NAN
+
+    @cached_property
+    def products(self) -> Floats:
+        """√(n_s n_t) d_s·d_t/v, [S, S], or as many products of coordinates, [P, P], if they are fewer; v > 0."""
+        return products(self.n, self.d, sqrt(self.v))
 
     @cached_property
     def of_cosine(self) -> tuple[float, float, float]:
@@ -173,7 +172,7 @@ class Shards:
         u = self.g / self.true_norm
         a = float(self.m @ u)
         h, d_h = self.m - a * u, self.d - np.outer(self.d @ u, u)
-        trV_h = 0.0 if self.v == 0 else float(self.n @ (d_h**2).sum(1)) / ((len(self.n) - 1) * self.R)
+        trV_h = 0.0 if self.v == 0 else float(self.n @ np.einsum("sp,sp->s", d_h, d_h)) / ((len(self.n) - 1) * self.R)
         return a, h, sqrt(max(0.0, float(h @ h) - trV_h)), d_h, trV_h
 
     def variance_of_mean(self, x: Floats) -> float:
@@ -186,38 +185,52 @@ class Shards:
         return (d.T * np.sqrt(self.n / ((len(self.n) - 1) * self.R))).T
 
 
-def unless_cancelled(m: Floats, g: Floats, sd: Floats) -> Floats:
-    """The mean m of estimates [P]; what is left of a cancellation, beside sd and g alike, is 0 and has no direction."""
-    return np.where((np.abs(m) <= 1e-14 * np.abs(m - g)) & (np.abs(m) <= 1e-16 * sd), 0.0, m)
+@lru_cache
+def student(freedom: float, probability: float) -> float:
+    """The quantile of Student's t; kept, as few are asked for often."""
+    return float(stdtrit(freedom, probability))
 
 
-def without_rounding(var: Floats, m: Floats) -> Floats:
-    """The variances of the coordinates, 0 where that is rounding of estimates of mean m [P]."""
-    square = m**2
-    if var.sum() <= ROUNDING**2 * square.sum():
-        return np.zeros_like(var)
-    return np.where(var <= np.maximum(ROUNDING**2 * square, 1e-32 * square.sum()), 0.0, var)
+@lru_cache
+def normal(probability: float) -> float:
+    """The quantile of the standard normal law; kept likewise."""
+    return float(ndtri(probability))
 
 
-def unless_rounding(b: Floats, g: Floats) -> Floats:
-    """The bias b = E ĝ − g [P] of estimates that do not vary, 0 if it is rounding of theirs or of g."""
-    size = max(float(np.linalg.norm(g)), float(np.linalg.norm(g + b)))
-    return np.zeros_like(b) if np.linalg.norm(b) <= ROUNDING * size else b
+def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int, unit: Floats | float = 1.0) -> float:
+    """Estimate trace Σ² from shard means d [S, P], in `unit` [P], about their mean, within [trace²/rank, trace²]."""
+    return within_bounds(products(n, d, unit), len(n), trace, rank)
 
 
-def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int) -> float:
-    """Estimate trace Σ² from shard means d [S, P] about their mean, within [trace²/rank, trace²].
+def products(n: Floats, d: Floats, unit: Floats | float = 1.0) -> Floats:
+    """√(n_s n_t) d_s·d_t of shard means d [S, P], in `unit` [P]: [S, S]; [P, P] of the same trace and norm if P < S."""
+    root, (S, P) = np.sqrt(n)[:, None], d.shape
+    if P < S:
+        rows = root * (d / unit)
+        return rows.T @ rows
+    found = np.zeros((S, S))
+    for i in range(0, P, _COLUMNS):
+        some = slice(i, i + _COLUMNS)
+        rows = d[:, some] / (unit[some] if isinstance(unit, np.ndarray) else unit)
+        rows *= root
+        found += rows @ rows.T
+    return found
 
-    With κ = S − 1 and C_st = √(n_s n_t) d_s·d_t/κ: κ²/((κ+2)(κ−1)) (‖C‖²_F − (tr C)²/κ), unbiased for normal d_s.
+
+def within_bounds(products: Floats, shards: int, trace: float, rank: int) -> float:
+    """Estimate trace Σ² from `products`, within [trace²/rank, trace²].
+
+    With κ = S − 1 and C = products/κ: κ²/((κ+2)(κ−1)) (‖C‖²_F − (tr C)²/κ), unbiased for normal d_s.
     """
-    rows = np.sqrt(n)[:, None] * d
-    kappa = len(n) - 1
-    C = (rows @ rows.T if len(n) <= d.shape[1] else rows.T @ rows) / kappa  # both have the same trace and norm
+    kappa = shards - 1
+    C = products / kappa
     square = kappa**2 / ((kappa + 2) * (kappa - 1)) * (float((C**2).sum()) - float(C.trace()) ** 2 / kappa)
     return min(max(square, trace**2 / rank), trace**2)
 
 
 def _with_estimates(m: Moments) -> Moments:
     keep = m.n > 0
+    if keep.all():
+        return m
     per_shard = [f.name for f in fields(m) if f.name != "exact_gradient"]
     return replace(m, **{name: getattr(m, name)[keep] for name in per_shard})

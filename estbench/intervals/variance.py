@@ -27,14 +27,14 @@ def point(s: Shards, metric: Metric) -> float:
         return s.v
     if not s.moments.known:
         return NAN
-    return float(s.b @ s.b) if s.v == 0 else float(s.moments.y1.sum()) / s.R
+    return float(s.b @ s.b) if s.v == 0 else float(s.y1.sum()) / s.R
 
 
 def shard_values(s: Shards, metric: Metric) -> Floats:
     """Values x_s [S] with the metric as mean: for v the jackknife pseudo-values S·v − (S−1)·v₍₋ₛ₎, for the MSE Ȳ_s."""
     if metric == "variance":
         return len(s.n) * s.v - (len(s.n) - 1) * s.v_without
-    return s.moments.y1 / s.n if s.moments.known else s.n * NAN
+    return s.y1 / s.n
 
 
 def relative_se(s: Shards, metric: Metric) -> float:

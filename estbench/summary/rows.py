@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from estbench.summary.cells import Items, grouped, outcome, rank, seconds, truth
 WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
 """Why exact moments may be known to less than 1e-8."""
 
+T = TypeVar("T")
+
 NOTHING = {"status": "failed", "reason": "every estimate is NaN or infinite"}
 DONE = {"status": "ok", "reason": ""}
 
@@ -53,8 +56,7 @@ def findings(plan: Plan, items: Items) -> list[Finding]:
     exact_disagrees flags the exact and the Monte Carlo row of a cell that exclude each other, claim_refuted a row that
     is *biased* though its estimator is declared unbiased.
     """
-    made = (measured(plan, cell, items) for cell in plan.cells)
-    found = [finding for finding in made if finding is not None]
+    found = measured(plan, items)
     adjusted = adjust([np.nan if f.shards is None else f.row["bias_p_value"] for f in found])
     for i, (f, p) in enumerate(zip(found, adjusted, strict=True)):
         if f.shards is not None:
@@ -130,14 +132,29 @@ def _place(spec: ProblemSpec, cell: Cell) -> dict[str, Any]:
     return place
 
 
-def measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
-    """A cell by itself, without what takes the others: verdict and contradictions; None for one that is not done.
+def measured(plan: Plan, items: Items) -> list[Finding]:
+    """Each cell that is done by itself, without what takes the others: verdict and contradictions.
 
-    Its metrics may fail, as those of estimates near 1e80, whose fourth powers are no floats: then it has failed, alone.
+    Metrics may fail, as those of estimates near 1e80, whose fourth powers are no floats: that cell has failed, alone.
     """
+    read = [
+        found for cell in plan.cells if (found := _alone(plan, cell, partial(_read, plan, cell, items))) is not None
+    ]
+    shards = iter(_shards([found for found in read if isinstance(found, _Sampled)], plan.config.level))
+    made: list[Finding] = []
+    for found in read:
+        if isinstance(found, _Sampled):
+            made.append(_alone(plan, found.cell, partial(_sampled, plan, found, next(shards), items)))
+        else:
+            made.append(found)
+    return made
+
+
+def _alone(plan: Plan, cell: Cell, make: Callable[[], T]) -> T | Finding:
+    """What is made of a cell, or that it has failed."""
     try:
         with in_range():
-            return _measured(plan, cell, items)
+            return make()
     except OutOfRange as error:
         return _failed(plan, cell, error)
 
@@ -146,34 +163,61 @@ def _failed(plan: Plan, cell: Cell, error: OutOfRange) -> Finding:
     return Finding(cell, identity(plan, cell) | {"status": "failed", "reason": str(error)})
 
 
-def _measured(plan: Plan, cell: Cell, items: Items) -> Finding | None:
+@dataclass(frozen=True, eq=False)
+class _Sampled:
+    """A cell of finite estimates, with its row as far as it is known, and what its shards are derived from."""
+
+    cell: Cell
+    row: dict[str, Any]
+    moments: Moments
+    rarest: float
+    rank: int | None
+
+
+def _read(plan: Plan, cell: Cell, items: Items) -> Finding | _Sampled | None:
     packed, row = outcome(plan, cell, items), identity(plan, cell)
     if packed is None or isinstance(packed, dict):
         return None if packed is None else Finding(cell, row | packed)
-    sampled, spec, level = cell.method == "monte_carlo", plan.problems[cell.problem], plan.config.level
+    sampled, spec = cell.method == "monte_carlo", plan.problems[cell.problem]
     replicates = len(packed) * plan.layouts[cell.problem].shard_size if sampled else 0
     row |= {"replicates": replicates} if sampled else {}
     moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
     if not moments.n.sum():
         return Finding(cell, row | NOTHING)
     row |= DONE
-    shards = exactly = None
     if sampled:
         rarest = spec.rarest * cell.samples * replicates if spec.at is None else inf
-        shards = Shards.of(moments, level, rarest, rank(plan, cell, items))
-        row |= metrics_of(shards)
-    else:
-        row |= exact_metrics(moments)
-        exactly = _exact(plan, moments, items[("exact", cell.key, "")], row)
+        return _Sampled(cell, row, moments, rarest, rank(plan, cell, items))
+    row |= exact_metrics(moments)
+    exactly = _exact(plan, moments, items[("exact", cell.key, "")], row)
+    return Finding(cell, row | _costs(cell, row, items), exactly=exactly)
+
+
+def _shards(cells: Sequence[_Sampled], level: float) -> Sequence[Shards | None]:
+    """The shards of each, made together; None for all where some are out of range: then each is made by itself."""
+    with suppress(OutOfRange), in_range():
+        return Shards.of_each(
+            [cell.moments for cell in cells], level, [cell.rarest for cell in cells], [cell.rank for cell in cells]
+        )
+    return [None] * len(cells)
+
+
+def _sampled(plan: Plan, found: _Sampled, made: Shards | None, items: Items) -> Finding:
+    shards = made or Shards.of(found.moments, plan.config.level, found.rarest, found.rank)
+    row = found.row | metrics_of(shards)
+    return Finding(found.cell, row | _costs(found.cell, row, items), shards)
+
+
+def _costs(cell: Cell, row: dict[str, Any], items: Items) -> dict[str, Any]:
+    """The columns of what an estimate costs, and whether its estimator is declared unbiased."""
     cost = items[("cost", cell.key, "")]
-    row |= {
+    return {
         "declared_unbiased": cell.unbiased,
         "f_evaluations": cost["f"],
         "grad_evaluations": cost["df"],
         "work_normalised_variance": row["variance"] * (cost["f"] + cost["df"]),
         "seconds_per_estimate": seconds(cell, items),
     }
-    return Finding(cell, row, shards, exactly)
 
 
 def _exact(plan: Plan, moments: Moments, item: dict[str, Any], row: dict[str, Any]) -> Exactly:
