@@ -12,8 +12,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, from the first import on."""
-    interrupted: list[int] = []
-    atexit.register(_end_if, interrupted)  # called after all other exit handlers, as it is the first
+    ended: list[int] = []
+    atexit.register(_end, ended)  # called after all other exit handlers, as it is the first
     try:
         from estbench.threads import ONE_THREAD  # noqa: PLC0415 - the imports may be interrupted too
 
@@ -24,29 +24,33 @@ def main() -> None:
         with only_ours():
             run()
     except KeyboardInterrupt:
-        interrupted.append(INTERRUPTED)
+        ended.append(INTERRUPTED)
         os.write(2, b"estbench: interrupted\n")
         sys.exit(INTERRUPTED)
     except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            ended.append(end.code or 0)
         if end.code == INTERRUPTED:
-            interrupted.append(INTERRUPTED)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)  # the message has been printed; what libraries print at their end is no other
         raise
 
 
-def _end_if(interrupted: list[int]) -> None:
-    """End an interrupted process with its exit code.
+def _end(ended: list[int]) -> None:
+    """End the process with its exit code, once all else has been done.
 
-    Python itself may end it by the signal instead, where code that a library in C executed was interrupted.
+    To take torch down piece by piece takes a tenth of the time of importing it. And after Ctrl-C Python itself may end
+    the process by the signal instead, where code that a library in C executed was interrupted.
     """
-    if interrupted:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (AttributeError, OSError, ValueError):  # it is closed, or nobody reads it
-                continue
-        os._exit(INTERRUPTED)
+    if not ended:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # it is closed, or nobody reads it
+            if ended[-1] != INTERRUPTED:
+                return  # Python says so
+    os._exit(ended[-1])
 
 
 def _working_directory_last() -> None:
