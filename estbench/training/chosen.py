@@ -109,7 +109,10 @@ def flattened(distribution: Distribution) -> Distribution:
     logits = distribution.logits.detach()
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    return distribution.with_logits(logits.reshape(math.prod(distribution.batch_shape), *distribution.event_shape))
+    batch = distribution.batch_shape
+    if len(batch) != 1:
+        logits = logits.reshape(math.prod(batch), *distribution.event_shape)
+    return distribution.with_logits(logits)
 
 
 def checked(distribution: Any) -> Distribution:

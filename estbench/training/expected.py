@@ -63,11 +63,12 @@ def expectation(
     if value not in ("own", "hard"):
         raise UsageError(f"value must be 'own' or 'hard', got {value!r}")
     device = distribution.logits.device
-    given = Given(f, distribution, common_noise(device, generator) if common_inner_noise else None)
+    inner = common_noise(device, generator) if common_inner_noise else None
+    given = Given(f, distribution, inner, autocast := Autocast.now(device))
     if chosen.facts.node and online is None and (value == "own" or not chosen.facts.evaluates_relaxed):
-        fz = given(node(chosen, distribution, samples, generator))
+        fz = given(node(chosen, distribution, samples, generator, autocast))
         return (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
-    return _estimated(given, distribution, chosen, online, samples, generator)
+    return _estimated(given, distribution, chosen, online, samples, generator, autocast)
 
 
 def _estimated(
@@ -77,10 +78,11 @@ def _estimated(
     online: Online | None,
     samples: int,
     generator: torch.Generator | None,
+    autocast: Autocast,
 ) -> Tensor:
     """The mean of f at the samples z, with ĝ of the unchanged estimator attached."""
     logits, flat = distribution.logits, flattened(distribution)
-    wanted, autocast = torch.is_grad_enabled() and logits.requires_grad, Autocast.now(logits.device)
+    wanted = torch.is_grad_enabled() and logits.requires_grad
     streams = TorchStreams(logits.device, generator)
     draw = Draw(Problem(flat, given, zero_rounding=False), len(flat.logits), samples, streams=streams)
     with autocast.off():

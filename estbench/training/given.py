@@ -28,10 +28,11 @@ class Given:
     on: Literal["one-hot"] = "one-hot"
     distributions = frozenset({"bernoulli", "categorical"})
 
-    def __init__(self, function: Function, of: Distribution, inner: Callable[[], torch.Generator] | None) -> None:
-        self._function, self._inner = function, inner
+    def __init__(
+        self, function: Function, of: Distribution, inner: Callable[[], torch.Generator] | None, autocast: Autocast
+    ) -> None:
+        self._function, self._inner, self._autocast = function, inner, autocast
         self._batch, self._event, self._dtype = of.batch_shape, of.event_shape, of.logits.dtype
-        self._autocast = Autocast.now(of.logits.device)
         self._kept: tuple[Tensor, int, Tensor] | None = None
         self._graph: tuple[Tensor, Tensor, Tensor] | None = None
 

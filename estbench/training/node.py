@@ -39,15 +39,17 @@ def sample(
     chosen.serves(distribution, 1 if samples is None else samples)
     if not chosen.facts.node:
         raise UsageError(f"{chosen.text} wants more of f than one gradient at one point; use expectation(f, …)")
-    z = node(chosen, distribution, samples or 1, generator)
+    z = node(chosen, distribution, samples or 1, generator, Autocast.now(distribution.logits.device))
     batch, event = distribution.batch_shape, distribution.event_shape
     return z.view(*batch, *event) if samples is None else z.view(*batch, samples, *event)
 
 
-def node(chosen: Chosen, distribution: Distribution, samples: int, generator: torch.Generator | None) -> Tensor:
+def node(
+    chosen: Chosen, distribution: Distribution, samples: int, generator: torch.Generator | None, autocast: Autocast
+) -> Tensor:
     """The same as [B, N, D(, K)], whatever the batch axes."""
     logits = distribution.logits
-    backward = _Backward(chosen, distribution, samples, generator)
+    backward = _Backward(chosen, distribution, samples, generator, autocast)
     if torch.is_grad_enabled() and logits.requires_grad:
         z: Tensor = _Node.apply(logits, backward)  # type: ignore[no-untyped-call] # of torch
         return z
@@ -62,21 +64,15 @@ class _Asked(Exception):  # noqa: N818 - it is no error
         self.point = point
 
 
-class _Backward:
-    """An estimator at the samples of one step, as an objective whose ∇f comes only with the backward pass."""
+class _Cotangent:
+    """What backpropagation brings, as an objective: ∇f comes only with the backward pass."""
 
     on: Literal["one-hot"] = "one-hot"
     distributions = frozenset({"bernoulli", "categorical"})
 
-    def __init__(
-        self, chosen: Chosen, distribution: Distribution, samples: int, generator: torch.Generator | None
-    ) -> None:
-        flat, streams = flattened(distribution), TorchStreams(distribution.logits.device, generator)
-        self._estimator = cast(RowEstimator, chosen.estimator)  # a node has rows
-        self._more_noise = bool({*chosen.facts.noise} - {MAIN})
-        self._draw = Draw(Problem(flat, self), len(flat.logits), samples, streams=streams)
-        self._answer: Tensor | None = None
-        self._device, self._used, self._text = distribution.logits.device, False, chosen.text
+    def __init__(self, text: str) -> None:
+        self.brought: Tensor | None = None
+        self._text = text
 
     def value(self, v: Tensor) -> Tensor:
         """There is no f."""
@@ -85,13 +81,36 @@ class _Backward:
 
     def grad(self, v: Tensor) -> Tensor:
         """∇f, or the news that it is wanted at v."""
-        if self._answer is None:
+        if self.brought is None:
             raise _Asked(v)
-        return self._answer
+        return self.brought
+
+
+class _Backward:
+    """An estimator at the samples of one step.
+
+    The draw refers to the cotangent, and neither to this: a cycle would keep the minibatch until the garbage is
+    collected.
+    """
+
+    def __init__(
+        self,
+        chosen: Chosen,
+        distribution: Distribution,
+        samples: int,
+        generator: torch.Generator | None,
+        autocast: Autocast,
+    ) -> None:
+        flat, self._cotangent = flattened(distribution), _Cotangent(chosen.text)
+        self._estimator = cast(RowEstimator, chosen.estimator)  # a node has rows
+        self._more_noise = bool({*chosen.facts.noise} - {MAIN})
+        problem = Problem(flat, self._cotangent)
+        self._draw = Draw(problem, len(flat.logits), samples, streams=TorchStreams(flat.logits.device, generator))
+        self._autocast, self._used, self._text = autocast, False, chosen.text
 
     def point(self) -> Tensor:
         """Where ∇f is wanted, [B, N, D(, K)]."""
-        with Autocast.now(self._device).off():
+        with self._autocast.off():
             try:
                 self._estimator.rows(self._draw)
             except _Asked as asked:
@@ -105,12 +124,12 @@ class _Backward:
     def rows(self, g: Tensor) -> Tensor:
         """Its rows for this ∇f, [B, N, D(, K)]."""
         draw = self._draw.with_same_noise() if self._used else self._draw  # what is kept holds an earlier ∇f
-        self._used, self._answer = True, g.to(draw.distribution.logits.dtype).contiguous()
+        self._used, self._cotangent.brought = True, g.to(draw.distribution.logits.dtype).contiguous()
         try:
-            with Autocast.now(self._device).off():
+            with self._autocast.off():
                 return self._estimator.rows(draw)
         finally:
-            self._answer = None
+            self._cotangent.brought = None
 
 
 class _Node(torch.autograd.Function):

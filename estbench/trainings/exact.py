@@ -23,6 +23,7 @@ from estbench.networks.gradients import LOGITS, chosen, copies, gradients
 from estbench.parametrisation import Jacobian
 from estbench.problem import Problem
 from estbench.training.given import Given
+from estbench.training.precision import Autocast
 
 _NUMBERS = 2**22
 """Numbers in the rows of some examples at all joint states, which are found at once."""
@@ -122,7 +123,7 @@ def _some(batch: Batch, estimator: RowEstimator, logits: Tensor, at: slice) -> t
     variables = batch.kind.of(logits[at])
     states = variables.states().to(logits)
     R, M = len(logits[at]), len(states)
-    problem = Problem(variables, Given(_without_seeds(f), variables, None))
+    problem = Problem(variables, Given(_without_seeds(f), variables, None, Autocast.now(variables.logits.device)))
     draw = Draw(problem, R, M, z=states.expand(R, *states.shape).contiguous())
     with torch.no_grad():
         rows = estimator.rows(draw).reshape(R, M, -1)

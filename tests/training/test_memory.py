@@ -50,6 +50,22 @@ def test_a_step_leaves_nothing_behind(estimator: str, name: str) -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize(
+    ("estimator", "name"), [m for m in MEMBERS if catalog.ESTIMATORS[str(m.values[0])]().facts.node]
+)
+def test_a_node_leaves_no_garbage(estimator: str, name: str) -> None:
+    """After the backward pass of `sample` the garbage collector has nothing to do: no object refers to itself."""
+    logits = torch.zeros(3, *SHAPES[name], requires_grad=True)
+    sample(distribution_of(name, logits), estimator).sum().backward()  # modules are imported
+    gc.collect()
+    gc.disable()
+    try:
+        sample(distribution_of(name, logits), estimator).sum().backward()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_online_keeps_sums_alone() -> None:
     """An `Online` keeps a few numbers of all steps, and no graph."""
     online = Online("rebar")

@@ -11,6 +11,7 @@ from estbench.distributions import Bernoulli, Categorical
 from estbench.problem import Problem
 from estbench.training import expectation, sample
 from estbench.training.given import Given
+from estbench.training.precision import Autocast
 from tests.training.steps import SHAPES, distribution_of, seeded
 
 MEMBERS = [
@@ -23,7 +24,7 @@ MEMBERS = [
 def test_small_differences_of_large_values_stay() -> None:
     """At f ≈ 100 in float32, with 2000 variables, a difference is a − b: nothing that is real becomes 0."""
     logits = torch.zeros(5, 2000)
-    given = Given(lambda z: z.sum(-1), Bernoulli(logits), None)
+    given = Given(lambda z: z.sum(-1), Bernoulli(logits), None, Autocast.now(logits.device))
     problem = Problem(Bernoulli(logits), given, zero_rounding=False)
     a = torch.full((5, 1), 100.0)
     b = a + torch.tensor([1e-5, 1e-4, 1e-3, 1e-2, 0.1]).unsqueeze(1)
