@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import cells, growth, peers
+from benchmarks import cells, commands, growth, peers
 from benchmarks.stopwatch import Section, Stopwatch
 from estbench.engine.executors import configure_process
 from estbench.plan import BLOCK
@@ -48,6 +48,11 @@ in a sweep; *numbers*: of that, what it takes to make the uniforms of z, so that
 could come to. Ratios: theirs over ours, by turns; the bar is 10, on float32 over alone. The scripts:
 `benchmarks/scripts.py`.
 """,
+    "commands": """## Whole commands
+
+Processor time of a command (`-j 1`), over that of `python -c "import torch"` before and after it, all on one core: the
+median (quartiles) of 7 turns.
+""",
     "replicates": "## Growth\n",
     "samples": "### Sample counts\n\nThe cost of N = 1, 2, 4, …, 1024 over that of N = 1024 alone; the bar is 1.3.\n",
     "memory": "### Memory\n",
@@ -72,6 +77,7 @@ def sections(seed: int, watch: Stopwatch) -> Mapping[str, Callable[[], Section]]
     benches = {label: cells.Bench(shape, seed, watch) for label, shape in cells.SHAPES.items()}
     return {
         "cells": lambda: cells.section(benches),
+        "commands": commands.section,
         "replicates": lambda: growth.replicates(seed, watch),
         "samples": lambda: growth.samples(seed, watch),
         "memory": lambda: growth.memory(seed),

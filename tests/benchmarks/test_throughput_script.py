@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
 
-from benchmarks import cells, growth, peers, throughput
+from benchmarks import cells, commands, growth, peers, throughput
 from benchmarks.scripts import RIVALS, Rival
 from benchmarks.stopwatch import Bar, Section, Stopwatch, spread
 from estbench import catalog
@@ -104,6 +104,23 @@ def test_memory_is_above_the_imports() -> None:
     _, (peak, grown) = growth.memory(0, (1000, 2000))
     assert 0 < peak.value < 300
     assert grown.value < peak.value
+
+
+def test_commands_are_measured_against_importing_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of 3 s is 1.5 times the imports of 1 s and 3 s about it; the run that others read comes first."""
+    seconds = {"torch": iter([9.0, 1.0, 3.0, 1.0]), "run": iter([9.0]), "list": iter([3.0, 3.0])}
+    begun: list[str] = []
+
+    def cost(command: Sequence[str]) -> growth.Cost:
+        what = "torch" if command == commands.TORCH else command[3]
+        begun.append(what)
+        return growth.Cost(0.0, next(seconds[what]))
+
+    monkeypatch.setattr(commands, "cost", cost)
+    lines, (bar,) = commands.section(turns=1, bars={"list": 0.5})
+    assert (bar.value, bar.met) == (1.5, False)
+    assert "| `estbench list` | 1.50 (1.50–1.50) | 0.5 |" in lines
+    assert begun == ["run", "torch", "torch", "list", "torch"]
 
 
 def test_an_accelerator_is_measured_where_there_is_one() -> None:
