@@ -154,7 +154,8 @@ def _of_estimator(
         return made
 
     kind: Any = target if isinstance(target, type) else type(target)
-    if not is_dataclass(kind):
+    right = is_dataclass(kind)
+    if not right:
         raise UsageError(f"{label or kind.__name__} is no dataclass: write @dataclass(frozen=True) above the class")
     if isinstance(target, type):
         options = _known(kind, options, label or kind.__name__)

@@ -271,7 +271,8 @@ def test_numbers_of_samples_of_two_distributions() -> None:
             if logits.ndim == 1
             else torch.eye(4)[torch.multinomial(p, samples, replacement=True).T].double()
         )
-        return (f(z).view(-1, *[1] * logits.ndim) * (z - p)).mean(0)
+        found: Tensor = (f(z).view(-1, *[1] * logits.ndim) * (z - p)).mean(0)
+        return found
 
     facts = adapted(mine, form="gradient").facts
     assert facts.distributions == {"bernoulli", "categorical"}
