@@ -111,7 +111,7 @@ class Adapted:
             of = partial(groups.many, number=number_of(draw)) if found.random else groups.fixed
             return advantages.estimate(of, draw, samples, shift_free=found.shift_free)
         each = samples if self._takes_all else self.samples or 1
-        calls = Calls(self.function, found.form, found.array, draw.problem, each)
+        calls = Calls(self.function, found.form, found.array, draw.problem, each, found.random)
         n = samples // each
         logits = draw.distribution.align(draw.distribution.logits)
         logits = logits.expand(draw.R, n, *draw.distribution.event_shape).flatten(0, 1)

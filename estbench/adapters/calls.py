@@ -44,19 +44,25 @@ def lengths(*others: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Calls:
-    """A function of the first three forms on one problem: gradients of so many samples each."""
+    """A function of the first three forms on one problem: gradients of so many samples each.
+
+    `random`: whether other seeds give other gradients. Where they do not, equal logits are asked for once.
+    """
 
     function: Function
     form: Form
     array: Array
     problem: Problem
     samples: int
+    random: bool = True
 
     def gradients(self, logits: Tensor, number: int) -> Tensor:
         """One estimate for each of the logits [M, D(, K)], like them; f and ∇f are counted in the problem."""
         if len(logits) == 1:
             with seeded(number):
                 return self._one(self.problem, number)(logits[0]).unsqueeze(0)
+        if not self.random and (found := self._fixed(logits, number)) is not None:
+            return found
         way = self.way()
         with seeded(number):
             if way == "loop":
@@ -70,6 +76,22 @@ class Calls:
             self.problem.evaluations.f += counted.evaluations.f * times
             self.problem.evaluations.df += counted.evaluations.df * times
             return found
+
+    def _fixed(self, logits: Tensor, number: int) -> Tensor | None:
+        """What single calls give of a function without random numbers; None where it makes some at these logits."""
+        every, which = torch.unique(logits.flatten(1), dim=0, return_inverse=True)
+        found = []
+        for i, each in enumerate(every):
+            counted, times = replace(self.problem, evaluations=Evaluations()), int((which == i).sum())
+            with seeded(number):
+                found.append(self._one(counted, number)(each.view(logits.shape[1:])))
+            with seeded(number + 1):
+                again = self._one(replace(self.problem, evaluations=Evaluations()), number + 1)
+                if not torch.equal(found[-1], again(each.view(logits.shape[1:]))):
+                    return None
+            self.problem.evaluations.f += counted.evaluations.f * times
+            self.problem.evaluations.df += counted.evaluations.df * times
+        return torch.stack(found)[which]
 
     def way(self) -> Way:
         """The first way that gives what single calls give, on the same random numbers and at other logits."""

@@ -65,7 +65,7 @@ def parameters(target: Any, form: Form | None) -> Parameters:
 
     Raises TypeError where it takes nothing.
     """
-    listed, by_position = _listed(target)
+    listed, by_position = parameters_of(target)
     positional = [p for p in listed if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
     if not positional:
         raise TypeError("it takes no argument, and must take the logits, or the rewards, first")
@@ -103,7 +103,7 @@ def may_have(target: Any, form: Form) -> bool:
     return (parameters(target, form).f is not None) == (form in ("loss", "gradient"))
 
 
-def _listed(target: Any) -> tuple[list[Parameter], bool]:
+def parameters_of(target: Any) -> tuple[list[Parameter], bool]:
     """The parameters, without the context of an `autograd.Function`, and whether they are taken by position only."""
     if inspect.isclass(target) and issubclass(target, torch.autograd.Function):
         every = list(inspect.signature(target.forward).parameters.values())

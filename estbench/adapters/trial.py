@@ -132,6 +132,9 @@ def _served(
             return _estimate(Calls(function, form, array, problem, n), 0)
 
         sizes = _working(one) if several else (N,)
+        for n in sizes if not random else ():  # at the smallest N, say, a baseline may leave nothing but zeros
+            more = Calls(function, form, array, problem, n)
+            random = random or not torch.equal(*(_estimate(more, number) for number in range(2)))
         smallest, step = _limits(sizes) if several else (N, 1)
         notes = (WAYS[calls.way()],)
         return Found(form, frozenset({name}), smallest, *counts, N, array, random, step, sizes, notes=notes)

@@ -27,6 +27,12 @@ PER_RARITY = 6.0
 FREE = 8.0
 """The same for a factor that was fitted."""
 
+NATURAL = (-2.0, -1.0, -0.5, 0.5, 2.0)
+"""Factors that mistakes have. With any factor, some formula fits almost any mean."""
+
+PRECISE = 0.07
+"""The relative standard error at which a factor is known to be one of them."""
+
 SHARP = 0.08
 """The standard error of a fitted factor beyond which nothing is said of it."""
 
@@ -135,8 +141,9 @@ def _times_a_factor(observations: Sequence[Observed]) -> Cause | None:
             continue
         c, error = _factor(observations, some)
         chi2 = misfit(observations, [c * mean for mean in some])
-        if chi2 is not None and error < SHARP:
-            found.append((chi2 + PER_RARITY * mistake.rarity, c, mistake))
+        natural = _natural(c, error)
+        if chi2 is not None and natural:
+            found.append((chi2 + PER_RARITY * mistake.rarity, natural, mistake))
     if not found:
         return _partly_zero(observations)
     _, c, best = min(found, key=lambda each: each[0])
@@ -164,7 +171,11 @@ def biased_member(observations: Sequence[Observed], candidates: Sequence[Member]
             continue
         means = [mean[0] for _, mean in pairs if mean is not None]
         noisier = [replace(seen, se=np.hypot(seen.se, mean[1])) for seen, mean in pairs if mean is not None]
-        for c, price in ((1.0, 0.0), (_factor(noisier, means)[0], FREE)):
+        tau = getattr(candidate.estimator, "temperature", None)
+        also = (float(tau), 1 / float(tau)) if isinstance(tau, float | int) else ()
+        for c, price in ((1.0, 0.0), (_natural(*_factor(noisier, means), also), FREE)):
+            if not c:
+                continue
             chi2 = misfit(noisier, [c * mean for mean in means])
             if chi2 is not None and (best is None or chi2 + price < best[0]):
                 best = chi2 + price, candidate, c
@@ -187,6 +198,12 @@ def _factor(observations: Sequence[Observed], means: Sequence[Floats]) -> tuple[
     top = sum(float((seen.m / seen.noise**2) @ mean) for seen, mean in zip(observations, means, strict=True))
     bottom = sum(float((mean / seen.noise**2) @ mean) for seen, mean in zip(observations, means, strict=True))
     return (top / bottom, bottom**-0.5) if bottom > 0 else (0.0, np.inf)
+
+
+def _natural(c: float, error: float, also: Sequence[float] = ()) -> float:
+    """The factor of a mistake that a fitted one is, within its standard error; 0 if it is none, or not known well."""
+    near = (n for n in (*NATURAL, *also) if abs(c - n) < LIMIT * error + 1e-6 and error < PRECISE * abs(n))
+    return min(near, key=lambda n: abs(c - n), default=0.0)
 
 
 def _angle(seen: Observed) -> float:

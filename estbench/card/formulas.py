@@ -140,6 +140,16 @@ def chained(problem: Problem, N: int) -> Floats:
     return found
 
 
+def from_probabilities(problem: Problem, N: int) -> Floats:
+    """J ∇E f(z), z drawn at logits that are the probabilities."""
+    del N
+    d = problem.independent
+    g = problem.at(d.mean).exact_gradient
+    assert g is not None
+    found: Floats = problem.project(d.mean_jac(g.view(d.event_shape))).numpy()
+    return found
+
+
 def plus(a: MeanOf, b: MeanOf, sign: float = 1.0) -> MeanOf:
     """a + sign · b."""
 

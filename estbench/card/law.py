@@ -19,6 +19,9 @@ CALLS, MORE = 1500, 6000
 LIMIT = 5.0
 """Standard errors."""
 
+FITTED = 6.0
+"""By how much, in χ², a temperature that was fitted must be better than a distribution that was not."""
+
 Law = Callable[[Tensor], Tensor]
 
 
@@ -83,13 +86,24 @@ def frequency_cause(frequency: Tensor, logits: Tensor, n: int) -> tuple[str, str
     """Why n samples have these frequencies, like the logits: a key and what to look for; None where they should."""
     if _like(frequency, _softmax(logits), n):
         return None
-    for key, other, look in LAWS:
-        if _like(frequency, other(logits), n):
-            return key, look
+    found = [
+        (_apart(frequency, other(logits), n), key, look)
+        for key, other, look in LAWS
+        if _like(frequency, other(logits), n)
+    ]
     tau = _temperature(frequency, logits, n)
-    if tau is None:
-        return "law", LOOK
-    return "law", f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone"
+    if tau is not None:
+        look = (
+            f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone; samples of a "
+            "proposal need the weights P(z)/Q(z)"
+        )
+        found.append((_apart(frequency, _softmax(logits / tau), n) + FITTED, "law", look))
+    return min(found)[1:] if found else ("law", LOOK)
+
+
+def _apart(frequency: Tensor, P: Tensor, n: int) -> float:
+    """χ² of frequencies about probabilities."""
+    return float(((frequency - P) ** 2 / (P * (1 - P) / n).clamp(min=1e-12)).sum())
 
 
 def _like(frequency: Tensor, P: Tensor, n: int) -> bool:

@@ -39,6 +39,13 @@ def linearity(estimator: Estimator, problem: Problem, N: int) -> Linearity:
             "f is divided by its own standard deviation or size (normalised rewards, ranks, signs): the scale of f is "
             "lost",
         )
+    none = torch.nan_to_num(sample(affine(problem, scale=0.0), estimator, N, FEW, "linear in f"))
+    if float(none.abs().max()) > 0.0 and same(double - none, 2 * (x - none)):
+        return Linearity(
+            ("with f = 0 the estimates are not 0",),
+            "added_term",
+            "a term that does not depend on f is added: an entropy bonus, a KL term or a penalty of the logits",
+        )
     if not same(double, 2 * x):
         return Linearity(
             ("with 2 f in place of f the estimates do not double",),
@@ -50,7 +57,8 @@ def linearity(estimator: Estimator, problem: Problem, N: int) -> Linearity:
         return Linearity(
             ("with −f in place of f the estimates do not change their sign",),
             "not_odd",
-            "f goes through a maximum, a cut at 0 or an absolute value: a baseline max f, or an advantage that is cut",
+            "f goes through a maximum, a cut at 0 or an absolute value: a baseline max f (or a lower median), or an "
+            "advantage that is cut",
         )
     return Linearity(())
 

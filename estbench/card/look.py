@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from estbench.adapters import Adapted
 from estbench.adapters.calls import WAYS
 from estbench.card.card import Card
 from estbench.card.describe import described
@@ -27,7 +28,7 @@ from estbench.card.members import (
 )
 from estbench.card.observed import Observed, observe
 from estbench.card.problems import Probe, probes
-from estbench.card.recorded import same_samples_twice, unlike_law, writes
+from estbench.card.recorded import evidence, same_samples_twice, writes
 from estbench.card.sampling import SEED, sample
 from estbench.card.subject import NAMES, Subject
 from estbench.card.target import UnusableError
@@ -39,10 +40,13 @@ from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import Trial, same
 from estbench.preflight.unbiasedness import percent
 
+UNSAID = (0.1, 0.2, 0.3, 0.4, 0.6, 0.67, 0.7, 0.75, 0.8, 0.9, 1.25, 1.5, 2.0, 3.0, 5.0)
+"""Temperatures that a sampler may have without an option that says so."""
+
 FIGURES = 4096
 """Estimates behind each figure."""
 
-MEANS, FEWER = 4096, 1024
+MEANS, FEWER = 4096, 2048
 """Estimates behind each mean by which a cause is looked for; fewer where a function is called for one at a time."""
 
 
@@ -225,6 +229,8 @@ class _Look:
         cause = fitting(seen)
         biased_members = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
         known = None if cause is not None else biased_member(seen, biased_members)
+        if known is not None and known[1] == 1 and self.subject.unbiased and not self.is_that(known[0]):
+            known = None
         text = first.text
         lines = (
             [] if self.brief else list(described(self.subject, self.estimator, self.role("coupled"), first.N, seen, R))
@@ -234,8 +240,8 @@ class _Look:
         lines += [moved] if moved else []
         lines += [] if cause is not None else list(straight.lines)
         key, look = _cause_of(cause, known, straight, moved)
-        if key in ("moves", "other", "known_scaled") and self.makes_samples:
-            key, look = unlike_law(first.probe.problem, self.estimator, self.sizes[-1]) or (key, look)
+        if key in _VAGUE and self.makes_samples:
+            key, look = self.evidence(first) or (key, look)
         as_known = known is not None and abs(known[1] - 1) < 0.02
         if as_known and known is not None:
             lines.insert(0, f"E ĝ is that of `{known[0].label}`, which is biased")
@@ -249,6 +255,25 @@ class _Look:
         self.biases.append(Bias(self.name, tuple(lines)))
         noted = holds is None
         self.add(Finding("unbiased", holds, f"biased: {said}", "" if noted else look, key, noted=noted))
+
+    def is_that(self, member: Member) -> bool:
+        """Whether it has the law of a biased member, and not its mean alone, as far as it is known."""
+        N, probe = self.sizes[-1], self.role("coupled")
+        if not serves(member.estimator, probe.problem, N):
+            return False
+        return bool(in_law(sample(probe.problem, self.estimator, N, FIGURES, "law"), probe.problem, N, [member]))
+
+    def evidence(self, worst: Verdict) -> tuple[str, str] | None:
+        """What its calls tell of the cause: that they are all the same, or the samples at which f is asked."""
+        if isinstance(self.estimator, Adapted) and not self.estimator.found.random:
+            return "same_numbers", (
+                "every call gives the same estimate: its random numbers are the same each time, as where the function "
+                "seeds a generator"
+            )
+        probe = self.role("coupled")
+        return evidence(probe.problem, self.estimator, self.sizes[-1]) or (
+            evidence(worst.probe.problem, self.estimator, self.sizes[-1]) if worst.probe is not probe else None
+        )
 
     def affordable(self) -> int:
         """The estimates behind a mean: fewer where a function is called for one at a time."""
@@ -269,9 +294,11 @@ class _Look:
         return ""
 
     def temperatures(self) -> list[float]:
-        """Those of the members that it is held against: its own first."""
+        """Those of the members that it is held against: its own first, or those that are usual."""
         tau = getattr(self.estimator, "temperature", None)
-        return [float(tau), 1.0, 0.5] if isinstance(tau, float | int) else [1.0, 0.5]
+        if isinstance(tau, float | int):
+            return [float(tau), 1.0, 0.5]
+        return [1.0, 0.5, *UNSAID] if self.subject.form == "sampler" else [1.0, 0.5]
 
     # calls
 
@@ -349,7 +376,7 @@ class _Look:
     def compare(self, probe: Probe, N: int) -> None:
         """Figures beside members of the catalogue."""
         try:
-            whole = members(self.name, self.temperatures())
+            whole = members(self.name, self.temperatures()[:3])
             mine = figures(self.subject.label, self.estimator, probe.problem, N, FIGURES)
             others = [c for c in whole if c.estimator != self.estimator]
             near = nearest(mine, probe.problem, others, FIGURES)
@@ -386,6 +413,9 @@ class _Look:
 _NAN = "a division by N − 1 at N = 1, or a logarithm of 0"
 _FOLLOW = ("shift of f", "sum over classes", "relabelling")
 """Claims that are false where a mean is not the gradient: the cause of that is told."""
+
+_VAGUE = ("moves", "other", "known_scaled", "decay", "factor", "factor_of_n", "unrelated")
+"""Causes that say little: the samples at which f is asked may say more."""
 
 _NEVER_MEANT = ("zero", "sign", "half_sign", "double_sign", "flipped_samples", "no_noise")
 """Mistakes that nobody means to make, also where a bias is meant."""
@@ -430,7 +460,10 @@ def _cause_of(
         label, c = known[0].label, known[1]
         if abs(c - 1) < 0.02:
             return "known", f"this is what `{label}` does, which is biased"
-        tau = f"; if {c:.3g} is its temperature, 1/τ is missing in the derivative" if 0 < c < 1 else ""
+        own = getattr(known[0].estimator, "temperature", None)
+        tau = "; its temperature is that, so that 1/τ is missing in the derivative" if own == c != 1 else ""
+        if c == -1:
+            return "known_scaled", f"E ĝ is −1 times that of `{label}`: the sign of the derivative is wrong"
         return "known_scaled", f"E ĝ is {c:.3g} times that of `{label}`: look for a constant factor{tau}"
     if moved:
         return (
@@ -457,23 +490,25 @@ def _unbiased(found: Sequence[Verdict]) -> Finding:
         v = unknown[0]
         parts.append(f"not checked {_on(unknown)}, because {v.text}")
     worst = max((v.smallest for v in sampled), default=0.0)
-    own = any(v.probe.role == "own" for v in unknown)  # who names a problem wants to know of that one
+    own = any(v.probe.role == "own" and not v.weak for v in unknown)  # who names a problem wants to know of that one
+    some = bool(known) or any(v.weak for v in unknown)
     return Finding(
         "unbiased",
         None if unknown else True,
         "; ".join(parts),
         smallest=worst,
-        partly=bool(known and unknown) and not own,
+        partly=bool(unknown) and some and not own,
         unchecked=_places(unknown),
     )
 
 
 def _places(found: Sequence[Verdict]) -> tuple[str, ...]:
     """The problems, each with its N."""
-    each: dict[str, list[int]] = {}
+    each: dict[tuple[str, str], list[int]] = {}
     for v in found:
-        each.setdefault(v.probe.label, []).append(v.N)
-    return tuple(f"{label} at N = {', '.join(map(str, sorted(N)))}" for label, N in each.items())
+        below = f", for biases below {percent(v.smallest)}" if v.weak else ""
+        each.setdefault((v.probe.label, below), []).append(v.N)
+    return tuple(f"{label} at N = {', '.join(map(str, sorted(N)))}{below}" for (label, below), N in each.items())
 
 
 def _on(found: Sequence[Verdict]) -> str:

@@ -18,6 +18,7 @@ from estbench.card.formulas import (
     by_shape,
     chained,
     entropy,
+    from_probabilities,
     fs,
     joint,
     of_f,
@@ -95,6 +96,14 @@ MISTAKES: tuple[Mistake, ...] = (
         "E ĝ = g/N",
         "it is divided by N twice (a mean of a mean, or the mean of f times the mean of the score), or all but one of "
         "the N samples are left out",
+    ),
+    Mistake(
+        "minus_inverse_n",
+        by_n(lambda N: -1 / N),
+        "E ĝ = −g/N",
+        "each reward is multiplied by the score of another sample (a roll, a shuffle, a wrong index), and is left in "
+        "the baseline alone",
+        1,
     ),
     Mistake(
         "n_over_n_minus_1",
@@ -258,6 +267,27 @@ MISTAKES: tuple[Mistake, ...] = (
         of_sample(lambda p, z: p.distribution.lift(p.f(z)) * z),
         "E ĝ = E f z",
         "the score is z, not z − E z: − p (or − softmax) is missing, the gradient of the normaliser of P(z)",
+    ),
+    Mistake(
+        "softmax_over_variables",
+        only_classes(
+            of_sample(lambda p, z: p.distribution.lift(p.f(z)) * (z - torch.softmax(p.distribution.logits, -2)))
+        ),
+        "E ĝ = E f (z − softmax over the variables)",
+        "the softmax is taken over the wrong axis: over the variables, not over the classes",
+    ),
+    Mistake(
+        "diagonal",
+        only_classes(of_sample(lambda p, z: p.distribution.lift(p.f(z)) * z * (1 - p.independent.mean))),
+        "E ĝ = E f z (1 − π)",
+        "of the Jacobian of the softmax only the diagonal is there: classes that were not drawn have a score too, −π",
+    ),
+    Mistake(
+        "from_probabilities",
+        from_probabilities,
+        "E ĝ = J ∇E f(z), z drawn with probabilities as logits",
+        "probabilities are given where logits are taken: Bernoulli(logits=p), Categorical(logits=π) or "
+        "cross_entropy of a softmax",
     ),
     Mistake(
         "wrong_centre",

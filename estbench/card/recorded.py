@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from estbench.adapters import adapt
-from estbench.adapters.signature import Form
+from estbench.adapters.signature import Form, callable_of, parameters_of
 from estbench.card.findings import Finding
 from estbench.card.law import frequency_cause
 from estbench.card.sampling import sample
@@ -24,6 +24,11 @@ from estbench.isolation import reason
 from estbench.problem import Problem
 
 CALLS = 256
+PLACES = 64
+"""Samples of a call that are looked at one by one."""
+
+CORRELATED = 6.0
+"""A correlation, in standard errors, that is no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,30 +54,98 @@ class Recording:
         return self.problem.objective.value(self.problem.inputs(v))
 
 
-def samples_asked(problem: Problem, estimator: Estimator, N: int, streams: Iterator[str]) -> Tensor:
-    """The samples at which f is asked in one call for each of the streams: [n, D] or [n, D, K]."""
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What f was asked in some calls: the samples of each call, [m, D] or [m, D, K], and whether ∇f was wanted."""
+
+    problem: Problem
+    calls: tuple[Tensor, ...]
+    differentiated: bool
+
+    @property
+    def samples(self) -> Tensor:
+        """Those of all calls."""
+        return torch.cat(self.calls) if self.calls else torch.empty(0, *self.problem.distribution.event_shape)
+
+
+def asked(problem: Problem, estimator: Estimator, N: int, streams: Iterable[str]) -> Asked:
+    """What f is asked in one call for each of the streams."""
     recording = Recording(problem)
     recorded = make_like(problem, recording, problem.distribution.logits)
+    shape, calls = problem.distribution.event_shape, []
     for stream in streams:
+        recording.seen.clear()
         sample(recorded, estimator, N, 1, stream)
-    shape = problem.distribution.event_shape
-    return torch.cat([z.reshape(-1, *shape) for z in recording.seen]) if recording.seen else torch.empty(0, *shape)
+        if recording.seen:
+            calls.append(torch.cat([z.reshape(-1, *shape) for z in recording.seen]))
+    return Asked(problem, tuple(calls), recorded.evaluations.df > 0)
 
 
-def unlike_law(problem: Problem, estimator: Estimator, N: int) -> tuple[str, str] | None:
-    """The cause, where the samples at which f is asked do not have the law of the logits: its key and what to look for.
+def evidence(problem: Problem, estimator: Estimator, N: int) -> tuple[str, str] | None:
+    """The cause of a bias that the samples tell at which f is asked: its key and what to look for.
 
-    This alone is no fault: antithetic and enumerated samples have other laws.
+    They alone are no fault: antithetic, enumerated and relaxed samples have other laws.
     """
-    z = samples_asked(problem, estimator, N, (f"asked {i}" for i in range(CALLS)))
-    if len(z) < CALLS // 2 or not bool(((z == 0) | (z == 1)).all()):
+    seen = asked(problem, estimator, N, (f"asked {i}" for i in range(CALLS)))
+    z = seen.samples
+    if len(z) < CALLS // 2:
         return None
-    return frequency_cause(z.mean(0), problem.distribution.logits, len(z))
+    hard = ((z == 0) | (z == 1)).flatten(1).all(1)
+    if not bool(hard.all()):
+        return _relaxed(seen, some_hard=bool(hard.any()))
+    return _unlike_law(seen) or _dependent(seen)
+
+
+def _relaxed(seen: Asked, *, some_hard: bool) -> tuple[str, str]:
+    if not seen.differentiated and not some_hard:
+        return "relaxed_f", (
+            "f is asked at relaxed samples, or at means, and its value multiplies a score: the score needs f of the "
+            "hard sample"
+        )
+    if some_hard:
+        return "control_variate", (
+            "f of relaxed samples (or of a mean) is a control variate whose parts do not cancel: what is subtracted "
+            "must come back as the gradient of its mean, with the same coefficient and temperature, z̃ drawn given the "
+            "hard sample, and no detach"
+        )
+    return "relaxation", (
+        "f is asked at relaxed samples alone: E ĝ is the gradient of E f of the relaxed sample, which is another one "
+        "at every temperature; where that is meant, say so (--biased)"
+    )
+
+
+def _unlike_law(seen: Asked) -> tuple[str, str] | None:
+    """Samples do not have the probabilities of the logits: those at one place of each call, or all of them."""
+    logits, z = seen.problem.distribution.logits, seen.samples
+    sizes = {len(call) for call in seen.calls}
+    if len(sizes) == 1 and (m := sizes.pop()) <= PLACES:
+        places = torch.stack(seen.calls).mean(0)
+        each = [frequency_cause(places[j], logits, len(seen.calls)) for j in range(m)]
+        wrong = [cause for cause in each if cause is not None]
+        if wrong and len(wrong) < m:
+            return wrong[0][0], f"of the samples of a call some are wrong: {wrong[0][1]}"
+    return frequency_cause(z.mean(0), logits, len(z))
+
+
+def _dependent(seen: Asked) -> tuple[str, str] | None:
+    """Variables are not independent of each other, in the first sample of each call."""
+    x = torch.stack([call[0] for call in seen.calls])
+    D = seen.problem.D
+    x = (x - x.mean(0)) / x.std(0).clamp(min=1e-12)
+    x = x.view(len(x), D, -1)
+    for d in range(1, D):
+        correlation = (x[:, 0].T @ x[:, d]) / len(x)
+        if float(correlation.abs().max()) * len(x) ** 0.5 > CORRELATED:
+            return "dependent", (
+                "variables that should be independent are not: one random number, or a broadcast of it, is used for "
+                "several of them"
+            )
+    return None
 
 
 def same_samples_twice(problem: Problem, estimator: Estimator, N: int) -> bool:
     """Whether two calls with the same seed ask for f at the same samples: what differs then is kept between calls."""
-    one, two = (samples_asked(problem, estimator, N, iter(["twice"])) for _ in range(2))
+    one, two = (asked(problem, estimator, N, ["twice"]).samples for _ in range(2))
     return one.shape == two.shape and len(one) > 0 and torch.equal(one, two)
 
 
@@ -80,22 +153,23 @@ def writes(
     target: Any, form: Form | None, distribution: str, samples: int | None, problem: Problem, N: int, options: Any
 ) -> Finding:
     """Whether a function writes into the logits or the rewards that it is given."""
-    if inspect.isclass(target) or not callable(target):
-        return Finding("writes nothing", None, "not checked, because it is no plain function")
+    called, listed = callable_of(target), inspect.Signature(parameters_of(target)[0])
     written: list[bool] = []
-    if not inspect.isroutine(target):
-        target = copy.deepcopy(target)  # its state is its own
+    if not inspect.isroutine(target) and not inspect.isclass(target):
+        called = copy.deepcopy(target)  # its state is its own
 
     def watched(first: Any, *others: Any, **named: Any) -> Any:
         before = _copy(first)
-        found = target(first, *others, **named)
+        if inspect.isclass(target):  # an autograd.Function takes no names
+            others, named = listed.bind(first, *others, **named).args[1:], {}
+        found = called(first, *others, **named)
         if before is not None and not _same(before, first):
             written.append(True)
         return found
 
     try:
         functools.update_wrapper(watched, target)
-        watched.__signature__ = inspect.signature(getattr(target, "forward", target))  # type: ignore[attr-defined] # read by inspect
+        watched.__signature__ = listed  # type: ignore[attr-defined] # read by inspect
         estimator = adapt(watched, form, distribution, None if form == "advantages" else samples, **options)
         sample(problem, estimator, N, 1, "written")
     except Exception as error:  # whatever it does when it is called once more

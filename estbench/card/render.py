@@ -33,8 +33,8 @@ def headline(card: Findings) -> str:
         return f"failed: {unmeasured(card)}"
     unseen = [_part(f) for f in merged(card.findings) if f.status == "not checked"]
     biased = any(f.status == "noted" for f in card.findings if f.claim == "unbiased")
-    ok = "ok, biased as meant" if biased else "ok"
-    return f"{ok} as far as it was checked; not checked: {', '.join(unseen)}" if unseen else ok
+    ok = "ok as far as it was checked" if unseen else "ok"
+    return ok + ", biased as meant" * biased + (f"; not checked: {', '.join(unseen)}" if unseen else "")
 
 
 def unmeasured(card: Findings) -> str:

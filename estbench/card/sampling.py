@@ -1,4 +1,4 @@
-"""Whether E ĝ = g, by sampling in stages: each four times as large as the one before, on random numbers of its own.
+"""Whether E ĝ = g, by sampling in stages: each up to four times as large as the one before, on numbers of its own.
 
 One stage refutes nothing by itself. Where its p is below `SCREENING`, the next stage alone decides: it refutes at p
 below `CONFIRMATION`. With J tests of at most `STAGES` stages an unbiased estimator is called biased with a probability
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from estbench.problem import Problem
 SCREENING, CONFIRMATION, CERTAIN = 5e-3, 1e-3, 1e-12
 STAGES = 8
 FIRST, GROWTH, PILOT = 512, 4, 8
+ENOUGH = 1.15
+"""How many more estimates are taken than the last stage says are needed: its variance is one of a sample."""
+
 SHARDS = 32
 POWER = 0.9
 RARE = 20
@@ -133,10 +136,16 @@ class Test:
         sure = not stage.doubt and stage.p < CERTAIN
         return replace(self, stages=(*self.stages, stage), refuted=again or sure, pace=pace)
 
-    @property
-    def next_size(self) -> int:
-        """The estimates of the next stage."""
-        return FIRST * int(GROWTH ** len(self.stages))
+    def next_size(self, wanted: float) -> int:
+        """The estimates of the next stage: four times the last, or fewer where they are enough for the wanted size."""
+        last = self.last
+        if last is None:
+            return FIRST
+        most = GROWTH * last.R
+        if last.suspicious or last.doubt or not isfinite(last.smallest) or not wanted > 0:
+            return most
+        enough = ENOUGH * last.R * (last.smallest / wanted) ** 2
+        return int(min(most, max(last.R, -(-enough // SHARDS) * SHARDS)))
 
 
 def sample(problem: Problem, estimator: Estimator, N: int, R: int, stream: str) -> Tensor:
@@ -163,9 +172,8 @@ def unbiased(problem: Problem, label: str, estimator: Estimator, N: int) -> Test
     return Test(problem, label, N, draws, true, *unit(problem, true))
 
 
-def stage(test: Test) -> Stage:
-    """The next sample and what it says."""
-    R = test.next_size
+def stage(test: Test, R: int) -> Stage:
+    """The next sample, of R estimates, and what it says."""
     x = test.draws(R, f"{test.label}/{test.N}/{len(test.stages)}")
     packed = moments(x.view(SHARDS, R // SHARDS, -1), test.mean)
     s = Shards.of(Moments.unpack(packed.numpy(), test.mean.numpy()))
@@ -213,14 +221,15 @@ def run(tests: Sequence[Test], wanted: float, deadline: float) -> list[Test]:
         open_ = [
             i
             for i, t in enumerate(tests)
-            if not t.done(wanted) and len(t.stages) < STAGES and (t.pace or pace) * t.next_size < left
+            if not t.done(wanted) and len(t.stages) < STAGES and (t.pace or pace) * t.next_size(wanted) < left
         ]
         if not open_:
             return tests
         i = min(open_, key=lambda i: (not tests[i].suspicious, len(tests[i].stages), i))
         t, start = tests[i], time.monotonic()
         try:
-            tests[i] = t.with_stage(stage(t), (time.monotonic() - start) / t.next_size)
+            R = t.next_size(wanted)
+            tests[i] = t.with_stage(stage(t, R), (time.monotonic() - start) / R)
         except Exception as error:
             tests[i] = replace(t, raised=reason(error))
         if tests[i].refuted:

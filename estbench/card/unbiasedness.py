@@ -14,7 +14,7 @@ from estbench.card.problems import Probe, unit
 from estbench.card.sampling import Stage, Test, run, unbiased
 from estbench.estimators.base import Estimator
 from estbench.isolation import reason
-from estbench.preflight.unbiasedness import percent
+from estbench.preflight.unbiasedness import UNDERPOWERED, percent
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,7 @@ class Verdict:
     """What is known of E ĝ = g on one problem at N samples: it holds, does not, or is not known (None).
 
     `broken`: nothing can be known of it, as estimates are not finite or it raised: the key of the failure that this is.
+    `weak`: it was sampled, and larger biases than were to be seen would have been seen: of up to `UNDERPOWERED`.
     """
 
     probe: Probe
@@ -32,6 +33,7 @@ class Verdict:
     bias: float = 0.0
     exact: bool = False
     broken: str = ""
+    weak: bool = False
 
     @property
     def place(self) -> str:
@@ -93,7 +95,7 @@ def _sampled(probe: Probe, test: Test, wanted: float) -> Verdict:
         )
     if test.smallest > wanted:
         text = f"{estimates} would have shown only biases above {percent(test.smallest)} of {test.unit_name}"
-        return Verdict(probe, test.N, None, text, test.smallest)
+        return Verdict(probe, test.N, None, text, test.smallest, weak=test.smallest <= UNDERPOWERED)
     return Verdict(probe, test.N, True, f"sampled: {percent(test.smallest)} of ‖g‖ would have been seen", test.smallest)
 
 

@@ -291,9 +291,33 @@ def concrete(logits, tau=0.5):
     return torch.sigmoid((logits + torch.log(u) - torch.log1p(-u)) / tau)
 
 
+def gumbel_at_a_temperature_of_its_own(logits):
+    """torch's Gumbel-Softmax at τ = 0.8, which no option says."""
+    return gumbel_softmax(logits, tau=0.8, hard=True)
+
+
+def sum_over_states_loss(logits, f):
+    """E f itself, by enumeration: without random numbers."""
+    z = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=logits.dtype)] * len(logits)).view(-1, len(logits))
+    return (log_p(logits, z).exp() * f(z).detach()).sum()
+
+
+def taylor_baseline_loss(logits, f):
+    """MuProp: a linear baseline at the mean, whose gradient is added again."""
+    p = torch.sigmoid(logits)
+    z, mean = torch.bernoulli(p.detach()), p.detach().requires_grad_()
+    value = f(mean[None])[0]
+    (slope,) = torch.autograd.grad(value, mean)
+    left = f(z[None])[0].detach() - value.detach() - (slope * (z - mean.detach())).sum()
+    return left * log_p(logits, z[None])[0] + (slope * p).sum()
+
+
 B, C = "bernoulli", "categorical"
 
 RIGHT = (
+    Entry(gumbel_at_a_temperature_of_its_own, "sampler", C),
+    Entry(sum_over_states_loss, "loss", B),
+    Entry(taylor_baseline_loss, "loss", B, slow=True),
     Entry(reinforce_loss, "loss", B),
     Entry(torch_distributions_loss, "loss", B, slow=True),
     Entry(rloo_loss, "loss", B),

@@ -449,9 +449,100 @@ def half_not_centred(logits, f, samples):
     return 0.5 * (f(z).unsqueeze(-1) * z).mean(0)
 
 
+def proposal_inverse(logits, f, samples):
+    """Samples at half the logits, weighted with Q/P in place of P/Q."""
+    z = bernoulli(logits / 2, samples)
+    w = (log_p(logits / 2, z) - log_p(logits, z)).exp()
+    return ((w * f(z)).unsqueeze(-1) * (z - torch.sigmoid(logits))).mean(0)
+
+
+def arm_of_one_side(logits, f):
+    """ARM whose second sample is 1 where u > p: it should be where u > 1 − p."""
+    u = torch.rand_like(logits)
+    one, two = (u < torch.sigmoid(logits)).to(logits), (u > torch.sigmoid(logits)).to(logits)
+    return (f(two[None])[0] - f(one[None])[0]) * (u - 0.5)
+
+
+def one_uniform_for_all(logits, f):
+    """All variables are drawn with one random number."""
+    z = (torch.rand(1, dtype=logits.dtype) < torch.sigmoid(logits)).to(logits)
+    return f(z[None])[0] * (z - torch.sigmoid(logits))
+
+
+def seeded_in_the_call(logits, f, samples):
+    """Each call seeds its generator with 0."""
+    p = torch.sigmoid(logits).expand(samples, *logits.shape)
+    z = torch.bernoulli(p, generator=torch.Generator().manual_seed(0))
+    return (f(z).unsqueeze(-1) * (z - p)).mean(0)
+
+
+def value_of_relaxed(logits, f):
+    """f of the relaxed sample times the score of the hard one."""
+    u = torch.rand_like(logits)
+    x = logits + u.log() - (-u).log1p()
+    return f(torch.sigmoid(x / 0.5)[None])[0].detach() * ((x > 0).to(logits) - torch.sigmoid(logits))
+
+
+def relaxed_baseline(logits, f):
+    """f(z) less f of the relaxed sample, whose gradient is not added again."""
+    u = torch.rand_like(logits)
+    x = logits + u.log() - (-u).log1p()
+    z = (x > 0).to(logits)
+    return (f(z[None])[0] - 0.7 * f(torch.sigmoid(x / 0.6)[None])[0].detach()) * (z - torch.sigmoid(logits))
+
+
+def diagonal_of_jacobian(logits, f, samples):
+    """The score z (1 − π) of the class that was drawn alone."""
+    z = classes(logits, samples)
+    return (f(z)[:, None, None] * z * (1 - torch.softmax(logits, -1))).mean(0)
+
+
+def softmax_of_variables(logits, f, samples):
+    """The score z − softmax over the wrong axis."""
+    z = classes(logits, samples)
+    return (f(z)[:, None, None] * (z - torch.softmax(logits, 0))).mean(0)
+
+
+def probabilities_as_logits_loss(logits, f):
+    """A distribution whose logits are probabilities."""
+    d = torch.distributions.Bernoulli(logits=torch.sigmoid(logits))
+    z = d.sample()
+    return f(z.unsqueeze(0))[0].detach() * d.log_prob(z).sum()
+
+
+def small_entropy_loss(logits, f, samples):
+    """An entropy bonus of 0.2 H."""
+    d = torch.distributions.Bernoulli(logits=logits)
+    z = d.sample((samples,))
+    return (f(z).detach() * d.log_prob(z).sum(-1)).mean() - 0.2 * d.entropy().sum()
+
+
+def rolled(rewards):
+    """The reward of the sample before, less the mean of all."""
+    return rewards.roll(1) - rewards.mean()
+
+
+def minus_sampler(logits):
+    """z − p + p.detach()."""
+    p = torch.sigmoid(logits)
+    return torch.bernoulli(p.detach()) - p + p.detach()
+
+
 B, C = "bernoulli", "categorical"
 
 WRONG = (
+    Entry(proposal_inverse, "gradient", B, ("law",)),
+    Entry(arm_of_one_side, "gradient", B, ("flipped_samples", "sign")),
+    Entry(one_uniform_for_all, "gradient", B, ("dependent",)),
+    Entry(seeded_in_the_call, "gradient", B, ("same_numbers",)),
+    Entry(value_of_relaxed, "gradient", B, ("relaxed_f",)),
+    Entry(relaxed_baseline, "gradient", B, ("control_variate",)),
+    Entry(diagonal_of_jacobian, "gradient", C, ("diagonal",)),
+    Entry(softmax_of_variables, "gradient", C, ("softmax_over_variables",)),
+    Entry(probabilities_as_logits_loss, "loss", B, ("from_probabilities",)),
+    Entry(small_entropy_loss, "loss", B, ("added_term",)),
+    Entry(rolled, "advantages", B, ("minus_inverse_n",)),
+    Entry(minus_sampler, "sampler", B, ("known_scaled", "sign")),
     Entry(sign_loss, "loss", B, ("sign",)),
     Entry(summed_loss, "loss", B, ("summed",)),
     Entry(self_baseline_loss, "loss", B, ("inclusive",)),
