@@ -18,8 +18,8 @@ from estbench.plan import Cell, Plan, ProblemSpec
 from estbench.preflight.asked import Costs, Place, again, costs, means, of_objective, purity, route
 from estbench.preflight.claims import Mean, decide
 from estbench.preflight.duration import START, durations, trajectories
-from estbench.preflight.looks import Look, Looking, Lost, Tell
 from estbench.preflight.problems import own_problems
+from estbench.preflight.steps import NoResult, Runner, Step, Tell
 from estbench.preflight.unbiasedness import Sampled, percent
 
 OK, PARTLY, FALSE = "ok", "in part", "false"
@@ -77,14 +77,14 @@ def checked(plan: Plan, tell: Tell = lambda _: None, *, apart: bool = False, tim
     `timeout`: seconds after which one look at code of users is given up.
     """
     configure_process()
-    with Looking(tell, apart=apart, timeout=timeout) as look:
-        return _checked(plan, look)
+    with Runner(tell, apart=apart, timeout=timeout) as run:
+        return _checked(plan, run)
 
 
-def _checked(plan: Plan, look: Looking) -> Check:
+def _checked(plan: Plan, run: Runner) -> Check:
     trained = {spec.objective: spec for spec in plan.problems if spec.kind == "network"}
     whole, plan = plan, plan.toys()
-    routes, findings = _objectives(plan, look)
+    routes, findings = _objectives(plan, run)
     findings += [
         Finding(name, "exact gradient", spec.label, None, "networks are trained by `run`, and not looked at here")
         for name, spec in trained.items()
@@ -95,12 +95,12 @@ def _checked(plan: Plan, look: Looking) -> Check:
         if routes[i] is not None
         for group in groups_of(cell for cell in plan.cells if cell.problem == i and cell.reason is None)
     ]
-    of_costs, counted, seconds = _costs(plan, places, look)
+    of_costs, counted, seconds = _costs(plan, places, run)
     findings += of_costs
-    findings += _purities(counted, look)
-    findings += _means(plan, counted, findings, look)
-    spent = look([Look("the time", any(place.user_code for place in places), durations, (plan, seconds))])[0]
-    each = [nan] * len(plan.problems) if isinstance(spent, Lost) else spent
+    findings += _purities(counted, run)
+    findings += _means(plan, counted, findings, run)
+    spent = run([Step("the time", any(place.user_code for place in places), durations, (plan, seconds))])[0]
+    each = [nan] * len(plan.problems) if isinstance(spent, NoResult) else spent
     problems = [
         _problem_row(spec, route or "", findings, s) for spec, route, s in zip(plan.problems, routes, each, strict=True)
     ]
@@ -111,24 +111,24 @@ def _checked(plan: Plan, look: Looking) -> Check:
     return Check(problems, objectives, estimators, _faults(findings), _unchecked(findings), total)
 
 
-def _objectives(plan: Plan, look: Looking) -> tuple[list[str | None], list[Finding]]:
+def _objectives(plan: Plan, run: Runner) -> tuple[list[str | None], list[Finding]]:
     """How each exact gradient is found (None: all cells of the problem will fail), and what is found of objectives."""
     count, findings = len(plan.problems), list[Finding]()
     names = [f"problem {i + 1} of {count}: {spec.label}" for i, spec in enumerate(plan.problems)]
     user_code = [has_user_code(spec) for spec in plan.problems]
     each = list(zip(names, user_code, plan.problems, strict=True))
-    routes = look(Look(name, theirs, route, (spec,)) for name, theirs, spec in each)
-    answers = look(
-        Look(name, theirs, of_objective, (spec,))
+    routes = run(Step(name, theirs, route, (spec,)) for name, theirs, spec in each)
+    answers = run(
+        Step(name, theirs, of_objective, (spec,))
         for (name, theirs, spec), r in zip(each, routes, strict=True)
-        if not isinstance(r, Lost)
+        if not isinstance(r, NoResult)
     )
     left = iter(answers)
     for i, spec in enumerate(plan.problems):
-        found = routes[i] if isinstance(routes[i], Lost) else next(left)
-        if isinstance(found, Lost) and found is not routes[i] and found.slow:
+        found = routes[i] if isinstance(routes[i], NoResult) else next(left)
+        if isinstance(found, NoResult) and found is not routes[i] and found.slow:
             findings.append(Finding(spec.objective, "exact gradient", spec.label, None, found.reason))
-        elif isinstance(found, Lost):
+        elif isinstance(found, NoResult):
             routes[i] = None
             text = f"all its cells will fail: {found.reason}"
             findings.append(Finding(spec.objective, "cells", spec.label, False, text))
@@ -137,16 +137,16 @@ def _objectives(plan: Plan, look: Looking) -> tuple[list[str | None], list[Findi
     return routes, findings
 
 
-def _costs(plan: Plan, places: Sequence[Place], look: Looking) -> tuple[list[Finding], list[Counted], dict[str, float]]:
+def _costs(plan: Plan, places: Sequence[Place], run: Runner) -> tuple[list[Finding], list[Counted], dict[str, float]]:
     """What is found of costs and of cells that will fail, where there are others, and the seconds of an estimate."""
     findings, counted, seconds = list[Finding](), list[Counted](), dict[str, float]()
     named = [f"{place.label} on {place.text}" for place in places]
     asked = (
-        Look(name, place.user_code, costs, (place.spec, place.group, plan.config.seed))
+        Step(name, place.user_code, costs, (place.spec, place.group, plan.config.seed))
         for name, place in zip(named, places, strict=True)
     )
-    for place, seen in zip(places, look(asked), strict=True):
-        found = _lost(place, seen) if isinstance(seen, Lost) else seen
+    for place, seen in zip(places, run(asked), strict=True):
+        found = _unanswered(place, seen) if isinstance(seen, NoResult) else seen
         for why, same in groupby(sorted(found.failed)):
             n = len(list(same))
             text = f"{n} cell{'s' * (n > 1)} will fail: {why}"
@@ -160,23 +160,23 @@ def _costs(plan: Plan, places: Sequence[Place], look: Looking) -> tuple[list[Fin
     return findings, counted, seconds
 
 
-def _lost(place: Place, seen: Lost) -> Costs:
+def _unanswered(place: Place, seen: NoResult) -> Costs:
     """What is known of an estimator that was given up, or that ended its process: its time is not if it is slow."""
     keys = [key for _, key in place.group.cells]
     return Costs([seen.reason] * len(keys), (), (None, ""), dict.fromkeys(keys, nan) if seen.slow else {})
 
 
-def _purities(counted: Sequence[Counted], look: Looking) -> Iterator[Finding]:
+def _purities(counted: Sequence[Counted], run: Runner) -> Iterator[Finding]:
     """Whether estimators are pure, each on the first problem of each distribution."""
     first = {(place.group.of.id, place.spec and place.spec.distribution): place for place, _ in reversed(counted)}
     places = [place for place, _ in counted if place in first.values()]
-    asked = (Look(f"{p.label}, whether it is pure", p.user_code, purity, (p,)) for p in places)
-    for place, seen in zip(places, look(asked), strict=True):
-        answer = (None if seen.slow else False, seen.reason) if isinstance(seen, Lost) else seen
+    asked = (Step(f"{p.label}, whether it is pure", p.user_code, purity, (p,)) for p in places)
+    for place, seen in zip(places, run(asked), strict=True):
+        answer = (None if seen.slow else False, seen.reason) if isinstance(seen, NoResult) else seen
         yield Finding(place.label, "pure", place.text, *answer)
 
 
-def _means(plan: Plan, counted: Sequence[Counted], known: Sequence[Finding], look: Looking) -> Iterator[Finding]:
+def _means(plan: Plan, counted: Sequence[Counted], known: Sequence[Finding], run: Runner) -> Iterator[Finding]:
     """Whether means are what the facts say, on problems whose objective is right, and on those of the check's own."""
     wrong = {(f.subject, f.problem) for f in known if f.holds is False}
     failing = {f.subject for f in known if f.claim == "cells"}
@@ -188,10 +188,10 @@ def _means(plan: Plan, counted: Sequence[Counted], known: Sequence[Finding], loo
         elif facts_of(place.group.estimator()).unbiased:
             yield Finding(place.label, "unbiased", place.text, None, "the objective is wrong")
     asked += [(place, sizes) for place, sizes in _own_places(plan) if place.label not in failing]
-    looks = [Look(f"{p.label} on {p.text}", p.user_code, means, (p, N)) for p, N in asked]
+    steps = [Step(f"{p.label} on {p.text}", p.user_code, means, (p, N)) for p, N in asked]
     found: list[tuple[Place, Mean]] = []
-    for (place, samples), seen in zip(asked, look(looks), strict=True):
-        if isinstance(seen, Lost):
+    for (place, samples), seen in zip(asked, run(steps), strict=True):
+        if isinstance(seen, NoResult):
             unbiased = facts_of(place.group.estimator()).unbiased
             found.append((place, Mean(unbiased, max(samples), None if seen.slow else False, seen.reason)))
         else:
@@ -199,8 +199,8 @@ def _means(plan: Plan, counted: Sequence[Counted], known: Sequence[Finding], loo
 
     def second(i: int) -> Sampled | None:
         place, mean = found[i]
-        (seen,) = look([Look(f"{place.label}, once more", place.user_code, again, (place, mean.samples))])
-        return None if isinstance(seen, Lost) else seen
+        (seen,) = run([Step(f"{place.label}, once more", place.user_code, again, (place, mean.samples))])
+        return None if isinstance(seen, NoResult) else seen
 
     for (place, _), mean in zip(found, decide([mean for _, mean in found], second), strict=True):
         smallest = mean.first.smallest if mean.first is not None and mean.holds else 0.0

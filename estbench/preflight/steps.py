@@ -15,7 +15,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Lost:
+class NoResult:
     """Why a step of a check gave no result; `slow`: it was given up because it took too long."""
 
     reason: str
@@ -23,7 +23,7 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class Look:
+class Step:
     """A function and its arguments, which can be sent to another process. `user_code`: it calls code of users."""
 
     what: str
@@ -32,7 +32,7 @@ class Look:
     arguments: tuple[Any, ...]
     timeout: float | None = None
 
-    def pieces(self) -> list[Look]:
+    def pieces(self) -> list[Step]:
         """None: it is one piece."""
         return []
 
@@ -41,19 +41,19 @@ class Look:
         return [self.what]
 
     def perform(self) -> list[Record]:
-        """One record: what the function returned, or `Lost`."""
+        """One record: what the function returned, or `NoResult`."""
         try:
             with limited(self.timeout):
                 seen = self.function(*self.arguments)
         except Exception as error:
-            seen = Lost(reason(error), isinstance(error, TimeoutError))
+            seen = NoResult(reason(error), isinstance(error, TimeoutError))
         return [{"kind": "seen", "key": self.what, "seen": seen}]
 
 
-class Looking:
-    """Does looks in order: here, or, if code of users is to be kept `apart`, those that ask it in a worker process.
+class Runner:
+    """Does steps in order: here, or, if code of users is to be kept `apart`, those that ask it in a worker process.
 
-    `timeout`: seconds after which a look that asks code of users is given up. `tell` is told of each as it begins.
+    `timeout`: seconds after which a step that asks code of users is given up. `tell` is told of each as it begins.
     """
 
     def __init__(self, tell: Tell, *, apart: bool, timeout: float | None) -> None:
@@ -67,30 +67,30 @@ class Looking:
         if self._pool is not None:
             self._pool.__exit__(*error)
 
-    def __call__(self, looks: Iterable[Look]) -> list[Any]:
-        """What each look has seen, or `Lost`; what goes wrong in code of our own is raised."""
-        each = list(looks)
-        user_code = [replace(look, timeout=self._timeout) for look in each if look.user_code]
-        found = {id(look): record for look, (record,) in self._execute(user_code)}
-        others = iter([found[id(look)] for look in user_code])
-        return [_seen(next(others)) if look.user_code else self._own(look) for look in each]
+    def __call__(self, steps: Iterable[Step]) -> list[Any]:
+        """What each step has seen, or `NoResult`; what goes wrong in code of our own is raised."""
+        each = list(steps)
+        user_code = [replace(step, timeout=self._timeout) for step in each if step.user_code]
+        found = {id(step): record for step, (record,) in self._execute(user_code)}
+        others = iter([found[id(step)] for step in user_code])
+        return [_seen(next(others)) if step.user_code else self._own(step) for step in each]
 
-    def _execute(self, looks: Sequence[Look]) -> Iterator[tuple[Look, list[Record]]]:
+    def _execute(self, steps: Sequence[Step]) -> Iterator[tuple[Step, list[Record]]]:
         if self._pool is None:
-            return ((look, look.perform()) for look in self._told(looks))
-        done: Any = self._pool(cast(Any, self._told(looks)))  # it does whatever can be performed
-        found: Iterator[tuple[Look, list[Record]]] = done
+            return ((step, step.perform()) for step in self._told(steps))
+        done: Any = self._pool(cast(Any, self._told(steps)))  # it does whatever can be performed
+        found: Iterator[tuple[Step, list[Record]]] = done
         return found
 
-    def _told(self, looks: Iterable[Look]) -> Iterator[Look]:
-        for look in looks:
-            self._tell(look.what)
-            yield look
+    def _told(self, steps: Iterable[Step]) -> Iterator[Step]:
+        for step in steps:
+            self._tell(step.what)
+            yield step
 
-    def _own(self, look: Look) -> Any:
-        self._tell(look.what)
-        return look.function(*look.arguments)
+    def _own(self, step: Step) -> Any:
+        self._tell(step.what)
+        return step.function(*step.arguments)
 
 
 def _seen(record: Record) -> Any:
-    return record["seen"] if record["kind"] == "seen" else Lost(record["reason"])
+    return record["seen"] if record["kind"] == "seen" else NoResult(record["reason"])
