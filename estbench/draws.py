@@ -8,7 +8,8 @@ A stream of the shape of one sample has its seed from its name; one of another s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import lru_cache, reduce
 from hashlib import sha256
 from typing import Any, NoReturn, Protocol, cast
@@ -50,6 +51,17 @@ class Streams:
         self._generators: dict[_Reader, list[np.random.Generator]] = {}
         self._device_generators: dict[_Reader, torch.Generator] = {}
         self.reads = 0
+
+    def again(self) -> Streams:
+        """The same streams, from their beginning."""
+        twin = copy(self)
+        twin._generators, twin._device_generators, twin.reads = {}, {}, 0
+        return twin
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether what is read in pieces is what is read at once."""
+        return self._device.type == "cpu"
 
     def uniform(
         self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
@@ -199,6 +211,34 @@ class Draw:
         twin = Draw(self.problem, self.R, self.N, streams=self._streams, shard=self.shard, noise=self._given)
         twin._noise.update(self._noise)
         return twin
+
+    def split(self, size: int, streams: Sequence[str]) -> Iterator[Draw]:
+        """The replicates in order, so many at a time: draws of the same base noise, in the streams of these names.
+
+        Of one shard that is read on a processor, no more than that is held at once: the noise is made again each time.
+        """
+        again = self._again()
+        tail, dtype = (self.N, *self.distribution.event_shape), self.distribution.logits.dtype
+
+        def noise(name: str, start: int, rows: int) -> Tensor:
+            if again is None:
+                return self.noise(name)[start : start + rows]
+            return self.distribution.base_noise(again.uniform(name, rows, *tail, dtype=dtype, reader="noise"))
+
+        for start in range(0, self.R, size):
+            rows = min(size, self.R - start)
+            yield Draw(self.problem, rows, self.N, noise={name: noise(name, start, rows) for name in streams})
+
+    def head(self, rows: int) -> Draw:
+        """A draw of the first replicates alone, or of more where only all can be read: uniforms have the same rows."""
+        again = self._again()
+        return self if again is None else Draw(self.problem, rows, self.N, streams=again)
+
+    def _again(self) -> Streams | None:
+        """The streams from their beginning, where they can be read in pieces: those of one shard, on a processor."""
+        streams = self._streams
+        one = isinstance(streams, Streams) and streams.in_pieces and self.shard == self.R
+        return cast(Streams, streams).again() if one else None
 
     def uniform(self, name: str, *shape: int, per_replicate: bool = False) -> Tensor:
         """Uniforms of a named stream: [R, N, *shape], or [R, *shape] where the replicate needs but one.

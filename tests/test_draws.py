@@ -182,3 +182,22 @@ def test_float32_follows_float64() -> None:
         assert b.z.dtype == torch.float32
         assert float((a.z != b.z.double()).double().mean()) < 1e-4
         torch.testing.assert_close(b.distribution.mean.double(), a.distribution.mean, rtol=1e-6, atol=1e-7)
+
+
+def test_a_draw_is_split_and_begun() -> None:
+    """Pieces of a draw, one after the other, have its base noise to the bit, and its head has its first uniforms."""
+    of = make(catalog.build(catalog.objective_class("quadratic"), {}), THETA)
+    streams = Streams(3, "split", range(1))
+    draw = Draw(of, 10, 2, streams=streams)
+    names = ("main", "redraw/0")
+    parts = list(draw.split(4, names))
+    assert [part.R for part in parts] == [4, 4, 2]
+    assert streams.reads == 0  # nothing of the draw itself was read
+    for name in names:
+        torch.testing.assert_close(torch.cat([part.noise(name) for part in parts]), draw.noise(name), rtol=0, atol=0)
+    first = draw.head(3).uniform("own", 5, per_replicate=True)
+    torch.testing.assert_close(first, draw.uniform("own", 5, per_replicate=True)[:3], rtol=0, atol=0)
+    shards = Draw(of, 10, 2, streams=Streams(3, "split", range(2)), shard=5)
+    assert shards.head(3) is shards
+    noise = torch.cat([part.noise() for part in shards.split(4, ["main"])])
+    torch.testing.assert_close(noise, shards.noise(), rtol=0, atol=0)

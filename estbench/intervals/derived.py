@@ -84,7 +84,7 @@ def _derived(cells: Sequence[Moments]) -> Iterator[Derived]:
     b, R_ = m - g, R[:, None]
     var = without_rounding(scatter / (R_ - 1), m)
     v = var.sum(1)
-    for i in np.flatnonzero(v == 0):
+    for i in np.flatnonzero(v == 0).tolist():
         b[i], d[i] = unless_rounding(b[i], g[i]), 0.0
     m = unless_cancelled(m, g, np.sqrt(var))
     # leaving a shard out takes its own scatter and its distance from the others: n_s R/(R − n_s) ‖d_s‖²

@@ -21,10 +21,11 @@ from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.rebar import GRID, Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.control_variate.rodeo import Rodeo
+from estbench.estimators.shared import learning
 from estbench.estimators.shared.critic import Critic, random_critic, restored
 from estbench.estimators.shared.descent import descended
 from estbench.estimators.shared.learning import pieces
-from estbench.estimators.shared.least_squares import SIZES, least_squares
+from estbench.estimators.shared.least_squares import SIZES, least_squares, least_squares_in_pieces
 from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear
@@ -208,6 +209,27 @@ def test_least_squares() -> None:
     first, second, _, fourth = least_squares(estimate, 4)
     np.testing.assert_allclose([first + fourth, second], right, rtol=1e-7)
 
+    def some(i: int) -> Callable[[Any], torch.Tensor]:
+        return lambda c: estimate(c)[i : i + 7]
+
+    for n, wanted in ((2, right), (3, [*right, 0])):
+        found = least_squares_in_pieces(map(some, range(0, 50, 7)), n)
+        np.testing.assert_allclose(found, wanted, rtol=1e-7)
+    assert least_squares_in_pieces([lambda c: estimate(c) * torch.nan], 2) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("estimator", [Relax(hidden=4), Lax(hidden=4)], ids=str)
+def test_a_fit_of_very_many_numbers(monkeypatch: pytest.MonkeyPatch, estimator: Any) -> None:
+    """Where nothing of all replicates is kept, W and b are the same to the bit, and a as well as it is determined."""
+    of = make(Mlp(seed=1), torch.tensor([0.5, -1.0, 0.2], dtype=torch.float64))
+    estimator, H = replace(estimator, steps=20, n_fit=1300), 4 * (3 + 1)
+    whole = fitted(of, estimator).fitted
+    monkeypatch.setattr(learning, "HELD", 0)
+    monkeypatch.setattr(learning, "FEW", 200)  # 64 replicates
+    found = fitted(of, estimator).fitted
+    assert found[:H] == whole[:H]
+    np.testing.assert_allclose(found[H:], whole[H:], rtol=1e-8)
+
 
 LEARNED: dict[str, Relax | Lax] = {
     "relax": Relax(n_fit=4096, steps=150),
@@ -320,7 +342,7 @@ def test_the_gradients_of_the_critic(estimator: Any, tie: bool, logits: Logits) 
     ]
     parts = list(estimator.parts(whole).split(256))
     expected = by_autograd(estimator, batches, start, 40, eta)
-    found = descended(parts, start, 40, eta)
+    found = descended(cycle(parts), start, 40, eta)
     assert max(float((t - u).abs().max()) for t, u in zip(found, expected, strict=True)) < 1e-12
     assert float((found.W - start.W).abs().max()) > 0.01  # it went somewhere
     assert bool(found.eta != start.eta) is eta

@@ -64,7 +64,7 @@ class Lax:
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b and a on the draw."""
-        uniforms = draw.uniform("lax/critic", problem.numbers + 1, per_replicate=True)
+        uniforms = draw.head(self.hidden).uniform("lax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(uniforms[: self.hidden], 0.0)
         critic = learn(self.parts, draw, (MAIN,), start, self.steps, eta=False)
         return replace(self, fitted=critic.numbers())

@@ -88,7 +88,7 @@ class Relax:
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """W, b, a and η on the draw."""
-        normal = draw.uniform("relax/critic", problem.numbers + 1, per_replicate=True)
+        normal = draw.head(self.hidden).uniform("relax/critic", problem.numbers + 1, per_replicate=True)
         start = random_critic(normal[: self.hidden], self._eta)
         critic = learn(self.parts, draw, STREAMS, start, self.steps, eta=self.eta == "fitted")
         return replace(self, fitted=critic.numbers())

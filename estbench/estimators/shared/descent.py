@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
-from itertools import cycle, islice
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -113,12 +113,12 @@ class Parts:
         return problem.parametrisation.push(projected * (2 / projected[..., 0].numel()), problem.distribution)
 
 
-def descended(batches: Iterable[Parts], start: Critic, steps: int, eta: bool) -> Critic:
-    """The critic after so many steps of Adam on W, b and a (and η), each on the next of the batches, over and over."""
+def descended(batches: Iterator[Parts], start: Critic, steps: int, eta: bool) -> Critic:
+    """The critic after so many steps of Adam on W, b and a (and η), each on the next of the batches."""
     theta = torch.cat([t.flatten() for t in start])
     critic = start.of_flat(theta)  # views
     m, v = torch.zeros_like(theta), torch.zeros_like(theta)
-    for k, batch in enumerate(islice(cycle(batches), steps), 1):
+    for k, batch in enumerate(islice(batches, steps), 1):
         gradient = batch.gradient(critic)
         if not eta:
             gradient[-1] = 0.0

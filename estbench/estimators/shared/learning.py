@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count, cycle, pairwise
 
 import torch
 from torch import Tensor
@@ -12,10 +12,19 @@ from torch import Tensor
 from estbench.draws import Draw
 from estbench.estimators.shared.critic import Critic
 from estbench.estimators.shared.descent import Parts, descended
-from estbench.estimators.shared.least_squares import least_squares
+from estbench.estimators.shared.least_squares import least_squares, least_squares_in_pieces
 
 BATCH = 256
 """Replicates in a step of Adam."""
+
+HELD = 2**24
+"""Numbers, about, that are kept at once where making them again would take time: 128 megabytes."""
+
+OF_PARTS = 7
+"""Numbers that `Parts` hold for each number of a sample, at most."""
+
+FEW = 2**16
+"""Numbers, about, of the replicates that least squares see at a time where they do not see all at once."""
 
 NUMBERS = 2**14
 """Random numbers, about, of the replicates whose parts are computed at once: enough that calls cost little."""
@@ -35,27 +44,41 @@ def learn(
     step, over and over. Least squares sees the other half, so that what Adam learned by heart is given no weight.
     """
     half = BATCH * (math.ceil(draw.R / BATCH) // 2)
-    seen = (batch for piece in pieces(draw, streams, 0, half) for batch in parts(piece).split(BATCH))
-    W, b, a, _ = descended(seen, start, steps, eta)
-    H = len(a)
+    numbers, H = draw.problem.numbers, len(start.a)
+
+    def seen() -> Iterator[Parts]:
+        return (batch for piece in pieces(draw, streams, 0, half) for batch in parts(piece).split(BATCH))
+
+    kept = half * numbers * OF_PARTS <= HELD
+    batches = cycle(seen()) if kept else chain.from_iterable(seen() for _ in count())
+    W, b, a, _ = descended(batches, start, steps, eta)
 
     def linear(c: Sequence[float]) -> Critic:
         numbers = a.new_tensor(c)
         return Critic(W, b, numbers[:H], numbers[H] if eta else start.eta)
 
-    known = [(part, part.hidden(linear([0.0] * (H + 1)))) for part in map(parts, pieces(draw, streams, half, draw.R))]
+    def estimates(draw: Draw) -> Callable[[Sequence[float]], Tensor]:
+        part = parts(draw)
+        h = part.hidden(linear([0.0] * (H + 1)))
+        return lambda c: part.problem.project(part.estimate(linear(c), h).flatten(0, 1))
 
-    def estimates(c: Sequence[float]) -> Tensor:
-        return torch.cat([part.problem.project(part.estimate(linear(c), h).flatten(0, 1)) for part, h in known])
+    if (draw.R - half) * numbers * (H + 2) > HELD:
+        few = 2 ** max(min(BATCH, FEW // numbers).bit_length() - 1, 0)  # which a batch is a whole number of
+        return linear(least_squares_in_pieces(map(estimates, pieces(draw, streams, half, draw.R, few)), H + eta))
+    known = [estimates(piece) for piece in pieces(draw, streams, half, draw.R)]
+    return linear(least_squares(lambda c: torch.cat([of_piece(c) for of_piece in known]), H + eta))
 
-    return linear(least_squares(estimates, H + eta))
 
+def pieces(draw: Draw, streams: Sequence[str], start: int, stop: int, few: int = BATCH) -> Iterator[Draw]:
+    """Those replicates of a draw as draws of some thousands of numbers each: the same noise, cut at whole batches.
 
-def pieces(draw: Draw, streams: Sequence[str], start: int, stop: int) -> list[Draw]:
-    """Those replicates of a draw as draws of some thousands of numbers each: the same noise, cut at whole batches."""
-    size = BATCH * max(1, NUMBERS // (BATCH * draw.problem.numbers))
-    bounds = [*range(start, stop, size), stop]
-    return [
-        Draw(draw.problem, end - i, draw.N, noise={s: draw.noise(s)[i:end] for s in streams})
-        for i, end in pairwise(bounds)
-    ]
+    `start` is a whole number of batches. Of a draw of very many numbers, `few` replicates at a time.
+    """
+    numbers = draw.problem.numbers
+    if draw.R * numbers * len(streams) > HELD:
+        every = zip(count(0, few), draw.split(few, streams), strict=False)
+        yield from (piece for i, piece in every if start <= i < stop)
+        return
+    size = BATCH * max(1, NUMBERS // (BATCH * numbers))
+    for i, end in pairwise([*range(start, stop, size), stop]):
+        yield Draw(draw.problem, end - i, draw.N, noise={s: draw.noise(s)[i:end] for s in streams})

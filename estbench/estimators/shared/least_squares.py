@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -47,6 +47,42 @@ def least_squares(estimate: Callable[[Sequence[float]], Tensor], n: int) -> tupl
     scale = torch.where(some, size / torch.where(some, largest * length, 1.0), 0.0).squeeze(1)
     c = -inverse @ (g @ (about / size)) * scale
     return tuple(c.nan_to_num(0.0, 0.0, 0.0).tolist())
+
+
+def least_squares_in_pieces(pieces: Iterable[Callable[[Sequence[float]], Tensor]], n: int) -> tuple[float, ...]:
+    """The coefficients of `least_squares`, from the estimates of some replicates after the other's, gone through once.
+
+    Products are taken about the means of the first piece, and in units of what is largest there.
+    """
+    products = torch.zeros(n + 1, n + 1, dtype=torch.float64)
+    largest, size, R, eps = torch.zeros(n), torch.zeros(n), 0, 0.0
+    shift = unit = total = torch.zeros(0)
+    for estimate in pieces:
+        found = [estimate(c) for c in ([0.0] * n, *torch.eye(n).tolist())]
+        eps, g0 = torch.finfo(found[0].dtype).eps, found[0].double()
+        rows = torch.stack([*(m.double() - g0 for m in found[1:]), g0])  # [n + 1, R, P], g₀ last
+        if not R:
+            shift = rows.mean(1, keepdim=True)
+            unit = (rows - shift).abs().amax((1, 2), keepdim=True)
+            unit = torch.where((unit > 0) & unit.isfinite(), unit, 1.0)
+            products, largest, size = (t.to(rows) for t in (products, largest, size))
+            total = torch.zeros_like(shift.squeeze(1))
+        size = torch.maximum(size, torch.stack([m.double().abs().amax() for m in found[1:]]))
+        rows -= shift
+        largest = torch.maximum(largest, rows[:-1].abs().amax((1, 2)))
+        rows /= unit
+        total += rows.sum(1)
+        products.addmm_(rows.flatten(1), rows.flatten(1).T)
+        R += rows.shape[1]
+    products -= total @ total.T / R
+    some = (largest > 8 * eps * size) & largest.isfinite() & (products.diagonal()[:-1] > 0)
+    length = torch.where(some, products.diagonal()[:-1], 1.0).sqrt()
+    G = torch.where(some & some.unsqueeze(1), products[:-1, :-1] / (length * length.unsqueeze(1)), 0.0)
+    along = torch.where(some, products[:-1, -1] / length, 0.0)
+    if not (products[-1, -1] > 0 and along.isfinite().all() and G.isfinite().all()):
+        return (0.0,) * n
+    c = -torch.linalg.pinv(G, rtol=1e-10, hermitian=True) @ along * (unit[-1] / unit[:-1]).flatten() / length
+    return tuple(torch.where(some, c, 0.0).nan_to_num(0.0, 0.0, 0.0).tolist())
 
 
 def _centred(estimates: Tensor) -> Tensor:
