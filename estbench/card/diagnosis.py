@@ -234,7 +234,20 @@ def _constant(c: float) -> Mistake:
     return Mistake("factor", nothing, f"E ĝ = {c:.3g} g at every N", look)
 
 
+def _share(scale: Scale) -> float | None:
+    """a where E ĝ = (1 − a/N) g at every N, 0 < a < 1."""
+    each = [((1 - c) * N, scale.errors[N] * N) for N, c in scale.factors.items()]
+    a = float(np.average([x for x, _ in each], weights=[1 / e**2 for _, e in each]))
+    return a if 0.02 < a < 0.98 and all(abs(x - a) < LIMIT * e + 1e-6 for x, e in each) else None
+
+
 def _of_n(scale: Scale) -> Mistake:
+    if (a := _share(scale)) is not None:
+        look = (
+            f"the baseline gives the mean of the N samples a weight of {a:.2g}, and so sees their own rewards: it is a "
+            "moving average that is used after its update, or is shrunk"
+        )
+        return Mistake("decay", nothing, f"E ĝ = (1 − {a:.2g}/N) g", look)
     right = [N for N, c in scale.factors.items() if abs(c - 1) < 4 * scale.errors[N] + 1e-6]
     at = f"right at N = {', '.join(map(str, right))} only: " if right else ""
     look = f"{at}a pure rescaling whose factor depends on N: look at what the samples are divided by"

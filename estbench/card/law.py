@@ -22,6 +22,13 @@ LIMIT = 5.0
 FITTED = 6.0
 """By how much, in χ², a temperature that was fitted must be better than a distribution that was not."""
 
+DEPENDENT = 6.0
+"""A correlation, in standard errors, that is no chance."""
+
+SHARED = (
+    "variables that should be independent are not: one random number, or a broadcast of it, is used for several of them"
+)
+
 Law = Callable[[Tensor], Tensor]
 
 
@@ -69,8 +76,14 @@ def law(call: Callable[[Tensor], object], problem: Problem) -> Finding:
     logits = problem.distribution.logits
     P = _softmax(logits)
     for calls in (CALLS, MORE):
-        frequency = _frequency(call, logits, calls)
+        z = _drawn(call, logits, calls)
+        frequency = z.mean(0)
         se = (P * (1 - P) / calls).sqrt()
+        if _like(frequency, P, calls) and (worst := dependence(z)) > DEPENDENT:
+            if calls == CALLS:
+                continue
+            text = f"variables of a sample depend on each other: a correlation of {worst / calls**0.5:.2g}"
+            return Finding("law of the sample", False, text, SHARED, "dependent")
         if _like(frequency, P, calls):
             seen = (LIMIT + 1.3) * float(se.max())
             text = f"P(z) is that of the logits: sampled {calls} times, {percent(seen)} would have been seen"
@@ -111,17 +124,25 @@ def _like(frequency: Tensor, P: Tensor, n: int) -> bool:
     return bool(((frequency - P).abs() <= LIMIT * (P * (1 - P) / n).sqrt() + 1e-12).all())
 
 
-def _frequency(call: Callable[[Tensor], object], logits: Tensor, calls: int) -> Tensor:
-    """How often each class was drawn, like the logits."""
-    total = torch.zeros_like(logits)
+def dependence(z: Tensor) -> float:
+    """The largest correlation between variables of independent samples [n, D(, K)], in standard errors."""
+    x = (z - z.mean(0)) / z.std(0).clamp(min=1e-12)
+    x = x.view(len(z), z.shape[1], -1)
+    each = torch.einsum("ndk,nel->dekl", x, x).abs().amax((-1, -2)) / len(z) ** 0.5
+    return float(each.fill_diagonal_(0.0).max())
+
+
+def _drawn(call: Callable[[Tensor], object], logits: Tensor, calls: int) -> Tensor:
+    """The hard samples of so many calls, [calls, D(, K)]."""
+    drawn = []
     with Isolated("card", SEED.get(), "law", calls), torch.no_grad():
         for _ in range(calls):
             found = call(logits.detach().clone())
             z = found[0] if isinstance(found, tuple | list) else found
             assert isinstance(z, Tensor)
             z = z.detach().to(logits)
-            total += (z > 0.5).to(z) if z.ndim == 1 else (z == z.amax(-1, keepdim=True)).to(z)
-    return total / calls
+            drawn.append((z > 0.5).to(z) if z.ndim == 1 else (z == z.amax(-1, keepdim=True)).to(z))
+    return torch.stack(drawn)
 
 
 def _temperature(frequency: Tensor, logits: Tensor, n: int) -> float | None:

@@ -229,7 +229,7 @@ class _Look:
         cause = fitting(seen)
         biased_members = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
         known = None if cause is not None else biased_member(seen, biased_members)
-        if known is not None and known[1] == 1 and self.subject.unbiased and not self.is_that(known[0]):
+        if known is not None and (known[1] != 1 or self.subject.unbiased) and not self.is_that(*known):
             known = None
         text = first.text
         lines = (
@@ -256,12 +256,13 @@ class _Look:
         noted = holds is None
         self.add(Finding("unbiased", holds, f"biased: {said}", "" if noted else look, key, noted=noted))
 
-    def is_that(self, member: Member) -> bool:
-        """Whether it has the law of a biased member, and not its mean alone, as far as it is known."""
+    def is_that(self, member: Member, factor: float) -> bool:
+        """Whether it has the law of a biased member times a factor, and not its mean alone, which others may have."""
         N, probe = self.sizes[-1], self.role("coupled")
         if not serves(member.estimator, probe.problem, N):
             return False
-        return bool(in_law(sample(probe.problem, self.estimator, N, FIGURES, "law"), probe.problem, N, [member]))
+        x = sample(probe.problem, self.estimator, N, self.affordable(), "law") / factor
+        return bool(in_law(x, probe.problem, N, [member]))
 
     def evidence(self, worst: Verdict) -> tuple[str, str] | None:
         """What its calls tell of the cause: that they are all the same, or the samples at which f is asked."""
@@ -375,16 +376,15 @@ class _Look:
 
     def compare(self, probe: Probe, N: int) -> None:
         """Figures beside members of the catalogue."""
+        R = self.affordable()
         try:
             whole = members(self.name, self.temperatures()[:3])
-            mine = figures(self.subject.label, self.estimator, probe.problem, N, FIGURES)
+            mine = figures(self.subject.label, self.estimator, probe.problem, N, R)
             others = [c for c in whole if c.estimator != self.estimator]
             near = nearest(mine, probe.problem, others, FIGURES)
             self.beside.append(Beside(self.name, probe.label, (mine, *near), self.same(probe, N, whole)))
         except Exception as error:
-            self.add(
-                Finding("runs", False, f"with {FIGURES} estimates at once it raised {reason(error)}", key="raises")
-            )
+            self.add(Finding("runs", False, f"with {R} estimates at once it raised {reason(error)}", key="raises"))
 
     def same(self, probe: Probe, N: int, whole: Sequence[Member]) -> str:
         """The member that it equals."""
@@ -398,16 +398,17 @@ class _Look:
                     if factor == 1
                     else f"{factor:.4g} times `{label}`, draw by draw"
                 )
-        x = sample(probe.problem, self.estimator, N, FIGURES, "law")
+        R = self.affordable()
+        x = sample(probe.problem, self.estimator, N, R, "law")
         likely = [c for c in others if serves(c.estimator, probe.problem, N)]
         alike = in_law(x, probe.problem, N, likely)
         one = self.role("one")
         if alike and one is not probe:
-            y = sample(one.problem, self.estimator, N, FIGURES, "law one")
+            y = sample(one.problem, self.estimator, N, R, "law one")
             alike = in_law(y, one.problem, N, [c for c in likely if c.label in alike])
         if not alike:
             return ""
-        return f"the same as {' and '.join(f'`{a}`' for a in alike[:3])}, in law as far as {FIGURES} estimates tell"
+        return f"the same as {' and '.join(f'`{a}`' for a in alike[:3])}, in law as far as {R} estimates tell"
 
 
 _NAN = "a division by N − 1 at N = 1, or a logarithm of 0"

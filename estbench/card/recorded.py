@@ -16,7 +16,7 @@ from torch import Tensor
 from estbench.adapters import adapt
 from estbench.adapters.signature import Form, callable_of, parameters_of
 from estbench.card.findings import Finding
-from estbench.card.law import frequency_cause
+from estbench.card.law import DEPENDENT, SHARED, dependence, frequency_cause
 from estbench.card.sampling import sample
 from estbench.card.transforms import make_like
 from estbench.estimators.base import Estimator
@@ -26,9 +26,6 @@ from estbench.problem import Problem
 CALLS = 256
 PLACES = 64
 """Samples of a call that are looked at one by one."""
-
-CORRELATED = 6.0
-"""A correlation, in standard errors, that is no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +117,8 @@ def _unlike_law(seen: Asked) -> tuple[str, str] | None:
     sizes = {len(call) for call in seen.calls}
     if len(sizes) == 1 and (m := sizes.pop()) <= PLACES:
         places = torch.stack(seen.calls).mean(0)
+        if bool(((places == 0) | (places == 1)).any()):  # variables are set one by one, or states are gone through
+            return None
         each = [frequency_cause(places[j], logits, len(seen.calls)) for j in range(m)]
         wrong = [cause for cause in each if cause is not None]
         if wrong and len(wrong) < m:
@@ -128,19 +127,9 @@ def _unlike_law(seen: Asked) -> tuple[str, str] | None:
 
 
 def _dependent(seen: Asked) -> tuple[str, str] | None:
-    """Variables are not independent of each other, in the first sample of each call."""
-    x = torch.stack([call[0] for call in seen.calls])
-    D = seen.problem.D
-    x = (x - x.mean(0)) / x.std(0).clamp(min=1e-12)
-    x = x.view(len(x), D, -1)
-    for d in range(1, D):
-        correlation = (x[:, 0].T @ x[:, d]) / len(x)
-        if float(correlation.abs().max()) * len(x) ** 0.5 > CORRELATED:
-            return "dependent", (
-                "variables that should be independent are not: one random number, or a broadcast of it, is used for "
-                "several of them"
-            )
-    return None
+    """Variables depend on each other in the first sample of each call."""
+    first = torch.stack([call[0] for call in seen.calls])
+    return ("dependent", SHARED) if dependence(first) > DEPENDENT else None
 
 
 def same_samples_twice(problem: Problem, estimator: Estimator, N: int) -> bool:

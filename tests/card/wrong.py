@@ -528,6 +528,17 @@ def minus_sampler(logits):
     return torch.bernoulli(p.detach()) - p + p.detach()
 
 
+def one_uniform_sampler(logits):
+    """A threshold that all variables share."""
+    p = torch.sigmoid(logits)
+    return (p.detach() > torch.rand(1, dtype=p.dtype)).to(p) + p - p.detach()
+
+
+def half_updated_baseline(rewards):
+    """Half of the mean of all is in the baseline of each."""
+    return rewards - 0.5 * rewards.mean()
+
+
 B, C = "bernoulli", "categorical"
 
 WRONG = (
@@ -541,6 +552,8 @@ WRONG = (
     Entry(softmax_of_variables, "gradient", C, ("softmax_over_variables",)),
     Entry(probabilities_as_logits_loss, "loss", B, ("from_probabilities",)),
     Entry(small_entropy_loss, "loss", B, ("added_term",)),
+    Entry(one_uniform_sampler, "sampler", B, ("dependent",)),
+    Entry(half_updated_baseline, "advantages", B, ("decay",)),
     Entry(rolled, "advantages", B, ("minus_inverse_n",)),
     Entry(minus_sampler, "sampler", B, ("known_scaled", "sign")),
     Entry(sign_loss, "loss", B, ("sign",)),
