@@ -200,6 +200,25 @@ def _factor(observations: Sequence[Observed], means: Sequence[Floats]) -> tuple[
     return (top / bottom, bottom**-0.5) if bottom > 0 else (0.0, np.inf)
 
 
+def per_coordinate(observations: Sequence[Observed]) -> Cause | None:
+    """Whether E ĝ_j = c_j g_j at the same logits for every f: the factors of a few are said."""
+    m, g = (np.stack([getattr(seen, name) for seen in observations]) for name in ("m", "g"))
+    noise = np.stack([seen.noise for seen in observations])
+    if not np.isfinite(m).all():
+        return None
+    weight = (g**2 / noise**2).sum(0)
+    c = (m * g / noise**2).sum(0) / np.maximum(weight, 1e-300)
+    if (weight < PRECISE**-2).any() or (np.abs(m - c * g) / noise).max() >= LIMIT:
+        return None
+    said = ", ".join(f"{x:.3g}" for x in c[:4]) + (", …" if len(c) > 4 else "")
+    return Cause(
+        "per_variable",
+        f"E ĝ_j = c_j g_j for every f, with c = {said}",
+        "each logit's derivative has a factor of its own, whatever f is: the derivative p(1 − p) of a variable, a "
+        "weight of a pair such as σ(|φ|), or a weight for each position",
+    )
+
+
 def _natural(c: float, error: float, also: Sequence[float] = ()) -> float:
     """The factor of a mistake that a fitted one is, within its standard error; 0 if it is none, or not known well."""
     near = (n for n in (*NATURAL, *also) if abs(c - n) < LIMIT * error + 1e-6 and error < PRECISE * abs(n))

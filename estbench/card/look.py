@@ -11,7 +11,7 @@ from estbench.adapters import Adapted
 from estbench.adapters.calls import WAYS
 from estbench.card.card import Card
 from estbench.card.describe import described
-from estbench.card.diagnosis import Cause, biased_member, fitting
+from estbench.card.diagnosis import Cause, biased_member, fitting, per_coordinate
 from estbench.card.findings import Beside, Bias, Finding
 from estbench.card.invariances import float32, invariances, shifted
 from estbench.card.law import law
@@ -27,7 +27,7 @@ from estbench.card.members import (
     serves,
 )
 from estbench.card.observed import Observed, observe
-from estbench.card.problems import Probe, probes
+from estbench.card.problems import Probe, linear, probes, quadratic
 from estbench.card.recorded import evidence, same_samples_twice, writes
 from estbench.card.sampling import SEED, sample
 from estbench.card.subject import NAMES, Subject
@@ -242,6 +242,8 @@ class _Look:
         key, look = _cause_of(cause, known, straight, moved)
         if key in _VAGUE and self.makes_samples:
             key, look = self.evidence(first) or (key, look)
+        if key == "other" and (found_ := self.per_coordinate(first.N, R)) is not None:
+            cause, key, look = found_, found_.key, found_.look
         as_known = known is not None and abs(known[1] - 1) < 0.02
         if as_known and known is not None:
             lines.insert(0, f"E ĝ is that of `{known[0].label}`, which is biased")
@@ -263,6 +265,13 @@ class _Look:
             return False
         x = sample(probe.problem, self.estimator, N, self.affordable(), "law") / factor
         return bool(in_law(x, probe.problem, N, [member]))
+
+    def per_coordinate(self, N: int, R: int) -> Cause | None:
+        """Whether each coordinate has a factor of its own, from three f at the same logits."""
+        problem = self.role("coupled").problem
+        some = (problem, linear(problem), quadratic(problem))
+        more = 2 * R if R == FEWER else 16 * R
+        return per_coordinate([observe(p, self.estimator, N, more, f"factor {i}") for i, p in enumerate(some)])
 
     def evidence(self, worst: Verdict) -> tuple[str, str] | None:
         """What its calls tell of the cause: that they are all the same, or the samples at which f is asked."""

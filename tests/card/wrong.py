@@ -539,6 +539,19 @@ def half_updated_baseline(rewards):
     return rewards - 0.5 * rewards.mean()
 
 
+def disarm_without_weight(logits, f):
+    """DisARM without σ(|φ|)."""
+    u, p = torch.rand_like(logits), torch.sigmoid(logits)
+    one, two = (u < p).to(logits), (1 - u < p).to(logits)
+    return 0.5 * (f(one[None])[0] - f(two[None])[0]) * (one - two)
+
+
+def weighted_positions(rewards, response_mask):
+    """Leave-one-out, with a weight that decays over the variables."""
+    A = (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)
+    return A[:, None] * 0.8 ** torch.arange(response_mask.shape[1]) * response_mask
+
+
 B, C = "bernoulli", "categorical"
 
 WRONG = (
@@ -554,6 +567,8 @@ WRONG = (
     Entry(small_entropy_loss, "loss", B, ("added_term",)),
     Entry(one_uniform_sampler, "sampler", B, ("dependent",)),
     Entry(half_updated_baseline, "advantages", B, ("decay",)),
+    Entry(disarm_without_weight, "gradient", B, ("per_variable",)),
+    Entry(weighted_positions, "advantages", B, ("per_variable",)),
     Entry(rolled, "advantages", B, ("minus_inverse_n",)),
     Entry(minus_sampler, "sampler", B, ("known_scaled", "sign")),
     Entry(sign_loss, "loss", B, ("sign",)),
