@@ -162,9 +162,9 @@ def _partly_zero(observations: Sequence[Observed]) -> Cause | None:
     return Cause("some_zero", f"ĝ is always 0 in the logits {where} (counted from 0)", look)
 
 
-def biased_member(observations: Sequence[Observed], candidates: Sequence[Member]) -> tuple[Member, float] | None:
-    """The biased member of the catalogue whose mean, times a factor, is the one observed; the factor."""
-    best: tuple[float, Member, float] | None = None
+def biased_members(observations: Sequence[Observed], candidates: Sequence[Member]) -> list[tuple[Member, float]]:
+    """The biased members of the catalogue whose mean, times a factor, is the one observed, the likeliest first."""
+    found: list[tuple[float, Member, float]] = []
     for candidate in candidates:
         pairs = [(seen, candidate.mean(seen.problem, seen.N)) for seen in observations]
         if any(mean is None for _, mean in pairs):
@@ -177,9 +177,9 @@ def biased_member(observations: Sequence[Observed], candidates: Sequence[Member]
             if not c:
                 continue
             chi2 = misfit(noisier, [c * mean for mean in means])
-            if chi2 is not None and (best is None or chi2 + price < best[0]):
-                best = chi2 + price, candidate, c
-    return None if best is None else (best[1], best[2])
+            if chi2 is not None:
+                found.append((chi2 + price, candidate, c))
+    return [(candidate, c) for _, candidate, c in sorted(found, key=lambda each: each[0])]
 
 
 def scale_of(observations: Sequence[Observed]) -> Scale:

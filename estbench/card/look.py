@@ -11,7 +11,7 @@ from estbench.adapters import Adapted
 from estbench.adapters.calls import WAYS
 from estbench.card.card import Card
 from estbench.card.describe import described
-from estbench.card.diagnosis import Cause, biased_member, fitting, per_coordinate
+from estbench.card.diagnosis import Cause, biased_members, fitting, per_coordinate
 from estbench.card.findings import Beside, Bias, Finding
 from estbench.card.invariances import float32, invariances, shifted
 from estbench.card.law import law
@@ -45,6 +45,9 @@ UNSAID = (0.1, 0.2, 0.3, 0.4, 0.6, 0.67, 0.7, 0.75, 0.8, 0.9, 1.25, 1.5, 2.0, 3.
 
 FIGURES = 4096
 """Estimates behind each figure."""
+
+LIKELY = 8
+"""Members with about the same mean, of which one may be the one."""
 
 MEANS, FEWER = 4096, 2048
 """Estimates behind each mean by which a cause is looked for; fewer where a function is called for one at a time."""
@@ -227,10 +230,7 @@ class _Look:
         R = self.affordable()
         seen = self.observations(R, first)
         cause = fitting(seen)
-        biased_members = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
-        known = None if cause is not None else biased_member(seen, biased_members)
-        if known is not None and (known[1] != 1 or self.subject.unbiased) and not self.is_that(*known):
-            known = None
+        known = None if cause is not None else self.known(seen)
         text = first.text
         lines = (
             [] if self.brief else list(described(self.subject, self.estimator, self.role("coupled"), first.N, seen, R))
@@ -257,6 +257,14 @@ class _Look:
         self.biases.append(Bias(self.name, tuple(lines)))
         noted = holds is None
         self.add(Finding("unbiased", holds, f"biased: {said}", "" if noted else look, key, noted=noted))
+
+    def known(self, seen: Sequence[Observed]) -> tuple[Member, float] | None:
+        """The biased member of the catalogue that it is, times a factor. A mean alone tells little of a factor."""
+        biased = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
+        for member, factor in biased_members(seen, biased)[:LIKELY]:
+            if (factor == 1 and not self.subject.unbiased) or self.is_that(member, factor):
+                return member, factor
+        return None
 
     def is_that(self, member: Member, factor: float) -> bool:
         """Whether it has the law of a biased member times a factor, and not its mean alone, which others may have."""
