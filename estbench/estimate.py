@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeGuard
@@ -33,8 +34,24 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
     steps = [N - done for done, N in pairwise((0, *samples))]
     pieces = torch.split(rows[:, : samples[-1]], steps, 1)
     sums = torch.stack([over_samples(piece) for piece in pieces]).cumsum_(0)
+    if draw.problem.zero_rounding:
+        _leave_no_rounding(sums, rows, samples)
     N = torch.tensor(samples, device=sums.device).view(-1, *[1] * (sums.ndim - 1))
     return project(sums.div_(N))
+
+
+def _leave_no_rounding(sums: Tensor, rows: Tensor, samples: Sequence[int]) -> None:
+    """Make 0 what is left of sums over the first N rows that cancel: at most (2 + √N) eps Σ |row|."""
+    on_cpu = rows.device.type == "cpu"  # elsewhere, asking would wait for the device
+    norm = float(torch.linalg.vector_norm(rows)) if on_cpu else math.inf  # Σ_n |row_n| ≤ √N norm
+    for total, N in zip(sums, samples, strict=True):
+        eps, size = (2 + math.sqrt(N)) * torch.finfo(rows.dtype).eps, total.abs()
+        if norm < math.inf:
+            small = size <= eps * math.sqrt(N) * norm
+            if not bool((small & (size > 0)).any()):
+                continue
+        least = over_samples(rows[:, :N].abs()).mul_(eps)
+        total.masked_fill_((size <= least) & (least < math.inf), 0.0)
 
 
 def truth(problem: Problem, estimator: Estimator) -> Tensor | None:

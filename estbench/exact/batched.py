@@ -30,9 +30,11 @@ class BatchMoments:
     """Exact moments of an estimator at R vectors of logits.
 
     mean      E ĝ, [R, P]
-    variance  tr Cov ĝ, [R]
+    variance  Var ĝ of each coordinate, [R, P]
     cosine    E cos(ĝ, g), 0 where ĝ = 0, [R]; NaN where g = 0, and for means of rows with N > 1, which it does not
               follow for from one row
+
+    What is 0 but for rounding is 0, as `Problem.difference` has it.
     """
 
     mean: Tensor
@@ -104,17 +106,24 @@ def _weighted(
                 continue
             assert isinstance(estimator, JointEstimator)
             M = len(tuples)
-            repeated = here.at(d.logits.repeat_interleave(M, 0))
+            repeated = _repeated(here, M)
             z = states[tuples].repeat(R, *[1] * states.ndim)  # [R M, N, D(, K)]
             joint = estimator.joint(Draw(repeated, R * M, samples, z=z), samples)
             yield here.project(joint).view(R, M, -1), log_prob[:, tuples].sum(-1).exp(), true[at]
 
 
+def _repeated(problem: Problem, times: int) -> Problem:
+    """The same with each entry of the batch so many times; `size` is known, and takes no evaluations of f again."""
+    made = problem.at(problem.distribution.logits.repeat_interleave(times, 0))
+    if problem.zero_rounding and isinstance(problem.size, Tensor):
+        vars(made)["size"] = problem.size.repeat_interleave(times, 0)
+    return made
+
+
 def _moments(x: Tensor, P: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean [R, P], total variance [R] and mean cosine [R] of estimates x [R, M, P] of probabilities P [R, M]."""
+    """Mean [R, P], variance [R, P] and mean cosine [R] of estimates x [R, M, P] of probabilities P [R, M]."""
     mean = torch.einsum("rm,rmp->rp", P, x)
-    variance = torch.einsum("rm,rmp->r", P, (x - mean.unsqueeze(1)).square_())
-    lengths = torch.linalg.vector_norm(x, dim=-1) * torch.linalg.vector_norm(true, dim=-1, keepdim=True)
-    along = torch.einsum("rmp,rp->rm", x, true)
-    cosine = (P * torch.where(lengths > 0, along / lengths, 0.0)).sum(-1)
-    return mean, variance, torch.where(torch.linalg.vector_norm(true, dim=-1) > 0, cosine, torch.nan)
+    variance = torch.einsum("rm,rmp->rp", P, (x - mean.unsqueeze(1)).square_())
+    lengths = torch.linalg.vector_norm(x, dim=-1)
+    along = torch.einsum("rmp,rp->rm", x, true / torch.linalg.vector_norm(true, dim=-1, keepdim=True))
+    return mean, variance, (P * torch.where(lengths > 0, along / lengths, 0.0 * along)).sum(-1)

@@ -70,8 +70,10 @@ class TwoLayer:
 
     @cached_property
     def across(self) -> Tensor:
-        """The part of w* that is orthogonal to w; its norm is sin θ."""
-        return self.w_star - self.cos.unsqueeze(-1) * self.w_hat
+        """The part of w* that is orthogonal to w; its norm is sin θ, and 0 where w and w* are parallel."""
+        found = self.w_star - self.cos.unsqueeze(-1) * self.w_hat
+        rounding = (4 + math.sqrt(found.shape[-1])) * torch.finfo(found.dtype).eps
+        return torch.where(found.norm(dim=-1, keepdim=True) <= rounding, 0.0, found)
 
     @cached_property
     def cos(self) -> Tensor:
@@ -122,19 +124,20 @@ class TwoLayer:
         a = _density(l) - _density(u)
         b = _density(l.clamp(min=0)) - _density(u)
         own, both = _dot(v, v), _dot(v, v_star)
-        off = (v.sum(-1) ** 2 - own - v.sum(-1) * v_star.sum(-1) + both) / 2
-        alone = (off * a + own * b).unsqueeze(-1) * self.w_hat
-        return h * (alone - both.unsqueeze(-1) * self._labelled(l, u))
+        off = (v.sum(-1) * (v - v_star).sum(-1) - _dot(v, v - v_star)) / 2
+        A, step = self._labelled(l, u)
+        along, across = off * a + own * b - both * A, both * step  # at v = v* and w = w*, 0
+        return h * (along.unsqueeze(-1) * self.w_hat - across.unsqueeze(-1) * self.across)
 
-    def _labelled(self, l: Tensor, u: Tensor) -> Tensor:  # noqa: E741 - the letters of the formula
-        """E[z; l < x < u, z·w* > 0] = A ŵ + B e, [..., n]."""
+    def _labelled(self, l: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:  # noqa: E741 - the letters of the formula
+        """A and B/sin θ: E[z; l < x < u, z·w* > 0] = A ŵ + B e."""
         cos, sin = self.cos, torch.where(self.sin > 0, self.sin, 1.0)
         step = (_normal(u / sin) - _normal(l / sin)) / _SQRT_2_PI  # B/sin θ
         A = _density(l) * _normal(_times(l, cos / sin)) - _density(u) * _normal(_times(u, cos / sin)) + cos * step
         above = _density(l.clamp(min=0)) - _density(u.clamp(min=0))  # where θ = 0: z·w* > 0 is x > 0
         below = _density(l.clamp(max=0)) - _density(u.clamp(max=0))  # where θ = π it is x < 0
         A = torch.where(self.sin > 0, A, torch.where(cos > 0, above, below))
-        return A.unsqueeze(-1) * self.w_hat + torch.where(self.sin > 0, step, 0.0).unsqueeze(-1) * self.across
+        return A, torch.where(self.sin > 0, step, 0.0)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def _moments(
 def _of_a_row(net: TwoLayer, x: Floats, weights: Floats, psi: Floats) -> Floats:
     """P, E ψx, E ψy and E ψ²‖z‖² of one row where (s, t) = 00, 01, 10 and 11: [4, 4]."""
     n, cos, sin = net.w.shape[-1], float(net.cos), float(net.sin)
-    c = x * (cos / sin if sin > 0 else math.copysign(1e300, cos))
+    c = x * (cos / sin if sin > 0 else math.copysign(1e100, cos))
     density = np.exp(-c * c / 2) / math.sqrt(2 * math.pi)
     tail = np.where(density > 0, c * density, 0.0)
     found = []

@@ -56,6 +56,34 @@ def expectation(
     does not serve the distribution or N, f returns another shape or writes into its samples, and for a second
     derivative.
     """
+    return _expectation(
+        f, distribution, estimator, samples, temperature, generator, value, common_inner_noise, measured=False
+    )
+
+
+def measured(
+    f: Function, distribution: Distribution, estimator: Estimator, samples: int, generator: torch.Generator
+) -> Tensor:
+    """`expectation` where the gradient is measured, in float64: differences of f that are rounding are 0.
+
+    In a step of training, in float32, leaving out what is as small would be a bias; where a gradient is measured,
+    rounding would count as a direction.
+    """
+    return _expectation(f, distribution, estimator, samples, None, generator, "own", False, measured=True)
+
+
+def _expectation(
+    f: Function,
+    distribution: Distribution,
+    estimator: Estimator | Online | str,
+    samples: int,
+    temperature: float | None,
+    generator: torch.Generator | None,
+    value: Value,
+    common_inner_noise: bool,
+    *,
+    measured: bool,
+) -> Tensor:
     online = estimator if isinstance(estimator, Online) else None
     chosen = estimator.chosen(temperature) if isinstance(estimator, Online) else choose(estimator, temperature)
     distribution = checked(distribution)
@@ -68,7 +96,7 @@ def expectation(
     if chosen.facts.node and online is None and (value == "own" or not chosen.facts.evaluates_relaxed):
         fz = given(node(chosen, distribution, samples, generator, autocast))
         return (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
-    return _estimated(given, distribution, chosen, online, samples, generator, autocast)
+    return _estimated(given, distribution, chosen, online, samples, generator, autocast, measured=measured)
 
 
 def _estimated(
@@ -79,12 +107,17 @@ def _estimated(
     samples: int,
     generator: torch.Generator | None,
     autocast: Autocast,
+    *,
+    measured: bool,
 ) -> Tensor:
     """The mean of f at the samples z, with ĝ of the unchanged estimator attached."""
     logits, flat = distribution.logits, flattened(distribution)
     wanted = torch.is_grad_enabled() and logits.requires_grad
     streams = TorchStreams(logits.device, generator)
-    draw = Draw(Problem(flat, given, zero_rounding=False), len(flat.logits), samples, streams=streams)
+    problem = Problem(flat, given, zero_rounding=measured)
+    if measured:
+        vars(problem)["size"] = 0.0  # to find it takes 64 evaluations of f for each example
+    draw = Draw(problem, len(flat.logits), samples, streams=streams)
     with autocast.off():
         z = draw.z
     fz = given.at_samples(z, wants_gradient=wanted and chosen.facts.df != 0)

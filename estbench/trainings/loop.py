@@ -29,7 +29,7 @@ def generator(*entropy: object) -> torch.Generator:
 
 
 def by(estimator: Estimator, samples: int, noise: torch.Generator) -> Expect:
-    """E f(z) by an estimator with N samples, at the hard samples z: also a relaxation trains the decoder there."""
+    """E f(z) by an estimator with N samples, as `expectation` has it: a relaxation trains the decoder at its points."""
     return lambda f, variables: expectation(f, variables, estimator, samples, generator=noise)
 
 

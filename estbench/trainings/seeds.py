@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from estbench.draws import Draw, Uniforms
 from estbench.estimators.base import Estimator
 from estbench.exact.batched import batch_moments
+from estbench.intervals.derived import ROUNDING, unless_cancelled, without_rounding
 from estbench.problem import Problem
 from estbench.trainings.trajectory import Gradient
-
-ROUNDING = 1e-13
-"""A bias below this share of ‖g‖ is rounding: 0."""
 
 ESTIMATES = 2
 """Estimates that are drawn for each seed at a checkpoint: the fewest that tell bias² from variance."""
@@ -24,16 +23,18 @@ def exactly(problem: Problem, estimator: Estimator, samples: int) -> Numbers:
     """Exact bias, variance, MSE and cosines at each seed; `Unavailable` as `batch_moments` raises it."""
     found, g = batch_moments(problem, estimator, samples), _true(problem)
     length = _length(g)
-    bias = _length(found.mean - g)
-    bias = torch.where(bias <= ROUNDING * length, 0.0, bias)
+    bias = _apart(found.mean, g)
+    m, of_g = found.mean.numpy(), g.numpy()
+    var = without_rounding(found.variance.numpy(), m)
+    m, variance = unless_cancelled(m, of_g, np.sqrt(var)), torch.from_numpy(var.sum(-1))
     return {
         "true_norm": length,
         "bias_squared": bias**2,
         "bias_norm": bias,
-        "variance": found.variance,
-        "mse": bias**2 + found.variance,
+        "variance": variance,
+        "mse": bias**2 + variance,
         "cosine": found.cosine,
-        "cosine_of_mean": _cosine(found.mean, g),
+        "cosine_of_mean": _cosine(torch.from_numpy(m), g),
     }
 
 
@@ -44,11 +45,12 @@ def sampled(problem: Problem, gradient: Gradient, samples: int, streams: Uniform
     """
     g, S = _true(problem), problem.distribution.batch_shape[0]
     a, b = (gradient(Draw(problem, S, samples, streams=streams)) for _ in range(ESTIMATES))
+    bias = [_difference(each, g) for each in (a, b)]
     return {
         "true_norm": _length(g),
-        "bias_squared": torch.linalg.vecdot(a - g, b - g),
-        "variance": _length(a - b).square() / 2,
-        "mse": (_length(a - g).square() + _length(b - g).square()) / 2,
+        "bias_squared": torch.linalg.vecdot(*bias),
+        "variance": _apart(a, b).square() / 2,
+        "mse": (_length(bias[0]).square() + _length(bias[1]).square()) / 2,
         "cosine": (_cosine(a, g) + _cosine(b, g)) / 2,
         "zero_fraction": ((a == 0).all(-1).double() + (b == 0).all(-1).double()) / 2,
     }
@@ -59,10 +61,21 @@ def _true(problem: Problem) -> Tensor:
     return torch.full(problem.project(problem.distribution.logits).shape, torch.nan) if found is None else found
 
 
+def _difference(x: Tensor, y: Tensor) -> Tensor:
+    """x − y, and 0 where they differ by rounding alone: [S, P]."""
+    found = x - y
+    rounding = ROUNDING * torch.maximum(_length(x), _length(y))
+    return torch.where((_length(found) <= rounding).unsqueeze(-1), 0.0, found)
+
+
+def _apart(x: Tensor, y: Tensor) -> Tensor:
+    return _length(_difference(x, y))
+
+
 def _cosine(x: Tensor, g: Tensor) -> Tensor:
     """cos(x, g), 0 where x = 0, NaN where g = 0: [S]."""
-    lengths, size = _length(x) * _length(g), _length(g)
-    cosine = torch.where(lengths > 0, torch.linalg.vecdot(x, g) / lengths, 0.0)
+    size, length = _length(g), _length(x)
+    cosine = torch.where(length > 0, torch.linalg.vecdot(x, g / size.unsqueeze(-1)) / length, 0.0)
     return torch.where((size > 0) & x.isfinite().all(-1), cosine, torch.nan)
 
 

@@ -42,12 +42,13 @@ def trajectory(
 ) -> Iterator[tuple[int, Problem, Gradient]]:
     """(step, the problem at the logits of all seeds, the estimator as it is by then) at each checkpoint, in order.
 
-    `problem` is at the logits [S, …] where the seeds begin. All trainings with the same `noise`, `seed` and N see the
+    `problem` is at the logits [S, …] where the seeds begin. Where it is measured rounding counts as 0, as everywhere;
+    in a step it does not, as it moves nothing there. All trainings with the same `noise`, `seed` and N see the
     same base noise at the same step. The steps are those of torch's optimizer on logits in float64, whose gradient is
     the estimate: nothing is differentiated. Estimators with numbers to be fitted have those of `training.expectation`,
     and `relax` and `lax` critics that learn on the way.
     """
-    problem = replace(problem, zero_rounding=False)
+    measured, problem = problem, replace(problem, zero_rounding=False)  # else each step would need `Problem.size`
     logits = problem.distribution.logits.clone()
     optimizer = _optimizer(training, logits)
     streams, S, N = Streams(seed, noise, range(1)), len(logits), training.samples
@@ -56,7 +57,7 @@ def trajectory(
     for step in range(checkpoints[-1] + 1):
         gradient, learn = learner(step)
         if step in checkpoints:
-            yield step, problem.at(logits.clone()), gradient
+            yield step, measured.at(logits.clone()), gradient
         if step < checkpoints[-1]:
             draw = Draw(problem.at(logits), S, N, streams=streams)
             logits.grad = learn(draw).view_as(logits)

@@ -10,6 +10,7 @@ from estbench import catalog
 from estbench.distributions import Bernoulli, Categorical
 from estbench.problem import Problem
 from estbench.training import expectation, sample
+from estbench.training.expected import measured
 from estbench.training.given import Given
 from estbench.training.precision import Autocast
 from tests.training.steps import SHAPES, distribution_of, seeded
@@ -142,3 +143,19 @@ def test_a_network_under_autocast() -> None:
         assert encoder.weight.grad is not None
         assert encoder.weight.grad.dtype == torch.float32
         assert bool(encoder.weight.grad.isfinite().all())
+
+
+def test_rounding_is_0_where_a_gradient_is_measured() -> None:
+    """Values of f that differ by the order of a sum: rloo is 0 for them where it is measured, and trains as it is."""
+    logits = torch.zeros(200, 5, dtype=torch.float64, requires_grad=True)
+
+    def f(z: Tensor) -> Tensor:
+        return (z - 0.3).square().sum(-1)
+
+    zeros = []
+    for expected in (measured, lambda *given: expectation(*given[:-1], generator=given[-1])):
+        value = expected(f, Bernoulli(logits), catalog.ESTIMATORS["rloo"](), 2, torch.Generator().manual_seed(0))
+        (g,) = torch.autograd.grad(value.sum(), logits)
+        zeros.append(int((g == 0).all(1).sum()))
+        tiny = int((g.abs() < 1e-14).all(1).sum())
+    assert zeros[0] == tiny > zeros[1]

@@ -179,3 +179,22 @@ def test_two_draws_a_seed_estimate_what_is_exact() -> None:
     for name in ("bias_squared", "variance", "mse", "cosine"):
         error = float(found[name].std()) / 4000**0.5
         assert abs(float(found[name].mean() - true[name].mean())) < 4 * error
+
+
+def test_rounding_is_no_direction_where_a_trajectory_is_measured() -> None:
+    """Two samples whose values of f differ by rounding alone give rloo an estimate of exactly 0."""
+    spec, training = planned("rloo", samples=2, dimensions=6, logits=0.0)
+    problem = make(Quadratic(target=0.1), beginning(spec, training), "bernoulli")
+    ((_, here, gradient),) = trajectory(problem, training, (0,), "noise", 0)
+    draw = Draw(here, 40, 2, streams=Streams(0, "x", range(1)))
+    g, f = gradient(draw), here.f(draw.z)
+    alike = (f[:, 0] - f[:, 1]).abs() < 1e-14
+    assert bool(((f[:, 0] != f[:, 1]) & alike).any())
+    assert torch.equal((g == 0).all(-1), alike)
+
+
+def test_estimates_that_do_not_vary_have_no_variance() -> None:
+    """leg of a sum over the variables gives the gradient whatever z is: bias and variance are 0, not 1e-33."""
+    problem = make(Quadratic(target=0.3), torch.tensor([[0.3, -0.2, 0.9]]).double(), "bernoulli")
+    found = exactly(problem, catalog.ESTIMATORS["leg"](), 1)
+    assert float(found["variance"]) == float(found["bias_norm"]) == 0

@@ -20,8 +20,9 @@ from estbench.moments import Floats, in_span, record
 from estbench.networks.threshold import CoarseGradient
 from estbench.plan import Layout, ProblemSpec
 from estbench.store import decode, encode
+from estbench.training.expected import measured
 from estbench.trainings import coarse, exact, sampled
-from estbench.trainings.loop import by, generator, initial, with_parameters
+from estbench.trainings.loop import generator, initial, with_parameters
 
 Batch = exact.Batch | coarse.Place
 
@@ -122,7 +123,9 @@ class NetworkTask:
         if isinstance(batch, coarse.Place):
             examples = generator(self.seed, self.spec.id, "examples", shard)
             return coarse.shard(batch, estimator, N, self.layout.shard_size, examples, noise)
-        return sampled.shard(batch, by(estimator, N, noise), self.layout.shard_size)
+        return sampled.shard(
+            batch, lambda f, variables: measured(f, variables, estimator, N, noise), self.layout.shard_size
+        )
 
 
 def exact_record(mean: Floats, variance: float, true: Floats, width: int) -> Floats:
