@@ -52,6 +52,6 @@ def test_small_numbers_beside_large_ones_are_kept() -> None:
             return torch.stack((rows, other))
 
     problem = make(Quadratic(), torch.zeros(2, dtype=torch.float64), "bernoulli")
-    (g,) = estimates(Rows(), Draw(problem, 2, 3, streams=Streams(0, "x", range(1))), [3])  # type: ignore[arg-type]
+    (g,) = estimates(Rows(), Draw(problem, 2, 3, streams=Streams(0, "x", range(1))), [3])
     assert g[0].tolist() == pytest.approx([1.0, 1e-20], rel=1e-15)
     assert g[1].tolist() == [torch.inf, 0.0]

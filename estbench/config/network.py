@@ -30,7 +30,7 @@ from estbench.errors import UsageError
 from estbench.isolation import Isolated, reason
 from estbench.networks.base import Kind, Network, joint_states
 from estbench.networks.contract import tried
-from estbench.networks.data import Images
+from estbench.networks.data import Images, Stamp, stamp
 from estbench.networks.gradients import demand
 from estbench.networks.threshold import CoarseGradient
 
@@ -149,11 +149,12 @@ _NETWORK = TypeAdapter(NetworkConfig)
 def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[Path, str] | None:
     """What does not fit together, found by building the network once: (path, message)."""
     of: Any = catalog.network_class(network.name)  # which mypy does not know to be hashable
+    now = stamp(data)
     if not catalog.is_plugin(network.name):
-        return _found(of, network, data, kind, part, batch)
+        return _found(of, network, data, now, kind, part, batch)
     try:
         with Isolated("network", network.name, network.options):
-            return _found(of, network, data, kind, part, batch, own=True)
+            return _found(of, network, data, now, kind, part, batch, own=True)
     except Exception as error:  # code of users may raise anything
         return ("network",), f"{network.name} cannot be built and called: {reason(error)}"
 
@@ -163,12 +164,14 @@ def _found(
     of: catalog.NetworkClass,
     network: ObjectiveChoice,
     data: str,
+    now: Stamp,
     kind: Kind,
     part: str,
     batch: int,
     *,
     own: bool = False,
 ) -> tuple[Path, str] | None:
+    del now  # a file that has changed is read anew
     made: Network | CoarseGradient = catalog.build(of, dict(network.options))
     if isinstance(made, CoarseGradient):
         return _of_thresholds(made, data, kind, part)

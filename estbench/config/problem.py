@@ -88,7 +88,7 @@ class ProblemConfig:
     def _objective(cls, objective: ObjectiveChoice, info: ValidationInfo) -> ObjectiveChoice:
         if {"distribution", "dimensions", "categories", "logits"} <= info.data.keys():
             distribution, D, K = (info.data[key] for key in ("distribution", "dimensions", "categories"))
-            if wrong := _misfit(objective, distribution, D, K):
+            if wrong := _misfit(_kinds(objective, distribution), objective, distribution, D, K):
                 raise faults(((), wrong))
         return objective
 
@@ -125,9 +125,18 @@ def event_shape(D: int, K: int | None) -> tuple[int, ...]:
     return (D,) if K is None else (D, K)
 
 
+def _kinds(objective: ObjectiveChoice, distribution: DistributionChoice) -> Any:
+    """The classes that names stand for now: a class that is written anew is another one."""
+    return (
+        objective.given or catalog.objective_class(objective.name),
+        distribution.given or catalog.distribution_class(distribution.name),
+    )
+
+
 @lru_cache(maxsize=4096)
-def _misfit(choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K: int | None) -> str | None:
+def _misfit(kinds: Any, choice: ObjectiveChoice, distribution: DistributionChoice, D: int, K: int | None) -> str | None:
     """Why an objective cannot take samples of this kind and size, found by asking it for one value."""
+    del kinds
     objective = choice.build()
     if why := unserved(objective, distribution.name, distribution.event_dim):
         return f"{choice.name} {why}"

@@ -54,7 +54,6 @@ class Images:
         return Images(train, valid, self.train_labels, self.valid_labels)
 
 
-@lru_cache(maxsize=2)
 def images(source: str = DIGITS) -> Images:
     """The images of a source, in float32: `digits`, or the path of a file or folder.
 
@@ -62,8 +61,27 @@ def images(source: str = DIGITS) -> Images:
     `x_test` or `valid` beside it, and `y`, `y_train`, `y_test` as labels), or IDX (as MNIST has them, also `.gz`). A
     folder holds the four files of MNIST. Bytes are divided by 255, other numbers above 1 by the largest. Where nothing
     is set apart for validation, it is the share of `digits`, by a permutation with a fixed seed. UsageError with what
-    is wrong and what is expected.
+    is wrong and what is expected. They are kept until a file of that source changes.
     """
+    return _images(source, stamp(source))
+
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def stamp(source: str) -> Stamp:
+    """(path, time of the last change, size) of the files of a source; () where there are none."""
+    path = Path(source)
+    try:
+        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        return tuple((str(each), (found := each.stat()).st_mtime_ns, found.st_size) for each in files)
+    except (OSError, ValueError):  # it is read next, with a message
+        return ()
+
+
+@lru_cache(maxsize=2)
+def _images(source: str, now: Stamp) -> Images:
+    del now
     if source == DIGITS:
         return _split(*_digits())
     path = Path(source)

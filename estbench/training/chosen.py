@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalog, plugins
 from estbench.config.choice import read_estimator
 from estbench.config.explain import explain
 from estbench.distributions import Distribution
@@ -19,6 +19,7 @@ from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, Facts, Referenced
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.relax import Relax
+from estbench.plan import EstimatorSpec
 
 CRITIC = (
     "a critic is fitted at one vector of logits, and in training every example has its own, which move at every step; "
@@ -70,8 +71,38 @@ def choose(estimator: Estimator | str, temperature: float | None = None) -> Chos
     return _chosen(estimator, temperature, type(estimator).__name__)
 
 
-@lru_cache(maxsize=512)  # of frozen records of options: no tensors
+class _Thing:
+    """What a name of the user's stands for, equal to itself alone."""
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Thing) and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
 def _named(text: str, temperature: float | None) -> Chosen:
+    """What a text stands for, read once; where it names a thing of the user's, as long as that is the same."""
+    plugin = _plugin(text)
+    return _known(text, temperature, None if plugin is None else _Thing(plugins.thing("estimator", plugin)))
+
+
+@lru_cache(maxsize=512)
+def _plugin(text: str) -> str | None:
+    name = _read(text).name
+    return name if catalog.is_plugin(name) else None
+
+
+@lru_cache(maxsize=512)  # of frozen records of options: no tensors
+def _known(text: str, temperature: float | None, thing: _Thing | None) -> Chosen:
+    del thing
+    return _chosen(catalog.estimator(_read(text)), temperature, text)
+
+
+def _read(text: str) -> EstimatorSpec:
     try:
         choice = read_estimator(text)
     except ValidationError as error:
@@ -79,7 +110,7 @@ def _named(text: str, temperature: float | None) -> Chosen:
     specs = choice.specs(())
     if len(specs) > 1:
         raise UsageError(f"estimator {text!r}: give one temperature, got {len(specs)}")
-    return _chosen(catalog.estimator(specs[0]), temperature, text)
+    return specs[0]
 
 
 def _chosen(estimator: Estimator, temperature: float | None, text: str) -> Chosen:

@@ -84,3 +84,18 @@ def test_pixels_are_numbers_of_at_least_0(tmp_path: Path) -> None:
         np.save(tmp_path / f"{i}.npy", array, allow_pickle=True)
         with pytest.raises(UsageError, match="cannot be read"):
             images(str(tmp_path / f"{i}.npy"))
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    """Another array under the same path, also in a folder of MNIST; an unchanged one is kept."""
+    raw = np.random.default_rng(0).integers(0, 256, (20, 4, 3))
+    np.save(tmp_path / "a.npy", raw[:10].astype(np.uint8))
+    first = images(str(tmp_path / "a.npy"))
+    assert images(str(tmp_path / "a.npy")) is first
+    np.save(tmp_path / "a.npy", raw.astype(np.uint8))
+    assert len(images(str(tmp_path / "a.npy")).train) == 14
+    for n in (20, 12):
+        for part in ("train", "t10k"):
+            (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(raw[:n]))
+            (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(n) % 10))
+        assert len(images(str(tmp_path)).train) == n

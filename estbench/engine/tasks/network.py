@@ -17,6 +17,7 @@ from estbench.engine.tasks.train import network_of
 from estbench.estimators.base import Estimator, evaluations
 from estbench.exact import Unavailable
 from estbench.moments import Floats, in_span, record
+from estbench.networks.data import Stamp, stamp
 from estbench.networks.threshold import CoarseGradient
 from estbench.plan import Layout, ProblemSpec
 from estbench.store import decode, encode
@@ -138,12 +139,20 @@ def exact_record(mean: Floats, variance: float, true: Floats, width: int) -> Flo
     return record(first, second)
 
 
-@lru_cache(maxsize=2)
 def batch_of(spec: ProblemSpec, parameters: str) -> Batch:
     """The first batch of the training data at a checkpoint, with its exact gradient.
 
-    Of a network whose examples are drawn, that of the population: each replicate has a batch of new examples.
+    Of a network whose examples are drawn, that of the population: each replicate has a batch of new examples. It is
+    kept as long as the class of the network and the data are the same.
     """
+    assert spec.at is not None
+    of: Any = catalog.network_class(spec.objective)  # which mypy does not know to be hashable
+    return _batch_of(of, stamp(spec.at.training.data), spec, parameters)
+
+
+@lru_cache(maxsize=2)
+def _batch_of(of: Any, now: Stamp, spec: ProblemSpec, parameters: str) -> Batch:
+    del of, now
     at = spec.at
     assert at is not None
     network, images, kind = network_of(spec)
