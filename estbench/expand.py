@@ -15,12 +15,13 @@ from estbench.config import Config, ProblemConfig, format_selector
 from estbench.config.choice import EstimatorChoice, changed
 from estbench.config.explain import explain
 from estbench.config.logits import Drawn, Row
-from estbench.config.network import OWN, NetworkConfig
+from estbench.config.network import OWN, NetworkConfig, TrainingConfig
 from estbench.config.schema import AnyProblem
 from estbench.config.selector import format_value
-from estbench.config.trajectory import TrajectoryConfig
+from estbench.config.trajectory import DescentConfig, TrajectoryConfig
 from estbench.estimators.base import Facts, why_no_estimate
 from estbench.isolation import reason
+from estbench.networks.data import DIGITS
 from estbench.networks.threshold import CoarseGradient
 from estbench.plan.layout import BLOCK, Layout, layout_of, one_job
 from estbench.plan.settings import Precision, Settings
@@ -93,12 +94,13 @@ def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]
     text = format_selector(network.name, other)
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
     what = (network.name, other, problem.data, problem.distribution, problem.dimensions, K)
-    for training, own in _trainings(config, problem, what):
+    subject = ", ".join((f"{text} {problem.distribution} {size}", *_said(problem)))
+    for training, own in _trainings(config, problem, what, subject):
         by = "each trained by itself" if own else f"trained by {training.trained_by}"
         for epoch in problem.epochs:
             yield ProblemSpec(
                 id=content_hash(training.id, epoch, problem.parameters, config.replicates),
-                label=f"{text} {problem.distribution} {size}, {by}, epoch {epoch}, {problem.parameters}",
+                label=f"{subject}, {by}, epoch {epoch}, {problem.parameters}",
                 objective=network.name,
                 objective_text=format_selector(network.name, [(o, v) for o, v in network.options if v is not None]),
                 objective_options=network.options,
@@ -114,7 +116,21 @@ def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]
             )
 
 
-def _trainings(config: Config, problem: NetworkConfig, what: tuple[object, ...]) -> Iterator[tuple[Training, bool]]:
+def _said(problem: NetworkConfig) -> Iterator[str]:
+    """What a config says of the training of a network, but for the defaults: `sgd 0.1`, `batch 50`, `seeds 3`."""
+    given, default = problem.training, TrainingConfig()
+    if problem.data != DIGITS:
+        yield f"data {problem.data}"
+    if (given.optimizer, given.learning_rate) != (default.optimizer, default.learning_rate):
+        yield f"{given.optimizer} {format_value(given.learning_rate)}"
+    for name in ("batch", "epochs", "seeds"):
+        if getattr(given, name) != getattr(default, name):
+            yield f"{name} {getattr(given, name)}"
+
+
+def _trainings(
+    config: Config, problem: NetworkConfig, what: tuple[object, ...], subject: str
+) -> Iterator[tuple[Training, bool]]:
     """The trainings of a network, and whether it stands for those of each estimator by itself."""
     given = problem.training
     settings = (given.epochs, given.batch, given.optimizer, given.learning_rate, given.seeds)
@@ -123,17 +139,19 @@ def _trainings(config: Config, problem: NetworkConfig, what: tuple[object, ...])
             for spec in trainer.specs(config.temperatures):
                 id_ = content_hash(*what, spec.id, given.samples, *settings)
                 by = spec.in_words(given.samples)
-                yield Training(id_, "network", problem.data, by, given.samples, *settings, spec), False
+                yield Training(id_, "network", problem.data, by, given.samples, *settings, spec, subject), False
         else:
             id_ = content_hash(*what, trainer, *settings)
-            yield Training(id_, "network", problem.data, trainer, 1, *settings), trainer == OWN
+            yield Training(id_, "network", problem.data, trainer, 1, *settings, subject=subject), trainer == OWN
 
 
 def _of_trajectory(trajectory: TrajectoryConfig) -> Iterator[ProblemSpec]:
     """One problem for each checkpoint; its logits are those where the seeds begin."""
     given, start = trajectory.training, _problem(trajectory.start)
     settings = (given.steps, 1, given.optimizer, given.learning_rate, given.seeds)
-    subject = f"{start.label}, {given.optimizer} {format_value(given.learning_rate)}"
+    default = DescentConfig()
+    more = [f"{n} {getattr(given, n)}" for n in ("steps", "seeds") if getattr(given, n) != getattr(default, n)]
+    subject = ", ".join((start.label, f"{given.optimizer} {format_value(given.learning_rate)}", *more))
     id_ = content_hash("trajectory", start.id, start.logits_text, *settings)
     drawn = trajectory.start.logits
     spread = (drawn.normal.scale, drawn.normal.seed) if isinstance(drawn, Drawn) else None
@@ -191,9 +209,25 @@ def _rarest(problem: ProblemConfig, logits: Row | tuple[Row, ...]) -> float:
 
 
 def _labelled(problems: list[ProblemSpec]) -> tuple[ProblemSpec, ...]:
-    """The problems, those with long logits that read the same told apart by their hash."""
+    """The problems, those with long logits that read the same told apart by their hash; and what is trained, too."""
     count = Counter(problem.label for problem in problems)
-    return tuple(replace(p, label=f"{p.label} #{p.id[:6]}") if count[p.label] > 1 else p for p in problems)
+    made = [replace(p, label=f"{p.label} #{p.id[:6]}") if count[p.label] > 1 else p for p in problems]
+    alike: dict[str, dict[str, None]] = {}
+    for p in made:
+        if p.at is not None and p.kind == "trajectory":
+            alike.setdefault(p.at.training.subject, {})[p.at.training.id] = None
+    return tuple(p if len(alike.get(_subject(p), ())) < 2 else _with_hash(p) for p in made)
+
+
+def _subject(p: ProblemSpec) -> str:
+    return "" if p.at is None else p.at.training.subject
+
+
+def _with_hash(p: ProblemSpec) -> ProblemSpec:
+    """The checkpoint of a trajectory whose logits read like those of another, with the hash of its training."""
+    assert p.at is not None
+    training = replace(p.at.training, subject=f"{p.at.training.subject} #{p.at.training.id[:6]}")
+    return replace(p, at=replace(p.at, training=training))
 
 
 def _logits_text(problem: ProblemConfig) -> str:

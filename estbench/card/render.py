@@ -76,7 +76,7 @@ def merged(findings: Sequence[Finding]) -> list[Finding]:
     found: dict[Finding, list[str]] = {}
     for f in findings:
         found.setdefault(replace(f, distribution=""), []).append(f.distribution)
-    return [replace(f, distribution=" and ".join(filter(None, names))) for f, names in found.items()]
+    return [replace(f, distribution=" and ".join(dict.fromkeys(filter(None, names)))) for f, names in found.items()]
 
 
 def name(f: Finding) -> str:

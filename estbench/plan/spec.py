@@ -30,7 +30,7 @@ class Training:
     optimizer, learning_rate  of the steps
     seeds          networks, or vectors of logits, side by side
     by             the estimator; None: the exact gradient, or the plan is read from a manifest
-    subject        what is trained and how, in words: the label of its problems, the checkpoint left out
+    subject        what is trained and how, in words: what the labels of all its checkpoints begin with
     spread         scale and seed of the normal logits where each seed of a trajectory begins; None: all at those of the
                    problem, or the plan is read from a manifest
     """

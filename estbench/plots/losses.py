@@ -43,10 +43,11 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     size = f"{first['dimensions']:.0f} variable{'' if first['dimensions'] == 1 else 's'}" + (
         f" of {first['categories']:.0f} categories" if first["distribution"] == "categorical" else ""
     )
+    said = f" {first['distribution']} " in f"{first['problem']} "  # of runs of earlier versions it is not
+    variables = "" if said else f"{str(first['distribution']).capitalize()}, {size} · "
     figure, axes = page(
         f"{first['problem']}: loss while training",
-        f"{str(first['distribution']).capitalize()}, {size}{shared} · {seeds} seeds · at the end: mean and "
-        f"{100 * level:g} % interval",
+        f"{variables}{seeds} seeds{shared} · at the end: mean and {100 * level:g} % interval",
         3 if logits else 2,
         texts,
         panel=(3.9, max(2.9, LINE * len(names))),

@@ -10,6 +10,7 @@ import pytest
 from estbench.card.card import Card
 from estbench.card.findings import Beside, Bias, Finding
 from estbench.card.members import Figures
+from estbench.card.render import merged
 
 LONG = "E ĝ is 25 % of ‖g‖ away from g at N = 4: 512 estimates, p < 1e-12 (sine bernoulli D=1)"
 CARD = Card(
@@ -47,6 +48,12 @@ def test_failures_have_lines_of_their_own(width: int) -> None:
 def test_what_is_the_same_for_both_is_said_once() -> None:
     """Findings that agree for both distributions are one line."""
     assert "deterministic (bernoulli and categorical): the same seed" in CARD.to_text(100)
+
+
+def test_a_distribution_is_named_once() -> None:
+    """Of a finding that comes twice for one distribution, as of two problems, too."""
+    (found,) = merged([CARD.findings[1], CARD.findings[1], CARD.findings[2]])
+    assert found.distribution == "bernoulli and categorical"
 
 
 def test_json() -> None:

@@ -17,6 +17,7 @@ from estbench.config import load, resolve
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
 from estbench.errors import ResultsError, UsageError
+from estbench.expand import expand
 from estbench.store import decode, encode, read
 from estbench.store.records import canonical, line
 
@@ -189,3 +190,44 @@ def test_joint_states_of_two_layers_are_those_of_both() -> None:
     load({**CONFIG, "problems": [{**problem, "network": "sbn"}]})
     with pytest.raises(UsageError, match="262144 joint states of all layers"):
         load({**CONFIG, "problems": [{**problem, "network": {"name": "sbn", "layers": 2}}]})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("optimizer", "sgd", "sgd 0.003"),
+        ("learning_rate", 0.5, "adam 0.5"),
+        ("batch", 7, "batch 7"),
+        ("epochs", 3, "epochs 3"),
+        ("seeds", 4, "seeds 4"),
+        ("data", None, "data "),
+    ],
+)
+def test_trainings_that_differ_are_told_apart(key: str, value: object, said: str, tmp_path: Path) -> None:
+    """In labels, in what training.csv calls the problem, and in all keys; what is said is not a hash."""
+    np.save(tmp_path / "a.npy", np.zeros((200, 64)))
+    plain = {**NETWORK, "training": {"estimator": ["exact", "own", "ste"]}, "checkpoints": [0]}
+    training = plain["training"] if key == "data" else {**plain["training"], key: value}  # type: ignore[dict-item]
+    other = {**plain, "training": training} | ({"data": str(tmp_path / "a.npy")} if key == "data" else {})
+    plan = expand(load({**CONFIG, "problems": [plain, other]}))
+    one, two = plan.problems[:3], plan.problems[3:]
+    assert len({p.label for p in plan.problems}) == 6
+    assert "#" not in "".join(p.label for p in plan.problems)
+    assert all(said in p.label and said in p.at.training.subject for p in two if p.at)
+    assert not any(said in p.label for p in one)
+    assert len({p.at.training.subject for p in plan.problems if p.at}) == 2
+    assert len({p.at.training.id for p in plan.problems if p.at}) == 6
+    assert len({cell.key for cell in plan.cells}) == len(plan.cells)
+
+
+def test_trajectories_that_differ_are_told_apart() -> None:
+    """Steps and seeds are said; logits that are too long to be said are told apart by a hash, in training.csv too."""
+    plain = {"kind": "trajectory", "objective": "quadratic", "distribution": "bernoulli", "logits": 0.0}
+    others = [{**plain, "training": {"seeds": 4}}, {**plain, "training": {"steps": 5}}]
+    others += [{**plain, "dimensions": 9, "logits": [0.0] * 8 + [end]} for end in (0.0, 1.0)]
+    plan = expand(load({**CONFIG, "problems": [plain, *others]}))
+    subjects = list(dict.fromkeys(p.at.training.subject for p in plan.problems if p.at))
+    assert len(subjects) == 5
+    assert subjects[1].endswith(", seeds 4")
+    assert subjects[2].endswith(", steps 5")
+    assert len({p.label for p in plan.problems}) == len(plan.problems)
