@@ -89,8 +89,8 @@ def ready(tasks: Iterable[Task], failed: set[str], items: Items) -> Iterator[Tas
         if isinstance(task, CostTask | TrajectoryTask):
             yield task
         elif isinstance(task, TrainTask):
-            if keys := tuple(key for key in task.keys if key not in failed):
-                yield replace(task, keys=keys)
+            if looked := tuple(cell for cell in task.looked if cell[0] not in failed):
+                yield replace(task, looked=looked)
         elif isinstance(task, NetworkTask):
             if groups := without(task.groups, failed.__contains__):
                 yield replace(task, groups=groups, parameters=items[("trained", task.trained, "")]["parameters"])

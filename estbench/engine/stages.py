@@ -98,19 +98,19 @@ def _of_problem(plan: Plan, method: str | None = None, *, kind: str = "toy") -> 
 def _trainings(plan: Plan, items: Items, part: Part) -> Iterator[Task]:
     """Trainings of which a checkpoint is not there yet; every part needs them all."""
     del part
-    by_training: dict[str, tuple[ProblemSpec, Training, set[int], list[str]]] = {}
+    by_training: dict[str, tuple[ProblemSpec, Training, set[int], list[tuple[str, int]]]] = {}
     for i, cells in _of_problem(plan, kind="network"):
         spec = plan.problems[i]
         assert spec.at is not None
         for cell in cells:
             training = spec.at.training_of(cell.estimator, cell.samples)
-            *_, epochs, keys = by_training.setdefault(training.id, (spec, training, set(), []))
+            *_, epochs, looked = by_training.setdefault(training.id, (spec, training, set(), []))
             epochs.add(spec.at.epoch)
-            keys.append(cell.key)
-    for id_, (spec, training, epochs, keys) in by_training.items():
+            looked.append((cell.key, spec.at.epoch))
+    for id_, (spec, training, epochs, looked) in by_training.items():
         left = sorted(epoch for epoch in epochs if ("trained", f"{id_}/{epoch}", "") not in items)
         if left:
-            yield TrainTask(spec, training, tuple(left), tuple(keys), plan.config.seed)
+            yield TrainTask(spec, training, tuple(left), tuple(looked), plan.config.seed)
 
 
 def _networks(plan: Plan, items: Items, device: str, part: Part) -> Iterator[Task]:

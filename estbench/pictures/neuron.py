@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,13 +41,17 @@ class Neuron:
 
 @dataclass(frozen=True)
 class Response:
-    """At each logit a: one point at which f is evaluated, their mean, p(a), one estimate, their mean, and p′(a)."""
+    """At each logit a: one point at which f is evaluated, their mean, p(a), one estimate, their mean, and p′(a).
+
+    error  the standard error of the mean of the estimates
+    """
 
     point: Floats
     mean_point: Floats
     p: Floats
     estimate: Floats
     mean_estimate: Floats
+    error: Floats
     slope: Floats
 
 
@@ -72,7 +77,8 @@ def _at(neuron: Neuron, a: float, shown: int) -> tuple[float, ...]:
     estimate = estimates(estimator, draw, [N])[0, :, 0]
     at = next((first for first in map(_first, f.points) if len(first) == REPLICATES * N), _first(draw.z))
     p, slope = _mean_and_slope(distribution)
-    return (float(at[shown * N]), float(at.mean()), p, float(estimate[shown]), float(estimate.mean()), slope)
+    error = float(estimate.std()) / math.sqrt(REPLICATES)
+    return (float(at[shown * N]), float(at.mean()), p, float(estimate[shown]), float(estimate.mean()), error, slope)
 
 
 def _distribution(neuron: Neuron, a: float) -> Bernoulli | Categorical:

@@ -119,11 +119,10 @@ def at_examples(batch: Batch, estimator: RowEstimator) -> tuple[Tensor, Tensor]:
 
 
 def _some(batch: Batch, estimator: RowEstimator, logits: Tensor, at: slice) -> tuple[Tensor, Tensor]:
-    f = batch.model.f(batch.x[:, at], None if batch.y is None else batch.y[:, at])
-    variables = batch.kind.of(logits[at])
+    problem = problem_at(batch, at, logits)
+    variables = problem.distribution
     states = variables.states().to(logits)
-    R, M = len(logits[at]), len(states)
-    problem = Problem(variables, Given(_without_seeds(f), variables, None, Autocast.now(variables.logits.device)))
+    R, M = len(variables.logits), len(states)
     draw = Draw(problem, R, M, z=states.expand(R, *states.shape).contiguous())
     with torch.no_grad():
         rows = estimator.rows(draw).reshape(R, M, -1)
@@ -131,6 +130,16 @@ def _some(batch: Batch, estimator: RowEstimator, logits: Tensor, at: slice) -> t
     mean = (P * rows).sum(1)
     centred = rows - mean.unsqueeze(1)
     return mean, (P * centred).mT @ centred
+
+
+def problem_at(batch: Batch, at: slice | Tensor, logits: Tensor | None = None) -> Problem:
+    """Some examples as a problem with a batch of logits, which are found where they are not given for all, [B, n]."""
+    if logits is None:
+        with torch.no_grad():
+            logits = batch.model.logits(batch.x)[0].flatten(1)
+    f = batch.model.f(batch.x[:, at], None if batch.y is None else batch.y[:, at])
+    variables = batch.kind.of(logits[at])
+    return Problem(variables, Given(_without_seeds(f), variables, None, Autocast.now(variables.logits.device)))
 
 
 def _without_seeds(f: Function) -> Any:

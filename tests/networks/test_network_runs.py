@@ -207,7 +207,7 @@ def test_trainings_that_differ_are_told_apart(key: str, value: object, said: str
     """In labels, in what training.csv calls the problem, and in all keys; what is said is not a hash."""
     np.save(tmp_path / "a.npy", np.zeros((200, 64)))
     plain = {**NETWORK, "training": {"estimator": ["exact", "own", "ste"]}, "checkpoints": [0]}
-    training = plain["training"] if key == "data" else {**plain["training"], key: value}  # type: ignore[dict-item]
+    training = plain["training"] if key == "data" else {**plain["training"], key: value}
     other = {**plain, "training": training} | ({"data": str(tmp_path / "a.npy")} if key == "data" else {})
     plan = expand(load({**CONFIG, "problems": [plain, other]}))
     one, two = plan.problems[:3], plan.problems[3:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from estbench.engine.limit import limited
 from estbench.engine.purity import ImpureError, random_of_its_own, writes
 from estbench.engine.tasks.failure import Record, failures, reason
-from estbench.engine.tasks.group import Group, apart, keys, own_problem, problem_of
+from estbench.engine.tasks.group import RANDOM, Group, apart, keys, own_problem, problem_of
 from estbench.exact import Unavailable, exact
 from estbench.plan import ProblemSpec
 from estbench.problem import Problem
@@ -51,7 +51,7 @@ class ExactTask:
                 estimator = group.estimator()
                 with limited(self.timeout):
                     if group.plugin and random_of_its_own(self._own, estimator, N):
-                        raise Unavailable("it makes random numbers of its own: two calls on one draw differ")
+                        raise Unavailable(RANDOM)
                     x = exact(problem, estimator, N)
             if touched := [*written(problem), *written(problem.distribution)]:
                 raise ImpureError(writes(estimator, touched))

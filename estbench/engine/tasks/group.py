@@ -19,6 +19,9 @@ from estbench.objectives.base import Objective
 from estbench.plan import EstimatorSpec, Options, ProblemSpec
 from estbench.problem import Problem
 
+RANDOM = "it makes random numbers of its own: two calls on one draw differ"
+"""Why an estimator of a user has no exact moments."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -35,7 +38,7 @@ class Group:
     @property
     def plugin(self) -> bool:
         """Whether the estimator is a user's."""
-        return catalog.is_plugin(self.of.name) or self.of.given is not None
+        return is_own(self.of)
 
     def runs_user_code(self, spec: ProblemSpec) -> bool:
         """Whether code of a user is run for its cells on that problem."""
@@ -83,6 +86,11 @@ def _classes(spec: ProblemSpec) -> tuple[type[Objective], Any]:
         catalog.objective_class(spec.objective) if f is None else type(f.value),
         catalog.distribution_class(spec.distribution) if distribution is None else type(distribution.value),
     )
+
+
+def is_own(estimator: EstimatorSpec | None) -> bool:
+    """Whether an estimator is a user's, by its name or as an object; None is the exact gradient."""
+    return estimator is not None and (catalog.is_plugin(estimator.name) or estimator.given is not None)
 
 
 def has_user_code(spec: ProblemSpec) -> bool:

@@ -11,8 +11,9 @@ import torch
 
 from estbench import catalog
 from estbench.engine.limit import limited
+from estbench.engine.purity import REPLICATES, random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
-from estbench.engine.tasks.group import Group, apart, isolated, keys
+from estbench.engine.tasks.group import RANDOM, Group, apart, has_user_code, isolated, keys
 from estbench.engine.tasks.train import network_of
 from estbench.estimators.base import Estimator, evaluations
 from estbench.exact import Unavailable
@@ -56,8 +57,7 @@ class NetworkTask:
     def perform(self) -> list[Record]:
         """A `problem` record, and for each cell a `cost` and an `exact` or a `job` record, or a `failed` one."""
         try:
-            user_code = catalog.is_plugin(self.spec.objective)
-            with isolated(user_code, self.seed, self.spec.id, "checkpoint"), limited(self.timeout):
+            with isolated(has_user_code(self.spec), self.seed, self.spec.id, "checkpoint"), limited(self.timeout):
                 batch = batch_of(self.spec, self.parameters)
                 true = batch.true.numpy()
         except Exception as error:
@@ -84,7 +84,7 @@ class NetworkTask:
                 cost: Record = {"kind": "cost", "key": key, "f": f, "df": df, "unbiased": estimator.facts.unbiased}
                 cost |= reference
                 if dict(self.methods)[key] == "exact":
-                    return [cost, {"kind": "exact", "key": key, **self._exact(batch, estimator, N)}]
+                    return [cost, {"kind": "exact", "key": key, **self._exact(batch, group, estimator, N)}]
                 return [cost, self._sampled(batch, estimator, N, key)]
         except Exception as error:
             return failures([key], reason(error))
@@ -95,7 +95,7 @@ class NetworkTask:
         assert at is not None
         return catalog.estimator(group.of.at(at.training.done(at.epoch)))
 
-    def _exact(self, batch: Batch, estimator: Estimator, N: int) -> Record:
+    def _exact(self, batch: Batch, group: Group, estimator: Estimator, N: int) -> Record:
         try:
             if isinstance(batch, coarse.Place):
                 found = coarse.exact(batch, estimator)
@@ -107,6 +107,10 @@ class NetworkTask:
                     found.mean_error,
                 )
             else:
+                if group.plugin and exact.why_not(batch, estimator) is None:
+                    first = torch.zeros(REPLICATES, dtype=torch.long)  # an example of the batch, again and again
+                    if random_of_its_own(lambda: exact.problem_at(batch, first), estimator, N):
+                        raise Unavailable(RANDOM)
                 bias, variance = exact.moments(batch, estimator, N)
                 mean, route, error, mean_error = batch.true + bias, "enumeration", 0.0, 0.0
         except Unavailable as why:

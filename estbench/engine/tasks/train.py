@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from estbench import catalog
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import Record, failures, reason
-from estbench.engine.tasks.group import isolated
+from estbench.engine.tasks.group import has_user_code, is_own, isolated
 from estbench.networks.base import Kind, Network
 from estbench.networks.data import Images
 from estbench.networks.threshold import CoarseGradient
@@ -22,12 +23,15 @@ from estbench.trainings.loop import losses, minus_log_likelihoods, parameters_of
 
 @dataclass(frozen=True)
 class TrainTask:
-    """The training of the networks of a problem, up to the last of some epochs; `keys` are those of all cells there."""
+    """The training of the networks of a problem, up to the last of some epochs.
+
+    `looked` are the cells at its checkpoints: (key, epoch).
+    """
 
     spec: ProblemSpec
     training: Training
     epochs: tuple[int, ...]
-    keys: tuple[str, ...]
+    looked: tuple[tuple[str, int], ...]
     seed: int
     timeout: float | None = None
 
@@ -37,24 +41,31 @@ class TrainTask:
 
     def cells(self) -> list[str]:
         """The keys of the cells that need it."""
-        return list(self.keys)
+        return [key for key, _ in self.looked]
 
     def perform(self) -> list[Record]:
-        """A `trained` record for each epoch: parameters of the first seed, losses of all; else `failed` ones."""
+        """A `trained` record for each epoch: parameters of the first seed, losses of all.
+
+        Where it fails on the way those reached are kept, and the cells at the others have `failed` ones.
+        """
         training, start = self.training, time.perf_counter()
-        user_code = catalog.is_plugin(self.spec.objective) or (
-            training.by is not None and catalog.is_plugin(training.by.name)
-        )
         records: list[Record] = []
         try:
-            with isolated(user_code, self.seed, training.id, "train"), limited(self.timeout):
+            with self._isolated("train"), limited(self.timeout):
                 for epoch, model, found in self._course():
                     found["parameters"] = encode(parameters_of(model).double().numpy())
                     found["seconds"] = time.perf_counter() - start
                     records.append({"kind": "trained", "key": f"{training.id}/{epoch}", **found})
         except Exception as error:
-            return failures(self.cells(), f"training: {reason(error)}")
+            left = self.epochs[len(records) :]
+            missed = (key for key, epoch in self.looked if epoch in left)
+            return records + failures(missed, f"training: {reason(error)}")
         return records
+
+    def _isolated(self, *where: object) -> AbstractContextManager[object]:
+        """The context of the training, or within it of its losses, which do not change it."""
+        own = has_user_code(self.spec) or is_own(self.training.by)
+        return isolated(own, self.seed, self.training.id, *where)
 
     def _course(self) -> Iterator[tuple[int, Any, Record]]:
         """(epoch, the networks, their losses) at each checkpoint."""
@@ -65,10 +76,11 @@ class TrainTask:
             return
         for epoch, model in train(network, images, kind, self.training, self.epochs, self.seed):
             found: Record = {}
-            for data, x, y in images.parts():
-                found[data] = encode(losses(model, kind, x, y).numpy())
-                if (nll := minus_log_likelihoods(model, kind, x, y)) is not None:
-                    found[f"{data}_nll"] = encode(nll.numpy())
+            with self._isolated("losses", epoch):
+                for data, x, y in images.parts():
+                    found[data] = encode(losses(model, kind, x, y).numpy())
+                    if (nll := minus_log_likelihoods(model, kind, x, y)) is not None:
+                        found[f"{data}_nll"] = encode(nll.numpy())
             yield epoch, model, found
 
 

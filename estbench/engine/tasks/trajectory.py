@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor
 from estbench import catalog
 from estbench.draws import Streams
 from estbench.engine.limit import limited
+from estbench.engine.purity import random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
-from estbench.engine.tasks.group import has_user_code, isolated, problem_of
+from estbench.engine.tasks.group import RANDOM, has_user_code, is_own, isolated, own_problem, problem_of
 from estbench.estimators.base import evaluations
 from estbench.exact import Unavailable
 from estbench.exact.curl import curl
@@ -60,12 +61,9 @@ class TrajectoryTask:
 
     def perform(self) -> list[Record]:
         """A `trained` record for each step, a `seeds` record for each cell; else `failed` ones."""
-        user_code = has_user_code(self.spec) or (
-            self.training.by is not None and catalog.is_plugin(self.training.by.name)
-        )
         records: list[Record] = []
         try:
-            with isolated(user_code, self.seed, self.training.id, "trajectory"), limited(self.timeout):
+            with self._isolated("trajectory"), limited(self.timeout):
                 for record in self._records():
                     records.append(record)
         except Exception as error:
@@ -73,21 +71,33 @@ class TrajectoryTask:
             return records + failures((key for key in self.cells() if key not in done), f"training: {reason(error)}")
         return records
 
+    def _isolated(self, *where: object) -> AbstractContextManager[object]:
+        """The context of the training, or within it of what is measured on the way, which does not change it."""
+        own = has_user_code(self.spec) or is_own(self.training.by)
+        return isolated(own, self.seed, self.training.id, *where)
+
     def _records(self) -> Iterator[Record]:
         problem = problem_of(self.spec, "cpu").at(beginning(self.spec, self.training))
         for step, here, gradient in trajectory(problem, self.training, self.steps, self.noise, self.seed):
-            g = here.exact_gradient
-            assert g is not None  # its config has said so
-            yield {
-                "kind": "trained",
-                "key": f"{self.training.id}/{step}",
-                "parameters": encode(here.distribution.logits[0].flatten().numpy()),
-                "train": encode(here.mean_f.numpy()),
-                "gradient": encode(torch.linalg.vector_norm(g, dim=-1).numpy()),
-            }
+            with self._isolated("losses", step):
+                trained = self._trained(here, step)
+            yield trained
             for cell in self.looked:
                 if cell.step == step:
-                    yield {"kind": "seeds", "key": cell.key, **self._measured(here, gradient, cell)}
+                    with self._isolated(cell.method, step):
+                        measured = self._measured(here, gradient, cell)
+                    yield {"kind": "seeds", "key": cell.key, **measured}
+
+    def _trained(self, here: Problem, step: int) -> Record:
+        g = here.exact_gradient
+        assert g is not None  # its config has said so
+        return {
+            "kind": "trained",
+            "key": f"{self.training.id}/{step}",
+            "parameters": encode(here.distribution.logits[0].flatten().numpy()),
+            "train": encode(here.mean_f.numpy()),
+            "gradient": encode(torch.linalg.vector_norm(g, dim=-1).numpy()),
+        }
 
     def _measured(self, problem: Problem, gradient: Gradient, cell: Looked) -> Record:
         assert self.training.by is not None
@@ -99,6 +109,8 @@ class TrajectoryTask:
             streams = Streams(self.seed, f"{self.noise}/{cell.step}", range(1))
             return _record(sampled(problem, gradient, N, streams)) | {"f": f, "df": df, "estimates": ESTIMATES}
         try:
+            if is_own(self.training.by) and random_of_its_own(self._own, estimator, N):
+                raise Unavailable(RANDOM)
             found = exactly(problem, estimator, N)
         except Unavailable as why:
             return {"reason": str(why)}
@@ -106,6 +118,9 @@ class TrajectoryTask:
             with suppress(Unavailable):  # it takes the means at 2 P times as many logits
                 found["curl"] = curl(problem, estimator, N)
         return _record(found) | {"f": f, "df": df, "estimates": 0}
+
+    def _own(self) -> Problem:
+        return own_problem(self.spec, "cpu")
 
 
 def _record(found: Numbers) -> Record:
