@@ -114,9 +114,14 @@ def in_span(packed: Floats, true: Floats) -> tuple[Floats, Floats]:
     coordinates[0, :, 0] = s1 @ along
     coordinates[0, :, 1 : 1 + directions.shape[1]] = (s1 - np.outer(s1 @ along, along)) @ directions
     coordinates[1, :, -1] = m2.sum(1)
-    g = np.zeros(S + 2)
-    g[0] = size
-    return np.concatenate((scalars, *coordinates), axis=1), g
+    return np.concatenate((scalars, *coordinates), axis=1), gradient_in_span(true, S)
+
+
+def gradient_in_span(true: Floats, shards: int) -> Floats:
+    """g as `in_span` has it, whatever the means of so many shards are: (‖g‖, 0, …), [shards + 2]."""
+    g = np.zeros(shards + 2)
+    g[0] = np.linalg.norm(true)
+    return g
 
 
 def moments(estimates: Tensor, true: Tensor | None, weights: Tensor | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from estbench.plan import Plan
 from estbench.store.records import Item, decode, named
 
 _COUNTS = [SCALARS.index(name) for name in ("n", "non_finite", "zeros")]
+_MEANS = ("true_norm", "bias_squared", "variance", "mse", "cosine")  # of every cell that is measured at seeds
 _SLACK = 1e-6  # weights of an exact row sum to 1 up to rounding
 
 
@@ -22,6 +23,7 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
     Items of cells that are not in the plan are left alone.
     """
     cells = {cell.key: plan.coordinates(cell.problem) for cell in plan.cells}
+    exact = {cell.key for cell in plan.cells if cell.method == "exact"}
     parameters = {spec.id: plan.coordinates(i) for i, spec in enumerate(plan.problems)}
     sizes = {spec.id: layout.shard_size for spec, layout in zip(plan.problems, plan.layouts, strict=True)}
     jobs = {
@@ -42,6 +44,8 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
             _demand(bool((counts[:, 0] <= 1 + _SLACK).all()), "its weights sum to more than 1", where, item)
             _demand(not any(bound < 0 for bound in bounds), "a bound of an error is negative", where, item)
         elif kind == "seeds" and key in cells and "reason" not in result:
+            lacks = {*_MEANS, *(["bias_norm"] if key in exact else [])} - result["means"].keys()
+            _demand(not lacks, f"it has no {', '.join(sorted(lacks))}", where, item)
             for text in result["means"].values():
                 _decoded(text, (2,), where, item)
         elif kind == "job" and key in jobs and cell in cells:
@@ -49,26 +53,40 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
             counts = _moments(result["moments"], shards, cells[cell], where, item)
             whole = counts[:, 0] + counts[:, 1] == sizes[problem]
             _demand(bool(whole.all()), f"its shards do not have {sizes[problem]} replicates each", where, item)
-    _check_trainings(items, lines, journal)
+    _check_trainings(items, lines, plan, journal)
 
 
-def _check_trainings(items: Mapping[Item, Any], lines: Mapping[Item, int], journal: str) -> None:
-    """ResultsError unless all epochs of one training have arrays of the same lengths, with a loss of each seed."""
+def _check_trainings(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Plan, journal: str) -> None:
+    """ResultsError unless all epochs of one training have the same arrays, each but `parameters` with one a seed."""
     lengths: dict[str, dict[str, int]] = {}
+    seeds = dict(_seeds(plan))
     for item, result in items.items():
         if item[0] == "trained":
             where = f"{journal}, line {lines[item]}"
             own = {
                 name: len(_decoded(result[name], (-1,), where, item))
-                for name in ("parameters", "train", "valid")
+                for name in ("parameters", *OF_SEEDS)
                 if isinstance(result.get(name), str)
             }
-            _demand(own["train"] > 0 and own.get("valid", own["train"]) == own["train"], _SEEDS, where, item)
-            first = lengths.setdefault(item[1].rpartition("/")[0], own)
+            training = item[1].rpartition("/")[0]
+            wanted = seeds.get(training, own["train"])
+            _demand(wanted > 0 and all(own.get(name, wanted) == wanted for name in OF_SEEDS), _LACKS, where, item)
+            first = lengths.setdefault(training, own)
             _demand(own == first, "its arrays are not as long as those of another epoch", where, item)
 
 
-_SEEDS = "it has not a loss of each seed"
+def _seeds(plan: Plan) -> Iterator[tuple[str, int]]:
+    """The trainings of a plan, with their numbers of seeds."""
+    for cell in plan.cells:
+        if (at := plan.problems[cell.problem].at) is not None:
+            yield at.training.id, at.training.seeds
+            yield at.training_of(cell.estimator, cell.samples).id, at.training.seeds
+
+
+OF_SEEDS = ("train", "valid", "gradient", "train_nll", "valid_nll")
+"""The arrays of a training that have a number for each seed."""
+
+_LACKS = "it has not a loss of each seed"
 
 
 def _gradient(text: str, length: int, where: str, item: Item) -> None:

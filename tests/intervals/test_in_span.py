@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from estbench.intervals import metrics
-from estbench.moments import SCALARS, Moments, in_span, moments
+from estbench.moments import SCALARS, Moments, gradient_in_span, in_span, moments
 
 OTHER = {"bias_p_value", "flags"}
 """What rests on the single coordinates."""
@@ -33,6 +33,7 @@ def test_metrics_and_intervals_are_those_of_all_parameters(P: int, S: int, n: in
     whole = metrics(Moments.unpack(packed, true))
     kept, g = in_span(packed, true)
     assert kept.shape == (S, len(SCALARS) + 3 * (S + 2))
+    assert np.array_equal(g, gradient_in_span(true, S))
     few = metrics(Moments.unpack(kept, g), rank=P)
     for name, value in whole.items():
         if name not in OTHER:

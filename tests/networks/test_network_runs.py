@@ -123,7 +123,7 @@ def test_a_run_is_read_without_torch(run: Path) -> None:
     assert {row["kind"] for row in (rows["results"] if isinstance(rows, dict) else rows)} == {"toy", "network"}
 
 
-@pytest.mark.parametrize("name", ["valid", "train", "parameters"])
+@pytest.mark.parametrize("name", ["valid", "train", "parameters", "train_nll", "valid_nll"])
 def test_losses_that_are_not_those_of_the_training_are_refused(run: Path, tmp_path: Path, name: str) -> None:
     """An epoch that lacks losses, or numbers, of other epochs is named with its line, whatever its checksum says."""
     folder = Path(shutil.copytree(run, tmp_path / "run"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from estbench.cli.app import app
 from estbench.config import load, resolve
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
-from estbench.errors import UsageError
+from estbench.errors import ResultsError, UsageError
+from estbench.store import decode, encode, read
+from estbench.store.records import canonical, line
 
 TRAJECTORY: dict[str, Any] = {
     "kind": "trajectory",
@@ -175,3 +178,32 @@ def test_a_trajectory_is_swept_as_any_problem() -> None:
     swept = {key: value for key, value in TRAJECTORY.items() if key != "logits"}
     swept |= {"sweep": {"dimensions": [1, 2], "logits": [0.0, 1.0]}}
     assert len(load({**CONFIG, "problems": [swept]}).problems) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "said"),
+    [
+        ("trained", "gradient", "it has not a loss of each seed"),
+        ("trained", "train", "it has not a loss of each seed"),
+        ("trained", "parameters", "not as long as those of another epoch"),
+        ("seeds", "variance", "it has no variance"),
+        ("seeds", "bias_norm", "it has no bias_norm"),
+    ],
+)
+def test_a_record_of_wrong_length_is_refused(run: Path, tmp_path: Path, kind: str, field: str, said: str) -> None:
+    """Also where all epochs agree in it: the file and the line are named, whatever the checksum says."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for i, text in enumerate(lines):
+        records = json.loads(text)["records"]
+        for record in records:
+            if record["kind"] != kind or (kind == "seeds" and field not in record.get("means", {})):
+                continue
+            if kind == "seeds":
+                del record["means"][field]
+            elif field != "parameters" or record["key"].endswith("/0"):
+                record[field] = encode(decode(record[field], (-1,))[1:])
+        lines[i] = line(canonical(records)) if i else text
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(ResultsError, match=rf"journal.jsonl, line \d+: damaged.*{said}"):
+        read(folder)

@@ -17,7 +17,7 @@ from estbench.engine.tasks.group import RANDOM, Group, apart, has_user_code, iso
 from estbench.engine.tasks.train import network_of
 from estbench.estimators.base import Estimator, evaluations
 from estbench.exact import Unavailable
-from estbench.moments import Floats, in_span, record
+from estbench.moments import Floats, gradient_in_span, in_span, record
 from estbench.networks.data import Stamp, stamp
 from estbench.networks.threshold import CoarseGradient
 from estbench.plan import Layout, ProblemSpec
@@ -62,7 +62,7 @@ class NetworkTask:
                 true = batch.true.numpy()
         except Exception as error:
             return failures(self.cells(), reason(error))
-        _, g = in_span(np.zeros((self.layout.shards, 8 + 3 * len(true))), true)
+        g = gradient_in_span(true, self.layout.shards)
         assert self.spec.at is not None
         shared = None if self.spec.at.own else encode(g)
         known: Record = {"kind": "problem", "key": self.spec.id, "route": batch.route, "true": shared}
