@@ -37,7 +37,7 @@ class Chosen:
 
     def serves(self, distribution: Distribution, samples: int) -> None:
         """UsageError where it does not serve this distribution or so few samples, with what to do."""
-        if not isinstance(samples, int) or samples < 1:
+        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
             raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
         if samples < self.facts.min_samples:
             raise UsageError(f"{self.text} needs samples of at least {self.facts.min_samples}, got {samples}")
@@ -61,7 +61,9 @@ def choose(estimator: Estimator | str, temperature: float | None = None) -> Chos
     Raises UsageError for an unknown name, a wrong option, a temperature where there is none, and a fitted critic.
     """
     if temperature is not None:
-        temperature = float(temperature)
+        temperature = _number(temperature)
+    if isinstance(estimator, type):
+        raise UsageError(f"expected an estimator, got the class {estimator.__name__}: write {estimator.__name__}(…)")
     if isinstance(estimator, str):
         return _named(estimator, temperature)
     if not hasattr(estimator, "facts"):
@@ -69,6 +71,23 @@ def choose(estimator: Estimator | str, temperature: float | None = None) -> Chos
             f"expected an estimator or its name, got {type(estimator).__name__} (estbench list estimators)"
         )
     return _chosen(estimator, temperature, type(estimator).__name__)
+
+
+def _number(temperature: Any) -> float:
+    try:
+        return float(temperature)
+    except (TypeError, ValueError, RuntimeError):  # of torch, for several numbers
+        shape = list(temperature.shape) if isinstance(temperature, Tensor) else repr(temperature)
+        raise UsageError(f"temperature must be a number, got {shape}") from None
+
+
+def demand_generator(generator: object) -> None:
+    """UsageError for another source of random numbers than torch's."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise UsageError(
+            "generator must be a torch.Generator, as torch.Generator().manual_seed(0), got "
+            f"{type(generator).__module__}.{type(generator).__name__}"
+        )
 
 
 class _Thing:

@@ -13,8 +13,8 @@ from estbench.errors import UsageError
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.problem import Problem
-from estbench.training.chosen import Chosen, checked, choose, flattened
-from estbench.training.given import Function, Given
+from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
+from estbench.training.given import NOT_DIFFERENTIABLE, Function, Given
 from estbench.training.node import node
 from estbench.training.once import differentiable_once
 from estbench.training.online import Online
@@ -84,6 +84,9 @@ def _expectation(
     *,
     measured: bool,
 ) -> Tensor:
+    if not callable(f):
+        raise UsageError(f"f must be a function of samples, got {type(f).__name__}")
+    demand_generator(generator)
     online = estimator if isinstance(estimator, Online) else None
     chosen = estimator.chosen(temperature) if isinstance(estimator, Online) else choose(estimator, temperature)
     distribution = checked(distribution)
@@ -94,7 +97,10 @@ def _expectation(
     inner = common_noise(device, generator) if common_inner_noise else None
     given = Given(f, distribution, inner, autocast := Autocast.now(device))
     if chosen.facts.node and online is None and (value == "own" or not chosen.facts.evaluates_relaxed):
-        fz = given(node(chosen, distribution, samples, generator, autocast))
+        z = node(chosen, distribution, samples, generator, autocast)
+        fz = given(z)
+        if z.requires_grad and not fz.requires_grad:
+            raise UsageError(NOT_DIFFERENTIABLE)
         return (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
     return _estimated(given, distribution, chosen, online, samples, generator, autocast, measured=measured)
 

@@ -13,6 +13,10 @@ from estbench.errors import UsageError
 from estbench.training.precision import Autocast
 
 Function = Callable[..., Tensor]
+NOT_DIFFERENTIABLE = (
+    "this estimator wants ∇f, and f is no differentiable function of its samples; take one that wants values of "
+    "f alone, such as rloo or disarm"
+)
 WRITES = "f writes into its samples, which the estimator needs; work on a copy: z.clone()"
 
 
@@ -99,9 +103,6 @@ def _gradient(value: Tensor, leaf: Tensor, *, retain_graph: bool = False) -> Ten
         else (None,)
     )
     if g is None:
-        raise UsageError(
-            "this estimator wants ∇f, and f is no differentiable function of its samples; take one that wants values "
-            "of f alone, such as rloo or disarm"
-        )
+        raise UsageError(NOT_DIFFERENTIABLE)
     found: Tensor = g
     return found

@@ -12,7 +12,7 @@ from estbench.draws import MAIN, Draw, TorchStreams
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.problem import Problem
-from estbench.training.chosen import Chosen, checked, choose, flattened
+from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
 from estbench.training.once import differentiable_once
 from estbench.training.precision import Autocast
 
@@ -36,6 +36,7 @@ def sample(
     in the type of the logits; half and bfloat16 are computed in float32. It has no second derivative (UsageError).
     """
     chosen, distribution = choose(estimator, temperature), checked(distribution)
+    demand_generator(generator)
     chosen.serves(distribution, 1 if samples is None else samples)
     if not chosen.facts.node:
         raise UsageError(f"{chosen.text} wants more of f than one gradient at one point; use expectation(f, …)")

@@ -17,12 +17,17 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     shape; UsageError otherwise. It has derivatives of every order: they are those of the identity (Hinton 2012; Bengio,
     Léonard & Courville 2013).
     """
+    for name, given in (("hard", hard), ("soft", soft)):
+        if not isinstance(given, Tensor):
+            raise UsageError(f"straight_through: {name} must be a tensor, got {type(given).__name__}")
     if hard.shape != soft.shape:
         raise UsageError(
             f"straight_through needs two tensors of one shape, got {list(hard.shape)} and {list(soft.shape)}"
         )
     if not soft.is_floating_point():
         raise UsageError(f"straight_through: soft must be floating point to have a gradient, got {soft.dtype}")
+    if hard.is_complex():
+        raise UsageError(f"straight_through: hard must be of real numbers, got {hard.dtype}")
     passed: Tensor = _Passing.apply(hard, soft)  # type: ignore[no-untyped-call] # of torch
     return passed
 
