@@ -23,6 +23,7 @@ import torch
 from estbench import adapters
 from estbench.adapters.signature import REWARDS
 from estbench.errors import UsageError
+from estbench.estimators.base import is_estimator
 from estbench.isolation import Isolated, reason
 from estbench.objectives import named_function
 from estbench.offers import FILES, points
@@ -96,7 +97,7 @@ def class_of(what: What, name: str) -> Any:
         missing = [member for member in MEMBERS[what] if not hasattr(found, member)]
         if missing:
             raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`{_instead(what, name, found)}")
-        if what == "estimator" and not (hasattr(found, "rows") or hasattr(found, "joint")):
+        if what == "estimator" and not is_estimator(found):
             raise UsageError(f"{name!r} is no estimator: it has neither `rows` nor `joint`")
         if not dataclasses.is_dataclass(found):
             raise UsageError(f"{name!r} is not a dataclass, as every {what} must be: write @dataclass(frozen=True)")

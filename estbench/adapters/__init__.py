@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from estbench.adapters.adapted import Adapted, class_of
 from estbench.adapters.signature import FORMS, Form, may_have
 from estbench.errors import UsageError
-from estbench.estimators.base import Estimator
+from estbench.estimators.base import Estimator, is_estimator
 from estbench.function_options import name_of
 
 __all__ = ["FORMS", "Adapted", "Form", "adapt", "class_of", "may_have", "name_of"]
@@ -39,7 +39,7 @@ def adapt(
 
     Raises UsageError where the function works in no form, with what went wrong in each.
     """
-    if hasattr(target, "facts") and (hasattr(target, "rows") or hasattr(target, "joint")):
+    if is_estimator(target):
         return cast(Estimator, target() if isinstance(target, type) else target)
     if form is not None and form not in FORMS:
         raise UsageError(f"form={form!r}: there are {', '.join(FORMS)}")

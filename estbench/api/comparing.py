@@ -12,14 +12,16 @@ import torch
 
 from estbench.api.estimators import choices
 from estbench.api.frames import Comparison, Measurements, comparison_frame
-from estbench.api.measuring import Seed, computed, listed, planned, problems, seed_of
+from estbench.api.measuring import Seed, computed, kept, listed, planned, problems, seed_of
 from estbench.api.problem import F
 from estbench.budget import plan_within
 from estbench.comparison import At, Entry, Metric, compared, entries, is_named
+from estbench.config.problem import ProblemConfig
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
 from estbench.intervals import ADJUSTMENTS
 from estbench.objectives.function import On
+from estbench.plan import Plan
 from estbench.summary import Results
 
 KEY = ("problem", "label", "temperature", "samples", "method")
@@ -79,25 +81,19 @@ def compare(
     else:
         if f is None or distribution is None:
             raise UsageError("give f= and distribution= to measure the estimators on, or a frame that measure returned")
-        chosen = [*choices(measured)]
-        given = (spec for choice in chosen for spec in choice.specs(listed(temperatures)))
-        if reference is not None and not any(is_named(spec, reference) for spec in given):
-            chosen += choices(reference)
-        settings: Mapping[str, Any] = {
-            "temperatures": listed(temperatures),
-            "replicates": replicates,
-            "seed": seed_of(seed),
-            "methods": ("monte_carlo",),
-            "timings": at == "seconds",
-        }
-        on_problems = problems(f, distribution, on)
-        if budget is not None and samples is None:
-            if at == "seconds":
-                raise UsageError("a budget of seconds: give samples=[…], as only what is timed is known to fit")
-            plan = plan_within(lambda N: planned(tuple(chosen), on_problems, samples=N, **settings), at, budget)
-        else:
-            plan = planned(tuple(chosen), on_problems, samples=listed(1 if samples is None else samples), **settings)
-        pool = entries([computed(plan, jobs)])
+        with kept(f):
+            plan = plan_to_compare(
+                measured,
+                problems(f, distribution, on),
+                reference=reference,
+                at=at,
+                budget=budget,
+                samples=samples,
+                temperatures=listed(temperatures),
+                replicates=replicates,
+                seed=seed_of(seed),
+            )
+            pool = entries([computed(plan, jobs)])
     try:
         found = compared(
             pool, reference=reference, metric=metric, at=(at,), correction=correction, margin=margin, budget=budget
@@ -105,6 +101,41 @@ def compare(
     except UsageError as error:  # it is worded for the command line
         raise UsageError(re.sub(r"--([a-z]+)", r"\1", str(error))) from None
     return comparison_frame(found)
+
+
+def plan_to_compare(
+    estimators: Any,
+    on_problems: tuple[ProblemConfig, ...],
+    *,
+    reference: str | None,
+    at: At,
+    budget: float | None,
+    samples: int | Iterable[int] | None,
+    temperatures: tuple[float, ...],
+    timeout: float | None = None,
+    **settings: Any,
+) -> Plan:
+    """The plan that measures estimators, as `choices` takes them, for a comparison.
+
+    The reference is measured too, unless it is among the estimators: `gumbel[temperature=0.5]` is, if there is gumbel
+    and 0.5 is among the temperatures. Without `samples`, each N is the largest that the budget allows; what takes
+    longer than `timeout` seconds to be counted has its smallest N. `settings` are others of the config.
+    """
+    chosen = [*choices(estimators)]
+    given = (spec for choice in chosen for spec in choice.specs(temperatures))
+    if reference is not None and not any(is_named(spec, reference) for spec in given):
+        chosen += choices(reference)
+    fixed: Mapping[str, Any] = {
+        "temperatures": temperatures,
+        "methods": ("monte_carlo",),
+        "timings": at == "seconds",
+        **settings,
+    }
+    if budget is None or samples is not None:
+        return planned(tuple(chosen), on_problems, samples=listed(1 if samples is None else samples), **fixed)
+    if at == "seconds":
+        raise UsageError("a budget of seconds: give samples too, as only what is timed is known to fit")
+    return plan_within(lambda N: planned(tuple(chosen), on_problems, samples=N, **fixed), at, budget, timeout)
 
 
 def _demand_choices(at: str, metric: str, correction: str, budget: float | None) -> None:

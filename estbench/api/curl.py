@@ -12,7 +12,9 @@ from estbench.estimators.base import Estimator
 from estbench.exact import Unavailable
 from estbench.exact.curl import STEP
 from estbench.exact.curl import curl as of_problem
+from estbench.isolation import Isolated
 from estbench.objectives.function import On
+from estbench.objectives.training_mode import buffers_kept
 from estbench.training.chosen import choose
 
 
@@ -41,12 +43,14 @@ def curl(
     UsageError where the exact mean of the estimator is not found by enumeration: where it reads noise beside the
     samples, and where there are too many joint states; and for what `exact_gradient` and `expectation` refuse.
     """
-    chosen = choose(estimator)
+    with Isolated("curl"):
+        chosen = choose(estimator)
     chosen.serves(distribution, samples)
     problem = problem_of(f, distribution, on)
     d = problem.distribution
     flat = problem.at(d.logits.reshape(-1, *d.event_shape))
     try:
-        return of_problem(flat, chosen.estimator, samples, step).view(d.batch_shape)
+        with buffers_kept(problem.objective), Isolated("curl"):
+            return of_problem(flat, chosen.estimator, samples, step).view(d.batch_shape)
     except Unavailable as why:
         raise UsageError(f"the curl of {chosen.text} is not known: {why}") from None

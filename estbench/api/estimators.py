@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from estbench import catalog
+from estbench.adapters import adapt
 from estbench.api.entries import read_entry
+from estbench.api.naming import Naming, is_changed, options_of_instance, qualified, short
 from estbench.config.choice import MAX_LABEL, EstimatorChoice, read_estimator, spec_of
 from estbench.config.selector import format_selector, format_value
 from estbench.errors import UsageError
-from estbench.objectives.function import name_of
+from estbench.estimators.base import is_estimator
 from estbench.plan import TEMPERATURE, EstimatorSpec, Given, Options, content_hash
 
 CATALOGUED = {kind: name for name, kind in catalog.ESTIMATORS.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """A class or function, and the object that it is with each of its options."""
-
-    of: Any
-    objects: dict[Options, Any]
-
-
-Called = dict[str, list[_Named]]
-"""For each name, what is called so."""
 
 
 def choices(given: Any) -> tuple[EstimatorChoice, ...]:
@@ -38,11 +27,11 @@ def choices(given: Any) -> tuple[EstimatorChoice, ...]:
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if not several:
         raise UsageError("estimators: expected at least one, got an empty list")
-    called: Called = {}
+    called = Naming()
     return tuple(_choice(each, f"estimators[{i}]", called) for i, each in enumerate(several))
 
 
-def _choice(given: Any, where: str, called: Called) -> EstimatorChoice:
+def _choice(given: Any, where: str, called: Naming) -> EstimatorChoice:
     if isinstance(given, str | dict):
         return read_entry(read_estimator, given, where)
     kind = given if isinstance(given, type) else type(given)
@@ -59,16 +48,9 @@ def _choice(given: Any, where: str, called: Called) -> EstimatorChoice:
     return _of_instance(given, called)
 
 
-def is_estimator(given: Any) -> bool:
-    """Whether it, or an instance of it, has what estimators have."""
-    return hasattr(given, "facts") and (hasattr(given, "rows") or hasattr(given, "joint"))
-
-
 def _adapted(function: Any, where: str) -> Any:
     if not callable(function):
         raise UsageError(f"{where}: expected a name, an estimator or a function, got {function!r:.80}")
-    from estbench.adapters import adapt  # noqa: PLC0415 - only who hands over functions needs it
-
     try:
         return adapt(function)
     except UsageError as error:
@@ -85,15 +67,11 @@ def _instance(kind: type[Any], where: str) -> Any:
 def _catalogue_options(estimator: Any) -> dict[str, Any] | None:
     """The options of an instance of the catalogue that are not at their defaults; None if it has been fitted."""
     fields = estimator.__pydantic_fields__
-    changed = {name: getattr(estimator, name) for name, info in fields.items() if _changed(estimator, name, info)}
+    changed = {name: getattr(estimator, name) for name, info in fields.items() if is_changed(estimator, name, info)}
     return None if any(fields[name].exclude for name in changed) else changed
 
 
-def _changed(estimator: Any, name: str, info: Any) -> bool:
-    return bool(info.is_required() or getattr(estimator, name) != info.get_default(call_default_factory=True))
-
-
-def _of_class(kind: type[Any], called: Called) -> EstimatorChoice:
+def _of_class(kind: type[Any], called: Naming) -> EstimatorChoice:
     """A class of a user: its options are at their defaults, and the temperatures of a measurement are its."""
     fields = catalog.options_of(kind)
     missing = [name for name, info in fields.items() if info.is_required() and name != TEMPERATURE]
@@ -105,9 +83,9 @@ def _of_class(kind: type[Any], called: Called) -> EstimatorChoice:
     return EstimatorChoice(dataclasses.replace(spec, given=Given(kind)), None, TEMPERATURE in fields)
 
 
-def _of_instance(estimator: Any, called: Called) -> EstimatorChoice:
+def _of_instance(estimator: Any, called: Naming) -> EstimatorChoice:
     """An instance, with those of its options that can be written."""
-    options = _options_of_instance(estimator)
+    options = options_of_instance(estimator)
     other = tuple((o, value) for o, value in options if o != TEMPERATURE)
     own = tuple((o, value) for o, value in options if o == TEMPERATURE)
     function = getattr(estimator, "target", None)  # of what `adapt` made
@@ -117,35 +95,8 @@ def _of_instance(estimator: Any, called: Called) -> EstimatorChoice:
     return EstimatorChoice(spec)
 
 
-def _options_of_instance(estimator: Any) -> Options:
-    """The options that differ from their defaults and are plain values, and the temperature."""
-    if not dataclasses.is_dataclass(estimator):
-        return ()
-    found: list[tuple[str, Any]] = []
-    with suppress(TypeError, NameError):  # annotations that cannot be resolved
-        for name, info in catalog.options_of(type(estimator)).items():
-            value = getattr(estimator, name)
-            plain = isinstance(value, bool | int | float | str) or (isinstance(value, tuple) and not value)
-            if plain and (name == TEMPERATURE or _changed(estimator, name, info)):
-                found.append((name, value))
-    return tuple(found)
-
-
-def _names(of: Any, given: Any, options: Options, called: Called) -> tuple[str, str]:
+def _names(of: Any, given: Any, options: Options, called: Naming) -> tuple[str, str]:
     """`module:name`, and the name alone with options; with a number where something else is called so."""
-    full, other = qualified(of), tuple(pair for pair in options if pair[0] != TEMPERATURE)
-    known = called.setdefault(full, [])
-    found = next((each for each in known if each.of is of and each.objects.get(options, given) is given), None)
-    if found is None:
-        known.append(found := _Named(of, {}))
-    found.objects[options] = given
-    number = next(i for i, each in enumerate(known, 1) if each is found)
-    suffix = f" #{number}" if number > 1 else ""
-    return full + suffix, format_selector(name_of(of), other)[:MAX_LABEL] + suffix
-
-
-def qualified(called: Any) -> str:
-    """`module:name`, as configs name what can be imported; of what was defined in a script or notebook the name."""
-    inner = getattr(called, "func", called)  # of a functools.partial
-    module = getattr(inner, "__module__", None) or type(inner).__module__
-    return name_of(called) if module == "__main__" else f"{module}:{name_of(called)}"
+    other = tuple(pair for pair in options if pair[0] != TEMPERATURE)
+    suffix = called.number(of, given, options)
+    return qualified(of) + suffix, format_selector(short(of), other)[:MAX_LABEL] + suffix

@@ -12,6 +12,7 @@ from estbench.distributions import Distribution
 from estbench.errors import UsageError
 from estbench.isolation import Isolated
 from estbench.objectives.function import On, name_of
+from estbench.objectives.training_mode import buffers_kept
 from estbench.problem import MAX_STATES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def exact_gradient(f: F, distribution: Distribution, *, on: On | None = None) ->
     be evaluated, and where there are too many joint states and no closed form.
     """
     problem = problem_of(f, distribution, on)
-    with Isolated("exact gradient"):
+    with buffers_kept(problem.objective), Isolated("exact gradient"):
         found = problem.exact_gradient
     name = name_of(f) if not isinstance(f, str) else f
     if found is None or problem.route == "none":

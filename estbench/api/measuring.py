@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 
 from estbench import catalog
 from estbench.api.entries import read_entry
-from estbench.api.estimators import choices, qualified
+from estbench.api.estimators import choices
 from estbench.api.frames import Measurements, measurements
+from estbench.api.naming import Naming, is_described, options_of_instance, qualified
 from estbench.api.problem import F, problem_of
 from estbench.config.choice import DistributionChoice, ObjectiveChoice, read_distribution, read_objective
 from estbench.config.problem import ProblemConfig
@@ -23,6 +25,7 @@ from estbench.errors import UsageError
 from estbench.expand import expand
 from estbench.objectives.base import Objective
 from estbench.objectives.function import Function, On
+from estbench.objectives.training_mode import buffers_kept
 from estbench.plan import Given, Plan
 from estbench.summary import Results
 from estbench.summary.table import frame_of
@@ -79,21 +82,31 @@ def measure(
     no sense ("skipped"). UsageError, and nothing is computed, for an f that is random, keeps state or cannot be
     evaluated, for unknown names and options, and for numbers out of range, all at once where they are independent.
     """
-    plan = planned(
-        choices(estimators),
-        problems(f, distribution, on),
-        samples=listed(samples),
-        temperatures=listed(temperatures),
-        replicates=replicates,
-        seed=seed_of(seed),
-        methods=listed(methods),
-        level=level,
-        delta=delta,
-        precision=precision,
-        timings=timings,
-    )
-    found = computed(plan, jobs)
+    with kept(f):
+        plan = planned(
+            choices(estimators),
+            problems(f, distribution, on),
+            samples=listed(samples),
+            temperatures=listed(temperatures),
+            replicates=replicates,
+            seed=seed_of(seed),
+            methods=listed(methods),
+            level=level,
+            delta=delta,
+            precision=precision,
+            timings=timings,
+        )
+        found = computed(plan, jobs)
     return measurements(found, frame_of(found.findings))
+
+
+@contextmanager
+def kept(f: F | Sequence[F]) -> Iterator[None]:
+    """Whatever each f is asked in here, the buffers of its modules are as before afterwards."""
+    with ExitStack() as stack:
+        for each in f if isinstance(f, list | tuple) else [f]:
+            stack.enter_context(buffers_kept(each))
+        yield
 
 
 def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **settings: Any) -> Plan:
@@ -125,7 +138,10 @@ def seed_of(seed: Seed) -> int:
 
 
 def problems(f: Any, distribution: Any, on: On | None) -> tuple[ProblemConfig, ...]:
-    """The problems of each f with its distribution; of lists of one length in pairs."""
+    """The problems of each f with its distribution; of lists of one length in pairs.
+
+    Several f of one name are told apart by the options that they show, or by a number: `<lambda>`, `<lambda> #2`.
+    """
     fs, distributions = ([*given] if isinstance(given, list | tuple) else [given] for given in (f, distribution))
     if (1 not in (len(fs), len(distributions)) and len(fs) != len(distributions)) or not fs or not distributions:
         raise UsageError(
@@ -134,40 +150,52 @@ def problems(f: Any, distribution: Any, on: On | None) -> tuple[ProblemConfig, .
         )
     count = max(len(fs), len(distributions))
     pairs = zip(fs * (count // len(fs)), distributions * (count // len(distributions)), strict=True)
-    return tuple(_problem(*pair, on) for pair in pairs)
+    called = Naming()
+    return tuple(_problem(*pair, on, called) for pair in pairs)
 
 
-def _problem(f: F, distribution: Distribution, on: On | None) -> ProblemConfig:
+def _problem(f: F, distribution: Distribution, on: On | None, called: Naming) -> ProblemConfig:
     problem = problem_of(f, distribution, on)
     if problem.distribution.batch_shape:
         shape = list(distribution.logits.shape)
         raise UsageError(f"distribution: expected logits of one problem, [D] or [D, K], got {shape}; give a list")
     D, *K = problem.distribution.event_shape
     data = {
-        "distribution": _distribution(problem.distribution),
+        "distribution": _distribution(problem.distribution, distribution, called),
         "dimensions": D,
         "categories": K[0] if K else None,
         "logits": problem.distribution.logits.tolist(),
-        "objective": _objective(f, problem.objective),
+        "objective": _objective(f, problem.objective, called),
     }
     return read_entry(lambda data: ProblemConfig(**data), data, "")
 
 
-def _distribution(distribution: Distribution) -> DistributionChoice:
-    if type(distribution) not in KINDS:
-        return DistributionChoice(qualified(distribution), (), Given(distribution))
-    options = {name: getattr(distribution, name) for name in catalog.options_of(type(distribution))}
-    return read_entry(read_distribution, {"name": KINDS[type(distribution)], "options": options}, "distribution")
+def _distribution(distribution: Distribution, given: Distribution, called: Naming) -> DistributionChoice:
+    """The choice that a distribution is; `given` is the one that the user has made."""
+    kind = type(distribution)
+    if kind in KINDS:
+        options = {name: getattr(distribution, name) for name in catalog.options_of(kind)}
+        return read_entry(read_distribution, {"name": KINDS[kind], "options": options}, "distribution")
+    shown = options_of_instance(distribution, ())
+    number = called.number(kind, kind if is_described(distribution) else given, shown)
+    return DistributionChoice(qualified(kind) + number, shown, Given(distribution))
 
 
-def _objective(f: F, objective: Objective) -> ObjectiveChoice:
-    if type(objective) in OBJECTIVES:
-        kind: Any = type(objective)
+def _objective(f: F, objective: Objective, called: Naming) -> ObjectiveChoice:
+    kind: Any = type(objective)
+    if kind in OBJECTIVES:
         options = {name: getattr(objective, name) for name in catalog.options_of(kind)}
         return read_entry(read_objective, {"name": OBJECTIVES[kind], "options": options}, "f")
-    if isinstance(objective, Function):
-        return ObjectiveChoice(qualified(objective.f), objective.options, Given(objective))
-    return ObjectiveChoice(f if isinstance(f, str) else qualified(objective), (), Given(objective))
+    form = objective.options if isinstance(objective, Function) else ()
+    if isinstance(f, str):
+        named = read_entry(read_objective, f, "f")
+        own = tuple(option for option in named.changed if option[0] not in dict(form))
+        return ObjectiveChoice(named.name, own + form, Given(objective))
+    shown = options_of_instance(f, ()) if not isinstance(f, type) else ()
+    of = f if isinstance(f, type) or hasattr(f, "__qualname__") or hasattr(f, "func") else type(f)
+    number = called.number(of, f, shown)
+    own = tuple(option for option in shown if option[0] not in dict(form))
+    return ObjectiveChoice(qualified(of) + number, own + form, Given(objective))
 
 
 def listed(value: Any) -> tuple[Any, ...]:

@@ -46,10 +46,11 @@ def objective_of(f: F, distribution: Distribution, on: On | None = None) -> Obje
     UsageError where it does not serve the distribution, and where it is a function that is not pure: that answers
     otherwise when it is asked again, with other random numbers, or among other samples.
     """
-    objective = _named(f) if isinstance(f, str) else f
+    objective = read_entry(read_objective, f, "f").build() if isinstance(f, str) else f
     objective = objective() if isinstance(objective, type) else objective
-    if hasattr(objective, "for_distribution"):  # a function that was named
-        objective = objective.for_distribution(distribution)
+    if hasattr(objective, "for_distribution"):  # a function that was named, and is called once for each form
+        with buffers_kept(getattr(objective, "target", None)), Isolated("objective"):
+            objective = objective.for_distribution(distribution)
     if is_objective(objective):
         if why := unserved(objective, distribution.name, distribution.event_dim):
             raise UsageError(f"f ({name_of(objective)}) {why}")
@@ -71,15 +72,6 @@ def objective_of(f: F, distribution: Distribution, on: On | None = None) -> Obje
 
 def _unbatched(distribution: Distribution) -> Distribution:
     return distribution.with_logits(distribution.logits.reshape(-1, *distribution.event_shape)[0])
-
-
-def _named(selector: str) -> Any:
-    """The objective of a selector, or the function that `package.module:name` is."""
-    if selector.partition("[")[0] not in catalog.OBJECTIVES and catalog.is_plugin(selector) and "[" not in selector:
-        found = catalog.objective_class(selector)
-        if not isinstance(found, type):
-            return found
-    return read_entry(read_objective, selector, "f").build()
 
 
 def is_objective(f: object) -> TypeGuard[Objective]:

@@ -18,7 +18,7 @@ from estbench.card.subject import NAMES, Form, Subject
 from estbench.catalog import facts_of
 from estbench.config.selector import format_selector, parse_selector
 from estbench.errors import UsageError
-from estbench.estimators.base import Estimator
+from estbench.estimators.base import Estimator, is_estimator
 from estbench.isolation import Isolated, reason
 from estbench.names import ALIASES
 from estbench.objectives.mlp import Mlp
@@ -87,7 +87,7 @@ def subject_of(
         target, options = catalog.estimator_class(name), {**implied, **given, **options}
         if isinstance(target, type) and issubclass(target, Adapted):
             target = target.target
-    if _is_estimator(target):
+    if is_estimator(target):
         return _of_estimator(target, label, samples, unbiased=unbiased, options=options)
     options = _known(class_of(target), options, label or _called(target))
 
@@ -132,18 +132,6 @@ def _of_rewards(target: Any, form: Form | None) -> bool:
 def _called(target: Any) -> str:
     """The name of a function; that of a script or of a notebook stands alone."""
     return name_of(target).removeprefix("__main__:")
-
-
-def _is_estimator(target: Any) -> bool:
-    return _has(target, "facts") and (_has(target, "rows") or _has(target, "joint"))
-
-
-def _has(target: Any, name: str) -> bool:
-    """Whether there is such an attribute, be it one that raises."""
-    try:
-        return hasattr(target, name)
-    except Exception:
-        return True
 
 
 def _of_estimator(

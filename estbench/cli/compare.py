@@ -104,24 +104,16 @@ def compare(
     check_output(file_format, output)
     with quick_imports():
         from estbench.comparison import compared
-        from estbench.names import ALIASES, split
+        from estbench.names import split
 
     if form is not None:
         from estbench.config.plugged import in_form
 
         estimators = ",".join(in_form([name.strip() for name in split(estimators or "")], form))
-    named = {"--estimators": estimators or ""}
-    chosen = {name.strip() for name in split(named["--estimators"])}
-    if (
-        chosen
-        and reference is not None
-        and ALIASES.get(reference, reference) not in {ALIASES.get(n, n) for n in chosen}
-    ):
-        named["--reference"] = reference
     wanted = Wanted(
         objective, logits, distribution, samples, temperatures, replicates, seed, at, budget, jobs, cell_timeout
     )
-    made = _cells(results, named, mixed, wanted)
+    made = _cells(results, estimators, reference, mixed, wanted)
     for line in made.failures:
         err().print(plain(line), markup=False)
     if made.failures and not made.cells:
@@ -167,7 +159,9 @@ def _limit(fail_on: str | None, metric: Metric | None) -> tuple[Metric, float | 
     return found, float(match[2])
 
 
-def _cells(results: list[Path] | None, named: dict[str, str], mixed: bool, wanted: Wanted) -> Measured:
+def _cells(
+    results: list[Path] | None, estimators: str | None, reference: str | None, mixed: bool, wanted: Wanted
+) -> Measured:
     """The cells that are to be compared: of run folders, of a config, or measured on the suite or on one problem."""
     given = [option for option in ("objective", "logits", "distribution") if getattr(wanted, option) is not None]
     if given and (results or wanted.objective is None):
@@ -177,22 +171,27 @@ def _cells(results: list[Path] | None, named: dict[str, str], mixed: bool, wante
         settings = [option for option in ("samples", "temperatures", "replicates") if getattr(wanted, option)]
         if settings and wanted.objective is None:
             raise UsageError(f"--{settings[0]} goes with --objective or a config; the suite has its own")
-        return measured(named, wanted)
+        return measured(estimators, reference, wanted)
     if any(is_file(path) and path.suffix in (".yaml", ".yml") for path in results):
         if len(results) > 1:
             raise UsageError("compare takes one config, or run folders")
         found = of_config(results[0], wanted)
-        return replace(found, cells=_named(found.cells, named))
-    return Measured(_named(_runs(results, mixed), named))
+        return replace(found, cells=_named(found.cells, estimators, reference))
+    return Measured(_named(_runs(results, mixed), estimators, reference))
 
 
-def _named(pool: list[Entry], named: dict[str, str]) -> list[Entry]:
-    """The cells that options name, or all."""
-    from estbench.comparison import selected
+def _named(pool: list[Entry], estimators: str | None, reference: str | None) -> list[Entry]:
+    """The cells of the estimators and of the reference, or all."""
+    from estbench.comparison import is_named, selected
     from estbench.names import split
 
-    names = [name.strip() for text in named.values() for name in split(text)]
-    return selected(pool, names) if names else pool
+    names = [name.strip() for name in split(estimators or "")]
+    if not names:
+        return pool
+    chosen = selected(pool, names)
+    if reference is None or any(is_named(entry.cell.estimator, reference) for entry in chosen):
+        return chosen
+    return [*chosen, *(entry for entry in selected(pool, [reference], "--reference") if entry not in chosen)]
 
 
 def _runs(results: list[Path], mixed: bool) -> list[Entry]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from estbench.errors import UsageError
 from estbench.imports import quick_imports
-from estbench.names import split
+from estbench.names import ALIASES, split
 
 if TYPE_CHECKING:
     from estbench.comparison import At, Entry
     from estbench.config import Place
+    from estbench.config.problem import ProblemConfig
     from estbench.engine.run import Failure
     from estbench.plan import Plan
 
@@ -46,23 +47,37 @@ class Measured:
     failures: tuple[str, ...] = ()
 
 
-def measured(named: Mapping[str, str], wanted: Wanted) -> Measured:
-    """The cells of the estimators that options name, on the problem that is wanted, or else on the suite."""
+def measured(estimators: str | None, reference: str | None, wanted: Wanted) -> Measured:
+    """The cells of the estimators, and of a reference beside them, on the problem that is wanted, or on the suite."""
     with quick_imports():
         from estbench.config import selectors
-        from estbench.engine.guarded import breaks
+        from estbench.config.plugged import named
+        from estbench.engine.guarded import breaks, unreadable
 
-    places = {name: place for option, text in named.items() for name, place in selectors(option, text)}
+    places = dict(selectors("--estimators", estimators or ""))
     if not places:
         where = "the problem" if wanted.objective else "the built-in suite, or the run folders or the config to compare"
         raise UsageError(f"give --estimators a,b,c for {where}")
-    broken = {name: why for name in places if (why := breaks(name, wanted.timeout)) is not None}
+    if (why := unreadable(wanted.timeout)) is not None:
+        raise UsageError(why)
+    asked = list(places)
+    if reference is not None and not any(_is_same(name, reference) for name in asked):
+        places |= selectors("--reference", reference)
+    broken = {name: why for name in places if (why := breaks(named(name), wanted.timeout)) is not None}
     left = {name: place for name, place in places.items() if name not in broken}
     lines = tuple(f"{name} failed: {why}" for name, why in broken.items())
     if not left:
         return Measured([], None, lines)
-    found = _on_problem(list(left), wanted) if wanted.objective is not None else _on_suite(left, wanted)
+    if wanted.objective is None:
+        found = _on_suite(left, wanted)
+    else:
+        chosen = [name for name in asked if name in left] or list(left)
+        found = _on_problem(chosen, None if reference in broken else reference, wanted)
     return replace(found, failures=(*lines, *found.failures))
+
+
+def _is_same(name: str, other: str) -> bool:
+    return ALIASES.get(name, name) == ALIASES.get(other, other)
 
 
 def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
@@ -83,32 +98,46 @@ def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
     return Measured(cells, N if budget is None else None, _lines(failed))
 
 
-def _on_problem(estimators: list[str], wanted: Wanted) -> Measured:
+def _on_problem(estimators: list[str], reference: str | None, wanted: Wanted) -> Measured:
     with quick_imports():
-        from estbench.api.estimators import choices
-        from estbench.api.measuring import planned, problems
-        from estbench.budget import plan_within
+        from estbench.api.comparing import plan_to_compare
+        from estbench.engine.benchmark import of_users
+
+    plan = plan_to_compare(
+        estimators,
+        _problems(wanted),
+        reference=reference,
+        at=wanted.at or "samples",
+        budget=wanted.budget,
+        samples=tuple(_number("--samples", word) for word in split(wanted.samples or "")) or None,
+        temperatures=tuple(_number("--temperatures", word) for word in split(wanted.temperatures or "")),
+        replicates=wanted.replicates,
+        seed=wanted.seed or 0,
+        timeout=wanted.timeout,
+    )
+    return _done(plan, wanted, apart=of_users(plan))
+
+
+def _problems(wanted: Wanted) -> tuple[ProblemConfig, ...]:
+    """The problem; UsageError for an objective that ends its process, or takes longer than the time of a job."""
+    with quick_imports():
+        from estbench.api.measuring import problems
+        from estbench.config import CONFIG, Document
+        from estbench.config.plugged import named
+        from estbench.engine.guarded import fatal
+        from estbench.engine.limit import limited
 
     distribution = _distribution(wanted)
-    chosen, on_problems = choices(estimators), problems(wanted.objective, distribution, None)
-    settings: dict[str, Any] = {
-        "temperatures": tuple(_number("--temperatures", word) for word in split(wanted.temperatures or "")),
-        "replicates": wanted.replicates,
-        "seed": wanted.seed or 0,
-        "methods": ("monte_carlo",),
-        "timings": wanted.at == "seconds",
-    }
-    samples = tuple(_number("--samples", word) for word in split(wanted.samples or ""))
-    if wanted.budget is not None and not samples:
-        at = wanted.at or "samples"
-        if at == "seconds":
-            raise UsageError("--budget with --at seconds: give --samples too, as only what is timed is known to fit")
-        plan = plan_within(
-            lambda N: planned(chosen, on_problems, samples=N, **settings), at, wanted.budget, wanted.timeout
-        )
-    else:
-        plan = planned(chosen, on_problems, samples=samples or (1,), **settings)
-    return _done(plan, wanted, apart=any(":" in name for name in (*estimators, wanted.objective or "")))
+    objective = named(wanted.objective or "", "objective")
+    problem = {"objective": objective, "distribution": wanted.distribution or distribution.name}
+    document = Document({"problems": [problem | {"logits": distribution.logits.tolist()}]}, CONFIG)
+    if (why := fatal(document, (), wanted.timeout)) is not None:
+        raise UsageError(f"--objective {wanted.objective}: {why}")
+    try:
+        with limited(wanted.timeout):
+            return problems(wanted.objective, distribution, None)
+    except TimeoutError as error:
+        raise UsageError(f"--objective {wanted.objective}: {error}") from None
 
 
 def of_config(config: Path, wanted: Wanted) -> Measured:

@@ -160,6 +160,13 @@ def kept_apart(config: Config) -> bool:
     return bool(names) and all(map(in_other_processes, names))
 
 
+def of_users(plan: Plan) -> bool:
+    """The same of a plan: whether it holds code of users, all of which another process can import."""
+    named = {name for problem in plan.problems for name in (problem.objective, problem.distribution)}
+    names = [name for name in sorted(named | {cell.estimator.name for cell in plan.cells}) if catalog.is_plugin(name)]
+    return bool(names) and all(map(in_other_processes, names))
+
+
 def executor(
     where: Execution, device: str, timeout: float | None = None, *, apart: bool = False, script: bool = True
 ) -> AbstractContextManager[Execute]:

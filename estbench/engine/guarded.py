@@ -22,6 +22,7 @@ from estbench.config.selector import parse_selector
 from estbench.errors import UsageError
 from estbench.expand import expand
 from estbench.isolation import BEGINNING, reason
+from estbench.offers import FILES
 from estbench.processes import Process, death
 
 _PLUGIN = re.compile(r"[^\s:\[\]]+:[^\W\d]\w*(\[.*)?", re.DOTALL)
@@ -65,6 +66,12 @@ def breaks(selector: str, seconds: float | None = None) -> str | None:
     None too for what is only written wrongly: a module, a class or an option that there is not.
     """
     return _why({"estimators": [selector]}, [("estimator", selector)], seconds)
+
+
+def unreadable(seconds: float | None = None) -> str | None:
+    """How a file of --plugin ends the process that imports it, or that it takes too long; None: none does."""
+    documents = (Document({"estimators": [f"{file}:_"]}, CONFIG) for file in FILES)
+    return next(filter(None, (fatal(document, (), seconds) for document in documents)), None)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+import inspect
+from typing import Any, Self
 
 from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable  # looks a member up without running `__getattr__`
@@ -38,6 +39,7 @@ __all__ = [
     "Referenced",
     "RowEstimator",
     "evaluations",
+    "is_estimator",
     "why_no_estimate",
 ]
 
@@ -100,3 +102,15 @@ class Referenced(Estimator, Protocol):
     def reference(self, problem: Problem) -> Tensor:
         """That gradient, [P] in float64."""
         ...
+
+
+def is_estimator(thing: Any) -> bool:
+    """Whether it, or an instance of it, has what estimators have; none of its code is run to find out."""
+    return _has(thing, "facts") and (_has(thing, "rows") or _has(thing, "joint"))
+
+
+def _has(thing: Any, member: str) -> bool:
+    return inspect.getattr_static(thing, member, _NOTHING) is not _NOTHING
+
+
+_NOTHING = object()

@@ -16,7 +16,7 @@ from estbench.config.choice import read_estimator
 from estbench.config.explain import explain
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
-from estbench.estimators.base import Estimator, Facts, Referenced
+from estbench.estimators.base import Estimator, Facts, Referenced, is_estimator
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.relax import Relax
 from estbench.plan import EstimatorSpec
@@ -66,7 +66,7 @@ def choose(estimator: Estimator | str, temperature: float | None = None) -> Chos
         raise UsageError(f"expected an estimator, got the class {estimator.__name__}: write {estimator.__name__}(…)")
     if isinstance(estimator, str):
         return _named(estimator, temperature)
-    if not hasattr(estimator, "facts"):
+    if not is_estimator(estimator):
         raise UsageError(
             f"expected an estimator or its name, got {type(estimator).__name__} (estbench list estimators)"
         )

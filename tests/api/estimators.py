@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,3 +64,19 @@ def with_torch(logits: Tensor, f: object, samples: int) -> Tensor:
     p = torch.sigmoid(logits)
     z = (torch.rand(samples, len(logits), dtype=p.dtype) < p).to(p.dtype)
     return (f(z)[:, None] * (z - p)).mean(0)  # type: ignore[operator, no-any-return] # f is a function
+
+
+@dataclass(frozen=True)
+class Noisy(Scaled):
+    """REINFORCE that draws numbers which it does not use, wherever it is asked."""
+
+    @property
+    def facts(self) -> Facts:  # type: ignore[override]
+        """Those of REINFORCE."""
+        torch.rand(3)
+        return SCORE
+
+    def rows(self, draw: Draw) -> Tensor:
+        """f(z) s(z)."""
+        np.random.rand(3)
+        return super().rows(draw)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,6 +39,50 @@ class Energy:
     def of(self, z: Tensor) -> Tensor:
         """weight · f(z)."""
         return self.weight * coupled(z)
+
+
+class Weighted:
+    """An object that is f."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """weight · f(z)."""
+        return self.weight * coupled(z)
+
+
+@dataclass(frozen=True)
+class Called:
+    """The same with an option."""
+
+    scale: float = 1.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """scale · f(z)."""
+        return self.scale * coupled(z)
+
+
+class Counting(nn.Module):
+    """A module that counts its calls, and draws numbers that it does not use."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """f(z)."""
+        self.calls += 1
+        return noisy(z)
+
+
+def noisy(z: Tensor) -> Tensor:
+    """f(z), after numbers from the global generators."""
+    torch.rand(3)
+    np.random.rand(3)
+    return coupled(z)
 
 
 def network(inputs: int, *more: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -169,7 +169,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "f beside a frame": (lambda frame: frame, {"f": coupled}, "not with a frame"),
     "no f": (lambda _: ["rloo"], {}, "give f= and distribution="),
     "seconds ahead": (
-        lambda _: ["ste"], {"f": coupled, "distribution": SMALL, "at": "seconds", "budget": 1}, "give samples="
+        lambda _: ["ste"], {"f": coupled, "distribution": SMALL, "at": "seconds", "budget": 1}, "give samples"
     ),
     "nothing": (lambda frame: frame[frame["status"] == "skipped"], {}, "nothing to compare"),
 }  # fmt: skip

@@ -20,8 +20,21 @@ from estbench.columns import names
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import UsageError
 from estbench.estimators.score_function.reinforce import Reinforce
-from tests.api.estimators import Fails, Plain, Scaled, Warm, with_torch
-from tests.api.functions import LOGITS, ROWS, Energy, coupled, coupled_numpy, network, of_classes
+from estbench.isolation import states
+from tests.api.estimators import Fails, Noisy, Plain, Scaled, Warm, with_torch
+from tests.api.functions import (
+    LOGITS,
+    ROWS,
+    Called,
+    Counting,
+    Energy,
+    Weighted,
+    coupled,
+    coupled_numpy,
+    network,
+    of_classes,
+)
+from tests.coupled import Chain
 
 QUICK: dict[str, Any] = {"replicates": 64, "methods": "monte_carlo"}
 
@@ -195,6 +208,69 @@ def test_several_problems() -> None:
         assert measure("reinforce", fs, distributions, **QUICK)["problem"].nunique() == 2
     with pytest.raises(UsageError, match="lists of one length, got 2 and 3"):
         measure("reinforce", [coupled, coupled], [small, large, small], **QUICK)
+
+
+@pytest.mark.parametrize("kind", ["lambdas", "instances", "dataclasses", "methods", "files"])
+def test_several_f_of_one_name(kind: str, tmp_path: Path) -> None:
+    """They are told apart by the options that they show or by a number, and each has its own exact numbers."""
+    file = tmp_path / "several_f.py"
+    file.write_text("def f(z, scale: float = 1.0): return scale * (((z - 0.45) ** 2).sum(-1) + z[:, 0] * z[:, -1])")
+    given: dict[str, tuple[list[Any], list[str]]] = {
+        "lambdas": ([lambda z: 1 * coupled(z), lambda z: 5 * coupled(z)], ["<lambda>", "<lambda> #2"]),
+        "instances": ([Weighted(1.0), Weighted(5.0)], ["Weighted", "Weighted #2"]),
+        "dataclasses": ([Called(1.0), Called(5.0)], ["Called", "Called[scale=5]"]),
+        "methods": ([Energy(1.0).of, Energy(5.0).of], ["Energy.of", "Energy.of #2"]),
+        "files": ([f"{file}:f", f"{file}:f[scale=5]"], ["f", "f[scale=5]"]),
+    }
+    fs, names = given[kind]
+    frame = measure("reinforce", fs, Bernoulli(LOGITS), methods="exact")
+    assert frame["problem"].nunique() == 2
+    assert frame["objective"].str.rpartition(":")[2].tolist() == names
+    expected = exact_variance(LOGITS, coupled)
+    assert frame["variance"].tolist() == pytest.approx([expected, 25 * expected], rel=1e-10)
+
+
+def test_one_f_has_one_name() -> None:
+    """On several distributions it is the same f, a bound method too."""
+    energy = Energy(2.0)
+    frame = measure("reinforce", [energy.of, energy.of], [Bernoulli([0.0]), Bernoulli(LOGITS)], methods="exact")
+    assert frame["objective"].nunique() == 1
+
+
+def test_distributions_of_one_class() -> None:
+    """Those of a user are told apart by their options."""
+    pair = [Chain(torch.tensor([0.5, 1.0]), c) for c in (0.8, 3.0)]
+    frame = measure("reinforce", "linear", pair, methods="exact")
+    assert frame["problem"].nunique() == 2
+    assert frame["true_norm"].nunique() == 2
+    assert frame["distribution"].str.rpartition(":")[2].tolist() == ["Chain", "Chain[coupling=3]"]
+
+
+def test_names_of_the_catalogue_are_its_own() -> None:
+    """What a notebook calls like a member of the catalogue is another thing beside it."""
+    scope: dict[str, Any] = {"__name__": "__main__", "coupled": coupled}
+    exec("def linear(z): return coupled(z)", scope)  # noqa: S102 - as a notebook does
+    exec("def reinforce(logits, f, samples): return 0 * logits", scope)  # noqa: S102 - likewise
+    frame = measure("reinforce", ["linear", scope["linear"]], Bernoulli(LOGITS), methods="exact")
+    assert frame["problem"].nunique() == frame["variance"].nunique() == 2
+    both = measure(["reinforce", scope["reinforce"]], coupled, Bernoulli(LOGITS), **QUICK)
+    assert both["label"].tolist() == ["reinforce", "__main__:reinforce"]
+
+
+def test_the_session_is_left_as_it_is() -> None:
+    """Generators of torch and numpy and buffers of modules, whatever f does to them."""
+    counting = Counting()
+    torch.manual_seed(3)
+    np.random.seed(3)
+    before = states()
+    for f in (counting, f"{Counting.__module__}:noisy"):
+        estbench.exact_gradient(f, Bernoulli(LOGITS))
+        estbench.curl("ste", f, Bernoulli(LOGITS))
+        estbench.curl(Noisy(), f, Bernoulli(LOGITS))
+        measure("reinforce", f, Bernoulli(LOGITS), **QUICK)
+        estbench.compare(["reinforce", "ste"], f=f, distribution=Bernoulli(LOGITS), replicates=64)
+    assert states() == before
+    assert counting.calls.item() == 0
 
 
 def test_seeds() -> None:

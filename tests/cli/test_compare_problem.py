@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from estbench import Bernoulli, compare
 from estbench.cli.app import app
+from estbench.offers import FILES
 from tests.api.functions import coupled
 
 FUNCTION = "tests.api.functions:coupled"
@@ -27,9 +29,11 @@ estimators: [ste, rloo, gumbel, enumerate]
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
+    yield
+    FILES.clear()
 
 
 def said(*arguments: str, code: int = 0) -> str:
@@ -108,3 +112,55 @@ REFUSED = {
 def test_refused(arguments: tuple[str, ...]) -> None:
     """Options that contradict each other, and values that are none, are refused with what is allowed."""
     assert REFUSED[arguments] in said(*arguments, code=2)
+
+
+def test_the_temperature_of_a_reference() -> None:
+    """It is measured once, and all are compared with it; so in Python."""
+    options = ("--objective", "quadratic", "--logits", "[0.5]", "--estimators", "gumbel,rloo", "--samples", "2")
+    reference = "gumbel[temperature=0.5]"
+    found = rows(*options, "--temperatures", "0.5,1", "--reference", reference, "--replicates", "64")
+    assert sorted((r["name"], r["temperature"]) for r in found if r["name"] == "gumbel") == [
+        ("gumbel", 0.5), ("gumbel", 1.0),
+    ]  # fmt: skip
+    assert {r["reference_temperature"] for r in found} == {0.5}
+    frame = compare(["gumbel", "rloo"], f="quadratic", distribution=Bernoulli([0.5]), samples=2, replicates=64,
+                    temperatures=[0.5, 1], reference=reference)  # fmt: skip
+    assert frame["ratio"].tolist() == [r["ratio"] for r in found]
+
+
+SLOW = """
+import time
+
+def sleeps(logits, f, samples):
+    if logits.abs().max() == 1:
+        time.sleep(60)
+    return 0 * logits
+
+def f(z):
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("named", ["sleeps", "file:sleeps"])
+def test_an_estimator_that_hangs(tmp_path: Path, named: str) -> None:
+    """It is given up, by whatever name it is known, and the others are compared."""
+    file = tmp_path / "hangs_here.py"
+    file.write_text(SLOW)
+    options = ("--objective", "quadratic", "--logits", "[0.5, -1]", "--samples", "2", "--replicates", "64")
+    name = named.replace("file", str(file))
+    plugin = () if ":" in named else ("--plugin", str(file))
+    text = said(*options, "--estimators", f"rloo,{name}", *plugin, "--cell-timeout", "1", code=3)
+    assert "took longer than 1 s (--cell-timeout)" in text
+    assert "1  rloo" in text
+
+
+@pytest.mark.parametrize("named", ["f", "file:f"])
+def test_an_objective_that_hangs(tmp_path: Path, named: str) -> None:
+    """The command ends with a message."""
+    file = tmp_path / "hangs_there.py"
+    file.write_text(SLOW)
+    name, plugin = named.replace("file", str(file)), () if ":" in named else ("--plugin", str(file))
+    options = ("--objective", name, "--logits", "[0.5]", "--estimators", "rloo", "--samples", "2")
+    text = said(*options, *plugin, "--cell-timeout", "1", code=2)
+    assert f"--objective {name}: " in text
+    assert "takes longer than 1 s (--cell-timeout)" in text
