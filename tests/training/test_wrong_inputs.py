@@ -56,7 +56,7 @@ def f(z: Tensor) -> Tensor:
 )
 def test_expectation(changed: dict[str, Any], said: str) -> None:
     """Of f, of the distribution, of the estimator and its options."""
-    given = {"f": f, "distribution": variables(), "estimator": "disarm", "samples": 2} | changed
+    given: dict[str, Any] = {"f": f, "distribution": variables(), "estimator": "disarm", "samples": 2} | changed
     with pytest.raises(UsageError, match=said):
         expectation(**given)
 
