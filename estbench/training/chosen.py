@@ -85,7 +85,7 @@ def demand_generator(generator: object) -> None:
     """UsageError for another source of random numbers than torch's."""
     if generator is not None and not isinstance(generator, torch.Generator):
         raise UsageError(
-            "generator must be a torch.Generator, as torch.Generator().manual_seed(0), got "
+            "generator must be a torch.Generator, got "
             f"{type(generator).__module__}.{type(generator).__name__}"
         )
 

@@ -48,7 +48,7 @@ def f(z: Tensor) -> Tensor:
         ({"estimator": "gumbel", "temperature": "a"}, "temperature must be a number, got 'a'"),
         ({"estimator": "gumbel", "temperature": SOME}, r"temperature must be a number, got \[3\]"),
         ({"estimator": "gumbel", "temperature": -1.0}, "expected a number > 0, got -1"),
-        ({"generator": 3}, r"generator must be a torch\.Generator, .* got builtins\.int"),
+        ({"generator": 3}, r"generator must be a torch\.Generator, got builtins\.int"),
         ({"generator": np.random.default_rng(0)}, r"generator must be a torch\.Generator"),
         ({"samples": 2.0}, r"samples must be a whole number of at least 1, got 2\.0"),
         ({"samples": True}, "samples must be a whole number of at least 1, got True"),
