@@ -85,8 +85,7 @@ def demand_generator(generator: object) -> None:
     """UsageError for another source of random numbers than torch's."""
     if generator is not None and not isinstance(generator, torch.Generator):
         raise UsageError(
-            "generator must be a torch.Generator, got "
-            f"{type(generator).__module__}.{type(generator).__name__}"
+            f"generator must be a torch.Generator, got {type(generator).__module__}.{type(generator).__name__}"
         )
 
 
