@@ -171,8 +171,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "arsm_toy": ArsmToy,
 }
 
-NetworkClass = type[Network] | type[CoarseGradient]
-"""A class of networks: that of hard thresholds has closed forms in the place of losses of examples."""
+NetworkClass = type[Network]
 
 NETWORKS: dict[str, NetworkClass] = {"vae": Vae, "sbn": Sbn, "gates": Gates, "coarse_gradient": CoarseGradient}
 

@@ -21,8 +21,8 @@ from estbench.config.selector import format_value
 from estbench.config.trajectory import DescentConfig, TrajectoryConfig
 from estbench.estimators.base import Facts, why_no_estimate
 from estbench.isolation import reason
+from estbench.networks.base import draws_examples
 from estbench.networks.data import DIGITS
-from estbench.networks.threshold import CoarseGradient
 from estbench.plan.layout import BLOCK, Layout, layout_of, one_job
 from estbench.plan.settings import Precision, Settings
 from estbench.plan.spec import (
@@ -270,11 +270,11 @@ def _cells(
 
 
 def _coarse(problem: ProblemSpec) -> bool:
-    """Whether it is a network of thresholds: no estimator claims to be unbiased for its loss, which is no E f(z)."""
+    """Whether it is a network whose examples are drawn: no estimator claims to be unbiased for its loss."""
     return (
         problem.at is not None
         and problem.kind == "network"
-        and catalog.network_class(problem.objective) is CoarseGradient
+        and draws_examples(catalog.network_class(problem.objective))
     )
 
 

@@ -28,11 +28,10 @@ from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT
 from estbench.errors import UsageError
 from estbench.isolation import Isolated, reason
-from estbench.networks.base import Kind, Network, joint_states
+from estbench.networks.base import Drawn, Kind, Network, draws_examples, joint_states
 from estbench.networks.contract import tried
 from estbench.networks.data import Images, Stamp, stamp
 from estbench.networks.gradients import demand
-from estbench.networks.threshold import CoarseGradient
 
 MAX_STATES = 2**16
 """Joint states of one layer over which the loss is summed for every example."""
@@ -91,7 +90,7 @@ class NetworkConfig:
             raise faults(((), "categorical variables need categories: K"))
         if distribution == "bernoulli" and K is not None:
             raise faults(((), "bernoulli variables have no categories; drop the key, or say distribution: categorical"))
-        if "network" in info.data and catalog.network_class(info.data["network"].name) is CoarseGradient:
+        if "network" in info.data and draws_examples(catalog.network_class(info.data["network"].name)):
             return K  # it sums over no states
         if "dimensions" in info.data and (D := info.data["dimensions"]) * math.log2(K or 2) > math.log2(MAX_STATES):
             raise faults(
@@ -172,9 +171,9 @@ def _found(
     own: bool = False,
 ) -> tuple[Path, str] | None:
     del now  # a file that has changed is read anew
-    made: Network | CoarseGradient = catalog.build(of, dict(network.options))
-    if isinstance(made, CoarseGradient):
-        return _of_thresholds(made, data, kind, part)
+    made: Network = catalog.build(of, dict(network.options))
+    if draws_examples(made):
+        return _of_drawn(made, data, kind, part)
     try:
         images = made.images(data)
     except UsageError as error:
@@ -200,16 +199,20 @@ def _found(
     return None
 
 
-def _of_thresholds(made: CoarseGradient, data: str, kind: Kind, part: str) -> tuple[Path, str] | None:
-    """The same of the network of hard thresholds: it has no table of examples, and sums over no states."""
+def _of_drawn(made: Network, data: str, kind: Kind, part: str) -> tuple[Path, str] | None:
+    """The same of a network whose examples are drawn: it has no table of them, and sums over no states."""
     try:
         images = made.images(data)
     except UsageError as error:
         return ("data",), str(error)
     try:
-        made.build(images, kind, [torch.Generator()])
+        model = made.build(images, kind, [torch.Generator()])
     except UsageError as error:
         return ("network" if kind.distribution == "bernoulli" else "distribution",), str(error)
-    if part != "w":
-        return ("parameters",), f"coarse gradients are those of w: parameters: w, got {part}"
+    if not isinstance(model, Drawn):
+        return ("network",), "it says draws_examples, and its model is no `Drawn` (estbench/networks/base.py)"
+    if not isinstance(getattr(made, "steps", None), int):
+        return ("network",), "it says draws_examples, and has no field `steps`, those of an epoch"
+    if part != model.part:
+        return ("parameters",), f"its gradients are those of {model.part}: parameters: {model.part}, got {part}"
     return None

@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from estbench.distributions import Bernoulli, Categorical
+from estbench.networks.coarse_moments import CoarseMoments
 from estbench.networks.data import Images
+from estbench.problem import Problem
 
 Variables = Bernoulli | Categorical
 
@@ -83,9 +85,6 @@ class Layered(Protocol):
         ...
 
 
-Model = OneLayer | Layered
-
-
 @runtime_checkable
 class WithLikelihood(Protocol):
     """A model of the data: beside its loss it has a likelihood, with all discrete variables summed out."""
@@ -95,14 +94,69 @@ class WithLikelihood(Protocol):
         ...
 
 
+GAUSSIAN, POPULATION = "gaussian", "population"
+"""Sources of examples that are drawn: in batches, or as their mean gradients, those of a batch without end."""
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """S networks whose examples are drawn, without end: a `torch.nn.Module` that knows its mean loss in closed form.
+
+    Its logits are linear in one of its parameters. Estimators make the gradient of that one, and see the logits and f
+    of each example alone; that of all others is exact, example by example. No estimator claims to be unbiased for it.
+
+    part  the name of the parameter
+    """
+
+    part: str
+
+    def mean_loss(self) -> Tensor:
+        """The loss, the mean over all examples there can be: [S]."""
+        ...
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Those of the mean loss with respect to each parameter, by its name: [S, …]."""
+        ...
+
+    def examples(self, number: int, generator: torch.Generator) -> Problem:
+        """So many new examples, the same for all networks: logits [S number, …], with the Jacobian of `part`."""
+        ...
+
+    def others(self, problem: Problem) -> dict[str, Tensor]:
+        """The gradient of the loss of each of these examples by the other parameters: [S number, …]."""
+        ...
+
+
+@runtime_checkable
+class WithMoments(Protocol):
+    """`Drawn` networks that know the gradient by an estimator beside its samples."""
+
+    def mean_gradient(self, estimator: Any) -> Tensor | str:
+        """The mean gradient of `part` by an estimator, [S, …]; or of which it is known."""
+        ...
+
+    def moments(self, estimator: Any) -> CoarseMoments | str:
+        """Its mean and total variance, of one example and the first network; or of which they are known."""
+        ...
+
+
+def draws_examples(network: object) -> bool:
+    """Whether a network, or a class of networks, says `draws_examples = True`: its models are `Drawn`."""
+    return bool(getattr(network, "draws_examples", False))
+
+
 class Network(Protocol):
-    """A kind of network: a frozen dataclass whose fields are its options."""
+    """A kind of network: a frozen dataclass whose fields are its options.
+
+    One whose examples are drawn has `draws_examples: ClassVar[bool] = True`, and a field `steps`: those of an epoch.
+    Its `images` gives no images, and refuses sources that it does not have; its `build` gives a `Drawn`.
+    """
 
     def images(self, source: str) -> Images:
         """The data as the network takes them."""
         ...
 
-    def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> Model:
+    def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> OneLayer | Layered | Drawn:
         """The networks, one for each generator, with variables of that kind in each layer."""
         ...
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass as record
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -13,14 +13,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from estbench.distributions import Bernoulli
+from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.networks.base import Kind
-from estbench.networks.coarse import TwoLayer
+from estbench.networks.base import GAUSSIAN, POPULATION, Kind
+from estbench.networks.coarse import INDICATORS, TwoLayer
+from estbench.networks.coarse_moments import CoarseMoments, coarse_moments
 from estbench.networks.data import Images
 from estbench.parametrisation import Jacobian
 from estbench.problem import Problem
 
-GAUSSIAN, POPULATION = "gaussian", "population"
 OPTIMAL = "optimal"
 _Numbers = tuple[float, ...] | None
 _NEAR = 0.1
@@ -42,6 +43,8 @@ class CoarseGradient:
                    the spurious local minimum at w = −w* (in a random direction, at an angle between π − 0.1 and π)
     steps          steps of an epoch, as there is no end of examples
     """
+
+    draws_examples: ClassVar[bool] = True
 
     inputs: Annotated[int, Field(ge=2, le=10_000)] = 20
     theta: Annotated[float, Field(gt=0, lt=math.pi)] = 1.0
@@ -128,7 +131,9 @@ def spurious(v_star: Tensor) -> Tensor:
 
 
 class Thresholds(nn.Module):
-    """S networks with v [S, m] and w [S, n], in float64, and the one that labels."""
+    """S networks with v [S, m] and w [S, n], in float64, and the one that labels: `networks.base.Drawn`."""
+
+    part = "w"
 
     def __init__(self, v: Tensor, w: Tensor, v_star: Tensor, w_star: Tensor) -> None:
         super().__init__()
@@ -139,6 +144,65 @@ class Thresholds(nn.Module):
         """All of them, for closed forms."""
         S = len(self.v)
         return TwoLayer(self.v.detach(), self.w.detach(), self.v_star.expand(S, -1), self.w_star.expand(S, -1))
+
+    def mean_loss(self) -> Tensor:
+        """The population loss, [S]."""
+        return self.two_layer().loss()
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Those of the population loss."""
+        net = self.two_layer()
+        return {"v": net.gradient_v(), "w": net.gradient_w()}
+
+    def examples(self, number: int, generator: torch.Generator) -> Problem:
+        """Inputs Z ~ N(0, 1), with their labels."""
+        m, n = self.v.shape[1], self.w.shape[1]
+        Z = torch.randn(1, number, m, n, generator=generator, dtype=torch.float64)
+        return of_examples(self.two_layer(), Z.expand(len(self.v), -1, -1, -1))
+
+    def others(self, problem: Problem) -> dict[str, Tensor]:
+        """∂/∂v = (vᵀz − y*) z at the units z = 1[Z w > 0] of each example."""
+        units = problem.distribution.align(problem.distribution.mode)  # [S number, 1, m]
+        assert isinstance(problem.objective, Square)
+        return {"v": (problem.objective.error(units).unsqueeze(-1) * units).squeeze(1)}
+
+    def mean_gradient(self, estimator: Any) -> Tensor | str:
+        """The mean coarse gradient, in closed form where the proxy is a multiple of an indicator."""
+        if _by_proxy(estimator) and estimator.proxy in INDICATORS:
+            return self.two_layer().coarse_gradient_w(estimator.proxy)
+        return f"ste[sample=threshold] with proxy {', '.join(INDICATORS)}"
+
+    def moments(self, estimator: Any) -> CoarseMoments | str:
+        """Those of any proxy behind a threshold, by quadrature; a mean that has a closed form is exact."""
+        if not _by_proxy(estimator):
+            return "ste[sample=threshold] with any proxy"
+        net = self.first()
+        found = coarse_moments(net, backward_factor(estimator), (1.0, 1 / (estimator.scale or 1.0)))
+        if estimator.proxy not in INDICATORS:
+            return found
+        return CoarseMoments(net.coarse_gradient_w(estimator.proxy), found.variance, 0.0, found.error)
+
+    def first(self) -> TwoLayer:
+        """The first of the networks."""
+        net = self.two_layer()
+        return TwoLayer(net.v[0], net.w[0], net.v_star[0], net.w_star[0])
+
+
+def _by_proxy(estimator: Any) -> bool:
+    """Whether an estimator sends a threshold forward and a proxy back: all its samples are the same."""
+    return getattr(estimator, "sample", None) == "threshold" and hasattr(estimator, "proxy")
+
+
+def backward_factor(estimator: Any) -> Callable[[Tensor], Tensor]:
+    """ψ [n] at pre-activations [n], by the estimator's own code: its rows where ∇f = 1."""
+
+    def psi(x: Tensor) -> Tensor:
+        logits = x.view(-1, 1)
+        one = Square(torch.ones_like(logits).unsqueeze(1), (x > 0).to(x.dtype).view(-1, 1) - 1)
+        rows: Tensor = estimator.rows(Draw(Problem(Bernoulli(logits), one), len(x), 1))
+        return rows.flatten()
+
+    return psi
 
 
 @record(frozen=True, eq=False)

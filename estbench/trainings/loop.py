@@ -14,7 +14,6 @@ from estbench import catalog
 from estbench.estimators.base import Estimator
 from estbench.networks.base import Expect, Kind, Network, OneLayer, WithLikelihood, exactly, joint_states, loss
 from estbench.networks.data import Images
-from estbench.networks.threshold import CoarseGradient
 from estbench.plan import Training
 from estbench.training import expectation
 
@@ -33,7 +32,7 @@ def by(estimator: Estimator, samples: int, noise: torch.Generator) -> Expect:
     return lambda f, variables: expectation(f, variables, estimator, samples, generator=noise)
 
 
-def initial(network: Network | CoarseGradient, images: Images, kind: Kind, seeds: int, seed: int) -> Any:
+def initial(network: Network, images: Images, kind: Kind, seeds: int, seed: int) -> Any:
     """The untrained networks: the parameters of each depend on `seed` and its own number alone."""
     return network.build(images, kind, [generator(seed, s, "parameters") for s in range(seeds)])
 

@@ -26,10 +26,10 @@ from estbench.exact import Unavailable
 from estbench.networks.base import Kind
 from estbench.networks.coarse import TwoLayer
 from estbench.networks.coarse_moments import coarse_moments
-from estbench.networks.threshold import CoarseGradient, of_examples, optimal
+from estbench.networks.threshold import CoarseGradient, backward_factor, of_examples, optimal
 from estbench.plots import draw
 from estbench.plots.angle import angle, of_angles, theta_of
-from estbench.trainings.coarse import Place, backward_factor, exact, gradient
+from estbench.trainings.drawn import Place, exact, gradient
 from estbench.views import finished, readable
 from tests.sizes import SMALL
 
@@ -76,7 +76,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(theta: float = 1.1, inputs: int = 2, m: int = 1, batch: int = 1, norm: float = 1.4) -> Place:
     """A small network at an angle."""
     network = CoarseGradient(theta=theta, inputs=inputs, norm=norm, seed=3)
-    return Place.of(network.build(network.images("gaussian"), Kind("bernoulli", m), [torch.Generator()]), batch)
+    kind = Kind("bernoulli", m)
+    return Place(network.build(network.images("gaussian"), kind, [torch.Generator()]), kind, batch)
 
 
 @pytest.mark.parametrize("proxy", ["clipped_relu", "atan", "identity"])
@@ -85,9 +86,9 @@ def test_moments_of_one_unit_against_a_double_integral(proxy: Any, theta: float)
     """With one unit and two inputs, mean and E‖g‖² are integrals over z; they agree to 1e-9."""
     at = place(theta)
     psi = backward_factor(Ste(proxy=proxy, sample="threshold"))
-    found = coarse_moments(at.net, psi, (1.0,))
-    v, v_star, size = float(at.net.v), float(at.net.v_star), float(at.net.norm)
-    e = at.net.across / at.net.sin
+    found = coarse_moments(at.model.first(), psi, (1.0,))
+    v, v_star, size = float(at.model.first().v), float(at.model.first().v_star), float(at.model.first().norm)
+    e = at.model.first().across / at.model.first().sin
     kinks = (-1 / size, 0.0, 1 / size)
 
     def integral(h: Any) -> float:
@@ -106,7 +107,7 @@ def test_moments_of_one_unit_against_a_double_integral(proxy: Any, theta: float)
         ends = [-9.0, *kinks, 9.0]
         return sum(quad(along, a, b, epsabs=1e-11, limit=100)[0] for a, b in pairwise(ends))
 
-    mean = integral(lambda g, x, _: g * x) * at.net.w_hat + integral(lambda g, _, y: g * y) * e
+    mean = integral(lambda g, x, _: g * x) * at.model.first().w_hat + integral(lambda g, _, y: g * y) * e
     square = integral(lambda g, x, y: g * g * (x * x + y * y))
     assert torch.allclose(found.mean, mean, rtol=0, atol=1e-9)
     assert found.variance == pytest.approx(square - float(mean @ mean), abs=1e-9)
@@ -121,7 +122,7 @@ def test_exact_moments_and_samples_agree(options: Any) -> None:
     at, estimator = place(0.7, 6, 4, 5), Ste(sample="threshold", **options)
     found = exact(at, estimator)
     generators = [torch.Generator().manual_seed(i) for i in (1, 2)]
-    g = gradient(at.side_by_side(), estimator, 1, 10_000, 5, *generators)
+    g = gradient(at, estimator, 1, 10_000, *generators)
     z = (g.mean(0) - found.mean) / (g.std(0) / 100)
     assert float(z.abs().max()) < 4.5
     square = ((g - g.mean(0)) ** 2).sum(1)
@@ -134,9 +135,9 @@ def test_the_estimator_is_the_coarse_gradient() -> None:
     at = place(1.0, 5, 3)
     g = torch.Generator().manual_seed(7)
     Z = torch.randn(1, 6, 3, 5, generator=g, dtype=torch.float64)
-    problem = of_examples(at.side_by_side(), Z)
+    problem = of_examples(at.model.two_layer(), Z)
     found = estimates(Ste(proxy="clipped_relu", sample="threshold"), Draw(problem, 6, 1), [1])[0]
-    net = at.net
+    net = at.model.first()
     for z, own in zip(Z[0], found, strict=True):
         a = z @ net.w
         r = (a > 0).double() @ net.v - (z @ net.w_star > 0).double() @ net.v_star

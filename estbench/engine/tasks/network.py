@@ -18,15 +18,15 @@ from estbench.engine.tasks.train import network_of
 from estbench.estimators.base import Estimator, evaluations
 from estbench.exact import Unavailable
 from estbench.moments import Floats, gradient_in_span, in_span, record
+from estbench.networks.base import draws_examples
 from estbench.networks.data import Stamp, stamp
-from estbench.networks.threshold import CoarseGradient
 from estbench.plan import Layout, ProblemSpec
 from estbench.store import decode, encode
 from estbench.training.expected import measured
-from estbench.trainings import coarse, exact, sampled
+from estbench.trainings import drawn, exact, sampled
 from estbench.trainings.loop import generator, initial, with_parameters
 
-Batch = exact.Batch | coarse.Place
+Batch = exact.Batch | drawn.Place
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class NetworkTask:
 
     def _exact(self, batch: Batch, group: Group, estimator: Estimator, N: int) -> Record:
         try:
-            if isinstance(batch, coarse.Place):
-                found = coarse.exact(batch, estimator)
+            if isinstance(batch, drawn.Place):
+                found = drawn.exact(batch, estimator)
                 mean, variance, route, error, mean_error = (
                     found.mean,
                     found.variance,
@@ -125,9 +125,9 @@ class NetworkTask:
 
     def _shard(self, batch: Batch, estimator: Estimator, N: int, shard: int) -> Floats:
         noise = generator(self.seed, self.spec.id, "measured", shard)
-        if isinstance(batch, coarse.Place):
+        if isinstance(batch, drawn.Place):
             examples = generator(self.seed, self.spec.id, "examples", shard)
-            return coarse.shard(batch, estimator, N, self.layout.shard_size, examples, noise)
+            return drawn.shard(batch, estimator, N, self.layout.shard_size, examples, noise)
         return sampled.shard(
             batch, lambda f, variables: measured(f, variables, estimator, N, noise), self.layout.shard_size
         )
@@ -162,8 +162,8 @@ def _batch_of(of: Any, now: Stamp, spec: ProblemSpec, parameters: str) -> Batch:
     network, images, kind = network_of(spec)
     model: Any = initial(network, images, kind, 1, 0)
     model = with_parameters(model, torch.from_numpy(decode(parameters, (-1,))))
-    if isinstance(network, CoarseGradient):
-        return coarse.Place.of(model, at.training.batch)
+    if draws_examples(network):
+        return drawn.Place(model, kind, at.training.batch)
     x = images.train[: at.training.batch]
     y = None if images.train_labels is None else images.train_labels[: at.training.batch]
     return exact.Batch.of(model, kind, x, y, at.parameters)

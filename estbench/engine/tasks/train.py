@@ -12,12 +12,11 @@ from estbench import catalog
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import has_user_code, is_own, isolated
-from estbench.networks.base import Kind, Network
+from estbench.networks.base import Kind, Network, draws_examples
 from estbench.networks.data import Images
-from estbench.networks.threshold import CoarseGradient
 from estbench.plan import ProblemSpec, Training
 from estbench.store import encode
-from estbench.trainings.coarse import train as descend
+from estbench.trainings.drawn import train as descend
 from estbench.trainings.loop import losses, minus_log_likelihoods, parameters_of, train
 
 
@@ -70,9 +69,9 @@ class TrainTask:
     def _course(self) -> Iterator[tuple[int, Any, Record]]:
         """(epoch, the networks, their losses) at each checkpoint."""
         network, images, kind = network_of(self.spec)
-        if isinstance(network, CoarseGradient):
-            for epoch, coarse in descend(network, kind, self.training, self.epochs, self.seed):
-                yield epoch, coarse, {"train": encode(coarse.two_layer().loss().numpy())}
+        if draws_examples(network):
+            for epoch, drawn in descend(network, kind, self.training, self.epochs, self.seed):
+                yield epoch, drawn, {"train": encode(drawn.mean_loss().numpy())}
             return
         for epoch, model in train(network, images, kind, self.training, self.epochs, self.seed):
             found: Record = {}
@@ -84,7 +83,7 @@ class TrainTask:
             yield epoch, model, found
 
 
-def network_of(spec: ProblemSpec) -> tuple[Network | CoarseGradient, Images, Kind]:
+def network_of(spec: ProblemSpec) -> tuple[Network, Images, Kind]:
     """The network of a problem with its options, the images as it takes them, and the variables of its layers."""
     assert spec.at is not None
     network = catalog.build(catalog.network_class(spec.objective), dict(spec.objective_options))
