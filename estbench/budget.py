@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from estbench.catalog import estimator, facts_of
+from estbench.config.schema import MAX_ELEMENTS
 from estbench.draws import Streams
 from estbench.engine.limit import limited
 from estbench.engine.tasks import Group, problem_of
@@ -15,6 +16,9 @@ from estbench.engine.tasks.cost import evaluations
 from estbench.errors import UsageError
 from estbench.expand import skip_reason
 from estbench.plan import EstimatorSpec, Plan, ProblemSpec
+
+MOST = 2**16
+"""The largest N that is looked for: more samples for one estimate are worth no comparison of estimators."""
 
 
 def plan_within(
@@ -26,16 +30,18 @@ def plan_within(
     """The plan in which each estimator has one N on each problem: the largest that costs at most `budget`.
 
     `planned` gives the plan for some N. Evaluations are counted; they never fall with N. Where no N is cheap enough, it
-    is the smallest that the estimator takes. The same holds where counting takes longer than `timeout` seconds.
+    is the smallest that the estimator takes. The same holds where counting takes longer than `timeout` seconds. No N is
+    larger than `MOST`, or takes more than MAX_ELEMENTS random numbers, whatever the budget.
     """
     if budget < 1:
         raise UsageError(f"budget: expected at least 1, got {budget:g}")
     smallest = planned((1,))
+    most = min([budget, MOST, *(MAX_ELEMENTS // problem.numbers for problem in smallest.problems)])
     chosen: dict[tuple[int, str], int] = {}
     for cell in smallest.cells:
         problem = smallest.problems[cell.problem]
         chosen[cell.problem, cell.estimator.id] = _largest(
-            problem, cell.estimator, at, budget, smallest.config.seed, timeout
+            problem, cell.estimator, at, budget, int(most), smallest.config.seed, timeout
         )
     plan = planned(tuple(sorted(set(chosen.values()))))
     kept = tuple(cell for cell in plan.cells if chosen[cell.problem, cell.estimator.id] == cell.samples)
@@ -43,15 +49,16 @@ def plan_within(
 
 
 def _largest(
-    problem: ProblemSpec, spec: EstimatorSpec, at: str, budget: float, seed: int, timeout: float | None
+    problem: ProblemSpec, spec: EstimatorSpec, at: str, budget: float, most: int, seed: int, timeout: float | None
 ) -> int:
     try:
         facts = facts_of(estimator(spec))
     except Exception:  # the cell says why it cannot be built
         return 1
-    taken = [N for N in range(1, int(budget) + 1) if skip_reason(facts, problem, N) is None]
-    if not taken:  # it needs a larger N, or does not serve the problem
-        return facts.min_samples
+    first = -(-facts.min_samples // facts.multiple) * facts.multiple
+    taken = range(first, most + 1, facts.multiple)
+    if not taken or skip_reason(facts, problem, first) is not None:  # it needs a larger N, or serves no such problem
+        return first
     if at == "samples":
         return taken[-1]
 
@@ -61,6 +68,10 @@ def _largest(
 
     try:
         with Group(spec, ()).isolated(problem, seed, "budget"), limited(timeout):
-            return taken[max(0, bisect_right(taken, budget, key=cost) - 1)]
+            end = 1
+            while end < len(taken) and cost(taken[end]) <= budget:  # a large N takes long to be counted
+                end *= 2
+            fitting = bisect_right(taken, budget, end // 2, min(end, len(taken)), key=cost)
+            return taken[max(0, fitting - 1)]
     except Exception:  # the cell says why it fails
         return taken[0]

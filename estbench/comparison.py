@@ -200,18 +200,23 @@ def within(pool: Sequence[Entry], at: At, budget: float) -> list[Entry]:
     """Of each estimator on each problem, the cell with the largest N whose estimate costs at most the budget."""
     best: dict[tuple[int, int, str], Entry] = {}
     for entry in pool:
-        key = id(entry.run), entry.cell.problem, entry.cell.estimator.id
+        key = _whose(entry)
         if entry.spent(at) <= budget and (key not in best or best[key].cell.samples < entry.cell.samples):
             best[key] = entry
     return list(best.values())
 
 
+def _whose(entry: Entry) -> tuple[int, int, str]:
+    """The run, the problem and the estimator of a cell: runs of several seeds have cells of the same keys."""
+    return id(entry.run), entry.cell.problem, entry.cell.estimator.id
+
+
 def _beyond(pool: Sequence[Entry], fitting: Sequence[Entry], at: At, budget: float) -> str:
     """Which estimators cost more than the budget at every N that there is; empty if none do."""
-    there = {(entry.cell.problem, entry.cell.estimator.id) for entry in fitting}
+    there = {_whose(entry) for entry in fitting}
     least: dict[str, float] = {}
     for entry in pool:
-        if (entry.cell.problem, entry.cell.estimator.id) not in there:
+        if _whose(entry) not in there:
             least[entry.name] = min(least.get(entry.name, np.inf), entry.spent(at))
     named = ", ".join(f"{name} (at least {cost:g})" for name, cost in least.items())
     return f"Beyond the budget of {budget:g} {at}: {named}." if named else ""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from estbench import catalog, plugins
 from estbench.config import format_selector, parse_selector
+from estbench.config.choice import read_estimator
 from estbench.config.selector import format_value
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Count, Estimator, Facts, Fitted, Referenced, RowEstimator
@@ -54,9 +57,24 @@ def known() -> list[str]:
     ]
 
 
+def offered() -> list[Entry]:
+    """The estimators that files and installed packages offer; without those that cannot be had at their defaults."""
+    found = []
+    for name, source in plugins.offered("estimator"):
+        with suppress(UsageError, ValidationError):
+            estimator = catalog.estimator(read_estimator(name).specs((1.0,))[0])
+            entry = _entry_of(name, estimator)
+            claim = catalog.facts_of(estimator).unbiased  # None: it is not known, and is neither
+            found.append(replace(entry, row=entry.row | {"reference": source}, unbiased=claim))
+    return found
+
+
 def _entry(name: str, kind: type[Any]) -> Entry:
-    estimator = kind()
-    facts = estimator.facts
+    return _entry_of(name, kind())
+
+
+def _entry_of(name: str, estimator: Estimator) -> Entry:
+    kind, facts = type(estimator), catalog.facts_of(estimator)
     row = {
         "name": name,
         "family": facts.family,

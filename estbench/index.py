@@ -31,12 +31,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """An estimator at its default options: its row in the list, and what the list is filtered by."""
+    """An estimator at its default options: its row in the list, and what the list is filtered by.
+
+    `unbiased` is None where it is not known, as of functions of users.
+    """
 
     row: Row
     family: str
     distributions: Sequence[str]
-    unbiased: bool
+    unbiased: bool | None
     gradient: bool
 
 
@@ -59,7 +62,7 @@ class Contents:
         gradient: bool | None = None,
     ) -> list[Row]:
         """The rows of the estimators that pass the filters; UsageError for an unknown family."""
-        families = list(dict.fromkeys(entry.family for entry in self.estimators))
+        families = list(dict.fromkeys(entry.family for entry in self.estimators))  # those of users come last
         wanted = {f for f in families if family is None or f.casefold().startswith(family.casefold())}
         if not wanted:
             raise UsageError(f"--family: there is no family '{family}'; the families are {', '.join(families)}")

@@ -31,7 +31,7 @@ def overall(rows: Sequence[Mapping[str, Any]], level: float) -> pd.DataFrame:
     means = []
     for key, own in grouped.items():
         count = sum(basis == key[0] for basis, _ in problems)
-        if len(own) == count > 1:
+        if len(own) == len({row["problem"] for row in own}) == count > 1:
             mean = geometric_mean([row["paired"] for row in own], level)
             means.append(dict(zip(COLUMNS, (*key, count, *mean), strict=True)))
     frame = pd.DataFrame(means, columns=list(COLUMNS)).astype({"temperature": float, "reference_temperature": float})

@@ -27,7 +27,7 @@ from estbench.estimators.base import is_estimator
 from estbench.isolation import Isolated, reason
 from estbench.objectives import named_function
 from estbench.offers import FILES, points
-from estbench.sources import current, importable, module_of, source_hash
+from estbench.sources import current, importable, imported_names, module_of, source_hash
 
 What = Literal["estimator", "objective", "distribution", "network"]
 
@@ -76,13 +76,18 @@ def offered_by_files(what: What) -> Iterator[tuple[str, str]]:
 
 
 def exported(what: What, file: str) -> list[str]:
-    """The public names that a file defines (or `__all__`) and that can be an estimator, or an objective."""
+    """The public names that a file defines (or `__all__`) and that can be such a thing."""
     module = _module(file, file)
     own = getattr(module, "__all__", None)
+    others = imported_names(module.__name__) if own is None else set()
     names = [
         name
         for name, value in vars(module).items()
-        if (name in own if own is not None else not name.startswith("_") and _of(value, module.__name__))
+        if (
+            name in own
+            if own is not None
+            else not name.startswith("_") and name not in others and _of(value, module.__name__)
+        )
     ]
     return [name for name in names if _may_be(what, getattr(module, name))]
 
@@ -205,10 +210,12 @@ def _has_members(value: Any) -> bool:
 def _may_be(what: What, value: Any) -> bool:
     if inspect.isclass(value):
         of_torch = issubclass(value, torch.autograd.Function)
-        return what == "estimator" if of_torch else all(hasattr(value, member) for member in MEMBERS[what])
+        if of_torch or what == "estimator":
+            return what == "estimator" and (of_torch or is_estimator(value))
+        return all(hasattr(value, member) for member in MEMBERS[what])
     if _has_members(value):
-        return _is_instance(what, value)
-    return callable(value) and what != "distribution" and _takes_logits(value) == (what == "estimator")
+        return what != "distribution" and _is_instance(what, value)  # those are at logits of their own
+    return callable(value) and what == ("estimator" if _takes_logits(value) else "objective")
 
 
 def _takes_logits(value: Any) -> bool:

@@ -11,6 +11,7 @@ import ast
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -200,6 +201,12 @@ def _tree(name: str) -> ast.Module | None:
         return None
 
 
+def imported_names(module: str) -> set[str]:
+    """What import statements in the file of a module bind; nothing of a module that is installed, or no file."""
+    tree = _tree(module)
+    return set() if tree is None else {here for node in ast.walk(tree) for _, _, here in _imports(node, module)}
+
+
 def _imports(node: ast.AST, inside: str) -> Iterator[tuple[str, str | None, str]]:
     """(module, name in it or None for all of it, name here) for each thing that an import statement binds."""
     if isinstance(node, ast.Import):
@@ -305,12 +312,22 @@ def _bound(node: ast.stmt) -> set[str]:
 def _codes(kind: type[Any]) -> Iterator[Any]:
     """What the functions of a class are compiled to, where there is no source."""
     for name, value in sorted(vars(kind).items()):
-        code = getattr(getattr(value, "fget", value), "__code__", None)
-        if isinstance(code, CodeType):
-            yield name, *_code(code)
+        for function in _functions(value):
+            code = getattr(inspect.unwrap(function), "__code__", None)
+            if isinstance(code, CodeType):
+                yield name, *_code(code), *map(repr, getattr(function, "__defaults__", None) or ())
     for base in kind.__mro__[1:]:
         if base.__module__ == kind.__module__:
             yield from _codes(base)
+
+
+def _functions(value: Any) -> Iterator[Any]:
+    """What is called where an attribute is: also of static and class methods, properties, and partial methods."""
+    found = [getattr(value, name, None) for name in ("__func__", "func", "fget", "fset", "fdel")]
+    for function in filter(None, found):
+        yield from _functions(function)
+    if not any(found):
+        yield value
 
 
 def _code(code: CodeType) -> tuple[Any, ...]:

@@ -19,6 +19,8 @@ from estbench.cli.app import app
 from estbench.comparison import COLUMNS, NO_INTERVAL, Entry, compared, entries, selected, sentence
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError, UsageError
+from estbench.intervals import ratio
+from estbench.overall import overall
 from estbench.suite import N, run_suite
 from estbench.summary import read_results
 from estbench.tables.ranking import ranking
@@ -364,3 +366,31 @@ def test_the_suite_ranks_at_equal_evaluations() -> None:
     equal = frame[~at_samples]
     assert set(equal["f_evaluations"] + equal["grad_evaluations"]) == {N}
     assert set(zip(equal["name"], equal["samples"], strict=True)) == {("reinforce", 4), ("arm", 2), ("rebar", 1)}
+
+
+def test_runs_of_two_seeds_keep_apart(tmp_path: Path) -> None:
+    """Their cells have the same keys: each has its own row, its own N within a budget, and is named beyond one."""
+    one, two = ({"seed": seed, "timings": False, "estimators": ["reinforce", "arm"]} for seed in (0, 1))
+    for name, changes in (("one", one), ("two", {**two, "samples": [4]})):
+        pool_of(tmp_path / name, **changes)
+    both = entries([read_results(tmp_path / "one"), read_results(tmp_path / "two")])
+    frame = comparison(both)
+    assert len(frame[["name", "samples"]].drop_duplicates()) == len(frame)
+    found = compared(both, at=["samples"], budget=2)
+    assert dict(zip(found.frame["name"], found.frame["samples"], strict=True)) == {"reinforce @ one": 2, "arm @ one": 2}
+    assert found.left_out == ("Beyond the budget of 2 samples: reinforce @ two (at least 4), arm @ two (at least 4).",)
+
+
+def test_the_mean_over_problems_counts_each_once(pool: list[Entry]) -> None:
+    """Two N on one of two problems are not two problems."""
+    paired = ratio(pool[0].shards, pool[1].shards)
+
+    def row(problem: str, entry: Entry) -> dict[str, Any]:
+        return {"basis": "b", "name": "ste", "temperature": np.nan, "reference_temperature": np.nan,
+                "problem": problem, "entry": entry, "rival": pool[0], "paired": paired}  # fmt: skip
+
+    reference = [row("x", pool[0]), row("y", pool[0])]
+    assert overall([*reference, row("x", pool[1]), row("x", pool[2])], 0.95).empty
+    means = overall([*reference, row("x", pool[1]), row("y", pool[2])], 0.95)
+    assert means["problems"].tolist() == [2]
+    assert means["ratio"].item() == pytest.approx(paired.ratio)

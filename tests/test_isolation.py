@@ -675,3 +675,35 @@ def test_a_call_within_another_draws_what_it_draws_alone() -> None:
         after = torch.rand(2)
     assert torch.equal(within, alone)
     assert torch.equal(after, before)
+
+
+METHODS = """
+class Mine:
+    @staticmethod
+    def scale(x):
+        return x * {static}
+
+    @classmethod
+    def shift(cls, x):
+        return x + {of_class}
+
+    @property
+    def size(self):
+        return {getter}
+
+    def value(self, x, power={default}):
+        return self.scale(x) ** power
+"""
+
+
+@pytest.mark.parametrize("changed", ["static", "of_class", "getter", "default"])
+def test_the_hash_of_a_class_without_a_source(changed: str) -> None:
+    """Whatever method differs, of whatever kind, the hash does; what is typed in twice is the same."""
+    numbers = {"static": 2, "of_class": 3, "getter": 4, "default": 5}
+
+    def hashed(**values: int) -> str:
+        scope: dict[str, Any] = {"__name__": "typed_in"}
+        exec(METHODS.format(**values), scope)  # noqa: S102 - as a notebook does
+        return source_hash(scope["Mine"])
+
+    assert hashed(**numbers) == hashed(**numbers) != hashed(**numbers | {changed: 9})

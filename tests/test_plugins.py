@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -105,6 +105,45 @@ class Sum:
 
     def value(self, v):
         return self.factor * v.sum(-1)
+'''
+
+LISTED = '''
+from dataclasses import dataclass
+from typing import ClassVar
+from estbench.estimators.base import BERNOULLI, Facts
+from tests.coupled import Chain
+
+@dataclass(frozen=True)
+class Biased:
+    """Half of REINFORCE."""
+    facts: ClassVar[Facts] = Facts("score function", distributions=BERNOULLI, f=1, unbiased=False)
+
+    def rows(self, draw):
+        return draw.lift(draw.fz) * draw.score / 2
+
+class NoEstimator:
+    facts = 3
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum."""
+    factor: float = 1.0
+    on = "values"
+    distributions = frozenset({"bernoulli", "categorical"})
+
+    def value(self, v):
+        return self.factor * v.sum(-1)
+
+class Coupled(Chain):
+    """A chain."""
+
+summed = Sum(2.0)
+
+def energy(z):
+    return z.sum(-1)
+
+def halved(logits, f, samples: int = 1):
+    return 0 * logits
 '''
 
 CONFIG: dict[str, Any] = {
@@ -309,6 +348,32 @@ def test_commands_take_files(here: Path) -> None:
     listed = json.loads(said("list", "estimators", "--plugin", "mine.py", "--format", "json"))
     assert {"name": "half", "reference": "mine.py:half"}.items() <= listed[-3].items()
     assert here
+
+
+def test_things_are_listed_for_what_they_are(here: Path) -> None:
+    """Functions are estimators or objectives and nothing else, and filters look at the facts of users' estimators."""
+    listed = here / "listed.py"
+    listed.write_text(LISTED)
+    offers.use([listed])
+    mine = {what: plugins.exported(what, str(listed)) for what in get_args(plugins.What)}
+    assert mine == {
+        "estimator": ["Biased", "halved"],
+        "objective": ["Sum", "summed", "energy"],
+        "distribution": ["Coupled"],
+        "network": [],
+    }
+
+    def rows(*arguments: str) -> set[str]:
+        found = CliRunner().invoke(app, ["list", *arguments, "--format", "json"])
+        assert found.exit_code == 0, found.output
+        return {row["name"] for row in json.loads(found.output)} & {name for names in mine.values() for name in names}
+
+    assert rows("metrics") == rows("networks") == set()
+    assert rows("distributions") == {"Coupled"}
+    assert rows() == {"Biased", "halved"}
+    assert rows("--biased") == rows("--family", "score") == {"Biased"}
+    assert rows("--family", "antithetic") == rows("--gradient", "--family", "score") == set()
+    assert rows("--distribution", "categorical", "--biased") == set()
 
 
 @pytest.mark.parametrize("what", ["estimator", "objective"])

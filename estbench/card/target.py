@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from estbench import catalog, plugins
 from estbench.adapters import FORMS, Adapted, adapt, class_of, name_of
 from estbench.adapters.signature import guessed, parameters
+from estbench.api.entries import read_entry
 from estbench.api.problem import problem_of
 from estbench.card.problems import Probe, named
 from estbench.card.subject import NAMES, Form, Subject
 from estbench.catalog import facts_of
+from estbench.config.choice import read_distribution
 from estbench.config.selector import format_selector, parse_selector
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, is_estimator
@@ -166,10 +168,14 @@ def _name(distribution: Any) -> str | None:
     """The name of a distribution, or of what is one."""
     if distribution is None:
         return None
-    name = distribution if isinstance(distribution, str) else getattr(distribution, "name", None)
+    name, link = getattr(distribution, "name", None), getattr(distribution, "link", "sigmoid")
+    if isinstance(distribution, str):
+        name = distribution.partition("[")[0].strip()
+        if name in NAMES:
+            link = dict(read_entry(read_distribution, distribution, "distribution").options).get("link", "sigmoid")
     if name not in NAMES:
         raise UsageError(f"distribution: expected {', '.join(NAMES)}, or one with logits, got {distribution!r:.80}")
-    if getattr(distribution, "link", "sigmoid") != "sigmoid":
+    if link != "sigmoid":
         raise UsageError("distribution: the card looks at Bernoulli variables with the link sigmoid")
     return str(name)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -56,15 +57,15 @@ def list_(
     from estbench.index import metrics
     from estbench.tables.listing import Listing
 
+    filters = {"family": family, "distribution": distribution, "unbiased": unbiased, "gradient": gradient}
     if what == "metrics":
         rows = metrics()
     elif what == "estimators":
-        rows = contents().listed(family=family, distribution=distribution, unbiased=unbiased, gradient=gradient)
+        rows = _estimators(**filters)
     else:
         found = contents()
         named = {"objectives": found.objectives, "distributions": found.distributions, "networks": found.networks}
-        rows = list(named[what])
-    rows += [dict.fromkeys(rows[0], "") | row for row in _offered(what)]
+        rows = [*named[what], *_offered(what, named[what][0])]
     if file_format == "json":
         write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
         return
@@ -74,17 +75,34 @@ def list_(
         out().print("own: unbiased for the gradient of an expectation of its own (estbench show NAME).", markup=False)
 
 
-def _offered(what: str) -> list[dict[str, object]]:
-    """A row for each estimator or objective that files (--plugin) and installed packages offer."""
-    from estbench.offers import FILES, points
+def _estimators(**filters: Any) -> list[dict[str, Any]]:
+    """The rows of the estimators that pass the filters; what packages offer is imported where there is a filter."""
+    found = contents()
+    if filters == dict.fromkeys(filters):
+        return [*found.listed(), *_offered("estimators", found.estimators[0].row)]
+    if _is_offered("estimators"):
+        from estbench import guide
 
-    kind = what.removesuffix("s")
-    if not FILES and not points(kind):
+        found = replace(found, estimators=[*found.estimators, *guide.offered()])
+    return found.listed(**filters)
+
+
+def _offered(what: str, like: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each thing that files (--plugin) and installed packages offer, with the columns of another row."""
+    if not _is_offered(what):
         return []
     from estbench import plugins
 
+    kind: Any = what.removesuffix("s")
     prose = {"estimators": "reference", "objectives": "formula"}.get(what, "meaning")
-    return [{"name": name, prose: source} for name, source in plugins.offered(kind)]  # type: ignore[arg-type] # it is one of three
+    return [dict.fromkeys(like, "") | {"name": name, prose: source} for name, source in plugins.offered(kind)]
+
+
+def _is_offered(what: str) -> bool:
+    """Whether there are files that may offer such things, or packages that do."""
+    from estbench.offers import FILES, points
+
+    return bool(FILES or points(what.removesuffix("s")))
 
 
 def show(
@@ -117,7 +135,7 @@ def show(
     pages = contents().pages
     if name in pages:
         page = pages[name]
-    elif ":" in name or "[" in name or _offered("estimators") or _offered("objectives"):
+    elif ":" in name or "[" in name or _is_offered("estimators") or _is_offered("objectives"):
         from estbench import guide
 
         page = guide.page(name)

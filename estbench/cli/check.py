@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from math import isnan
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from estbench.cli.arguments import Form, finite, is_file
 from estbench.cli.console import err, out, plain, write
+from estbench.cli.distribution import distribution_at
 from estbench.errors import UsageError
 from estbench.names import ALIASES
 
@@ -96,7 +96,7 @@ def check(
 
     arguments: dict[str, Any] = {
         "form": form,
-        "distribution": _distribution(distribution, logits),
+        "distribution": distribution if logits is None else distribution_at(distribution, logits),
         "samples": samples,
         "f": objective,
         "unbiased": False if biased else None,
@@ -133,24 +133,6 @@ def _is_config(target: str) -> bool:
         f"{target!r} is no estimator (estbench list estimators), no config (a file in YAML, or one of "
         f"{', '.join(shipped())}), and no function, which is written my_file.py:thing.{hint}"
     )
-
-
-def _distribution(name: str | None, logits: str | None) -> Any:
-    """The name, or a distribution with logits."""
-    if logits is None:
-        return name
-    import torch
-
-    from estbench.distributions import DISTRIBUTIONS
-
-    try:
-        values = torch.tensor(json.loads(logits), dtype=torch.float64)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise UsageError(f"--logits: expected [D] or [D, K] numbers in JSON, got {logits!r:.80}") from error
-    name = name or ("categorical" if values.ndim == 2 else "bernoulli")
-    if name not in DISTRIBUTIONS or values.ndim != DISTRIBUTIONS[name].event_dim:
-        raise UsageError(f"--logits: {name} variables have logits [D{', K' if name == 'categorical' else ''}]")
-    return DISTRIBUTIONS[name](values)
 
 
 def _config(config: Path, settings: list[str], cell_timeout: float, file_format: Format) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from estbench.cli.distribution import distribution_at
 from estbench.errors import UsageError
 from estbench.imports import quick_imports
 from estbench.names import ALIASES, split
@@ -127,7 +128,9 @@ def _problems(wanted: Wanted) -> tuple[ProblemConfig, ...]:
         from estbench.engine.guarded import fatal
         from estbench.engine.limit import limited
 
-    distribution = _distribution(wanted)
+    if wanted.logits is None:
+        raise UsageError("--objective needs --logits, such as '[0.5, -1]' or, for categories, '[[0, 1, 2]]'")
+    distribution = distribution_at(wanted.distribution, wanted.logits)
     objective = named(wanted.objective or "", "objective")
     problem = {"objective": objective, "distribution": wanted.distribution or distribution.name}
     document = Document({"problems": [problem | {"logits": distribution.logits.tolist()}]}, CONFIG)
@@ -172,25 +175,6 @@ def _done(plan: Plan, wanted: Wanted, *, apart: bool) -> Measured:
 def _lines(failures: Iterable[Failure]) -> tuple[str, ...]:
     count = Counter((failure.cell.estimator.label, failure.reason) for failure in failures)
     return tuple(f"{label} failed in {n} cell{'s' * (n > 1)}: {why}" for (label, why), n in count.items())
-
-
-def _distribution(wanted: Wanted) -> Any:
-    """The distribution at the logits: a list of numbers is of Bernoulli variables, a list of rows of categorical."""
-    with quick_imports():
-        from estbench.api.entries import read_entry
-        from estbench.config.choice import read_distribution
-        from estbench.distributions.logits import as_logits
-
-    if wanted.logits is None:
-        raise UsageError("--objective needs --logits, such as '[0.5, -1]' or, for categories, '[[0, 1, 2]]'")
-    try:
-        logits = json.loads(wanted.logits)
-    except ValueError:
-        raise UsageError(f"--logits: expected numbers as '[0.5, -1]' or '[[0, 1, 2]]', got {wanted.logits!r}") from None
-    logits = logits if isinstance(logits, list) else [logits]
-    name = wanted.distribution or ("categorical" if any(isinstance(row, list) for row in logits) else "bernoulli")
-    choice = read_entry(read_distribution, name, "--distribution")
-    return choice.at(as_logits(logits, f"--logits of {name} variables", choice.event_dim))
 
 
 def _number(option: str, word: str) -> Any:

@@ -46,6 +46,15 @@ def estbench(folder: Path, *arguments: str, columns: int = 80) -> subprocess.Com
     )
 
 
+@pytest.mark.parametrize("logits", [None, "[0.5]"])
+def test_another_link_is_refused_for_what_it_is(logits: str | None) -> None:
+    """The options of a distribution are read, with and without logits, and wrong ones are named."""
+    with pytest.raises(UsageError, match="the card looks at Bernoulli variables with the link sigmoid"):
+        command.check("reinforce", distribution="bernoulli[link=probit]", logits=logits)
+    with pytest.raises(UsageError, match="probot"):
+        command.check("reinforce", distribution="bernoulli[link=probot]", logits=logits)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(SMALL, reason="at the whole size only")
 def test_a_function_that_is_right(tmp_path: Path) -> None:
