@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, get_args
 
 import pandas as pd
@@ -72,8 +73,12 @@ def compare(
     UsageError for a frame that is not of one measurement, as one that was joined of two: what pairs the draws is not in
     its columns; and for a reference that is not there. ResultsError where no Monte Carlo cell is finished.
     """
-    metric = metric or ("variance" if at == "seconds" and budget is None else "mse")
-    _demand_choices(at, metric, correction, budget)
+    if metric is None:
+        metric = "variance" if isinstance(at, str) and at == "seconds" and budget is None else "mse"
+    _demand_choices(at, metric, correction)
+    _demand_numbers(budget, margin)
+    if not (reference is None or isinstance(reference, str)):
+        raise UsageError(f"reference: expected a name or a label, got {reference!r:.80}")
     if isinstance(measured, pd.DataFrame):
         if f is not None or distribution is not None or samples is not None:
             raise UsageError("f, distribution and samples go with estimators that are to be measured, not with a frame")
@@ -138,17 +143,27 @@ def plan_to_compare(
     return plan_within(lambda N: planned(tuple(chosen), on_problems, samples=N, **fixed), at, budget, timeout)
 
 
-def _demand_choices(at: str, metric: str, correction: str, budget: float | None) -> None:
-    """UsageError for a word that is none of those that there are, or a budget that is none."""
+def _demand_choices(at: Any, metric: Any, correction: Any) -> None:
+    """UsageError for a word that is none of those that there are."""
     for name, given, known in (
         ("at", at, get_args(At)),
         ("metric", metric, get_args(Metric)),
         ("correction", correction, tuple(ADJUSTMENTS)),
     ):
-        if given not in known:
-            raise UsageError(f"{name}: expected {', '.join(map(repr, known))}, got {given!r}")
-    if budget is not None and not (isinstance(budget, int | float) and 0 < budget < float("inf")):
-        raise UsageError(f"budget: expected a number above 0, got {budget!r}")
+        if not (isinstance(given, str) and given in known):
+            raise UsageError(f"{name}: expected {', '.join(map(repr, known))}, got {given!r:.80}")
+
+
+def _demand_numbers(budget: Any, margin: Any) -> None:
+    """UsageError for a budget or a margin that is no number, or out of range."""
+    if budget is not None and not (_is_number(budget) and 0 < budget < math.inf):
+        raise UsageError(f"budget: expected a number above 0, got {budget!r:.80}")
+    if not (_is_number(margin) and 0 <= margin <= 10):
+        raise UsageError(f"margin: expected a number from 0 to 10, got {margin!r:.80}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def entries_of(frame: pd.DataFrame) -> list[Entry]:

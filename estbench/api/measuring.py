@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,9 @@ from estbench.summary.table import frame_of
 
 Seed = int | np.random.Generator
 Method = Literal["exact", "monte_carlo"]
+
+MAX_JOBS = 4096
+"""Processes."""
 
 OBJECTIVES = {kind: name for name, kind in catalog.OBJECTIVES.items()}
 KINDS: Mapping[type[Any], str] = {kind: name for name, kind in DISTRIBUTIONS.items()}
@@ -112,7 +116,9 @@ def kept(f: F | Sequence[F]) -> Iterator[None]:
 def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **settings: Any) -> Plan:
     """The plan of estimators and problems with the settings of a config; UsageError with all that is wrong."""
     given = {name: _plain(value) for name, value in settings.items() if value is not None}
-    if isinstance(given.get("precision"), Mapping):
+    if "precision" in given and not isinstance(given["precision"], Mapping):
+        raise UsageError(f"precision: expected a mapping such as {{'relative': 0.02}}, got {given['precision']!r:.80}")
+    if "precision" in given:
         given["precision"] = read_entry(lambda p: Precision(**p), dict(given["precision"]), "precision")
     data = {"name": "measured", "problems": problems, "estimators": estimators, **given}
     return expand(read_entry(lambda data: Config(**data), data, ""))
@@ -120,10 +126,10 @@ def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **
 
 def computed(plan: Plan, jobs: int) -> Results:
     """A plan done in memory by so many processes; what is kept of objects that it was given is let go."""
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
-        raise UsageError(f"jobs: expected a number of processes, or 0 for one on each core, got {jobs!r}")
+    if isinstance(jobs, bool) or not isinstance(jobs, Integral) or not 0 <= jobs <= MAX_JOBS:
+        raise UsageError(f"jobs: expected a number of processes, or 0 for one on each core, got {jobs!r:.80}")
     try:
-        return run_in_memory(plan, jobs)
+        return run_in_memory(plan, int(jobs))
     finally:
         forget_problems()
 
@@ -199,12 +205,15 @@ def _objective(f: F, objective: Objective, called: Naming) -> ObjectiveChoice:
 
 
 def listed(value: Any) -> tuple[Any, ...]:
-    """Several values as a tuple, or the one that stands alone."""
-    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    """Several values as a tuple, or the one that stands alone, such as a number, a text or an array without axes."""
+    alone = isinstance(value, str | bytes) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0
+    return (value,) if alone else tuple(value)
 
 
 def _plain(value: Any) -> Any:
     """A number of numpy or torch as one of Python."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
-    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+    with suppress(ValueError, RuntimeError):  # it is several numbers
+        return value.item() if hasattr(value, "item") else value
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard, cast, get_args
 
 from torch import Tensor
 
@@ -46,6 +46,8 @@ def objective_of(f: F, distribution: Distribution, on: On | None = None) -> Obje
     UsageError where it does not serve the distribution, and where it is a function that is not pure: that answers
     otherwise when it is asked again, with other random numbers, or among other samples.
     """
+    if on is not None and not (isinstance(on, str) and on in get_args(On)):
+        raise UsageError(f"on: expected {', '.join(map(repr, get_args(On)))}, got {on!r:.80}")
     objective = read_entry(read_objective, f, "f").build() if isinstance(f, str) else f
     objective = objective() if isinstance(objective, type) else objective
     if hasattr(objective, "for_distribution"):  # a function that was named, and is called once for each form

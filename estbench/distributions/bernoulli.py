@@ -67,7 +67,7 @@ class Bernoulli:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", as_logits(self.logits, type(self).__name__, self.event_dim))
-        if self.link not in LINKS:
+        if not isinstance(self.link, str) or self.link not in LINKS:
             raise UsageError(f"unknown link {self.link!r}; there are {', '.join(LINKS)}")
         if self.link == "identity" and not bool(((self.logits > 0) & (self.logits < 1)).all()):
             raise UsageError("with the link identity the logits are probabilities, strictly between 0 and 1")

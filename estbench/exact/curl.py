@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ def curl(problem: Problem, estimator: Estimator, samples: int = 1, step: float =
     and may go round in circles. J is found by central differences of exact means (see `batch_moments`, and what it
     raises). Asymmetry that rounding can make, below 1e-14 ‖E ĝ‖/h, counts as 0.
     """
-    if not 0 < step < 1:
+    if not (isinstance(step, Real) and 0 < step < 1):
         raise UsageError(f"step must be a number between 0 and 1, got {step!r}")
     logits = problem.distribution.logits.double()
     R, n = len(logits), logits[0].numel()

@@ -65,6 +65,8 @@ class Function:
                 f"it returned shape {list(values.shape)} for samples {list(rows.shape)}; it must return one number for "
                 f"each, [{n}] (a function of a single sample is wrapped in torch.vmap)"
             )
+        if values.is_complex():
+            raise TypeError("it returned complex numbers, and must return real ones")
         return values.to(rows.device)
 
     @property
@@ -126,6 +128,7 @@ def _samples(distribution: Distribution) -> Tensor:
 
 def _varies(values: Tensor, dtype: torch.dtype) -> bool:
     """Whether the values differ by more than the rounding of a sum."""
+    values = values.double()
     return bool(((values - values[0]).abs() > 100 * torch.finfo(dtype).eps * values.abs().max()).any())
 
 

@@ -214,3 +214,11 @@ def test_categorical_with_a_gumbel_reference() -> None:
         distribution=Categorical(ROWS), temperatures=[0.5, 1.0], samples=2, replicates=64,
     )  # fmt: skip
     assert found["reference_temperature"].unique() == [0.5]
+
+
+@pytest.mark.parametrize("given", [[], {}, 1j, "x", np.array([1, 2]), -1], ids=str)
+@pytest.mark.parametrize("name", ["reference", "at", "metric", "correction", "margin", "budget"])
+def test_wrong_arguments(frame: Measurements, name: str, given: Any) -> None:
+    """Each is refused by its name."""
+    with pytest.raises(UsageError, match=f"^{name}: "):
+        compare(frame, **{name: given})

@@ -230,6 +230,31 @@ def test_several_f_of_one_name(kind: str, tmp_path: Path) -> None:
     assert frame["variance"].tolist() == pytest.approx([expected, 25 * expected], rel=1e-10)
 
 
+def test_truth_values_are_numbers() -> None:
+    """An f that returns whether something holds has the numbers of its indicator."""
+    frame = measure("reinforce", lambda z: z[:, 0] > 0.5, Bernoulli(LOGITS), methods="exact")
+    assert frame["variance"].item() == pytest.approx(exact_variance(LOGITS, lambda z: z[:, 0]), rel=1e-10)
+
+
+NUMBERS: dict[str, Any] = {"several": np.array([1, 2]), "text": "x", "none": [], "complex": 1j, "tensor": torch.ones(2)}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("name", ["replicates", "level", "delta", "precision", "timings", "on", "jobs", "seed"])
+def test_wrong_arguments(name: str, kind: str) -> None:
+    """Each is refused by its name."""
+    with pytest.raises(UsageError, match=f"^{name}"):
+        measure("rloo", coupled, Bernoulli(LOGITS), **{"methods": "monte_carlo", name: NUMBERS[kind]})
+
+
+def test_numbers_of_numpy_and_torch() -> None:
+    """They are taken wherever a number is, without axes too."""
+    given: dict[str, Any] = {"samples": torch.tensor(2), "replicates": np.array(64), "jobs": np.int64(1)}
+    given |= {"level": np.float32(0.75), "methods": "monte_carlo"}
+    frame = measure("rloo", coupled, Bernoulli(LOGITS), **given)
+    assert_frame_equal(frame, measure("rloo", coupled, Bernoulli(LOGITS), samples=2, level=0.75, **QUICK))
+
+
 def test_one_f_has_one_name() -> None:
     """On several distributions it is the same f, a bound method too."""
     energy = Energy(2.0)
