@@ -207,10 +207,15 @@ def backward_factor(estimator: Any) -> Callable[[Tensor], Tensor]:
 
 @record(frozen=True, eq=False)
 class Square:
-    """f(z) = ½ (vᵀz − y)² of binary units z [..., R, N, m]: v [R, 1, m], y [R, 1]."""
+    """f(z) = ½ (vᵀz − y)² of binary units z [..., R, N, m]: v [R, 1, m], y [R, 1].
+
+    Labels are sums too: where units and labels agree the error is 0, and not what rounding leaves of it. `size` [R, 1]
+    is the sum of the absolute values of the terms of y; |y| if it is not given.
+    """
 
     v: Tensor
     y: Tensor
+    size: Tensor | None = None
 
     on: Literal["flat"] = "flat"
     distributions: frozenset[str] = frozenset({"bernoulli"})
@@ -225,13 +230,17 @@ class Square:
 
     def error(self, z: Tensor) -> Tensor:
         """vᵀz − y."""
-        return (z * self.v).sum(-1) - self.y
+        terms = z * self.v
+        found = terms.sum(-1) - self.y
+        size = terms.abs().sum(-1) + (self.y.abs() if self.size is None else self.size)
+        rounding = (2 + math.sqrt(terms.shape[-1])) * torch.finfo(found.dtype).eps
+        return found.masked_fill_(found.abs() <= rounding * size, 0.0)
 
 
 def of_examples(net: TwoLayer, Z: Tensor) -> Problem:
     """The problem of examples Z [S, B, m, n] of networks [S]: logits Z w [S B, m], and Z as their Jacobian."""
     logits = torch.einsum("sbmn,sn->sbm", Z, net.w).flatten(0, 1)
     labelled = (torch.einsum("sbmn,sn->sbm", Z, net.w_star) > 0).to(Z.dtype)
-    y = torch.einsum("sbm,sm->sb", labelled, net.v_star).reshape(-1, 1)
+    y, size = (torch.einsum("sbm,sm->sb", labelled, v).reshape(-1, 1) for v in (net.v_star, net.v_star.abs()))
     v = net.v.unsqueeze(1).expand(Z.shape[:3]).reshape(-1, 1, Z.shape[2])
-    return Problem(Bernoulli(logits), Square(v, y), jacobian=Jacobian(Z.flatten(0, 1)))
+    return Problem(Bernoulli(logits), Square(v, y, size), jacobian=Jacobian(Z.flatten(0, 1)))

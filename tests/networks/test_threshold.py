@@ -144,6 +144,22 @@ def test_the_estimator_is_the_coarse_gradient() -> None:
         assert torch.allclose(own, z.T @ (((a > 0) & (a < 1)).double() * net.v) * r, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("theta", [1e-17, 0.05])
+def test_an_example_that_is_labelled_right_has_no_gradient(theta: float) -> None:
+    """At v = v* the error is exactly 0 where units and labels agree: rounding of the two sums is no direction."""
+    v = (0.1, 0.2, 0.3, 0.7, -0.35, 1.1, 0.123)
+    network = CoarseGradient(inputs=5, theta=theta, norm=1.3, v=v, v_star=v)
+    model = network.build(network.images("gaussian"), Kind("bernoulli", 7), [torch.Generator()])
+    problem = model.examples(1000, torch.Generator().manual_seed(0))
+    assert problem.jacobian is not None
+    Z = problem.jacobian.J
+    right = ((Z @ model.w[0] > 0) == (Z @ model.w_star > 0)).all(-1)
+    (g,) = estimates(Ste(sample="threshold"), Draw(problem, 1000, 1), [1])
+    assert torch.equal((g == 0).all(-1), right)
+    assert bool((model.others(problem)["v"][right] == 0).all())
+    assert bool(right.all()) == (theta < 1e-10)
+
+
 def test_exact_moments_of_drawn_units_are_not_known() -> None:
     """Estimators that draw their units are sampled alone."""
     with pytest.raises(Unavailable, match=r"ste\[sample=threshold\]"):
