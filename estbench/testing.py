@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from estbench.api.measuring import Seed
 from estbench.card.assertions import match_or_raise, unbiased_or_raise
 from estbench.card.subject import Form
 
@@ -21,7 +22,7 @@ def assert_unbiased(
     smallest: float = 0.1,
     limit: float = 30.0,
     f: Any = None,
-    seed: int = 0,
+    seed: Seed = 0,
     **options: Any,
 ) -> None:
     """E ĝ = ∇E f(z) on all problems of the card (and on your own f, if you give one), at several N.
@@ -47,7 +48,7 @@ def assert_matches(
     smallest: float = 0.1,
     limit: float = 30.0,
     other_form: Form | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     **options: Any,
 ) -> None:
     """Two estimators have the same mean and the same mean squared error on all problems of the card, at several N.

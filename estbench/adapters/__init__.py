@@ -13,7 +13,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from estbench.adapters.adapted import Adapted, class_of
-from estbench.adapters.signature import FORMS, Form, may_have
+from estbench.adapters.signature import FORMS, Form, demand_written, may_have
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, is_estimator
 from estbench.function_options import name_of
@@ -41,12 +41,18 @@ def adapt(
     """
     if is_estimator(target):
         return cast(Estimator, target() if isinstance(target, type) else target)
-    if form is not None and form not in FORMS:
-        raise UsageError(f"form={form!r}: there are {', '.join(FORMS)}")
+    demand_written(form, samples)
+    if not (distribution is None or isinstance(distribution, str)):
+        raise UsageError(
+            f"distribution={distribution!r:.80}: expected a name: bernoulli, categorical, or bernoulli[link=probit]"
+        )
     kind: Any = class_of(target)
     try:
-        made = kind(form=form, distribution=distribution, samples=samples, **options)
-    except (ValidationError, TypeError) as error:
+        made = kind(form=form, distribution=distribution, samples=None if samples is None else int(samples), **options)
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r:.80}" for e in error.errors())
+        raise UsageError(f"{name_of(target)}: {'; '.join(wrong)}") from None
+    except TypeError as error:
         raise UsageError(f"{name_of(target)}: {error}") from None
     _ = made.found  # where it works in no form, this says so
     return cast(Estimator, made)

@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import Parameter
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
 
+from estbench.errors import UsageError
 from estbench.function_options import VARIABLE, Option, option
 
 Form = Literal["sampler", "loss", "gradient", "advantages"]
@@ -96,6 +98,15 @@ def guessed(found: Parameters) -> tuple[Form, ...]:
     if found.f is not None:
         return ("loss", "gradient")
     return ("advantages",) if found.first in REWARDS else ("sampler",)
+
+
+def demand_written(form: Any, samples: Any) -> None:
+    """UsageError for a form that there is not, and for what is no number of samples; None is either by default."""
+    if form is not None and not (isinstance(form, str) and form in FORMS):
+        raise UsageError(f"form={form!r:.80}: there are {', '.join(FORMS)}")
+    whole = isinstance(samples, Integral) and not isinstance(samples, bool)
+    if samples is not None and not (whole and samples >= 1):
+        raise UsageError(f"samples={samples!r:.80}: expected a whole number of at least 1")
 
 
 def may_have(target: Any, form: Form) -> bool:

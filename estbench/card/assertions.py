@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from estbench.api.measuring import Seed
 from estbench.card.look import look
 from estbench.card.members import Member, draw_by_draw, serves
 from estbench.card.observed import ROUNDING
 from estbench.card.problems import Probe, probes
 from estbench.card.sampling import SEED, Test, run, sample
 from estbench.card.subject import Form, Subject
-from estbench.card.target import Resolved, UnservedError, UnusableError, resolved
+from estbench.card.target import Resolved, UnservedError, UnusableError, resolved, settled
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator
 from estbench.isolation import reason
@@ -35,11 +36,12 @@ def unbiased_or_raise(
     *,
     smallest: float,
     limit: float,
-    seed: int,
+    seed: Seed,
     options: Mapping[str, Any],
 ) -> None:
     """Raise AssertionError unless the card says that E ĝ = g on all of its problems."""
     __tracebackhide__ = True
+    seed = settled(smallest, limit, seed)
     try:
         found = resolved(target, form, distribution, samples, f, unbiased=True, options=options)
     except UnusableError as error:
@@ -66,11 +68,12 @@ def match_or_raise(
     *,
     smallest: float,
     limit: float,
-    seed: int,
+    seed: Seed,
     options: Mapping[str, Any],
 ) -> None:
     """Raise AssertionError unless two estimators have the same mean and mean squared error on all problems of both."""
     __tracebackhide__ = True
+    seed = settled(smallest, limit, seed)
     try:
         mine = resolved(target, forms[0], distribution, samples, None, unbiased=None, options=options)
         theirs = resolved(other, forms[1], distribution, samples, None, unbiased=None, options={})

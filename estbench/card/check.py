@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, overload
 
+from estbench.api.measuring import Seed
 from estbench.card.card import Card
 from estbench.card.config import ConfigCard, config_card
 from estbench.card.look import look, unusable
 from estbench.card.subject import Form
-from estbench.card.target import UnusableError, resolved
+from estbench.card.target import UnusableError, resolved, settled
 
 
 @overload
@@ -28,7 +29,7 @@ def check(
     unbiased: bool | None = None,
     smallest: float = 0.1,
     limit: float = 10.0,
-    seed: int = 0,
+    seed: Seed = 0,
     **options: Any,
 ) -> Card: ...
 
@@ -43,7 +44,7 @@ def check(
     unbiased: bool | None = None,
     smallest: float = 0.1,
     limit: float = 10.0,
-    seed: int = 0,
+    seed: Seed = 0,
     **options: Any,
 ) -> Card | ConfigCard:
     """Look at an estimator on small problems whose gradient is known: bias and its cause, invariances, cost, figures.
@@ -64,13 +65,15 @@ def check(
                   other functions must be, unless their mean is that of a biased member of the catalogue
     smallest      sampling goes on until relative biases of this size would be seen (9 times of 10),
     limit         or for so many seconds
-    seed          of all that is drawn: the same seed gives the same card, as long as the time suffices
+    seed          of all that is drawn, an int or a generator of numpy: the same seed gives the same card, as long as
+                  the time suffices
     options       arguments of the function, or options of the estimator
 
     Raises UsageError for a target that is none. A function that works in no form has a card that says so.
     """
     if isinstance(target, Path) or (isinstance(target, str) and target.endswith((".yaml", ".yml"))):
         return config_card(Path(target))
+    seed = settled(smallest, limit, seed, unbiased)
     try:
         found = resolved(target, form, distribution, samples, f, unbiased=unbiased, options=options)
     except UnusableError as error:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
+from numbers import Real
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from estbench import catalog, plugins
-from estbench.adapters import FORMS, Adapted, adapt, class_of, name_of
-from estbench.adapters.signature import guessed, parameters
+from estbench.adapters import Adapted, adapt, class_of, name_of
+from estbench.adapters.signature import demand_written, guessed, parameters
 from estbench.api.entries import read_entry
+from estbench.api.measuring import seed_of
 from estbench.api.problem import problem_of
 from estbench.card.problems import Probe, named
 from estbench.card.subject import NAMES, Form, Subject
@@ -39,6 +41,20 @@ class UnservedError(UsageError):
     """A target that does not serve the distribution that it is to be looked at on."""
 
 
+def settled(smallest: Any, limit: Any, seed: Any, unbiased: Any = None) -> int:
+    """The seed as an int; UsageError for a size of biases, a time, a seed or a claim that is none."""
+    for name, value, least in (("smallest", smallest, "above 0"), ("limit", limit, "of at least 0")):
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not (number and (value > 0 if name == "smallest" else value >= 0)):
+            raise UsageError(f"{name}: expected a number {least}, got {value!r:.80}")
+    if not (unbiased is None or isinstance(unbiased, bool)):
+        raise UsageError(f"unbiased: expected True, False or None, got {unbiased!r:.80}")
+    found = seed_of(seed)
+    if found < 0:
+        raise UsageError(f"seed: expected a number ≥ 0, got {found}")
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Resolved:
     """A subject, the distributions on which it is looked at, and problems of the user's own."""
@@ -59,6 +75,7 @@ def resolved(
     options: Mapping[str, Any],
 ) -> Resolved:
     """See `estbench.card.check.check`. Raises UsageError."""
+    demand_written(form, samples)
     name = _name(distribution)
     subject = subject_of(target, form, name, samples, unbiased=unbiased, options=options)
     names = (name,) if name is not None else NAMES
@@ -98,8 +115,6 @@ def subject_of(
     def build() -> Estimator:
         return adapt(target, form, distribution, of_one_call, **options)
 
-    if form not in (None, *FORMS):
-        raise UsageError(f"form={form!r}: there are {', '.join(FORMS)}")
     try:
         made = build()
     except UsageError as error:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import estbench
+from estbench.errors import UsageError
 from estbench.testing import assert_matches, assert_unbiased
 from tests.card.right import arm, disarm, gumbel_hard, rloo, straight_through
 from tests.card.wrong import disarm_double, self_baseline_loss
@@ -53,3 +60,27 @@ def test_different_estimators_do_not_match() -> None:
         assert_matches("reinforce", "rloo", distribution="bernoulli")
     with pytest.raises(AssertionError, match="differ"):
         assert_matches(disarm_double, disarm, form="gradient", other_form="gradient", distribution="bernoulli")
+
+
+def gradient(logits: Tensor, f: Any, samples: int) -> Tensor:
+    """REINFORCE."""
+    p = logits.sigmoid()
+    z = torch.bernoulli(p.expand(samples, *p.shape))
+    estimate: Tensor = (f(z).unsqueeze(-1) * (z - p)).mean(0)
+    return estimate
+
+
+ARGUMENTS = ("form", "distribution", "samples", "smallest", "limit", "seed")
+WRONG = [np.array([1, 2]), [], "x", object(), -1, 1j]
+
+
+@pytest.mark.parametrize("given", WRONG, ids=lambda given: type(given).__name__)
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [(call, name) for call in (estbench.check, estbench.testing.assert_unbiased) for name in ARGUMENTS]
+    + [(estbench.adapt, name) for name in ARGUMENTS[:3]],
+)
+def test_wrong_arguments(call: Any, name: str, given: Any) -> None:
+    """Each is refused by its name, and is no fault of the function."""
+    with pytest.raises(UsageError, match=f"^{name}"):
+        call(gradient, **{"form": "gradient", "distribution": "bernoulli", name: given})
