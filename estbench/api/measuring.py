@@ -157,7 +157,12 @@ def problems(f: Any, distribution: Any, on: On | None) -> tuple[ProblemConfig, .
     count = max(len(fs), len(distributions))
     pairs = zip(fs * (count // len(fs)), distributions * (count // len(distributions)), strict=True)
     called = Naming()
-    return tuple(_problem(*pair, on, called) for pair in pairs)
+    made = tuple(_problem(*pair, on, called) for pair in pairs)
+    whole = [(each.objective.name, each.objective.options, each.distribution.text, each.logits) for each in made]
+    for i, each in enumerate(whole):
+        if (first := whole.index(each)) < i:
+            raise UsageError(f"f and distribution: the pairs {first} and {i} are the same problem; drop one of them")
+    return made
 
 
 def _problem(f: F, distribution: Distribution, on: On | None, called: Naming) -> ProblemConfig:

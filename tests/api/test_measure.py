@@ -206,6 +206,8 @@ def test_several_problems() -> None:
     ]  # fmt: skip
     for fs, distributions in given:
         assert measure("reinforce", fs, distributions, **QUICK)["problem"].nunique() == 2
+    with pytest.raises(UsageError, match="pairs 0 and 1 are the same problem"):
+        measure("reinforce", [coupled, coupled], large, **QUICK)
     with pytest.raises(UsageError, match="lists of one length, got 2 and 3"):
         measure("reinforce", [coupled, coupled], [small, large, small], **QUICK)
 
