@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class Chosen:
 
     def serves(self, distribution: Distribution, samples: int) -> None:
         """UsageError where it does not serve this distribution or so few samples, with what to do."""
-        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        if not isinstance(samples, Integral) or isinstance(samples, bool) or samples < 1:
             raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
         if samples < self.facts.min_samples:
             raise UsageError(f"{self.text} needs samples of at least {self.facts.min_samples}, got {samples}")

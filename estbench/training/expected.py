@@ -142,19 +142,18 @@ class _Attached(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, logits: Tensor, g: Tensor) -> Tensor:
-        """The value."""
+        """The value, as a tensor of its own: who writes into it (`loss += …`) may do so."""
         ctx.save_for_backward(g)
-        ctx.dtype = logits.dtype
-        return value.view_as(value)
+        ctx.value, ctx.logits = value, logits
+        return value.clone()
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         """The cotangent to f, and times g to the logits."""
         g: Tensor = ctx.saved_tensors[0]
-        dtype: torch.dtype = ctx.dtype
 
         def passed() -> Tensor:
             each = cotangent.view(*cotangent.shape, *[1] * (g.ndim - cotangent.ndim))
-            return (each * g).to(dtype)
+            return (each * g).to(ctx.logits.dtype)
 
-        return cotangent, differentiable_once(passed), None
+        return cotangent, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None

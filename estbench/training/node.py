@@ -37,9 +37,9 @@ def sample(
     """
     chosen, distribution = choose(estimator, temperature), checked(distribution)
     demand_generator(generator)
-    chosen.serves(distribution, 1 if samples is None else samples)
     if not chosen.facts.node:
         raise UsageError(f"{chosen.text} wants more of f than one gradient at one point; use expectation(f, …)")
+    chosen.serves(distribution, 1 if samples is None else samples)
     z = node(chosen, distribution, samples or 1, generator, Autocast.now(distribution.logits.device))
     batch, event = distribution.batch_shape, distribution.event_shape
     return z.view(*batch, *event) if samples is None else z.view(*batch, samples, *event)
@@ -139,15 +139,16 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, backward: _Backward) -> Tensor:
         """A copy of the point: the user may write into it."""
-        ctx.estimator, ctx.shape, ctx.dtype = backward, logits.shape, logits.dtype
+        ctx.estimator, ctx.logits = backward, logits  # not saved: who writes into logits after this may do so
         return backward.point().to(logits.dtype, copy=True, memory_format=torch.contiguous_format)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         """ĝ times the cotangent, in which it is linear."""
+        logits: Tensor = ctx.logits
 
         def total() -> Tensor:
             rows: Tensor = ctx.estimator.rows(g)
-            return (rows.squeeze(1) if rows.shape[1] == 1 else rows.sum(1)).view(ctx.shape).to(ctx.dtype)
+            return (rows.squeeze(1) if rows.shape[1] == 1 else rows.sum(1)).view(logits.shape).to(logits.dtype)
 
-        return differentiable_once(total), None
+        return differentiable_once(total, g, logits), None

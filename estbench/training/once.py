@@ -11,24 +11,25 @@ from torch import Tensor
 from estbench.errors import UsageError
 
 
-def differentiable_once(make: Callable[[], Tensor]) -> Tensor:
-    """The gradient that `make` makes, without a graph.
+def differentiable_once(make: Callable[[], Tensor], *of: Tensor) -> Tensor:
+    """The gradient that `make` makes from tensors `of`, without a graph.
 
-    Where a graph of it is being built (`create_graph=True`), it refuses its own backward.
+    Where a graph of it is being built (`create_graph=True`), it refuses its own backward, on the way to any of these:
+    without a way there, `torch.autograd.grad` would leave it out as if the gradient were constant.
     """
     if not torch.is_grad_enabled():
         return make()
     with torch.no_grad():
         gradient = make()
-    refusing: Tensor = _Refusing.apply(gradient, torch.ones((), requires_grad=True))  # type: ignore[no-untyped-call]
+    refusing: Tensor = _Refusing.apply(gradient, torch.ones((), requires_grad=True), *of)  # type: ignore[no-untyped-call]
     return refusing
 
 
 class _Refusing(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, required: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, required: Tensor, *of: Tensor) -> Tensor:
         """The gradient itself; `required` makes it ask for a gradient."""
-        del ctx, required
+        del ctx, required, of
         return gradient.view_as(gradient)
 
     @staticmethod

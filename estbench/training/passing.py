@@ -24,6 +24,8 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
         raise UsageError(
             f"straight_through needs two tensors of one shape, got {list(hard.shape)} and {list(soft.shape)}"
         )
+    if hard.device != soft.device:
+        raise UsageError(f"straight_through needs two tensors on one device, got {hard.device} and {soft.device}")
     if not soft.is_floating_point():
         raise UsageError(f"straight_through: soft must be floating point to have a gradient, got {soft.dtype}")
     if hard.is_complex():

@@ -148,6 +148,55 @@ def test_no_second_derivative(estimator: str) -> None:
     assert network.V.grad is not None
 
 
+@pytest.mark.parametrize("through", ["grad", "backward", "inputs"])
+@pytest.mark.parametrize("made", ["expectation", "relaxed expectation", "sample"])
+def test_no_second_derivative_on_any_way(through: str, made: str) -> None:
+    """Nor where only the way to the logits is gone, beside another that has a derivative: it would be left out."""
+    logits = torch.full((4, 3), 0.2, requires_grad=True)
+
+    def f(z: Tensor) -> Tensor:
+        return (z.sum(-1) - 0.3) ** 2
+
+    variables = distribution_of("bernoulli", logits.exp())
+    value = (
+        f(sample(variables, "ste"))
+        if made == "sample"
+        else expectation(f, variables, "rloo" if made == "expectation" else "gumbel", 2)
+    )
+    (g,) = torch.autograd.grad(value.sum() + (logits**3).sum(), logits, create_graph=True)
+    size = g.square().sum()
+    with pytest.raises(UsageError, match="cannot be differentiated again"):
+        _again(size, logits, through)
+
+
+def _again(size: Tensor, logits: Tensor, through: str) -> None:
+    if through == "grad":
+        torch.autograd.grad(size, logits)
+    size.backward(inputs=[logits] if through == "inputs" else None)
+
+
+def test_no_derivative_of_an_estimate_by_the_weights_of_f() -> None:
+    """ĝ depends on the weights of f, and its graph does not: it is refused, not 0."""
+    logits, w = torch.zeros(4, 3, requires_grad=True), torch.ones(3, requires_grad=True)
+    value = expectation(lambda z: (z * w).sum(-1) ** 2, distribution_of("bernoulli", logits), "rloo", 2)
+    (g,) = torch.autograd.grad(value.sum(), logits, create_graph=True)
+    with pytest.raises(UsageError, match="cannot be differentiated again"):
+        torch.autograd.grad(g.square().sum() + w.sum(), w)
+
+
+@pytest.mark.parametrize("estimator", ["rloo", "ste", "gumbel"])
+def test_a_loss_may_be_written_into(estimator: str) -> None:
+    """`loss += penalty` in place gives the gradients of `loss + penalty`, whatever the estimator."""
+    grads = []
+    for write in (True, False):
+        logits = some_logits("bernoulli")
+        value = expectation(Network((3,)), distribution_of("bernoulli", logits), estimator, 2, generator=seeded())
+        penalty = logits.square().sum(-1) + logits.sum(-1)
+        value = value.add_(penalty).mul_(2) if write else 2 * (value + penalty)
+        grads.append(torch.autograd.grad(value.sum(), logits)[0])
+    assert torch.equal(*grads)
+
+
 def test_straight_through() -> None:
     """The value is `hard` to the last bit, the gradient is that of `soft`, and second derivatives exist."""
     soft = torch.rand(10000, generator=seeded()).mul(37).requires_grad_()

@@ -66,9 +66,11 @@ def test_expectation(changed: dict[str, Any], said: str) -> None:
     [
         (lambda: sample(SOME, "ste"), "expected a distribution"),  # type: ignore[arg-type]
         (lambda: sample(variables(), "reinforce"), "use expectation"),
+        (lambda: sample(variables(), "rloo"), "use expectation"),
         (lambda: sample(variables(), "ste", generator=3), r"must be a torch\.Generator"),  # type: ignore[arg-type]
         (lambda: sample(variables(), "ste", samples=0), "at least 1, got 0"),
         (lambda: straight_through(SOME, ONE), r"one shape, got \[3\] and \[1\]"),
+        (lambda: straight_through(ONE.to("meta"), ONE), "on one device, got meta and cpu"),
         (lambda: straight_through([1.0], ONE), "hard must be a tensor, got list"),  # type: ignore[arg-type]
         (lambda: straight_through(ONE, 1.0), "soft must be a tensor, got float"),  # type: ignore[arg-type]
         (lambda: straight_through(ONE, ONE.long()), r"soft must be floating point .* got torch\.int64"),
