@@ -1,6 +1,8 @@
 """The command line in processes of its own that start at once: forked from one that has imported everything.
 
-They can be killed, interrupted and starved of disk like any other, without seconds of imports before each.
+They can be killed, interrupted and starved of disk like any other, without seconds of imports before each. So can the
+server that their workers are forked from: it is a fork of the command, closed to all files but those that it is given.
+That a fresh interpreter becomes that server is seen where the suite, scripts and `python -m estbench` start workers.
 """
 
 from __future__ import annotations
@@ -23,10 +25,36 @@ PATIENCE = 240.0
 """Seconds after which a process that should have ended is a failure; many times what it needs."""
 
 SERVER = """
-import atexit, gc, json, os, resource, sys
+import atexit, gc, json, os, resource, signal, sys
+from multiprocessing import util
+import estbench.engine.guarded, estbench.engine.pool
 import estbench.comparison, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
 import estbench.report, estbench.tables.ranking, estbench.tables.progress, estbench.summary.table
 from estbench.__main__ import main
+
+interpreter = util.spawnv_passfds
+
+def forked(path, arguments, numbers):
+    if not arguments[-1].startswith("from multiprocessing.forkserver import main"):
+        return interpreter(path, arguments, numbers)
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        last = 2
+        for number in sorted(numbers):
+            os.closerange(last + 1, number)
+            last = number
+        os.closerange(last + 1, 1 << 16)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        exec(arguments[-1], {})
+    finally:
+        os._exit(0)
+
+util.spawnv_passfds = forked
 
 def begin(job):
     pid = os.fork()

@@ -122,12 +122,12 @@ def test_workers_that_die_and_workers_that_hang(forks: Forks, tmp_path: Path) ->
     good = ["reinforce", odd("kill once", tmp_path / "kill once"), "gumbel"]
     bad = [odd("kill", tmp_path / "kill"), odd("loop"), odd("sleep"), odd("exit")]
     config(tmp_path, LESS, estimators=[*bad, *good])
-    said = forks.run(tmp_path, "run", "run.yaml", "-qj2", "-o", "run", "--cell-timeout", 2)
+    said = forks.run(tmp_path, "run", "run.yaml", "-qj2", "-o", "run", "--cell-timeout", 1)
     assert said.code == 3
     assert {line.partition(": ")[2] for line in said.err.splitlines()[:-1]} == {
         "kill: its worker process died 3 times, the last time of SIGKILL (out of memory?)",
-        "loop: TimeoutError: it took longer than 2 s (--cell-timeout)",
-        "sleep: TimeoutError: it took longer than 2 s (--cell-timeout)",
+        "loop: TimeoutError: it took longer than 1 s (--cell-timeout)",
+        "sleep: TimeoutError: it took longer than 1 s (--cell-timeout)",
         "exit: SystemExit: gone",
     }
     assert [len(list((tmp_path / name).iterdir())) for name in ("kill", "kill once")] == [3, 1]
@@ -281,7 +281,7 @@ def test_one_run_at_a_time(forks: Forks, tmp_path: Path) -> None:
 def test_estimators_that_hang_alone(forks: Forks, tmp_path: Path) -> None:
     """With one worker too, and --cell-timeout, what loops or sleeps for ever fails, and the others finish."""
     config(tmp_path, LESS, estimators=["reinforce", odd("loop"), odd("sleep"), "gumbel"])
-    said = forks.run(tmp_path, "run", "run.yaml", "-qj1", "-o", "run", "--cell-timeout", 2)
+    said = forks.run(tmp_path, "run", "run.yaml", "-qj1", "-o", "run", "--cell-timeout", 1)
     assert said.code == 3
     assert statuses(tmp_path / "run") == {"reinforce": "ok", "loop": "failed", "sleep": "failed", "gumbel": "ok"}
 
