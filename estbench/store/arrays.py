@@ -9,7 +9,7 @@ import numpy as np
 
 from estbench.errors import ResultsError
 from estbench.moments import SCALARS, Floats
-from estbench.plan import Plan
+from estbench.plan import Plan, Training
 from estbench.store.records import Item, decode, named
 
 _COUNTS = [SCALARS.index(name) for name in ("n", "non_finite", "zeros")]
@@ -24,6 +24,7 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
     """
     cells = {cell.key: plan.coordinates(cell.problem) for cell in plan.cells}
     exact = {cell.key for cell in plan.cells if cell.method == "exact"}
+    seeds = {cell.key: at.training.seeds for cell in plan.cells if (at := plan.problems[cell.problem].at) is not None}
     parameters = {spec.id: plan.coordinates(i) for i, spec in enumerate(plan.problems)}
     sizes = {spec.id: layout.shard_size for spec, layout in zip(plan.problems, plan.layouts, strict=True)}
     jobs = {
@@ -46,6 +47,8 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
         elif kind == "seeds" and key in cells and "reason" not in result:
             lacks = {*_MEANS, *(["bias_norm"] if key in exact else [])} - result["means"].keys()
             _demand(not lacks, f"it has no {', '.join(sorted(lacks))}", where, item)
+            all_ = result["seeds"] + result["non_finite"] == seeds.get(key)
+            _demand(all_, f"it is of other seeds than the {seeds.get(key)} of its training", where, item)
             for text in result["means"].values():
                 _decoded(text, (2,), where, item)
         elif kind == "job" and key in jobs and cell in cells:
@@ -59,7 +62,7 @@ def check_arrays(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Pla
 def _check_trainings(items: Mapping[Item, Any], lines: Mapping[Item, int], plan: Plan, journal: str) -> None:
     """ResultsError unless all epochs of one training have the same arrays, each but `parameters` with one a seed."""
     lengths: dict[str, dict[str, int]] = {}
-    seeds = dict(_seeds(plan))
+    trainings = {training.id: training for training in _trainings(plan)}
     for item, result in items.items():
         if item[0] == "trained":
             where = f"{journal}, line {lines[item]}"
@@ -68,19 +71,22 @@ def _check_trainings(items: Mapping[Item, Any], lines: Mapping[Item, int], plan:
                 for name in ("parameters", *OF_SEEDS)
                 if isinstance(result.get(name), str)
             }
-            training = item[1].rpartition("/")[0]
-            wanted = seeds.get(training, own["train"])
+            id_ = item[1].rpartition("/")[0]
+            training = trainings.get(id_)
+            wanted = own["train"] if training is None else training.seeds
             _demand(wanted > 0 and all(own.get(name, wanted) == wanted for name in OF_SEEDS), _LACKS, where, item)
-            first = lengths.setdefault(training, own)
+            logits = training is not None and training.kind == "trajectory"
+            _demand(not logits or "gradient" in own, "it has no gradient", where, item)
+            first = lengths.setdefault(id_, own)
             _demand(own == first, "its arrays are not as long as those of another epoch", where, item)
 
 
-def _seeds(plan: Plan) -> Iterator[tuple[str, int]]:
-    """The trainings of a plan, with their numbers of seeds."""
+def _trainings(plan: Plan) -> Iterator[Training]:
+    """The trainings of a plan."""
     for cell in plan.cells:
         if (at := plan.problems[cell.problem].at) is not None:
-            yield at.training.id, at.training.seeds
-            yield at.training_of(cell.estimator, cell.samples).id, at.training.seeds
+            yield at.training
+            yield at.training_of(cell.estimator, cell.samples)
 
 
 OF_SEEDS = ("train", "valid", "gradient", "train_nll", "valid_nll")

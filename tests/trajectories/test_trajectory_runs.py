@@ -188,6 +188,8 @@ def test_a_trajectory_is_swept_as_any_problem() -> None:
         ("trained", "parameters", "not as long as those of another epoch"),
         ("seeds", "variance", "it has no variance"),
         ("seeds", "bias_norm", "it has no bias_norm"),
+        ("seeds", "seeds", "it is of other seeds than the 30 of its training"),
+        ("seeds", "non_finite", "it is of other seeds than the 30 of its training"),
     ],
 )
 def test_a_record_of_wrong_length_is_refused(run: Path, tmp_path: Path, kind: str, field: str, said: str) -> None:
@@ -197,13 +199,29 @@ def test_a_record_of_wrong_length_is_refused(run: Path, tmp_path: Path, kind: st
     for i, text in enumerate(lines):
         records = json.loads(text)["records"]
         for record in records:
-            if record["kind"] != kind or (kind == "seeds" and field not in record.get("means", {})):
+            if record["kind"] != kind or (kind == "seeds" and field not in record | record.get("means", {})):
                 continue
-            if kind == "seeds":
+            if isinstance(record.get(field), int):
+                record[field] += 1
+            elif kind == "seeds":
                 del record["means"][field]
             elif field != "parameters" or record["key"].endswith("/0"):
                 record[field] = encode(decode(record[field], (-1,))[1:])
         lines[i] = line(canonical(records)) if i else text
     (folder / "journal.jsonl").write_bytes(b"".join(lines))
     with pytest.raises(ResultsError, match=rf"journal.jsonl, line \d+: damaged.*{said}"):
+        read(folder)
+
+
+def test_logits_without_their_gradients_are_refused(run: Path, tmp_path: Path) -> None:
+    """Also where no step of the training has them."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for i, text in enumerate(lines[1:], 1):
+        records = json.loads(text)["records"]
+        for record in records:
+            record.pop("gradient", None)
+        lines[i] = line(canonical(records))
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(ResultsError, match=r"journal.jsonl, line \d+: damaged.*it has no gradient"):
         read(folder)
