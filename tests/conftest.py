@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,11 +12,10 @@ import pytest
 # One thread for each process: the suite has a worker on each core, and all that they start inherits this.
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
-import torch
-
 from tests.cli.forked import Forks, forking
 
-torch.set_num_threads(1)  # it may have been imported before, by a plug-in of pytest
+if torch := sys.modules.get("torch"):  # it has been imported before, by a plug-in of pytest
+    torch.set_num_threads(1)
 
 # A script that starts the suite with `&` leaves SIGINT ignored, and a process passes that on to those it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -6,6 +6,7 @@ would have to be waited for, gets an error.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -81,24 +82,32 @@ def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "ranked", moved)
 
 
+OBJECTIVES = (Quadratic(), Sine(), Mlp(), Product())
+EVERY_PAIR = list(itertools.product(OBJECTIVES, LOGITS.values()))
+SOME = [(objective, [*LOGITS.values()][i % 3]) for i, objective in enumerate(OBJECTIVES)]
+
+
 @pytest.mark.usefixtures("_tables")
+@pytest.mark.parametrize("pairs", [SOME, pytest.param(EVERY_PAIR, marks=pytest.mark.slow)], ids=["some", "every"])
 @pytest.mark.parametrize("name", catalog.ESTIMATORS)
-def test_estimators_neither_wait_for_a_device_nor_leave_it(name: str) -> None:
-    """Every estimator, and its moments, on every kind of problem that it serves."""
+def test_estimators_neither_wait_for_a_device_nor_leave_it(name: str, pairs: list[tuple[Objective, Logits]]) -> None:
+    """Every estimator, and its moments, at every kind of logits that it serves and with every objective.
+
+    In every pair of these it is slow.
+    """
     built = [catalog.build(catalog.ESTIMATORS[name], options) for options in [{}, *OPTIONS.get(name, [])]]
     served = 0
     for estimator in built:
         facts = estimator.facts
-        for objective in (Quadratic(), Sine(), Mlp(), Product()):
-            for logits in LOGITS.values():
-                problem = away(objective, logits)
-                states, variables = facts.max_states or math.inf, facts.max_variables or math.inf
-                few = problem.n_states <= states and variables >= problem.D
-                if few and problem.distribution.name in facts.distributions:
-                    found = packed(estimator, problem)
-                    assert found.device.type == "meta"
-                    assert found.shape == (2, len(SCALARS) + 3 * problem.parameters)
-                    served += 1
+        for objective, logits in pairs:
+            problem = away(objective, logits)
+            states, variables = facts.max_states or math.inf, facts.max_variables or math.inf
+            few = problem.n_states <= states and variables >= problem.D
+            if few and problem.distribution.name in facts.distributions:
+                found = packed(estimator, problem)
+                assert found.device.type == "meta"
+                assert found.shape == (2, len(SCALARS) + 3 * problem.parameters)
+                served += 1
     assert served
 
 

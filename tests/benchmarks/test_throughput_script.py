@@ -99,6 +99,7 @@ def test_the_page_names_what_is_missed() -> None:
     assert missed.count("**missed**") == sum(not bar.met for bar in bars)
 
 
+@pytest.mark.slow
 def test_memory_is_above_the_imports() -> None:
     """The peak of a small run is a few megabytes above its imports, in a process of its own."""
     _, (peak, grown) = growth.memory(0, (1000, 2000))

@@ -323,9 +323,9 @@ def taylor_baseline_loss(logits, f):
 B, C = "bernoulli", "categorical"
 
 RIGHT = (
-    Entry(gumbel_at_a_temperature_of_its_own, "sampler", C),
+    Entry(gumbel_at_a_temperature_of_its_own, "sampler", C, slow=True),
     Entry(fast_sigmoid, "sampler", B),
-    Entry(sum_over_states_loss, "loss", B),
+    Entry(sum_over_states_loss, "loss", B, slow=True),
     Entry(taylor_baseline_loss, "loss", B, slow=True),
     Entry(reinforce_loss, "loss", B),
     Entry(torch_distributions_loss, "loss", B, slow=True),

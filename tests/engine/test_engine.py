@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic.dataclasses import dataclass
 from scipy.stats import binom
 
 from estbench.columns import names as columns
-from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
 from estbench.engine.run import Failure, Progress
 from estbench.errors import EstbenchError
-from estbench.estimators.base import Facts
 from estbench.store import read
 
 CONFIG: dict[str, Any] = {
@@ -148,32 +145,6 @@ def test_seeds_differ(finished: tuple[Path, pd.DataFrame], tmp_path: Path) -> No
     assert not np.isclose(sampled, before, rtol=1e-9).any()
 
 
-WRONG: dict[str, Callable[[Draw], Any]] = {
-    "shape": lambda draw: draw.z[:1],
-    "dtype": lambda draw: draw.z.float(),
-    "nan": lambda draw: draw.z * float("nan"),
-    "list": lambda draw: [draw],
-    "raise": lambda draw: draw.R / 0,
-}
-
-
-@dataclass(frozen=True)
-class HasBreakpoints:
-    """An estimator that is wrong in the way its option names."""
-
-    how: Literal["shape", "dtype", "nan", "list", "raise"] = "raise"
-    exact: Literal["z", "none"] = "none"
-
-    @property
-    def facts(self) -> Facts:
-        """Nothing that is true."""
-        return Facts("score function", exact=self.exact)
-
-    def rows(self, draw: Draw) -> Any:
-        """Whatever is wrong."""
-        return WRONG[self.how](draw)
-
-
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -186,7 +157,7 @@ class HasBreakpoints:
 )
 def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -> None:
     """An estimator that raises, or returns the wrong thing, fails with its reason; the others finish."""
-    plugin = {"name": "tests.engine.test_engine:HasBreakpoints", "how": how}
+    plugin = {"name": "tests.engine.broken:Broken", "how": how}
     benchmark = Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run")
     failures = [event for event in benchmark.run() if isinstance(event, Failure)]
     frame = benchmark.results()
@@ -200,7 +171,7 @@ def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -
 
 def test_exact_moments_of_nothing_but_nan_fail_alone(tmp_path: Path) -> None:
     """An estimator that is NaN for every state fails by either method, and the run can still be read."""
-    plugin = {"name": "tests.engine.test_engine:HasBreakpoints", "how": "nan", "exact": "z"}
+    plugin = {"name": "tests.engine.broken:Broken", "how": "nan", "exact": "z"}
     frame = done(Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run"))
     broken = frame[frame["estimator"] != "reinforce"]
     assert set(broken["method"]) == {"exact", "monte_carlo"}
@@ -210,7 +181,7 @@ def test_exact_moments_of_nothing_but_nan_fail_alone(tmp_path: Path) -> None:
 
 def test_stop_on_error(tmp_path: Path) -> None:
     """`--on-error stop` raises at the first failure, and what was done is kept."""
-    plugin = {"name": "tests.engine.test_engine:HasBreakpoints"}
+    plugin = {"name": "tests.engine.broken:Broken"}
     benchmark = Benchmark.of({**CONFIG, "estimators": ["reinforce", plugin]}, tmp_path / "run")
     with pytest.raises(EstbenchError, match="division by zero"):
         list(benchmark.run(stop=True))

@@ -96,7 +96,7 @@ def test_a_killed_run_leaves_no_workers_behind(forks: Forks, tmp_path: Path) -> 
 def test_interrupts_with_workers(forks: Forks, tmp_path: Path) -> None:
     """Ctrl-C reaches workers too, and at any moment of theirs: nothing but the message is printed, and all are gone."""
     config(tmp_path, LESS, estimators=[odd("sleep"), "reinforce"])
-    for wait in (0.3, 2.0):  # while the workers are starting, and later
+    for wait in (0.1, 1.0):  # while the workers are starting, and later
         command = forks.begin(tmp_path, "run", "run.yaml", "-j2", "-o", "run")
         until(lambda command=command: command.err.exists() and "run:" in command.err.read_text())  # planned
         time.sleep(wait)
@@ -171,6 +171,7 @@ def ended(command: list[str], folder: Path) -> Said:
     return Said(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow  # the same message of `measure` is seen in tests/api
 def test_a_script_that_workers_run_too(tmp_path: Path) -> None:
     """A script without `if __name__ == '__main__'` is told of it, and no cell is said to have failed."""
     script = f"""

@@ -91,7 +91,11 @@ def test_rebar_is_unbiased(case: str, where: str) -> None:
     assert bias(of_estimator(pairs(1)[case][0], of), of) < 1e-10
 
 
-@pytest.mark.parametrize("where", [*ONES, "B2"])
+THREE = [pytest.param(where, marks=[pytest.mark.slow] * (where == "three")) for where in ONES]
+"""A critic of three classes is slow, but for its exact moments."""
+
+
+@pytest.mark.parametrize("where", [*THREE, "B2"])
 @pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("rebar")])
 def test_a_critic_is_unbiased(case: str, where: str) -> None:
     """The mean of RELAX and LAX is the exact gradient for a critic of any numbers; 1e-8 is what the nodes reach."""
@@ -103,8 +107,14 @@ def test_a_critic_is_unbiased(case: str, where: str) -> None:
 EXACT = [case for case in CASES if pairs(1)[case][0].facts.exact != "none"]
 
 
-@pytest.mark.parametrize("where", ONES)
-@pytest.mark.parametrize("case", EXACT)
+@pytest.mark.parametrize(
+    ("case", "where"),
+    [
+        pytest.param(case, where, marks=[pytest.mark.slow] * (where == "three" and case == "relax of a network alone"))
+        for case in EXACT
+        for where in ONES
+    ],
+)
 def test_exact_moments(case: str, where: str) -> None:
     """Exact moments, where there are any, are those found here by other nodes: to 1e-7, which these reach."""
     of = problem(EVERY[where])

@@ -120,7 +120,7 @@ def test_nothing_to_fit() -> None:
         assert fitted(of, estimator) is estimator
 
 
-@pytest.mark.parametrize("N", [2, 3, 4])
+@pytest.mark.parametrize("N", [2, 3, pytest.param(4, marks=pytest.mark.slow)])
 def test_joint_coefficients(N: int) -> None:
     """double_cv's a, and rodeo's a and b, are those of least variance at each N, as exact variances say."""
     of = problem(SEVERAL["B2"])

@@ -68,9 +68,7 @@ def check_coverage(cell: Cell, R: int, trials: int) -> None:
         assert name in exempt or hits[name] <= at_most(0.97, trials), (name, hits[name] / trials)
 
 
-@pytest.mark.parametrize(
-    "cell", [reinforce(0.1, 1), reinforce(0.1, 3), straight_through(0.1, 1), straight_through(0.1, 3)]
-)
+@pytest.mark.parametrize("cell", [reinforce(0.1, 3), straight_through(0.1, 1)])
 def test_coverage(cell: Cell) -> None:
     """600 benchmarks of 1024 estimates: a coverage of .84 is caught with 99 % certainty, of .30 always."""
     trials = 600
@@ -140,9 +138,11 @@ def test_coverage_with_singular_covariance(K: int) -> None:
 
 
 DECIDED = [reinforce(0.3, 1), reinforce(0.3, 4), categorical(2, seed=1)]
+ONE_OF_THEM = [pytest.param(cell, marks=[pytest.mark.slow] * (i < 2)) for i, cell in enumerate(DECIDED)]
+"""The others are slow."""
 
 
-@pytest.mark.parametrize("cell", DECIDED)
+@pytest.mark.parametrize("cell", ONE_OF_THEM)
 @pytest.mark.parametrize("bias", [0.01, pytest.param(0.02, marks=pytest.mark.slow)])
 def test_biased_estimator_is_seldom_called_unbiased(cell: Cell, bias: float) -> None:
     """A bias of δ or 2δ is called *unbiased* in at most 5 % (6 %), at n and 3n replicates of `replicates_to_decide`.
@@ -169,7 +169,7 @@ def test_rate_of_false_unbiased(cell: Cell) -> None:
     assert wrong <= at_most(0.06, trials), wrong / trials
 
 
-@pytest.mark.parametrize("cell", DECIDED)
+@pytest.mark.parametrize("cell", ONE_OF_THEM)
 def test_unbiased_estimator_is_called_so(cell: Cell) -> None:
     """With the replicates that are asked for, 80 % (±4 %) of unbiased ones are *unbiased*, at most 5 % *biased*."""
     trials, n = 1000, cell.replicates_to_decide(0.01)
@@ -180,7 +180,7 @@ def test_unbiased_estimator_is_called_so(cell: Cell) -> None:
     assert np.mean(asked) == pytest.approx(n, rel=0.15)
 
 
-@pytest.mark.parametrize("D", [1, 4])
+@pytest.mark.parametrize("D", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_no_bias_is_rejected_at_the_stated_rate(D: int) -> None:
     """p < .05 in 3.5 to 6 % of unbiased benchmarks, and always for a bias of 30 standard errors."""
     trials, cell = 1500, reinforce(0.3, D)
@@ -245,6 +245,7 @@ def test_equivalence_is_seldom_claimed_wrongly() -> None:
     assert calls["better"] > calls["worse"], calls
 
 
+@pytest.mark.slow
 def test_same_estimator_on_independent_draws() -> None:
     """A/A with independent draws: p < .05 in 3.5 to 6.5 %."""
     trials, a = 1500, reinforce(0.3, 2)

@@ -99,11 +99,16 @@ def test_training_begins_alike_and_goes_down(run: Path) -> None:
     assert set(frame.seeds) == {3}
 
 
-def test_workers_and_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
-    """Three workers, and a run cut off after any line of its journal and taken up again, give the same tables."""
+@pytest.mark.slow
+def test_workers_change_no_byte(run: Path, tmp_path: Path) -> None:
+    """Three workers give the same tables."""
     other = finished(tmp_path / "three", workers=3)
     for name in ("results.csv", "training.csv"):
         assert (other / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
+    """A run cut off in the middle of its journal and taken up again gives the same tables."""
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
     for cut in (len(lines) // 2,):
         folder = tmp_path / f"cut{cut}"

@@ -95,20 +95,25 @@ def claiming(**options: Any) -> dict[str, Any]:
     return {"name": "tests.preflight.test_claims:Claiming", "label": "mine", **options}
 
 
-def test_the_catalogue_keeps_its_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every estimator at its defaults: nothing is wrong, at moderate logits, at 0, and where nearly all is decided."""
+DECIDED: list[dict[str, Any]] = [
+    {
+        "objective": "sine",
+        "distribution": "bernoulli",
+        "logits": {"normal": {"scale": 6.0, "seed": 1}},
+        "dimensions": 2,
+    },
+    *({"objective": "quadratic", "distribution": "bernoulli", "logits": [phi]} for phi in (0.0, 9.0, -30.0)),
+    {"objective": "power", "distribution": "categorical", "logits": [[12.0, 0.0, -3.0]]},
+]
+
+
+@pytest.mark.parametrize(
+    "problems", [PROBLEMS[1:], pytest.param(PROBLEMS[:1] + DECIDED, marks=pytest.mark.slow)], ids=["moderate", "more"]
+)
+def test_the_catalogue_keeps_its_claims(problems: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every estimator at its defaults: nothing is wrong, at moderate logits; at 0 and where nearly all is decided."""
     monkeypatch.setattr("estbench.preflight.check.own_problems", tuple)  # tested by themselves
-    more = [
-        {
-            "objective": "sine",
-            "distribution": "bernoulli",
-            "logits": {"normal": {"scale": 6.0, "seed": 1}},
-            "dimensions": 2,
-        },
-        *({"objective": "quadratic", "distribution": "bernoulli", "logits": [phi]} for phi in (0.0, 9.0, -30.0)),
-        {"objective": "power", "distribution": "categorical", "logits": [[12.0, 0.0, -3.0]]},
-    ]
-    found = check(*catalog.ESTIMATORS, problems=PROBLEMS + more, temperatures=[1.0])
+    found = check(*catalog.ESTIMATORS, problems=problems, temperatures=[1.0])
     assert found.faults == []
     assert found.well
     assert {row["verdict"] for row in found.problems} == {"ok"}
@@ -224,7 +229,7 @@ def test_estimators_without_cells_are_not_ok() -> None:
 def test_cells_that_will_fail_are_told() -> None:
     """What raises when it is counted is a verdict of its problem."""
     found = check(
-        "ste", {"name": "tests.cli.test_cli:Faulty", "label": "faulty"}, problems=PROBLEMS[:1], methods=["exact"]
+        "ste", {"name": "tests.cli.plugged:Faulty", "label": "faulty"}, problems=PROBLEMS[:1], methods=["exact"]
     )
     assert not found.well
     assert found.problems[0]["verdict"] == "ok"
