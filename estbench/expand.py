@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -22,7 +21,7 @@ from estbench.config.trajectory import DescentConfig, TrajectoryConfig
 from estbench.estimators.base import Facts, why_no_estimate
 from estbench.isolation import reason
 from estbench.networks.base import draws_examples
-from estbench.networks.data import DIGITS
+from estbench.networks.data import DIGITS, fingerprint
 from estbench.plan.layout import BLOCK, Layout, layout_of, one_job
 from estbench.plan.settings import Precision, Settings
 from estbench.plan.spec import (
@@ -57,7 +56,7 @@ def expand(config: Config, recorded: Mapping[str, Layout] | None = None, block: 
     layouts = tuple(
         layout_of(settings, N * problem.numbers, known.get(problem.id), block)
         if problem.at is None
-        else one_job(settings)
+        else known.get(problem.id) or one_job(settings)
         for problem in problems
     )
     return Plan(settings, problems, cells, layouts)
@@ -93,7 +92,9 @@ def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]
     other = changed(catalog.network_class(network.name), network.options)
     text = format_selector(network.name, other)
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
-    what = (network.name, other, problem.data, problem.distribution, problem.dimensions, K)
+    of_files = fingerprint(problem.data)  # other data are other problems, whatever their path
+    data = [problem.data, of_files] if of_files else problem.data
+    what = (network.name, other, data, problem.distribution, problem.dimensions, K)
     subject = ", ".join((f"{text} {problem.distribution} {size}", *_said(problem)))
     for training, own in _trainings(config, problem, what, subject):
         by = "each trained by itself" if own else f"trained by {training.trained_by}"
@@ -209,14 +210,28 @@ def _rarest(problem: ProblemConfig, logits: Row | tuple[Row, ...]) -> float:
 
 
 def _labelled(problems: list[ProblemSpec]) -> tuple[ProblemSpec, ...]:
-    """The problems, those with long logits that read the same told apart by their hash; and what is trained, too."""
-    count = Counter(problem.label for problem in problems)
-    made = [replace(p, label=f"{p.label} #{p.id[:6]}") if count[p.label] > 1 else p for p in problems]
+    """The problems, those with long logits that read the same told apart by their hash; and what is trained, too.
+
+    The checkpoints of one training have one hash.
+    """
+    ids: dict[str, list[str]] = {}
+    for p in problems:
+        ids.setdefault(p.label, []).append(_id(p))
+    made = [
+        replace(p, label=f"{p.label} #{(_id(p) if len({*same}) == len(same) else p.id)[:6]}") if len(same) > 1 else p
+        for p in problems
+        for same in [ids[p.label]]
+    ]
     alike: dict[str, dict[str, None]] = {}
     for p in made:
         if p.at is not None and p.kind == "trajectory":
             alike.setdefault(p.at.training.subject, {})[p.at.training.id] = None
     return tuple(p if len(alike.get(_subject(p), ())) < 2 else _with_hash(p) for p in made)
+
+
+def _id(p: ProblemSpec) -> str:
+    """What is trained, or the problem itself."""
+    return p.id if p.at is None else p.at.training.id
 
 
 def _subject(p: ProblemSpec) -> str:

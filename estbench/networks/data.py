@@ -13,6 +13,7 @@ import math
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 
@@ -73,10 +74,28 @@ def stamp(source: str) -> Stamp:
     """(path, time of the last change, size) of the files of a source; () where there are none."""
     path = Path(source)
     try:
-        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        files = _files_of_mnist(path) if path.is_dir() else [path]
         return tuple((str(each), (found := each.stat()).st_mtime_ns, found.st_size) for each in files)
     except (OSError, ValueError):  # it is read next, with a message
         return ()
+
+
+def fingerprint(source: str) -> str:
+    """A hash of what is in the files of a source; '' where there are none."""
+    return _fingerprint(stamp(source))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(now: Stamp) -> str:
+    if not now:
+        return ""
+    found = sha256()
+    for path, _, size in now:
+        found.update(f"{Path(path).name} {size} ".encode())
+        with Path(path).open("rb") as file:
+            while block := file.read(2**20):
+                found.update(block)
+    return found.hexdigest()[:16]
 
 
 @lru_cache(maxsize=2)
@@ -149,6 +168,12 @@ def _npz(path: Path) -> Images:
 
 
 def _mnist(folder: Path) -> Images:
+    x, y, v, w = map(_array, _files_of_mnist(folder))
+    return Images(_unit(x), _unit(v), torch.from_numpy(y.astype(np.int64)), torch.from_numpy(w.astype(np.int64)))
+
+
+def _files_of_mnist(folder: Path) -> list[Path]:
+    """Images and labels to train on and to validate with; ValueError where one of them is not there."""
     found = []
     for part in ("train", "t10k"):
         for what in ("images-idx3", "labels-idx1"):
@@ -157,9 +182,8 @@ def _mnist(folder: Path) -> Images:
             path = next((each for each in at if each.is_file()), None)
             if path is None:
                 raise ValueError(f"no file {names[0]} or {names[0]}.gz in it")
-            found.append(_array(path))
-    x, y, v, w = found
-    return Images(_unit(x), _unit(v), torch.from_numpy(y.astype(np.int64)), torch.from_numpy(w.astype(np.int64)))
+            found.append(path)
+    return found
 
 
 def _array(path: Path) -> NDArray[np.generic]:

@@ -65,7 +65,21 @@ def compatible(old: Json, new: Json) -> list[str]:
             reasons.append(f"estimators: removed or changed: {shown(entry)}")
         elif lost := _lost(_lost(temperatures, kept_estimators[name][1]), _lost(a["temperatures"], b["temperatures"])):
             reasons.append(f"estimators: {shown(entry['name'])} without the temperatures {', '.join(map(shown, lost))}")
-    return list(dict.fromkeys(filter(None, reasons)))
+    return list(dict.fromkeys(filter(None, reasons))) or _other_data(old, new)
+
+
+def _other_data(old: Json, new: Json) -> list[str]:
+    """The data of trainings that are gone although the config has them still: what is in the files is another."""
+    was, now = (
+        {
+            training["id"]: training["data"]
+            for entry in of["problems"]
+            if (training := (entry.get("at") or {}).get("training"))
+        }
+        for of in (old, new)
+    )
+    gone = dict.fromkeys(data for id_, data in was.items() if id_ not in now)
+    return [f"data {data}: what is in it has changed since" for data in gone if data]
 
 
 def union(a: Json, b: Json) -> Json:

@@ -139,8 +139,11 @@ class Store:
         else:
             contents = self._journal.load()
         self._place.sweep()
-        self.manifest = record_manifest(self._place, manifest, contents.head, fresh=fresh)
-        _check(contents, self.manifest, read_plan(self.manifest, self.folder), self.folder)
+
+        def check(manifest: Json) -> None:
+            _check(contents, manifest, read_plan(manifest, self.folder), self.folder)
+
+        self.manifest = record_manifest(self._place, manifest, contents.head, check, fresh=fresh)
         self._journal.cut()
         self._journal.begin(*head_of(self.manifest))
         return contents.torn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -156,8 +156,12 @@ def read_plan(manifest: Json, folder: Path) -> Plan:
     return plan_of(manifest, str(folder / MANIFEST))
 
 
-def record_manifest(place: Place, manifest: Json, head: Mapping[Item, Any], *, fresh: bool) -> Json:
+def record_manifest(
+    place: Place, manifest: Json, head: Mapping[Item, Any], check: Callable[[Json], None], *, fresh: bool
+) -> Json:
     """The manifest of the run in this folder from now on, written if it is new, has grown, or is to be restored.
+
+    It passes `check` before anything is written.
 
     UsageError, with the reasons and a diff, if the run there cannot go on as this one and is not to be replaced. `head`
     is that of its journal: where the manifest is missing or damaged, it alone says whether this is the run.
@@ -174,9 +178,12 @@ def record_manifest(place: Place, manifest: Json, head: Mapping[Item, Any], *, f
                 "temperatures, methods, and N below the largest."
             )
             raise UsageError(refusal(refused, reasons, changes, advice))
+        manifest |= {"layout": old["layout"] | manifest["layout"]}  # with replicates, networks get other problems
         if all(old.get(key) == manifest.get(key) for key in ("config", "versions", "plugins", *TABLES)):
+            check(old)
             return old
         manifest |= {"created": old.get("created")}
+    check(manifest)
     text = written(manifest | {"crc32": checksum(canonical(manifest))})
     place.write(MANIFEST, text)
     return manifest

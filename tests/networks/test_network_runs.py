@@ -18,6 +18,7 @@ from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
 from estbench.errors import ResultsError, UsageError
 from estbench.expand import expand
+from estbench.plots.checkpoints import of_training
 from estbench.store import decode, encode, read
 from estbench.store.records import canonical, line
 
@@ -117,6 +118,39 @@ def test_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
         finished(folder)
         for name in ("results.csv", "training.csv"):
             assert (folder / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_a_run_grows_in_replicates(tmp_path: Path) -> None:
+    """It keeps its trainings, and ends with the bytes of a run that had so many from the beginning."""
+    network = {**NETWORK, "training": {"epochs": 0, "batch": 20, "seeds": 1}, "checkpoints": [0]}
+    less, more = ({**CONFIG, "problems": [network], "estimators": ["ste"], "replicates": R} for R in (32, 64))
+    folder = finished(tmp_path / "grown", config=less)
+    before = trained(folder)
+    finished(folder, config=more)
+    assert trained(folder) == before
+    whole = finished(tmp_path / "whole", config=more)
+    assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def trained(folder: Path) -> dict[Any, Any]:
+    """What a run has recorded of its trainings."""
+    return {item: result for item, result in read(folder).items.items() if item[0] == "trained"}
+
+
+def test_a_run_whose_data_have_changed_does_not_go_on(tmp_path: Path) -> None:
+    """What is in a file of data is part of the training: the run is refused, and left as it was."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.eye(9))
+    network = {**NETWORK, "data": str(path), "training": {"epochs": 1, "batch": 2, "seeds": 1}, "checkpoints": [0]}
+    config = {"name": "x", "replicates": 32, "problems": [network], "estimators": ["ste"]}
+    folder = finished(tmp_path / "run", config=config)
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    np.save(path, np.eye(9)[::-1])
+    with pytest.raises(UsageError, match=r"data .*a\.npy: what is in it has changed since"):
+        finished(folder, config=config | {"estimators": ["ste", "rloo"]})
+    assert {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+    np.save(path, np.eye(9))
+    finished(folder, config=config | {"estimators": ["ste", "rloo"]})
 
 
 def test_a_run_is_read_without_torch(run: Path) -> None:
@@ -236,3 +270,4 @@ def test_trajectories_that_differ_are_told_apart() -> None:
     assert subjects[1].endswith(", seeds 4")
     assert subjects[2].endswith(", steps 5")
     assert len({p.label for p in plan.problems}) == len(plan.problems)
+    assert len({of_training(p.label) for p in plan.problems}) == 5  # figures take all checkpoints of one together

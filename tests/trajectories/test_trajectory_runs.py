@@ -119,6 +119,16 @@ def test_a_run_grows(run: Path, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(kept, old)
 
 
+def test_a_run_grows_in_replicates(run: Path, tmp_path: Path) -> None:
+    """Those of problems at given logits; trajectories have seeds, and stay as they are."""
+    folder = Path(shutil.copytree(run, tmp_path / "more"))
+    finished(folder, config=CONFIG | {"replicates": 2 * CONFIG["replicates"]})
+    frames = (pd.read_csv(f / "results.csv") for f in (run, folder))
+    old, new = (frame[frame.kind == "trajectory"] for frame in frames)
+    pd.testing.assert_frame_equal(old, new)
+    assert (folder / "training.csv").read_bytes() == (run / "training.csv").read_bytes()
+
+
 def test_commands_take_such_a_run(run: Path) -> None:
     """Status, export, compare and plot read it."""
     for arguments in (["status"], ["export", "--format", "json"], ["compare"]):
