@@ -28,8 +28,8 @@ from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT
 from estbench.errors import UsageError
 from estbench.isolation import Isolated, reason
-from estbench.networks.base import Drawn, Kind, Network, draws_examples, joint_states
-from estbench.networks.contract import tried
+from estbench.networks.base import Kind, Network, draws_examples, joint_states
+from estbench.networks.contract import tried, tried_drawn
 from estbench.networks.data import Images, Stamp, stamp
 from estbench.networks.gradients import demand
 
@@ -173,7 +173,7 @@ def _found(
     del now  # a file that has changed is read anew
     made: Network = catalog.build(of, dict(network.options))
     if draws_examples(made):
-        return _of_drawn(made, data, kind, part)
+        return _of_drawn(made, data, kind, part, own=own)
     try:
         images = made.images(data)
     except UsageError as error:
@@ -199,18 +199,18 @@ def _found(
     return None
 
 
-def _of_drawn(made: Network, data: str, kind: Kind, part: str) -> tuple[Path, str] | None:
+def _of_drawn(made: Network, data: str, kind: Kind, part: str, *, own: bool) -> tuple[Path, str] | None:
     """The same of a network whose examples are drawn: it has no table of them, and sums over no states."""
     try:
         images = made.images(data)
     except UsageError as error:
         return ("data",), str(error)
     try:
-        model = made.build(images, kind, [torch.Generator()])
+        if own:
+            tried_drawn(made, images, kind)
+        model: Any = made.build(images, kind, [torch.Generator()])
     except UsageError as error:
-        return ("network" if kind.distribution == "bernoulli" else "distribution",), str(error)
-    if not isinstance(model, Drawn):
-        return ("network",), "it says draws_examples, and its model is no `Drawn` (estbench/networks/base.py)"
+        return ("network" if own or kind.distribution == "bernoulli" else "distribution",), str(error)
     if not isinstance(getattr(made, "steps", None), int):
         return ("network",), "it says draws_examples, and has no field `steps`, those of an epoch"
     if part != model.part:

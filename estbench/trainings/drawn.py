@@ -49,7 +49,9 @@ class Place:
 def exact(place: Place, estimator: Estimator) -> CoarseMoments:
     """Mean and variance of the gradient of a batch; `Unavailable` where the network does not know them."""
     model = place.model
-    found = model.moments(estimator) if isinstance(model, WithMoments) else "none"
+    if not isinstance(model, WithMoments):
+        raise Unavailable("this network knows no exact moments")
+    found = model.moments(estimator)
     if isinstance(found, str):
         raise Unavailable(f"exact moments in this network: of {found}")
     return replace(found, variance=found.variance / place.batch)
@@ -115,7 +117,9 @@ def train(network: Any, kind: Kind, training: Training, checkpoints: Sequence[in
 
 
 def _mean(model: Any, estimator: Estimator) -> Tensor:
-    found = model.mean_gradient(estimator) if isinstance(model, WithMoments) else "none"
+    if not isinstance(model, WithMoments):
+        raise UsageError("data: population: this network knows no mean gradients by estimators; take data: gaussian")
+    found = model.mean_gradient(estimator)
     if isinstance(found, str):
         raise UsageError(f"data: population has mean gradients in closed form: of {found}; others take data: gaussian")
     return found

@@ -88,8 +88,8 @@ class Signless(Coins):
 
     def build(self, _: Images, kind: Kind, generators: Sequence[torch.Generator]) -> nn.Linear:  # type: ignore[override]
         """Something else."""
-        del kind, generators
-        return nn.Linear(1, 1)
+        del kind
+        return nn.Linear(1, len(generators))
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,57 @@ class Stepless:
     draws_examples: ClassVar[bool] = True
     images, build = Coins.images, Coins.build
     start: ClassVar[float] = 0.5
+
+
+@dataclass(frozen=True)
+class Wrong(Coins):
+    """One member of its model is wrong, in the way of that number."""
+
+    part: str = ""
+    mean_loss: str = ""
+    gradients: str = ""
+    examples: str = ""
+    others: str = ""
+
+    def build(self, _: Images, kind: Kind, generators: Sequence[torch.Generator]) -> Coin:
+        """The faulty networks."""
+        del kind
+        return Faulty(len(generators), self)
+
+
+class Faulty(Coin):
+    """The networks of `Wrong`."""
+
+    def __init__(self, seeds: int, wrong: Wrong) -> None:
+        super().__init__(seeds, 0.5)
+        self.wrong = wrong
+        self.part = wrong.part or "w"
+
+    def mean_loss(self) -> Tensor:
+        """Too many."""
+        found = super().mean_loss()
+        return torch.cat((found, found[:1])) if self.wrong.mean_loss else found
+
+    def gradients(self) -> dict[str, Tensor]:
+        """One is not there, or of another shape."""
+        found = super().gradients()
+        if self.wrong.gradients == "0":
+            del found["c"]
+        elif self.wrong.gradients:
+            found["c"] = torch.ones(3, 1, dtype=torch.float64)
+        return found
+
+    def examples(self, number: int, generator: torch.Generator) -> Problem:
+        """Without a Jacobian, or of one network."""
+        found = super().examples(number, generator)
+        if self.wrong.examples == "0":
+            return Problem(found.distribution, found.objective)
+        if self.wrong.examples:
+            assert found.jacobian is not None
+            some = Bernoulli(found.distribution.logits[:number])
+            return Problem(some, found.objective, jacobian=Jacobian(found.jacobian.J[:number]))
+        return found
+
+    def others(self, problem: Problem) -> dict[str, Tensor]:
+        """Of each network, and not of each example."""
+        return {"c": self.c.detach()} if self.wrong.others else super().others(problem)

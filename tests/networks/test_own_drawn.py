@@ -29,6 +29,11 @@ NETWORK: dict[str, Any] = {
 CONFIG: dict[str, Any] = {"name": "coins", "replicates": 512, "problems": [NETWORK], "estimators": ["reinforce", "ste"]}
 
 
+def wrong(**faults: object) -> dict[str, Any]:
+    """A network with a fault."""
+    return {"network": {"name": "tests.networks.coins:Wrong", "options": {name: str(v) for name, v in faults.items()}}}
+
+
 def slope(w: float) -> float:
     """σ′(w)."""
     return 1 / (2 + math.exp(w) + math.exp(-w))
@@ -41,7 +46,7 @@ def test_it_is_trained_and_measured(tmp_path: Path) -> None:
     rows, training = (pd.read_csv(tmp_path / "run" / f"{name}.csv") for name in ("results", "training"))
     exact = rows[rows.method == "exact"]
     assert set(exact.status) == {"skipped"}
-    assert exact.reason.str.contains("exact moments in this network: of none").all()
+    assert exact.reason.str.contains("this network knows no exact moments").all()
     sampled = rows[rows.method == "monte_carlo"]
     assert set(sampled.status) == {"ok"}
     assert not sampled.declared_unbiased.any()
@@ -63,6 +68,13 @@ def test_it_is_trained_and_measured(tmp_path: Path) -> None:
         ({"parameters": "c"}, "its gradients are those of w: parameters: w, got c"),
         ({"network": "tests.networks.coins:Signless"}, "its model is no `Drawn`"),
         ({"network": "tests.networks.coins:Stepless"}, "has no field `steps`"),
+        (wrong(part="v"), r"Wrong: part is the name of a parameter: w, c; got 'v'"),
+        (wrong(mean_loss=0), r"Wrong: mean_loss must have the shape \[2\], and has \[3\]"),
+        (wrong(gradients=0), r"Wrong: gradients lacks c"),
+        (wrong(gradients=1), r"Wrong: gradients: c must have the shape \[2, 1\], and has \[3, 1\]"),
+        (wrong(examples=0), r"Wrong: examples must give an estbench.problem.Problem with a Jacobian"),
+        (wrong(examples=1), r"Wrong: examples: logits of 3 examples of 2 networks are \[6, 1\], got \[3, 1\]"),
+        (wrong(others=0), r"Wrong: others: c must have the shape \[6, 1\], and has \[2, 1\]"),
     ],
 )
 def test_what_does_not_keep_the_contract_is_refused(change: dict[str, Any], said: str) -> None:
