@@ -92,7 +92,7 @@ def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]
     other = changed(catalog.network_class(network.name), network.options)
     text = format_selector(network.name, other)
     size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
-    of_files = fingerprint(problem.data)  # other data are other problems, whatever their path
+    of_files = "" if draws_examples(catalog.network_class(network.name)) else fingerprint(problem.data)
     data = [problem.data, of_files] if of_files else problem.data
     what = (network.name, other, data, problem.distribution, problem.dimensions, K)
     subject = ", ".join((f"{text} {problem.distribution} {size}", *_said(problem)))

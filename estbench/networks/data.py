@@ -72,16 +72,18 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 def stamp(source: str) -> Stamp:
     """(path, time of the last change, size) of the files of a source; () where there are none."""
+    if source == DIGITS:  # whatever else is called so
+        return ()
     path = Path(source)
     try:
-        files = _files_of_mnist(path) if path.is_dir() else [path]
+        files = _files_of(path) if path.is_dir() else [path]
         return tuple((str(each), (found := each.stat()).st_mtime_ns, found.st_size) for each in files)
     except (OSError, ValueError):  # it is read next, with a message
         return ()
 
 
 def fingerprint(source: str) -> str:
-    """A hash of what is in the files of a source; '' where there are none."""
+    """A hash of what is in the files of a source; of a folder of more than four, of their sizes. '' where there are none."""
     return _fingerprint(stamp(source))
 
 
@@ -89,12 +91,13 @@ def fingerprint(source: str) -> str:
 def _fingerprint(now: Stamp) -> str:
     if not now:
         return ""
-    found = sha256()
+    found, few = sha256(), len(now) <= len(_PARTS)
     for path, _, size in now:
         found.update(f"{Path(path).name} {size} ".encode())
-        with Path(path).open("rb") as file:
-            while block := file.read(2**20):
-                found.update(block)
+        if few:
+            with Path(path).open("rb") as file:
+                while block := file.read(2**20):
+                    found.update(block)
     return found.hexdigest()[:16]
 
 
@@ -172,18 +175,29 @@ def _mnist(folder: Path) -> Images:
     return Images(_unit(x), _unit(v), torch.from_numpy(y.astype(np.int64)), torch.from_numpy(w.astype(np.int64)))
 
 
+_PARTS = [f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
+"""Images and labels to train on, and to validate with."""
+
+
 def _files_of_mnist(folder: Path) -> list[Path]:
-    """Images and labels to train on and to validate with; ValueError where one of them is not there."""
+    """A file for each part; ValueError where one is not there."""
     found = []
-    for part in ("train", "t10k"):
-        for what in ("images-idx3", "labels-idx1"):
-            names = [f"{part}-{what}-ubyte", f"{part}-{what.replace('-', '.')}-ubyte"]
-            at = [folder / (name + end) for name in names for end in ("", ".gz")]
-            path = next((each for each in at if each.is_file()), None)
-            if path is None:
-                raise ValueError(f"no file {names[0]} or {names[0]}.gz in it")
-            found.append(path)
+    for part in _PARTS:
+        names = [f"{part}-ubyte", f"{part.replace('-idx', '.idx')}-ubyte"]
+        at = [folder / (name + end) for name in names for end in ("", ".gz")]
+        path = next((each for each in at if each.is_file()), None)
+        if path is None:
+            raise ValueError(f"no file {names[0]} or {names[0]}.gz in it")
+        found.append(path)
     return found
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """Those of MNIST; of another folder, which a network of the user's may read, all files."""
+    try:
+        return _files_of_mnist(folder)
+    except ValueError:
+        return sorted(each for each in folder.iterdir() if each.is_file())
 
 
 def _array(path: Path) -> NDArray[np.generic]:

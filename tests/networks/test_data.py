@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from estbench.errors import UsageError
-from estbench.networks.data import images
+from estbench.networks.data import fingerprint, images
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -99,3 +100,17 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
             (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(raw[:n]))
             (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(n) % 10))
         assert len(images(str(tmp_path)).train) == n
+
+
+def test_a_fingerprint_is_that_of_what_is_in_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes with a byte, and not with a path or a time; what comes with the package has none."""
+    found = []
+    for folder, content in (("a", b"12"), ("b", b"12"), ("b", b"13")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "x.npy").write_bytes(content)
+        os.utime(tmp_path / folder / "x.npy", ns=(len(found), len(found)))
+        found.append([fingerprint(str(tmp_path / folder / end)) for end in ("x.npy", "")])
+    assert found[0] == found[1] != found[2]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").write_bytes(b"no")
+    assert fingerprint("digits") == fingerprint("nothing") == ""
