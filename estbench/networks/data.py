@@ -83,7 +83,7 @@ def stamp(source: str) -> Stamp:
 
 
 def fingerprint(source: str) -> str:
-    """A hash of what is in the files of a source; of a folder of more than four, of their sizes. '' where there are none."""
+    """A hash of what is in the files of a source; of a folder with more than four, of their sizes; '' of no files."""
     return _fingerprint(stamp(source))
 
 

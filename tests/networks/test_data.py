@@ -104,7 +104,7 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
 
 def test_a_fingerprint_is_that_of_what_is_in_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It changes with a byte, and not with a path or a time; what comes with the package has none."""
-    found = []
+    found: list[list[str]] = []
     for folder, content in (("a", b"12"), ("b", b"12"), ("b", b"13")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "x.npy").write_bytes(content)
