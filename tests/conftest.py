@@ -29,6 +29,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _server() -> None:
+    """The server that worker processes are forked from has imported more than a run asks for, and begins at once."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a whole suite
+        from estbench.processes import prepare
+
+        prepare("tests.preloaded")
+
+
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     """Commands in processes of their own."""

@@ -16,6 +16,9 @@ from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
 from estbench.isolation import states_beside_torch
 
+NEVER_COMPILED = False
+"""Torch need not guard the modes below against its compiler, whose import takes longer than all that is done here."""
+
 RELATIVE = 1e-9
 """How far rows may be apart: rounding differs with the size of a batch."""
 
@@ -55,6 +58,10 @@ def _is_random(function: Any) -> bool:
 class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
     """Keeps what random functions return."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return NEVER_COMPILED
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # of torch
         self.made: list[list[Tensor]] = []
@@ -69,6 +76,10 @@ class _Recording(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
 
 class _Replay(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
     """Lets random functions return the part of what was recorded that belongs to one row of M."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return NEVER_COMPILED
 
     def __init__(self, made: list[list[Tensor]], row: int, rows: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # of torch

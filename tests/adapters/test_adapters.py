@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import gumbel_softmax
 
 from estbench import catalog
-from estbench.adapters import FORMS, adapt
+from estbench.adapters import FORMS, adapt, replay
 from estbench.adapters.adapted import Adapted, class_of
 from estbench.adapters.calls import Calls
 from estbench.distributions import Bernoulli
@@ -371,6 +371,12 @@ def test_a_batch_that_is_something_else_is_not_used(target: Any) -> None:
     lengths = [((x - x.mean(0)) ** 2).sum(-1) for x in (many, alone)]
     se_of_variance = sum(x.var() / 500 for x in lengths) ** 0.5
     assert abs(lengths[0].mean() - lengths[1].mean()) < LIMIT * se_of_variance
+
+
+@pytest.mark.parametrize("mode", [replay._Recording, replay._Replay])
+def test_the_compiler_of_torch_is_not_imported(mode: Any) -> None:
+    """How a function can be called is found out without torch's guard against its compiler, which imports that."""
+    assert not hasattr(mode.__torch_dispatch__, "__wrapped__")
 
 
 COSTS: list[tuple[Any, int, tuple[int, int]]] = [

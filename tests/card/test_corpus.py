@@ -5,6 +5,7 @@ Sampling is decided at a relative bias of 25 %. An unbiased function is accused 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,11 +33,15 @@ def card(entry: Entry, *, brief: bool = True) -> Card:
 def each(entries: Sequence[Entry]) -> list[Any]:
     """A parameter for each. Slow are those marked so, and those that are sampled and whose cause another one has.
 
-    At the smaller size every third of the slow ones is looked at.
+    Of the other sampled ones so is every second of each form. At the smaller size every third of the slow ones is
+    looked at.
     """
-    found, causes, slow = [], set[str](), 0
+    found, causes, slow, of_form = [], set[str](), 0, Counter[str]()
     for e in entries:
         again = e.form != "advantages" and bool(causes.intersection(e.causes[:1]))
+        if not (e.slow or again):
+            of_form[e.form] += e.form != "advantages"
+            again = of_form[e.form] % 2 == 0 < of_form[e.form]
         if e.slow or again:
             if not SMALL or slow % 3 == 0:
                 found.append(pytest.param(e, id=e.id, marks=[pytest.mark.slow]))

@@ -25,7 +25,11 @@ def test_each_fault_is_found(kind: type[Estimator], key: str) -> None:
     assert found[key].cause
 
 
-@pytest.mark.parametrize("kind", WRONG, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] * (i % 2)) for i, kind in enumerate(WRONG)],
+    ids=lambda kind: kind.__name__,
+)
 def test_estimators_right_at_one_size_fail(kind: Any) -> None:
     """An estimator that is unbiased at one N alone is biased, and the cause says how it depends on N."""
     card = check(kind, distribution="bernoulli" if kind.__name__ != "CarmsOverHalfN" else "categorical", smallest=0.3)

@@ -27,7 +27,7 @@ PATIENCE = 240.0
 SERVER = """
 import atexit, gc, json, os, resource, signal, sys
 from multiprocessing import util
-import estbench.engine.guarded, estbench.engine.pool
+import tests.preloaded
 import estbench.comparison, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
 import estbench.report, estbench.tables.ranking, estbench.tables.progress, estbench.summary.table
 from estbench.__main__ import main

@@ -6,7 +6,7 @@ So do plug-ins that the environment names: ESTBENCH_CONTRACT="my.module:MyEstima
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -110,11 +110,14 @@ def only_its_fit_differs(name: str, options: dict[str, Any]) -> bool:
     )
 
 
-PLUGINS = [name.strip() for name in os.environ.get("ESTBENCH_CONTRACT", "").split(",") if name.strip()]
+def plugins(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Those that the environment names."""
+    return [name.strip() for name in environment.get("ESTBENCH_CONTRACT", "").split(",") if name.strip()]
+
 
 ALL = [
     pytest.param(name, options, id=name + "".join(f"[{o}={v}]" for o, v in options.items()))
-    for name in (*catalog.ESTIMATORS, *PLUGINS)
+    for name in (*catalog.ESTIMATORS, *plugins())
     for options in variants(name)
 ]
 

@@ -33,8 +33,10 @@ from tests.estimators.members import (
     draw,
     gradients,
     objective,
+    plugins,
     problems,
     sizes,
+    variants,
 )
 from tests.estimators.wrong_on_purpose import WRONG, EarlierBaseline, OverHalfN
 from tests.problems import make
@@ -318,6 +320,7 @@ def test_rows_that_look_at_earlier_ones_are_caught() -> None:
         test_rows_are_apart(name, {})
 
 
+@pytest.mark.slow
 def test_a_plug_in_takes_the_contract() -> None:
     """ESTBENCH_CONTRACT adds plug-ins: a right one passes all of the contract, a wrong one fails where it is wrong."""
     right = "estbench.estimators.score_function.rloo:Rloo"
@@ -337,6 +340,18 @@ def test_a_plug_in_takes_the_contract() -> None:
     assert {who for how, _, who in said if how == "PASSED"} == {right, wrong}
     assert ("PASSED", "test_unbiased_means_exact", right) in said
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+def test_plug_ins_are_named_by_the_environment() -> None:
+    """A plug-in is a case like any other, with its options; all of the contract with one that is wrong is slow."""
+    right = "estbench.estimators.score_function.rloo:Rloo"
+    wrong = f"{OverHalfN.__module__}:{OverHalfN.__name__}"
+    assert plugins({"ESTBENCH_CONTRACT": f"{right}, {wrong},"}) == [right, wrong]
+    assert plugins({}) == []
+    assert list(variants(right)) == list(variants("rloo"))
+    test_unbiased_means_exact(right, {})
+    with pytest.raises(AssertionError, match="N = "):
+        test_unbiased_means_exact(wrong, {})
 
 
 CLEARLY_BIASED: dict[str, dict[str, Any]] = {"spsa": {"c": 2.0}, "es": {"sigma": 2.0}}
