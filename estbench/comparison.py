@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -107,11 +107,22 @@ def _entries(run: Results, suffix: str, first: Results) -> Iterator[Entry]:
             yield Entry(run, found.cell, found.cell.estimator.label + suffix, shards, found.row)
 
 
+def skipped(runs: Iterable[Results]) -> dict[str, str]:
+    """Why an estimator has no Monte Carlo cell, by its label: none of those that some runs planned makes sense."""
+    reasons: dict[str, list[str | None]] = {}
+    for run in runs:
+        for cell in run.plan.cells:
+            if cell.method == "monte_carlo":
+                reasons.setdefault(cell.estimator.label, []).append(cell.reason)
+    return {label: found[0] for label, found in reasons.items() if found[0] is not None and all(found)}
+
+
 @dataclass(frozen=True, eq=False)
 class Compared:
     """A comparison: its rows (`COLUMNS`), what it says of all problems together, and what is to be said beside it.
 
-    `level` is that of the intervals, `left_out` names the cells that have no counterpart of the reference.
+    `level` is that of the intervals, `left_out` names the estimators that were skipped, and the cells that have no
+    counterpart of the reference.
     """
 
     frame: pd.DataFrame
@@ -139,6 +150,7 @@ def compared(
     margin: float = 0.05,
     samples: int | None = None,
     budget: float | None = None,
+    without: Mapping[str, str] | None = None,
 ) -> Compared:
     """Compare every cell with that of the reference: one row each, ranked within problem and basis; see `COLUMNS`.
 
@@ -153,6 +165,7 @@ def compared(
     samples  compare with this N of the reference alone
     budget   of samples, evaluations or seconds for one estimate: each estimator, the reference too, has the largest N
              that fits (`within`), and the metric is compared as it is. What is left of the budget is not used
+    without  estimators that have no cell, and why (`skipped`): it is said beside the comparison
 
     Where samples and evaluations are equal at once there is one ranking, not two. p-values of ratios are adjusted over
     all rows. Verdicts on bias are those of the run, whatever is shown beside them. An estimator whose estimates are all
@@ -165,13 +178,17 @@ def compared(
         )
     if metric == "work" and budget is not None:
         raise UsageError("--metric work is the variance at equal evaluations already; with a --budget give variance")
+    missing = [f"{label}: {why}" for label, why in (without or {}).items()]
     if not pool:
-        raise ResultsError("there is nothing to compare: no Monte Carlo cell is finished (estbench status says more)")
+        why = "; ".join(missing) or "no Monte Carlo cell is finished (estbench status says more)"
+        raise ResultsError(f"there is nothing to compare: {why}")
+    if reference is not None and reference in (without or {}):
+        raise UsageError(f"--reference: {reference} was skipped: {(without or {})[reference]}")
     if "seconds" in at:
         _demand_timings(pool)
     bases: Sequence[At] = ("evaluations",) if metric == "work" else at
     first = references(pool, reference)
-    found, said = [], []
+    found, said = [], [f"Skipped: {'; '.join(missing)}."] if missing else []
     for basis in bases:
         fitting = list(pool) if budget is None else within(pool, basis, budget)
         chosen = [entry for entry in first if entry in fitting]

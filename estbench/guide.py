@@ -14,11 +14,15 @@ from estbench import catalog, plugins
 from estbench.config import format_selector, parse_selector
 from estbench.config.choice import read_estimator
 from estbench.config.selector import format_value
+from estbench.engine.limit import limited
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Count, Estimator, Facts, Fitted, Referenced, RowEstimator
 from estbench.index import Contents, Entry, unknown
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.references import REFERENCES, Reference
+
+SECONDS = 5.0
+"""What an estimator of a user has to give its facts."""
 
 COLUMN = 14  # characters up to the second column of a page
 
@@ -58,10 +62,13 @@ def known() -> list[str]:
 
 
 def offered() -> list[Entry]:
-    """The estimators that files and installed packages offer; without those that cannot be had at their defaults."""
+    """The estimators that files and installed packages offer; without those that cannot be had at their defaults.
+
+    What does not answer within SECONDS is left out too.
+    """
     found = []
     for name, source in plugins.offered("estimator"):
-        with suppress(UsageError, ValidationError):
+        with suppress(UsageError, ValidationError, TimeoutError), limited(SECONDS):
             estimator = catalog.estimator(read_estimator(name).specs((1.0,))[0])
             entry = _entry_of(name, estimator)
             claim = catalog.facts_of(estimator).unbiased  # None: it is not known, and is neither

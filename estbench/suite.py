@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from estbench.budget import plan_within
-from estbench.comparison import At, Entry, entries
+from estbench.comparison import At
 from estbench.config import CONFIG, Document, Place, load
 from estbench.engine.benchmark import kept_apart
 from estbench.engine.in_memory import run_in_memory
 from estbench.engine.run import Failure, Progress
 from estbench.expand import expand
+from estbench.summary import Results
 
 N = 4
 """Samples of the reference: estimators that cost two or four evaluations a sample have as many with fewer."""
@@ -44,8 +45,8 @@ def run_suite(
     at: At = "samples",
     budget: float | None = None,
     timeout: float | None = None,
-) -> tuple[list[Entry], list[Failure]]:
-    """Run the suite for some estimators, each at one temperature, and return its cells and those that failed.
+) -> tuple[Results, list[Failure]]:
+    """Run the suite for some estimators, each at one temperature, and return its results and the cells that failed.
 
     `places`: where the estimators are written, for what there is to complain of. `timings`: whether estimates are
     timed too. With a `budget` of samples or evaluations, each has the largest N that fits, on each problem. `timeout`:
@@ -59,4 +60,4 @@ def run_suite(
     else:
         plan = plan_within(lambda N: expand(replace(checked, samples=N)), at, budget, timeout)
     found = run_in_memory(plan, see=events.append, apart=kept_apart(checked), timeout=timeout)
-    return entries([found]), [event for event in events if isinstance(event, Failure)]
+    return found, [event for event in events if isinstance(event, Failure)]

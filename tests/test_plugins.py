@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from estbench import catalog, offers, plugins
+from estbench import catalog, guide, offers, plugins
 from estbench.cli.app import app
 from estbench.config import ProblemConfig, load
 from estbench.config.plugged import in_form, named
@@ -147,6 +147,15 @@ def energy(z):
 def halved(logits, f, samples: int = 1):
     return 0 * logits
 '''
+
+SLEEPING = """
+import time
+
+@dataclass(frozen=True)
+class Sleeping(Biased):
+    def __post_init__(self):
+        time.sleep(60)
+"""
 
 CONFIG: dict[str, Any] = {
     "name": "mine",
@@ -382,6 +391,17 @@ def test_things_are_listed_for_what_they_are(here: Path) -> None:
     assert rows("--biased") == rows("--family", "score") == {"Biased"}
     assert rows("--family", "antithetic") == rows("--gradient", "--family", "score") == set()
     assert rows("--distribution", "categorical", "--biased") == set()
+
+
+def test_an_estimator_that_does_not_answer_is_not_listed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter asks for the facts of users' estimators, each for a limited time; the others are listed."""
+    monkeypatch.setattr(guide, "SECONDS", 0.2)
+    (here / "slow.py").write_text(LISTED + SLEEPING)
+    offers.use([here / "slow.py"])
+    found = CliRunner().invoke(app, ["list", "--biased", "--format", "json"])
+    names = {row["name"] for row in json.loads(found.output)}
+    assert "Biased" in names
+    assert "Sleeping" not in names
 
 
 @pytest.mark.parametrize("what", ["estimator", "objective"])

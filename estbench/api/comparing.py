@@ -16,7 +16,7 @@ from estbench.api.frames import Comparison, Measurements, comparison_frame
 from estbench.api.measuring import Seed, computed, kept, listed, planned, problems, seed_of
 from estbench.api.problem import F
 from estbench.budget import plan_within
-from estbench.comparison import At, Entry, Metric, compared, entries, is_named
+from estbench.comparison import At, Entry, Metric, compared, entries, is_named, skipped
 from estbench.config.problem import ProblemConfig
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
@@ -82,7 +82,7 @@ def compare(
     if isinstance(measured, pd.DataFrame):
         if f is not None or distribution is not None or samples is not None:
             raise UsageError("f, distribution and samples go with estimators that are to be measured, not with a frame")
-        pool = entries_of(measured)
+        pool, without = entries_of(measured), {}
     else:
         if f is None or distribution is None:
             raise UsageError("give f= and distribution= to measure the estimators on, or a frame that measure returned")
@@ -98,10 +98,18 @@ def compare(
                 replicates=replicates,
                 seed=seed_of(seed),
             )
-            pool = entries([computed(plan, jobs)])
+            results = computed(plan, jobs)
+            pool, without = entries([results]), skipped([results])
     try:
         found = compared(
-            pool, reference=reference, metric=metric, at=(at,), correction=correction, margin=margin, budget=budget
+            pool,
+            reference=reference,
+            metric=metric,
+            at=(at,),
+            correction=correction,
+            margin=margin,
+            budget=budget,
+            without=without,
         )
     except UsageError as error:  # it is worded for the command line
         raise UsageError(re.sub(r"--([a-z]+)", r"\1", str(error))) from None

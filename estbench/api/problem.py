@@ -13,7 +13,7 @@ from estbench.config.choice import read_objective
 from estbench.distributions import Distribution
 from estbench.engine.purity import ImpureError, demand_purity
 from estbench.errors import UsageError
-from estbench.isolation import Isolated, reason
+from estbench.isolation import Isolated, UserCodeError, reason
 from estbench.objectives.base import Objective, unserved
 from estbench.objectives.function import On, function_of, name_of
 from estbench.objectives.training_mode import buffers_kept, in_training_mode
@@ -60,15 +60,19 @@ def objective_of(f: F, distribution: Distribution, on: On | None = None) -> Obje
             raise UsageError(f"on={on!r}: f ({name_of(objective)}) is an objective, on {objective.on!r}")
         if type(objective) in catalog.OBJECTIVES.values():
             return objective
-    with buffers_kept(objective), Isolated("objective"):
-        made = objective if is_objective(objective) else function_of(cast(Any, objective), distribution, on)
-        try:
-            demand_purity(Problem(_unbatched(distribution), made))
-        except Exception as error:
-            what = "is not a pure function of the sample" if isinstance(error, ImpureError) else "cannot be evaluated"
-            remedy = in_training_mode(objective)
-            said = f"f ({name_of(objective)}) {what}: {reason(error)}"
-            raise UsageError(f"{said}. {remedy}" if remedy else said) from error
+    try:
+        with buffers_kept(objective), Isolated("objective"):
+            made = objective if is_objective(objective) else function_of(cast(Any, objective), distribution, on)
+            try:
+                demand_purity(Problem(_unbatched(distribution), made))
+            except Exception as error:
+                impure = isinstance(error, ImpureError)
+                what = "is not a pure function of the sample" if impure else "cannot be evaluated"
+                remedy = in_training_mode(objective)
+                said = f"f ({name_of(objective)}) {what}: {reason(error)}"
+                raise UsageError(f"{said}. {remedy}" if remedy else said) from error
+    except UserCodeError as error:  # it ends the process, or replaces what all others use
+        raise UsageError(f"f ({name_of(objective)}) cannot be evaluated: {error}") from error
     return made
 
 

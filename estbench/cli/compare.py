@@ -129,6 +129,7 @@ def compare(
         margin=margin,
         samples=made.N,
         budget=budget,
+        without=made.skipped,
     )
 
     frame = found.frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Measured:
-    """Cells, the N of the reference where there is but one, and a line for each estimator that failed, with why."""
+    """Cells, the N of the reference where there is but one, and a line for each estimator that failed, with why.
+
+    `skipped`: the estimators that have no cell, as they do not serve the problems or the N that are wanted, and why.
+    """
 
     cells: list[Entry]
     N: int | None = None
     failures: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def measured(estimators: str | None, reference: str | None, wanted: Wanted) -> Measured:
@@ -83,11 +87,12 @@ def _is_same(name: str, other: str) -> bool:
 
 def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
     with quick_imports():
+        from estbench.comparison import entries, skipped
         from estbench.suite import N, run_suite
 
     seed, at, budget = wanted.seed or 0, wanted.at or "samples", wanted.budget
     timings = wanted.at == "seconds"
-    cells, failed = run_suite(
+    found, failed = run_suite(
         list(places),
         seed,
         list(places.values()),
@@ -96,7 +101,7 @@ def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
         budget=budget,
         timeout=wanted.timeout,
     )
-    return Measured(cells, N if budget is None else None, _lines(failed))
+    return Measured(entries([found]), N if budget is None else None, _lines(failed), skipped([found]))
 
 
 def _on_problem(estimators: list[str], reference: str | None, wanted: Wanted) -> Measured:
@@ -163,13 +168,14 @@ def of_config(config: Path, wanted: Wanted) -> Measured:
 
 def _done(plan: Plan, wanted: Wanted, *, apart: bool) -> Measured:
     with quick_imports():
-        from estbench.comparison import entries
+        from estbench.comparison import entries, skipped
         from estbench.engine.in_memory import run_in_memory
         from estbench.engine.run import Failure
 
     events: list[Any] = []
-    cells = entries([run_in_memory(plan, wanted.jobs, events.append, apart=apart, timeout=wanted.timeout)])
-    return Measured(cells, None, _lines(event for event in events if isinstance(event, Failure)))
+    results = run_in_memory(plan, wanted.jobs, events.append, apart=apart, timeout=wanted.timeout)
+    failures = _lines(event for event in events if isinstance(event, Failure))
+    return Measured(entries([results]), None, failures, skipped([results]))
 
 
 def _lines(failures: Iterable[Failure]) -> tuple[str, ...]:

@@ -222,3 +222,15 @@ def test_wrong_arguments(frame: Measurements, name: str, given: Any) -> None:
     """Each is refused by its name."""
     with pytest.raises(UsageError, match=f"^{name}: "):
         compare(frame, **{name: given})
+
+
+def test_skipped_estimators_are_named() -> None:
+    """An estimator that needs more samples than are wanted is no row: the comparison says so, and why."""
+    options: dict[str, Any] = {"f": coupled, "distribution": SMALL, "samples": 1, "replicates": 64}
+    found = compare(["reinforce", "rloo"], **options)
+    assert found["name"].to_list() == ["reinforce"]
+    assert "Skipped: rloo: needs N ≥ 2" in repr(found)
+    with pytest.raises(UsageError, match="reference: rloo was skipped: needs N ≥ 2"):
+        compare(["reinforce", "rloo"], reference="rloo", **options)
+    with pytest.raises(EstbenchError, match="nothing to compare: rloo: needs N ≥ 2"):
+        compare(["rloo"], **options)

@@ -415,3 +415,13 @@ def test_a_script_without_a_guard(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines() == ["once 2"]
+
+
+def test_f_that_ends_the_process() -> None:
+    """What an f does that would end the process is said of the f."""
+
+    def leaving(z: torch.Tensor) -> torch.Tensor:
+        raise SystemExit(len(z))
+
+    with pytest.raises(UsageError, match=r"f \(leaving\) cannot be evaluated: .*SystemExit: [0-9]+"):
+        measure("rloo", leaving, Bernoulli([0.5]), samples=2, replicates=64)
