@@ -102,19 +102,23 @@ def in_span(packed: Floats, true: Floats) -> tuple[Floats, Floats]:
     variance within the shards is kept as a whole, in the last coordinate, where all means are 0, and third moments are
     not kept. So a record of thousands of parameters takes as much memory as one of S + 2.
     """
+    import torch  # noqa: PLC0415 - reading results does not need torch
+
     S, P = len(packed), len(true)
-    scalars, (s1, m2, _) = packed[:, : len(SCALARS)], np.split(packed[:, len(SCALARS) :], 3, axis=1)
-    size = float(np.linalg.norm(true))
-    along = true / size if size > 0 else np.zeros(P)
-    each = s1 / np.where(packed[:, :1] > 0, packed[:, :1], 1.0)
-    across = each - np.outer(each @ along, along)
-    across -= np.outer(across @ along, along)
-    directions, _ = np.linalg.qr(across.T)  # [P, min(P, S)]
-    coordinates = np.zeros((3, S, S + 2))
+    records, g = torch.from_numpy(packed), torch.from_numpy(true)
+    scalars, s1, m2, _ = torch.split(records, [len(SCALARS), P, P, P], 1)
+    size = g.norm()
+    along = g / size if size > 0 else torch.zeros_like(g)
+    each = s1 / torch.where(records[:, :1] > 0, records[:, :1], 1.0)
+    across = each - torch.outer(each @ along, along)
+    across -= torch.outer(across @ along, along)
+    directions, _ = torch.linalg.qr(across.T)  # [P, min(P, S)]
+    coordinates = records.new_zeros(3, S, S + 2)
     coordinates[0, :, 0] = s1 @ along
-    coordinates[0, :, 1 : 1 + directions.shape[1]] = (s1 - np.outer(s1 @ along, along)) @ directions
+    coordinates[0, :, 1 : 1 + directions.shape[1]] = (s1 - torch.outer(s1 @ along, along)) @ directions
     coordinates[1, :, -1] = m2.sum(1)
-    return np.concatenate((scalars, *coordinates), axis=1), gradient_in_span(true, S)
+    kept: Floats = torch.cat((scalars, *coordinates), 1).numpy()
+    return kept, gradient_in_span(true, S)
 
 
 def gradient_in_span(true: Floats, shards: int) -> Floats:

@@ -125,7 +125,8 @@ def test_sampled_moments_hold_the_exact_ones(name: str, samples: int) -> None:
     """Intervals of 99.9 % of bias and variance hold the exact values, or for an unbiased estimator 0."""
     few = of(Vae(hidden=4), Kind("categorical", 2, 3))
     estimator = catalog.ESTIMATORS[name]()
-    shards = [sampled.shard(few, by(estimator, samples, generator(1, name, s)), 40) for s in range(32)]
+    expects = (by(estimator, samples, generator(1, name, s)) for s in range(32))
+    shards = list(sampled.shards(few, expects, 40))
     found = metrics(Moments.unpack(np.concatenate(shards), few.true.numpy()), level=0.999)
     if name in ("ste", "muprop"):
         bias, variance = exact.moments(few, estimator, samples)
@@ -162,7 +163,7 @@ def test_nested_estimates_of_two_layers_are_unbiased(part: str) -> None:
     p = {}
     for name in ("rloo", "ste"):
         expect = by(catalog.ESTIMATORS[name](), 2, generator(3, name))
-        shards = np.concatenate([sampled.shard(deep, expect, 500) for _ in range(64)])
+        shards = np.concatenate(list(sampled.shards(deep, [expect] * 64, 500)))
         found = metrics(Moments.unpack(shards, deep.true.numpy()))
         p[name] = float(found["bias_p_value"])
         if name == "rloo":

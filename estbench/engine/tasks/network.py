@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -119,18 +120,20 @@ class NetworkTask:
         return {"moments": encode(packed), "route": route, "error": encode(error), "mean_error": encode(mean_error)}
 
     def _sampled(self, batch: Batch, estimator: Estimator, N: int, key: str) -> Record:
-        shards = [self._shard(batch, estimator, N, shard) for shard in range(self.layout.shards)]
-        packed, _ = in_span(np.concatenate(shards), batch.true.numpy())
+        packed, _ = in_span(np.concatenate(list(self._shards(batch, estimator, N))), batch.true.numpy())
         return {"kind": "job", "key": f"{self.spec.id}/0", "cells": {key: {"moments": encode(packed)}}}
 
-    def _shard(self, batch: Batch, estimator: Estimator, N: int, shard: int) -> Floats:
-        noise = generator(self.seed, self.spec.id, "measured", shard)
-        if isinstance(batch, drawn.Place):
-            examples = generator(self.seed, self.spec.id, "examples", shard)
-            return drawn.shard(batch, estimator, N, self.layout.shard_size, examples, noise)
-        return sampled.shard(
-            batch, lambda f, variables: measured(f, variables, estimator, N, noise), self.layout.shard_size
-        )
+    def _shards(self, batch: Batch, estimator: Estimator, N: int) -> Iterator[Floats]:
+        size = self.layout.shard_size
+        noises = (self._generator("measured", shard) for shard in range(self.layout.shards))
+        if not isinstance(batch, drawn.Place):
+            expects = (partial(measured, estimator=estimator, samples=N, generator=noise) for noise in noises)
+            return sampled.shards(batch, expects, size)
+        examples = (self._generator("examples", shard) for shard in range(self.layout.shards))
+        return (drawn.shard(batch, estimator, N, size, *each) for each in zip(examples, noises, strict=True))
+
+    def _generator(self, of: str, shard: int) -> torch.Generator:
+        return generator(self.seed, self.spec.id, of, shard)
 
 
 def exact_record(mean: Floats, variance: float, true: Floats, width: int) -> Floats:
