@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -26,6 +27,7 @@ from estbench.references import REFERENCES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+SEVEN = ROOT / "results" / "seven_methods"
 
 
 def test_generated_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +36,17 @@ def test_generated_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / "docs" / "build.py"), run_name="__main__")
     assert not end.value.code, capsys.readouterr().out
+
+
+def test_the_tables_of_the_seven_methods_are_those_of_the_config() -> None:
+    """What was kept of the run has a row for every training of the shipped config, of 30 networks each."""
+    plan = expand(load(ROOT / "configs" / "seven_methods.yaml"))
+    trained = {str(label).split(" τ=")[0] for label in pd.read_csv(SEVEN / "training.csv")["trained_by"]}
+    assert trained == {"exact", *(cell.estimator.label for cell in plan.cells)}
+    kept = pd.read_csv(SEVEN / "training.csv").groupby(["network", "distribution", "trained_by", "checkpoint"])["seeds"]
+    assert len(kept) == 4 * len(trained) * 2
+    assert set(kept.min()) == {30}
+    assert len(pd.read_csv(SEVEN / "results.csv")) == len(plan.cells)
 
 
 def test_every_command_is_in_the_readme() -> None:
