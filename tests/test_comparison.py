@@ -128,6 +128,7 @@ def test_p_values_are_adjusted_over_all_rows(pool: list[Entry]) -> None:
     assert holm.loc[holm["name"] == "ste", "p_value"].isna().all()
 
 
+@pytest.mark.slow
 def test_a_against_a_is_quiet(tmp_path: Path) -> None:
     """One method on independent draws is called different at 5 % as often as it should, over 120 comparisons.
 

@@ -281,6 +281,7 @@ def dask_cluster() -> Iterator[Execution]:
         yield Execution(executor="dask", scheduler=local.scheduler_address)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_never_ends_fails_with_a_time_limit(workers: int, alone: str, tmp_path: Path) -> None:
     """With --cell-timeout a cell that hangs has failed, and the rest goes on."""
@@ -568,6 +569,7 @@ def written_config(folder: Path, module: str) -> str:
     return "run.yaml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["sys.exit(0)", "os._exit(0)", "os.execv('/bin/true', ['true'])"])
 @pytest.mark.parametrize("command", [("run", "-q"), ("check",)])
 def test_an_exit_while_the_config_is_read_is_said(
@@ -600,6 +602,7 @@ class Mine:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["sys.exit(0)", "os._exit(0)"])
 def test_an_exit_in_the_first_call_of_an_objective_is_said(how: str, forks: Forks, tmp_path: Path) -> None:
     """An objective is asked for one value as the config is read, too."""

@@ -195,6 +195,7 @@ def run(folder: Path, workers: int = 1, **changes: Any) -> str:
     return (folder / "results.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_takes_files_wherever_it_takes_names(here: Path) -> None:
     """Functions in three forms, dataclasses, instances, modules: the same bytes for one worker and three.
 

@@ -84,6 +84,7 @@ SAME: dict[str, tuple[Any, str, Problem, int, int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAME)
 def test_a_function_measures_as_the_estimator_that_it_is(name: str) -> None:
     """Means and variances are the exact ones of the catalogue's estimator; gradients half too large are told apart."""
@@ -358,6 +359,7 @@ def mean_of_batch(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     return (f(z).detach() * (z * p.log() + (1 - z) * (1 - p).log()).sum(-1)).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [mixes_rows, one_noise_for_all, in_both_directions, mean_of_batch])
 def test_a_batch_that_is_something_else_is_not_used(target: Any) -> None:
     """A function that treats a batch as one thing is called in another way, and gives what single calls give."""

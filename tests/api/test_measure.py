@@ -404,6 +404,7 @@ def test_precision_and_timings() -> None:
     assert frame["seconds_per_estimate"].item() > 0
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard(tmp_path: Path) -> None:
     """A script that measures with several processes need not protect itself from being imported by them."""
     script = tmp_path / "script.py"

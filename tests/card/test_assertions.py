@@ -30,6 +30,7 @@ def test_biased_fails_with_the_card() -> None:
         assert_unbiased("ste", distribution="bernoulli")
 
 
+@pytest.mark.slow
 def test_a_biased_sampler_fails_though_its_card_is_ok() -> None:
     """What a card takes as meant is not unbiased."""
     with pytest.raises(AssertionError, match="is not unbiased"):

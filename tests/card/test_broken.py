@@ -101,6 +101,7 @@ def test_what_is_no_dataclass_is_wrong_usage() -> None:
         check(Plain)
 
 
+@pytest.mark.slow
 def test_nan_is_never_ok() -> None:
     """Estimates that are NaN are a failure, what they hide is not checked, and JSON has null in their place."""
     card = check(nan_at_times, **QUICK)
@@ -129,6 +130,7 @@ def test_assertions_about_what_cannot_be_measured() -> None:
         assert_matches(lambda logits: logits, "rloo", form="loss")
 
 
+@pytest.mark.slow
 def test_a_gradient_of_zero() -> None:
     """Where g = 0 a bias is told relative to the size of f s: right estimators pass, and wrong ones do not."""
     assert check(right, form="gradient", smallest=0.5, **XOR).ok
@@ -171,6 +173,7 @@ def test_the_verdict_names_what_was_not_checked() -> None:
     assert "sine bernoulli D=2" in nothing.to_junit()
 
 
+@pytest.mark.slow
 def test_a_card_depends_on_its_seed_alone() -> None:
     """Cards made before it, of other seeds too, change nothing; another seed changes what is drawn."""
 

@@ -64,6 +64,7 @@ def test_a_function_that_is_right(tmp_path: Path) -> None:
     assert done.stdout.startswith("mine:good (gradient): ok")
 
 
+@pytest.mark.slow
 def test_a_function_that_is_wrong(tmp_path: Path) -> None:
     """Exit 3; the failure and its cause stand on lines of their own; what the function prints is not among them."""
     done = estbench(tmp_path, "mine:bad", "--distribution", "bernoulli", "--smallest", "0.3", columns=60)

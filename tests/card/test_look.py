@@ -71,6 +71,7 @@ def test_a_temperature_is_taken_down() -> None:
     assert any(line.startswith("at a quarter of the temperature") for line in bias.lines)
 
 
+@pytest.mark.slow
 def test_rescaled_members_are_named() -> None:
     """2 times an estimator of the catalogue is said to be that."""
 
@@ -83,6 +84,7 @@ def test_rescaled_members_are_named() -> None:
     assert card.biases[0].lines[0].startswith("a pure rescaling: E ĝ = ")
 
 
+@pytest.mark.slow
 def test_a_function_of_ones_own() -> None:
     """A user's f at a user's logits is one more problem."""
     card = estbench.check(
@@ -104,6 +106,7 @@ def test_a_distribution_that_is_not_served() -> None:
         check("rloo", distribution="poisson")
 
 
+@pytest.mark.slow
 def test_nothing_measured_is_no_success() -> None:
     """Where no time is left for anything, the card is not ok and says why."""
     card = check("carms", limit=0.0)

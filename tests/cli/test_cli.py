@@ -327,6 +327,7 @@ def test_progress_without_a_terminal_is_lines(cli: Cli, monkeypatch: pytest.Monk
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("no_color", [False, True])
 def test_terminals_get_a_bar_and_no_color_is_honoured(forks: Forks, tmp_path: Path, no_color: bool) -> None:
     """On a terminal the plan and then a bar are drawn, without colours if NO_COLOR is set; nothing is elsewhere."""
@@ -683,6 +684,7 @@ def test_a_plugin_that_is_only_misspelt_is_a_wrong_config(cli: Cli, wrong: str) 
     assert not Path("run").exists()
 
 
+@pytest.mark.slow
 def test_the_suite_waits_for_no_plugin_that_hangs(cli: Cli) -> None:
     """--cell-timeout ends what takes longer, in its import or in a job."""
     Path("hangs_at_import.py").write_text("import time; time.sleep(600)")
@@ -1108,6 +1110,7 @@ def test_a_full_disk_behind_stdout_is_told(forks: Forks, tmp_path: Path) -> None
         assert "No space left on device" in clean(forks.run(tmp_path, *arguments, out="/dev/full"), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_interrupts(forks: Forks, tmp_path: Path, times: int) -> None:
     """Ctrl-C, once or twice, exits with 130 and prints the command to go on with; it goes on to the same results."""

@@ -148,6 +148,7 @@ def test_folders_with_odd_names(forks: Forks, done: Path, tmp_path: Path, name: 
 # --- streams, folders and modules ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_closed_standard_output(done: Path, tmp_path: Path) -> None:
     """`export >&-` says that there is nowhere to write to; a run goes on, and its files are what they should be."""
     command = f"{sys.executable} -m estbench"

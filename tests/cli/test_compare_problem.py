@@ -142,6 +142,7 @@ def f(z):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["sleeps", "file:sleeps"])
 def test_an_estimator_that_hangs(tmp_path: Path, named: str) -> None:
     """It is given up, by whatever name it is known, and the others are compared."""
@@ -155,6 +156,7 @@ def test_an_estimator_that_hangs(tmp_path: Path, named: str) -> None:
     assert "1  rloo" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["f", "file:f"])
 def test_an_objective_that_hangs(tmp_path: Path, named: str) -> None:
     """The command ends with a message."""

@@ -36,6 +36,7 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- kills of the run ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_kills_and_resumes(forks: Forks, whole: Path, tmp_path: Path) -> None:
     """A run killed at random moments goes on each time; nothing is lost, twice or missing: the bytes are the same."""
     config(tmp_path)
@@ -111,6 +112,7 @@ def test_interrupts_with_workers(forks: Forks, tmp_path: Path) -> None:
 # --- deaths of workers --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_that_die_and_workers_that_hang(forks: Forks, tmp_path: Path) -> None:
     """A killed worker costs nothing; what kills or hangs each time fails with its reason, and all else is done.
 
@@ -139,6 +141,7 @@ def test_workers_that_die_and_workers_that_hang(forks: Forks, tmp_path: Path) ->
     assert together.drop(columns=ADJUSTED).equals(values(tmp_path / "alone").drop(columns=ADJUSTED))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["too long", "cleaned"])
 def test_workers_begin_without_a_server(forks: Forks, whole: Path, tmp_path: Path, why: str) -> None:
     """The server of workers listens in TMPDIR: where it cannot, or no longer can, they begin without it."""
@@ -154,6 +157,7 @@ def test_workers_begin_without_a_server(forks: Forks, whole: Path, tmp_path: Pat
     same_as(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_workers_import_what_the_run_imports(whole: Path, tmp_path: Path) -> None:
     """Modules that lie where the command is given are none of its workers', whatever they are called."""
     for name in ("estbench", "yaml", "torch"):
@@ -190,6 +194,7 @@ for _ in Benchmark.of({CONFIG!r}, Path("run")).run(Execution("local", 2)): pass
 # --- disks and damage ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("largest", [1_000, 20_000])
 def test_a_full_disk(forks: Forks, whole: Path, tmp_path: Path, largest: int) -> None:
     """When the disk is full, at once or later, one message says so; what was written is readable, and it goes on."""
@@ -279,6 +284,7 @@ def test_one_run_at_a_time(forks: Forks, tmp_path: Path) -> None:
 # --- estimators gone wrong ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_estimators_that_hang_alone(forks: Forks, tmp_path: Path) -> None:
     """With one worker too, and --cell-timeout, what loops or sleeps for ever fails, and the others finish."""
     config(tmp_path, LESS, estimators=["reinforce", odd("loop"), odd("sleep"), "gumbel"])

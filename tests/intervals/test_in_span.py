@@ -40,6 +40,7 @@ def test_metrics_and_intervals_are_those_of_all_parameters(P: int, S: int, n: in
             assert few[name] == pytest.approx(value, rel=1e-10, abs=1e-12 * float(whole["variance"])), name
 
 
+@pytest.mark.slow
 def test_the_test_of_no_bias_rejects_as_often_as_it_says() -> None:
     """Of 300 runs without bias at P = 500 at most 27 have p < .05: more in 1 of 1000 where the rate is .05.
 

@@ -33,6 +33,7 @@ def test_the_config_of_the_page_loads() -> None:
     assert load(yaml.safe_load(CONFIG)).name == "small"
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network of the page is trained and measured; it has no −log p; another source is not taken up again."""
     monkeypatch.chdir(tmp_path)

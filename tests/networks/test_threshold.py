@@ -180,6 +180,7 @@ def test_the_best_v_of_an_angle() -> None:
     assert float(TwoLayer(optimal(v_star, math.pi), -w, v_star, w).gradient_v().norm()) < 1e-14
 
 
+@pytest.mark.slow
 def test_exact_and_sampled_rows_agree(run: Path) -> None:
     """All cells are done, exact and sampled ones do not exclude each other, and nothing claims to be unbiased."""
     frame = pd.read_csv(run / "results.csv")
@@ -212,6 +213,7 @@ def test_identity_leaves_the_minimum_and_relu_stays(run: Path) -> None:
     assert end.loc["exact"].share_worse == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["gaussian", "population"])
 def test_relu_and_clipped_relu_learn_from_random_starts(data: str, tmp_path: Path) -> None:
     """From ten random starts the median loss falls below 1 % of what it was, by batches and by mean gradients."""

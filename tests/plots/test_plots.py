@@ -99,6 +99,7 @@ def test_draw_writes_every_kind_of_every_problem(tmp_path: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_equal_frames_give_equal_bytes(tmp_path: Path, form: str, start: bytes) -> None:
     """No dates or random names, and the user's own matplotlib settings neither matter nor change."""
@@ -173,6 +174,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(tmp_path: Path) 
         draw(results(), tmp_path / "file", ["overview"])
 
 
+@pytest.mark.slow
 def test_two_processes_draw_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shared by processes, the figures come in the same order with the same bytes.
 

@@ -32,6 +32,7 @@ def config(estimators: list[Any], *problems: Any) -> dict[str, Any]:
     return {**some, "problems": list(problems) or [SINE], "estimators": estimators}
 
 
+@pytest.mark.slow
 def test_what_ends_or_stops_its_process_is_found_to_do_so() -> None:
     """Each has a line with its name and what it does; the others are looked at as if it were not there."""
     unruly = [{"name": "tests.unruly:Unruly", "how": how, "label": why} for why, how in ENDS.items()]

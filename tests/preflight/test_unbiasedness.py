@@ -170,6 +170,7 @@ class Seeded:
         return draw.lift(draw.fz) * draw.score
 
 
+@pytest.mark.slow
 def test_p_values_are_those_of_truth(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 400 samples of an unbiased estimator p-values are uniform; the test of that fails once in 10^4."""
     problem, found = own_problems()[0], []

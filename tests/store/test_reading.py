@@ -110,6 +110,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.slow
 def test_reading_imports_neither_torch_nor_plug_ins(folder: Path) -> None:
     """Every command that reads a run works without its plug-in, does not run what has its name, and needs no torch."""
     code = f"COMMANDS = {COMMANDS!r}\n{READ}"

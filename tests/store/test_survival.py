@@ -148,6 +148,7 @@ def survive(folder: Path, kills: int, signals: list[signal.Signals], seed: int) 
     return torn
 
 
+@pytest.mark.slow
 def test_kill_and_resume(tmp_path: Path) -> None:
     """A writer killed at random moments loses nothing it has acknowledged; resumed, the journal has the same bytes."""
     survive(tmp_path / "run", kills=4, signals=[signal.SIGKILL], seed=1)

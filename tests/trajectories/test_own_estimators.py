@@ -46,6 +46,7 @@ def results(folder: Path, problem: dict[str, Any], *estimators: Any) -> tuple[pd
     return pd.read_csv(folder / "results.csv"), pd.read_csv(folder / "training.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [TRAJECTORY, NETWORK], ids=["trajectory", "network"])
 def test_what_makes_random_numbers_of_its_own_has_no_exact_row(problem: dict[str, Any], tmp_path: Path) -> None:
     """The rows say why, sampled ones are there, and those of reinforce beside it are exact."""
@@ -83,6 +84,7 @@ def test_an_estimator_that_was_given_itself_is_a_users_too() -> None:
     assert {r["key"]: r.get("reason") for r in done if r["kind"] == "seeds"} == {"exact4": RANDOM, "monte_carlo4": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("problem", "reached"), [(TRAJECTORY, [0]), (NETWORK, [0, 1])], ids=["trajectory", "network"])
 def test_a_training_that_fails_keeps_what_it_has_reached(
     problem: dict[str, Any], reached: list[int], tmp_path: Path

@@ -95,6 +95,7 @@ def test_training_has_the_exact_path_as_its_reference(run: Path) -> None:
     assert set(frame.kind) == {"trajectory"}
 
 
+@pytest.mark.slow
 def test_workers_and_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
     """Two workers, and a run cut off in the middle of a training and taken up again, give the same tables."""
     other = finished(tmp_path / "two", workers=2)
