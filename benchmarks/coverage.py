@@ -1,7 +1,7 @@
 """How often the 95 % intervals hold the truth, and how often verdicts on bias are wrong, on fresh draws of the engine.
 
 `python benchmarks/coverage.py [--repeats 1000] [--seed S] [--out benchmarks/coverage.md]` repeats small benchmarks of
-E Σ_d (z_d − 0.45)², z_d Bernoulli, N = 1, and of other problems for bias, and writes a page of tables.
+E Σ_d (z_d − 0.45)², z_d Bernoulli, N = 1, of other problems for bias, and of a network, and writes a page of tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 
 from benchmarks.coverage_bias import measure_bias, measure_rare
 from benchmarks.coverage_cells import PROBLEMS, REPLICATES, layout, measure
-from benchmarks.coverage_page import bias_section, page, rare_section
+from benchmarks.coverage_networks import measure_networks
+from benchmarks.coverage_page import bias_section, network_section, page, rare_section
 from benchmarks.coverage_verdicts import calls, false_biased
 
 
@@ -28,11 +29,12 @@ def report(repeats: int, runs: int, seed: int) -> str:
     called = [(bias, *calls(bias, repeats, seed, times)) for bias in (0.0, 0.01, 0.02) for times in (1, 3)]
     shards = ", ".join("{} of {} for R = {}".format(*layout(R), R) for R in REPLICATES)
     biased, rare = measure_bias(repeats, seed), measure_rare(repeats, seed)
+    in_networks = measure_networks(repeats, seed)
     minutes = (time.perf_counter() - start) / 60
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     facts = f"{date}, seed {seed}, {repeats} repeats of every cell, {minutes:.0f} minutes on one core."
     text = page(facts, shards, rows, wrong, runs, called, repeats)
-    return text + bias_section(biased, repeats) + rare_section(rare, repeats)
+    return text + bias_section(biased, repeats) + rare_section(rare, repeats) + network_section(in_networks, repeats)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.coverage_bias import Bias, Rare
 from benchmarks.coverage_cells import ESTIMATORS, INTERVALS, LOW, RATIOS, Row, Tally, too_few, too_many
+from benchmarks.coverage_networks import EXAMPLES, METRICS, SHARDS, SIZE, InNetwork
 from benchmarks.coverage_verdicts import UNBIASED
 from estbench.intervals.flags import RARE as LEAST
 
@@ -81,6 +82,32 @@ raise; *biased*: of those, called *biased* (p < .05) though unbiased; *variance*
 variance that hold. Below {least:g} a run flags `rare_event` whatever was seen, and withholds the verdict.
 
 """
+
+
+NETWORKS = """
+## Thousands of parameters in a network
+
+{repeats} repeats of every cell: the gradient of the encoder of a variational autoencoder of digits (`vae[hidden=32]`,
+6 Bernoulli variables, {examples} examples, N = 1), R = {R} in {shards} shards, at epochs of a training by the exact
+gradient. The records are kept in the span of the means of the shards, as runs keep them. Exact values are those of
+enumeration. *size*: ‖b‖ in standard errors of the mean. *p < .05*: repeats, in %, in which the test of no bias rejects;
+where *size* is 0 they may be 5 %.
+
+"""
+
+
+def network_section(cells: Sequence[InNetwork], repeats: int) -> str:
+    """The table of gradients inside a network."""
+    head = ["epoch", "estimator", "P", "size", *METRICS, "p < .05", "flags", "verdict"]
+    rows = []
+    for c in cells:
+        carried = ", ".join(f"{name} {100 * count / c.trials:.1f}" for name, count in c.flags.most_common()) or "none"
+        numbers = [str(c.tallies[metric]) for metric in METRICS]
+        low = f"{100 * c.low_p / c.trials:.1f}"
+        rows.append(
+            [f"{c.epoch}", c.estimator, f"{c.parameters}", f"{c.size:.1f}", *numbers, low, carried, c.verdict()]
+        )
+    return NETWORKS.format(repeats=repeats, examples=EXAMPLES, R=SHARDS * SIZE, shards=SHARDS) + table(head, rows)
 
 
 def bias_section(cells: Sequence[Bias], repeats: int) -> str:

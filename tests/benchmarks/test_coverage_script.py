@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.special import expit
 
-from benchmarks import coverage, coverage_bias, coverage_cells
+from benchmarks import coverage, coverage_bias, coverage_cells, coverage_networks
 from benchmarks.coverage_bias import Bias, Rare
 from benchmarks.coverage_cells import ESTIMATORS, REFERENCE, REPLICATES, Tally, benchmarks, layout, measure
 from benchmarks.coverage_page import bias_section, cells, rare_section, standing_out
@@ -33,7 +33,7 @@ from estbench.config import load
 from estbench.engine.tasks import Group, ShardTask
 from estbench.exact import exact
 from estbench.expand import expand
-from estbench.intervals import Estimate, Shards
+from estbench.intervals import Estimate, Shards, variance
 from estbench.moments import first
 from estbench.store import decode
 
@@ -242,6 +242,7 @@ def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(coverage, "REPLICATES", (1000,))
     monkeypatch.setattr(coverage_bias, "CELLS", coverage_bias.CELLS[2:3])
     monkeypatch.setattr(coverage_bias, "RARE", (5.0,))
+    monkeypatch.setattr(coverage_networks, "EPOCHS", (0,))
     texts = []
     for seed in ("5", "5", "6"):
         out = tmp_path / "page.md"
@@ -258,8 +259,27 @@ def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "## Verdicts on bias" in texts[0]
     assert "## Bias of biased estimators" in texts[0]
     assert "## A rare class" in texts[0]
+    assert "## Thousands of parameters in a network" in texts[0]
     numbers = [text.partition("\n## ")[2] for text in texts]
     assert numbers[0] == numbers[1] != numbers[2]
+
+
+def test_intervals_in_a_network() -> None:
+    """A cell at epoch 0 has the exact values of a run, 20 repeats hold them or nearly so, and what fails is named.
+
+    13 of 20 or fewer are seen in less than one of a thousand at 93 %.
+    """
+    batch = coverage_networks.batch_at(0, 3)
+    values, cell = coverage_networks.exact_values(batch, 0, "muprop")
+    assert (cell.size, values["bias_squared"], values["mse"]) == (0, 0, values["variance"])
+    found = list(coverage_networks.benchmarks(batch, "muprop", 20, 3, 0))
+    assert stats.binom.cdf(13, 20, 0.93) < 1e-3
+    assert sum(low <= values["variance"] <= high for _, low, high in map(variance, found)) > 13
+    assert all(s.rank == cell.parameters > 2000 and s.in_span for s in found)
+    cell.tallies["variance"] = tally("variance", 880)
+    cell.trials, cell.low_p = 1000, 90
+    assert cell.verdict().startswith("variance: FAILS; ")
+    assert cell.verdict().endswith("biased: too often")
 
 
 def test_bias_section_names_what_fails() -> None:
