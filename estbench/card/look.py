@@ -12,6 +12,7 @@ from estbench.adapters.calls import WAYS
 from estbench.card.card import Card
 from estbench.card.describe import described
 from estbench.card.diagnosis import Cause, biased_members, fitting, per_coordinate
+from estbench.card.failures import NAN, failed, raised
 from estbench.card.findings import Beside, Bias, Finding
 from estbench.card.invariances import float32, invariances, shifted
 from estbench.card.law import law
@@ -32,7 +33,7 @@ from estbench.card.recorded import evidence, same_samples_twice, writes
 from estbench.card.sampling import SEED, sample
 from estbench.card.subject import NAMES, Subject
 from estbench.card.target import UnusableError
-from estbench.card.unbiasedness import Verdict, verdicts
+from estbench.card.unbiasedness import Verdict, no_bias, two_classes, verdicts
 from estbench.estimators.base import evaluations
 from estbench.isolation import reason
 from estbench.preflight.problems import served
@@ -136,10 +137,10 @@ class _Look:
             self.sizes = self.subject.sizes()
             x = sample(self.role("one").problem, self.estimator, self.sizes[0], 8, "first")
         except Exception as error:
-            self.add(_raised(error))
+            self.add(raised(error))
             return
         if not bool(x.isfinite().any()):
-            self.add(Finding("runs", False, "all its estimates are NaN or infinite", _NAN, "nan"))
+            self.add(Finding("runs", False, "all its estimates are NaN or infinite", NAN, "nan"))
             return
         self.without_zeros()
         pairs = self.subject.pairs(self.problems, self.sizes)
@@ -148,14 +149,14 @@ class _Look:
         if broken is None:
             self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.sizes))}"))
         else:
-            self.add(replace(_failed(f"{broken.text} ({broken.place})"), key=broken.broken))
+            self.add(replace(failed(f"{broken.text} ({broken.place})"), key=broken.broken))
         if self.subject.form == "sampler":
             self.add(*self.guarded(lambda: [law(self.sampler, self.role("coupled").problem)]))
         biased = any(v.holds is False for v in found)
         if biased:
             self.tell_bias(found)
         else:
-            self.add(_unbiased(found))
+            self.add(no_bias(found))
         if self.brief:
             return
         N = self.sizes[-1]
@@ -168,10 +169,7 @@ class _Look:
         own = self.subject.function is not None and self.estimator.facts.exact == "none"
         self.add(*self.guarded(lambda: [float32(self.estimator, coupled, N, own_random_numbers=own)]))
         if self.name == "categorical" and unbiased:
-            two = [v for v in found if v.probe.role == "two"]
-            holds = True if two and all(v.holds for v in two) else None
-            text = two[0].text if two and holds else "not checked, because nothing is known of its mean there"
-            self.add(Finding("K = 2", holds, f"the gradient of a Bernoulli variable; {text}" if holds else text))
+            self.add(two_classes(found))
         self.compare(coupled, N)
 
     def guarded(self, some: object) -> Iterator[Finding]:
@@ -179,7 +177,7 @@ class _Look:
         try:
             yield from some()  # type: ignore[operator] # a function of none
         except Exception as error:
-            yield _raised(error)
+            yield raised(error)
 
     def without_zeros(self) -> None:
         """Leave the smallest N out where a function returns nothing but zeros there, and not at the next one.
@@ -326,7 +324,7 @@ class _Look:
             first, again = (sample(probe.problem, self.estimator, N, 32, "again") for _ in range(2))
             fresh = sample(probe.problem, self.subject.estimator, N, 32, "again")
         except Exception as error:
-            yield _raised(error)
+            yield raised(error)
             return
         if same(first, again) and same(first, fresh):
             yield Finding("deterministic", True, "the same seed gives the same estimates")
@@ -428,7 +426,6 @@ class _Look:
         return f"the same as {' and '.join(f'`{a}`' for a in alike[:3])}, in law as far as {R} estimates tell"
 
 
-_NAN = "a division by N − 1 at N = 1, or a logarithm of 0"
 _FOLLOW = ("shift of f", "sum over classes", "relabelling")
 """Claims that are false where a mean is not the gradient: the cause of that is told."""
 
@@ -446,24 +443,7 @@ def _follows(f: Finding) -> Finding:
 
 def unusable(error: UnusableError) -> Card:
     """The card of a function that works in no form."""
-    return Card(error.label, error.form or "form not known", (_failed(str(error)),))
-
-
-def _raised(error: Exception) -> Finding:
-    return _failed(f"it raised {reason(error)}")
-
-
-def _failed(text: str) -> Finding:
-    """A function that cannot be measured, with the cause if its text tells it."""
-    if "no gradient in the logits" in text:
-        look = (
-            "no gradient reaches the logits: everything that depends on them is detached, or the sample has no "
-            "straight-through part"
-        )
-        return Finding("runs", False, text, look, "zero")
-    if "not finite" in text:
-        return Finding("runs", False, text, _NAN, "nan")
-    return Finding("runs", False, text, "", "raises")
+    return Card(error.label, error.form or "form not known", (failed(str(error)),))
 
 
 def _cause_of(
@@ -489,47 +469,3 @@ def _cause_of(
             "the baseline depends on the sample that it is subtracted from, or the score does not have mean 0",
         )
     return "other", "no usual mistake fits: see how the bias is described"
-
-
-def _unbiased(found: Sequence[Verdict]) -> Finding:
-    """One finding for all problems."""
-    known = [v for v in found if v.holds]
-    unknown = [v for v in found if v.holds is None]
-    exact = [v for v in known if v.exact]
-    sampled = [v for v in known if not v.exact]
-    parts = []
-    if exact:
-        parts.append(f"exactly {_on(exact)}")
-    if sampled:
-        parts.append(
-            f"by sampling {_on(sampled)} ({percent(max(v.smallest for v in sampled))} of ‖g‖ would have been seen)"
-        )
-    if unknown:
-        v = unknown[0]
-        parts.append(f"not checked {_on(unknown)}, because {v.text}")
-    worst = max((v.smallest for v in sampled), default=0.0)
-    own = any(v.probe.role == "own" and not v.weak for v in unknown)  # who names a problem wants to know of that one
-    some = bool(known) or any(v.weak for v in unknown)
-    return Finding(
-        "unbiased",
-        None if unknown else True,
-        "; ".join(parts),
-        smallest=worst,
-        partly=bool(unknown) and some and not own,
-        unchecked=_places(unknown),
-    )
-
-
-def _places(found: Sequence[Verdict]) -> tuple[str, ...]:
-    """The problems, each with its N."""
-    each: dict[tuple[str, str], list[int]] = {}
-    for v in found:
-        below = f", for biases below {percent(v.smallest)}" if v.weak else ""
-        each.setdefault((v.probe.label, below), []).append(v.N)
-    return tuple(f"{label} at N = {', '.join(map(str, sorted(N)))}{below}" for (label, below), N in each.items())
-
-
-def _on(found: Sequence[Verdict]) -> str:
-    count = len({v.probe.label for v in found})
-    N = ", ".join(map(str, sorted({v.N for v in found})))
-    return f"on {count} problem{'s' * (count > 1)} at N = {N}"

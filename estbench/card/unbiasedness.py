@@ -1,4 +1,4 @@
-"""Whether E ĝ = g on each of the card's problems: exactly where it can be, else by sampling in stages."""
+"""Whether E ĝ = g on each of the card's problems, exactly or by sampling in stages, and the findings that say so."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from estbench.card.findings import Finding
 from estbench.card.observed import ROUNDING, Observed, exact_mean
 from estbench.card.problems import Probe, unit
 from estbench.card.sampling import Stage, Test, run, unbiased
@@ -103,3 +104,56 @@ def _refuted(probe: Probe, test: Test, last: Stage) -> str:
     p = "p < 1e-12" if last.p < 1e-12 else f"p = {last.p:.0e}, after p = {test.stages[-2].p:.0e} in another sample"
     away = f"{percent(test.bias)} of {test.unit_name} away from g at N = {test.N}"
     return f"E ĝ is {away}: {last.R} estimates, {p} ({probe.label})"
+
+
+def no_bias(found: Sequence[Verdict]) -> Finding:
+    """One finding for all problems where none of them shows a bias."""
+    known = [v for v in found if v.holds]
+    unknown = [v for v in found if v.holds is None]
+    exact = [v for v in known if v.exact]
+    sampled = [v for v in known if not v.exact]
+    parts = []
+    if exact:
+        parts.append(f"exactly {_on(exact)}")
+    if sampled:
+        parts.append(
+            f"by sampling {_on(sampled)} ({percent(max(v.smallest for v in sampled))} of ‖g‖ would have been seen)"
+        )
+    if unknown:
+        v = unknown[0]
+        parts.append(f"not checked {_on(unknown)}, because {v.text}")
+    worst = max((v.smallest for v in sampled), default=0.0)
+    own = any(v.probe.role == "own" and not v.weak for v in unknown)  # who names a problem wants to know of that one
+    some = bool(known) or any(v.weak for v in unknown)
+    return Finding(
+        "unbiased",
+        None if unknown else True,
+        "; ".join(parts),
+        smallest=worst,
+        partly=bool(unknown) and some and not own,
+        unchecked=_places(unknown),
+    )
+
+
+def two_classes(found: Sequence[Verdict]) -> Finding:
+    """Whether the mean is right with K = 2 classes, where the gradient is that of a Bernoulli variable."""
+    two = [v for v in found if v.probe.role == "two"]
+    holds = True if two and all(v.holds for v in two) else None
+    text = two[0].text if two and holds else "not checked, because nothing is known of its mean there"
+    return Finding("K = 2", holds, f"the gradient of a Bernoulli variable; {text}" if holds else text)
+
+
+def _places(found: Sequence[Verdict]) -> tuple[str, ...]:
+    """The problems, each with its N."""
+    each: dict[tuple[str, str], list[int]] = {}
+    for v in found:
+        below = f", for biases below {percent(v.smallest)}" if v.weak else ""
+        each.setdefault((v.probe.label, below), []).append(v.N)
+    return tuple(f"{label} at N = {', '.join(map(str, sorted(N)))}{below}" for (label, below), N in each.items())
+
+
+def _on(found: Sequence[Verdict]) -> str:
+    """How many problems there are, and at which N."""
+    count = len({v.probe.label for v in found})
+    N = ", ".join(map(str, sorted({v.N for v in found})))
+    return f"on {count} problem{'s' * (count > 1)} at N = {N}"
