@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from torch import Tensor
-
 from estbench.adapters import Adapted
-from estbench.adapters.calls import WAYS
+from estbench.card.calls import calls, samples
 from estbench.card.card import Card
 from estbench.card.describe import described
 from estbench.card.diagnosis import Cause, biased_members, fitting, per_coordinate
 from estbench.card.failures import NAN, failed, raised
 from estbench.card.findings import Beside, Bias, Finding
 from estbench.card.invariances import float32, invariances, shifted
-from estbench.card.law import law
 from estbench.card.linearity import Linearity, linearity
 from estbench.card.members import (
     Member,
-    counted,
     draw_by_draw,
     figures,
     in_law,
@@ -29,29 +25,21 @@ from estbench.card.members import (
 )
 from estbench.card.observed import Observed, observe
 from estbench.card.problems import Probe, linear, probes, quadratic
-from estbench.card.recorded import evidence, same_samples_twice, writes
+from estbench.card.recorded import evidence
 from estbench.card.sampling import SEED, sample
+from estbench.card.setting import FEWER, Setting, without_zeros
 from estbench.card.subject import NAMES, Subject
 from estbench.card.target import UnusableError
 from estbench.card.unbiasedness import Verdict, no_bias, two_classes, verdicts
-from estbench.estimators.base import evaluations
 from estbench.isolation import reason
 from estbench.preflight.problems import served
-from estbench.preflight.purity import impurities, random_of_its_own
-from estbench.preflight.trial import Trial, same
 from estbench.preflight.unbiasedness import percent
-
-UNSAID = (0.1, 0.2, 0.3, 0.4, 0.6, 0.67, 0.7, 0.75, 0.8, 0.9, 1.25, 1.5, 2.0, 3.0, 5.0)
-"""Temperatures that a sampler may have without an option that says so."""
 
 FIGURES = 4096
 """Estimates behind each figure."""
 
 LIKELY = 8
 """Members with about the same mean, of which one may be the one."""
-
-MEANS, FEWER = 4096, 2048
-"""Estimates behind each mean by which a cause is looked for; fewer where a function is called for one at a time."""
 
 
 def look(
@@ -117,10 +105,6 @@ class _Look:
         self.biases: list[Bias] = []
         self.beside: list[Beside] = []
 
-    def role(self, role: str) -> Probe:
-        """The problem of a role, or the first one."""
-        return next((p for p in self.problems if p.role == role), self.problems[0])
-
     def add(self, *findings: Finding) -> None:
         """Keep findings; what only repeats that it raises is no failure more."""
         for f in findings:
@@ -134,24 +118,24 @@ class _Look:
     def run(self) -> None:
         """Look at everything."""
         try:
-            self.sizes = self.subject.sizes()
-            x = sample(self.role("one").problem, self.estimator, self.sizes[0], 8, "first")
+            self.setting = Setting(self.subject, self.name, self.problems, self.subject.sizes())
+            x = sample(self.setting.role("one").problem, self.estimator, self.setting.sizes[0], 8, "first")
         except Exception as error:
             self.add(raised(error))
             return
         if not bool(x.isfinite().any()):
             self.add(Finding("runs", False, "all its estimates are NaN or infinite", NAN, "nan"))
             return
-        self.without_zeros()
-        pairs = self.subject.pairs(self.problems, self.sizes)
+        self.setting = without_zeros(self.setting)
+        pairs = self.subject.pairs(self.problems, self.setting.sizes)
         found = verdicts(self.estimator, pairs, smallest=self.smallest, limit=self.limit)
         broken = next((v for v in found if v.broken), None)
         if broken is None:
-            self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.sizes))}"))
+            self.add(Finding("runs", True, f"at N = {', '.join(map(str, self.setting.sizes))}"))
         else:
             self.add(replace(failed(f"{broken.text} ({broken.place})"), key=broken.broken))
         if self.subject.form == "sampler":
-            self.add(*self.guarded(lambda: [law(self.sampler, self.role("coupled").problem)]))
+            self.add(*self.guarded(lambda: [samples(self.setting, self.setting.role("coupled"))]))
         biased = any(v.holds is False for v in found)
         if biased:
             self.tell_bias(found)
@@ -159,9 +143,9 @@ class _Look:
             self.add(no_bias(found))
         if self.brief:
             return
-        N = self.sizes[-1]
-        coupled = self.role("coupled")
-        self.add(*self.guarded(lambda: self.calls(coupled, N)))
+        N = self.setting.sizes[-1]
+        coupled = self.setting.role("coupled")
+        self.add(*self.guarded(lambda: calls(self.setting, coupled, N)))
         unbiased = self.subject.unbiased and not biased
         every = self.guarded(lambda: invariances(self.estimator, coupled, N, unbiased=unbiased))
         told = any(f.claim == "unbiased" and f.cause for f in self.findings)
@@ -179,27 +163,13 @@ class _Look:
         except Exception as error:
             yield raised(error)
 
-    def without_zeros(self) -> None:
-        """Leave the smallest N out where a function returns nothing but zeros there, and not at the next one.
-
-        It needs more samples, as a leave-one-out baseline does, and does not say so.
-        """
-        if self.subject.function is None or len(self.sizes) < 2:
-            return
-        try:
-            few = [sample(self.role("coupled").problem, self.estimator, N, 32, "zeros") for N in self.sizes[:2]]
-        except Exception:  # the verdict on the mean says so
-            return
-        if float(few[0].abs().max()) == 0.0 and float(few[1].abs().max()) > 0.0:
-            self.sizes = self.sizes[1:]
-
     # bias
 
     def observations(self, R: int, worst: Verdict) -> list[Observed]:
         """Means on the simplest problem, without and with a constant added to f, on others, and where it is worst."""
-        one, coupled = self.role("one"), self.role("coupled")
-        simplest = self.role("two") if self.name == "categorical" else one
-        sizes = [N for N in self.sizes if N != 1] or self.sizes
+        one, coupled = self.setting.role("one"), self.setting.role("coupled")
+        simplest = self.setting.role("two") if self.name == "categorical" else one
+        sizes = [N for N in self.setting.sizes if N != 1] or self.setting.sizes
         few, many = sizes[0], sizes[-1]
         pairs = dict.fromkeys(
             [(simplest, many), (one, few), (simplest, worst.N), (worst.probe, worst.N), (coupled, many)]
@@ -225,20 +195,22 @@ class _Look:
     def biased(self, found: Sequence[Verdict]) -> None:
         """Say so, with the cause."""
         first = max((v for v in found if v.holds is False), key=lambda v: v.bias)
-        R = self.affordable()
+        R = self.setting.R
         seen = self.observations(R, first)
         cause = fitting(seen)
         known = None if cause is not None else self.known(seen)
         text = first.text
         lines = (
-            [] if self.brief else list(described(self.subject, self.estimator, self.role("coupled"), first.N, seen, R))
+            []
+            if self.brief
+            else list(described(self.subject, self.estimator, self.setting.role("coupled"), first.N, seen, R))
         )
-        straight = linearity(self.estimator, self.role("one").problem, self.sizes[-1])
+        straight = linearity(self.estimator, self.setting.role("one").problem, self.setting.sizes[-1])
         moved = self.moved(seen)
         lines += [moved] if moved else []
         lines += [] if cause is not None else list(straight.lines)
         key, look = _cause_of(cause, known, straight, moved)
-        if key in _VAGUE and self.makes_samples:
+        if key in _VAGUE and self.setting.makes_samples:
             key, look = self.evidence(first) or (key, look)
         if key == "other" and (found_ := self.per_coordinate(first.N, R)) is not None:
             cause, key, look = found_, found_.key, found_.look
@@ -258,7 +230,7 @@ class _Look:
 
     def known(self, seen: Sequence[Observed]) -> tuple[Member, float] | None:
         """The biased member of the catalogue that it is, times a factor. A mean alone tells little of a factor."""
-        biased = [c for c in members(self.name, self.temperatures()) if c.estimator.facts.unbiased is False]
+        biased = [c for c in members(self.name, self.setting.temperatures) if c.estimator.facts.unbiased is False]
         for member, factor in biased_members(seen, biased)[:LIKELY]:
             if (factor == 1 and not self.subject.unbiased) or self.is_that(member, factor):
                 return member, factor
@@ -266,15 +238,15 @@ class _Look:
 
     def is_that(self, member: Member, factor: float) -> bool:
         """Whether it has the law of a biased member times a factor, and not its mean alone, which others may have."""
-        N, probe = self.sizes[-1], self.role("coupled")
+        N, probe = self.setting.sizes[-1], self.setting.role("coupled")
         if not serves(member.estimator, probe.problem, N):
             return False
-        x = sample(probe.problem, self.estimator, N, self.affordable(), "law") / factor
+        x = sample(probe.problem, self.estimator, N, self.setting.R, "law") / factor
         return bool(in_law(x, probe.problem, N, [member]))
 
     def per_coordinate(self, N: int, R: int) -> Cause | None:
         """Whether each coordinate has a factor of its own, from three f at the same logits."""
-        problem = self.role("coupled").problem
+        problem = self.setting.role("coupled").problem
         some = (problem, linear(problem), quadratic(problem))
         more = 2 * R if R == FEWER else 16 * R
         return per_coordinate([observe(p, self.estimator, N, more, f"factor {i}") for i, p in enumerate(some)])
@@ -286,19 +258,10 @@ class _Look:
                 "every call gives the same estimate: its random numbers are the same each time, as where the function "
                 "seeds a generator"
             )
-        probe = self.role("coupled")
-        return evidence(probe.problem, self.estimator, self.sizes[-1]) or (
-            evidence(worst.probe.problem, self.estimator, self.sizes[-1]) if worst.probe is not probe else None
+        probe = self.setting.role("coupled")
+        return evidence(probe.problem, self.estimator, self.setting.sizes[-1]) or (
+            evidence(worst.probe.problem, self.estimator, self.setting.sizes[-1]) if worst.probe is not probe else None
         )
-
-    def affordable(self) -> int:
-        """The estimates behind a mean: fewer where a function is called for one at a time."""
-        return FEWER if WAYS["loop"] in self.estimator.facts.notes else MEANS
-
-    @property
-    def makes_samples(self) -> bool:
-        """Whether it is a function that asks for f at samples that it makes."""
-        return self.subject.function is not None and self.subject.form in ("loss", "gradient")
 
     def moved(self, seen: Sequence[Observed]) -> str:
         """Whether a constant added to f moves the mean."""
@@ -309,91 +272,13 @@ class _Look:
             return f"it moves with a constant added to f: by {percent(float((d @ d) ** 0.5) / base.size)} of ‖g‖"
         return ""
 
-    def temperatures(self) -> list[float]:
-        """Those of the members that it is held against: its own first, or those that are usual."""
-        tau = getattr(self.estimator, "temperature", None)
-        if isinstance(tau, float | int):
-            return [float(tau), 1.0, 0.5]
-        return [1.0, 0.5, *UNSAID] if self.subject.form == "sampler" else [1.0, 0.5]
-
-    # calls
-
-    def calls(self, probe: Probe, N: int) -> Iterator[Finding]:
-        """What it does besides returning estimates."""
-        try:
-            first, again = (sample(probe.problem, self.estimator, N, 32, "again") for _ in range(2))
-            fresh = sample(probe.problem, self.subject.estimator, N, 32, "again")
-        except Exception as error:
-            yield raised(error)
-            return
-        if same(first, again) and same(first, fresh):
-            yield Finding("deterministic", True, "the same seed gives the same estimates")
-        elif self.makes_samples and same_samples_twice(probe.problem, self.estimator, N):
-            text = "it keeps state between calls (a moving average, say): what it returns depends on the calls before"
-            yield Finding("deterministic", None, text, noted=True)
-        else:
-            yield Finding(
-                "deterministic",
-                False,
-                "two calls with the same seed differ",
-                "it keeps state between calls (a moving average, a cache), or makes random numbers that no seed "
-                "reaches",
-                "state",
-            )
-        if self.subject.function is not None:
-            s = self.subject
-            yield writes(s.function, s.form, self.name, s.samples, probe.problem, N, s.options)
-        if self.subject.function is None:
-            yield from self.pure(probe, N)
-        yield self.cost(probe, N)
-
-    def sampler(self, logits: Tensor) -> object:
-        """One call of a sampler."""
-        found: object = self.estimator.function(logits, {})  # type: ignore[attr-defined] # an adapted function has it
-        return found
-
-    def pure(self, probe: Probe, N: int) -> Iterator[Finding]:
-        """Whether an estimator is a pure function of its draw."""
-        trial = Trial(self.subject.build, probe.problem, N)
-        try:
-            found = list(impurities(trial))
-            own = not found and random_of_its_own(trial)
-        except Exception as error:
-            yield Finding("pure", None, f"not checked, because on a longer draw it raised {reason(error)}")
-            return
-        if own:
-            yield Finding("pure", None, "not checked, because it makes random numbers of its own")
-            return
-        key = "in_place" if any("in place" in text for text in found) else "impure"
-        cause = "; ".join(text.partition("; ")[2] or text for text in found)
-        yield Finding(
-            "pure",
-            not found,
-            "; ".join(found) or "a function of its draw alone",
-            cause if found else "",
-            key * bool(found),
-        )
-
-    def cost(self, probe: Probe, N: int) -> Finding:
-        """Evaluations that were counted, against those that are declared."""
-        e, p = self.estimator, probe.problem
-        declared = sum(evaluations(c, p.D, p.distribution.classes, N) for c in (e.facts.f, e.facts.df))
-        seen = counted(e, p, N)
-        told = f"{seen:g} evaluation{'s' * (seen != 1)} of f and ∇f an estimate at N = {N}"
-        if self.subject.function is not None:
-            return Finding("cost", True, told)
-        if declared == seen:
-            return Finding("cost", True, f"{told}, as declared")
-        text = f"{told}, and {declared} are declared"
-        return Finding("cost", False, text, "correct `f` and `df` in its facts", "cost")
-
     # comparison with the catalogue
 
     def compare(self, probe: Probe, N: int) -> None:
         """Figures beside members of the catalogue."""
-        R = self.affordable()
+        R = self.setting.R
         try:
-            whole = members(self.name, self.temperatures()[:3])
+            whole = members(self.name, self.setting.temperatures[:3])
             mine = figures(self.subject.label, self.estimator, probe.problem, N, R)
             others = [c for c in whole if c.estimator != self.estimator]
             near = nearest(mine, probe.problem, others, FIGURES)
@@ -413,11 +298,11 @@ class _Look:
                     if factor == 1
                     else f"{factor:.4g} times `{label}`, draw by draw"
                 )
-        R = self.affordable()
+        R = self.setting.R
         x = sample(probe.problem, self.estimator, N, R, "law")
         likely = [c for c in others if serves(c.estimator, probe.problem, N)]
         alike = in_law(x, probe.problem, N, likely)
-        one = self.role("one")
+        one = self.setting.role("one")
         if alike and one is not probe:
             y = sample(one.problem, self.estimator, N, R, "law one")
             alike = in_law(y, one.problem, N, [c for c in likely if c.label in alike])

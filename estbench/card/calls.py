@@ -1,0 +1,93 @@
+"""What an estimator does besides returning estimates, on one problem: state, writes, random numbers, evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from estbench.card.findings import Finding
+from estbench.card.law import law
+from estbench.card.members import counted
+from estbench.card.problems import Probe
+from estbench.card.recorded import same_samples_twice, writes
+from estbench.card.sampling import sample
+from estbench.card.setting import Setting
+from estbench.estimators.base import evaluations
+from estbench.isolation import reason
+from estbench.preflight.purity import impurities, random_of_its_own
+from estbench.preflight.trial import Trial, same
+
+
+def calls(setting: Setting, probe: Probe, N: int) -> Iterator[Finding]:
+    """Whether its calls are deterministic and write nothing, or are pure, and what they cost."""
+    yield deterministic(setting, probe, N)
+    s = setting.subject
+    if s.function is not None:
+        yield writes(s.function, s.form, setting.name, s.samples, probe.problem, N, s.options)
+    else:
+        yield pure(setting, probe, N)
+    yield cost(setting, probe, N)
+
+
+def deterministic(setting: Setting, probe: Probe, N: int) -> Finding:
+    """Whether the same seed gives the same estimates, again and from the start."""
+    problem = probe.problem
+    first, again, fresh = (sample(problem, setting.estimator, N, 32, "again") for _ in range(3))
+    if same(first, again) and same(first, fresh):
+        return Finding("deterministic", True, "the same seed gives the same estimates")
+    if setting.makes_samples and same_samples_twice(problem, setting.estimator, N):
+        text = "it keeps state between calls (a moving average, say): what it returns depends on the calls before"
+        return Finding("deterministic", None, text, noted=True)
+    return Finding(
+        "deterministic",
+        False,
+        "two calls with the same seed differ",
+        "it keeps state between calls (a moving average, a cache), or makes random numbers that no seed reaches",
+        "state",
+    )
+
+
+def pure(setting: Setting, probe: Probe, N: int) -> Finding:
+    """Whether an estimator is a pure function of its draw."""
+    trial = Trial(setting.subject.build, probe.problem, N)
+    try:
+        found = list(impurities(trial))
+        own = not found and random_of_its_own(trial)
+    except Exception as error:
+        return Finding("pure", None, f"not checked, because on a longer draw it raised {reason(error)}")
+    if own:
+        return Finding("pure", None, "not checked, because it makes random numbers of its own")
+    key = "in_place" if any("in place" in text for text in found) else "impure"
+    cause = "; ".join(text.partition("; ")[2] or text for text in found)
+    return Finding(
+        "pure",
+        not found,
+        "; ".join(found) or "a function of its draw alone",
+        cause if found else "",
+        key * bool(found),
+    )
+
+
+def cost(setting: Setting, probe: Probe, N: int) -> Finding:
+    """Evaluations that were counted, against those that are declared."""
+    e, p = setting.estimator, probe.problem
+    declared = sum(evaluations(c, p.D, p.distribution.classes, N) for c in (e.facts.f, e.facts.df))
+    seen = counted(e, p, N)
+    told = f"{seen:g} evaluation{'s' * (seen != 1)} of f and ∇f an estimate at N = {N}"
+    if setting.subject.function is not None:
+        return Finding("cost", True, told)
+    if declared == seen:
+        return Finding("cost", True, f"{told}, as declared")
+    text = f"{told}, and {declared} are declared"
+    return Finding("cost", False, text, "correct `f` and `df` in its facts", "cost")
+
+
+def samples(setting: Setting, probe: Probe) -> Finding:
+    """Whether the samples of a sampler, one of each call, have the law that the logits say."""
+
+    def sampler(logits: Tensor) -> object:
+        found: object = setting.estimator.function(logits, {})  # type: ignore[attr-defined] # an adapted function has it
+        return found
+
+    return law(sampler, probe.problem)
