@@ -1,0 +1,163 @@
+"""The search for the cause of a bias: by observed means, by what f does to estimates, and by what f is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from estbench.adapters import Adapted
+from estbench.card.diagnosis import Cause, biased_members, per_coordinate
+from estbench.card.invariances import shifted
+from estbench.card.linearity import Linearity
+from estbench.card.members import Member, in_law, members, serves
+from estbench.card.observed import Observed, observe
+from estbench.card.problems import linear, quadratic
+from estbench.card.recorded import evidence
+from estbench.card.sampling import sample
+from estbench.card.setting import FEWER, Setting
+from estbench.card.unbiasedness import Verdict
+from estbench.preflight.unbiasedness import percent
+
+LIKELY = 8
+"""Members with about the same mean, of which one may be the one."""
+
+_VAGUE = ("moves", "other", "known_scaled", "decay", "factor", "factor_of_n", "unrelated")
+"""Causes that say little: the samples at which f is asked may say more."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A biased member of the catalogue whose mean, times a factor, is the one observed."""
+
+    member: Member
+    factor: float
+
+    @property
+    def as_is(self) -> bool:
+        """Whether it is the member itself, without a factor."""
+        return abs(self.factor - 1) < 0.02
+
+
+@dataclass(frozen=True)
+class Clues:
+    """What means and estimates tell of a bias: `fits`, the mistake that fits, or else the member that it is known as.
+
+    `straight`: how estimates change with f; `moved`: by how much the mean moves with a constant added to f, if it does.
+    """
+
+    fits: Cause | None
+    known: Known | None
+    straight: Linearity
+    moved: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The key of a cause, what to look for, and the formula of E ĝ that fits, if one does."""
+
+    key: str
+    look: str
+    fits: Cause | None
+
+
+def observations(setting: Setting, worst: Verdict) -> list[Observed]:
+    """Means on the simplest problem, without and with a constant added to f, on others, and where it is worst."""
+    estimator, R = setting.estimator, setting.R
+    one, coupled = setting.role("one"), setting.role("coupled")
+    simplest = setting.role("two") if setting.name == "categorical" else one
+    sizes = [N for N in setting.sizes if N != 1] or setting.sizes
+    few, many = sizes[0], sizes[-1]
+    pairs = dict.fromkeys([(simplest, many), (one, few), (simplest, worst.N), (worst.probe, worst.N), (coupled, many)])
+    found = [observe(p, estimator, few, R, "mean/simplest") for p in (simplest.problem, shifted(simplest.problem))]
+    for probe, N in pairs:
+        if (probe, N) != (simplest, few):
+            found.append(observe(probe.problem, estimator, N, R, f"mean/{probe.label}/{N}"))
+    return found
+
+
+def moved(seen: Sequence[Observed]) -> str:
+    """Whether a constant added to f moves the mean: the first two of the observations."""
+    without, with_ = seen[:2]
+    d = with_.m - without.m
+    noise = (with_.noise**2 + without.noise**2) ** 0.5
+    if bool((abs(d) > 5 * noise).any()):
+        return f"it moves with a constant added to f: by {percent(float((d @ d) ** 0.5) / without.size)} of ‖g‖"
+    return ""
+
+
+def known_member(setting: Setting, seen: Sequence[Observed]) -> Known | None:
+    """The biased member of the catalogue that it is, times a factor. A mean alone tells little of a factor."""
+    biased = [c for c in members(setting.name, setting.temperatures) if c.estimator.facts.unbiased is False]
+    for member, factor in biased_members(seen, biased)[:LIKELY]:
+        if (factor == 1 and not setting.subject.unbiased) or _has_law(setting, member, factor):
+            return Known(member, factor)
+    return None
+
+
+def _has_law(setting: Setting, member: Member, factor: float) -> bool:
+    """Whether it has the law of a biased member times a factor, and not its mean alone, which others may have."""
+    N, problem = setting.sizes[-1], setting.role("coupled").problem
+    if not serves(member.estimator, problem, N):
+        return False
+    x = sample(problem, setting.estimator, N, setting.R, "law") / factor
+    return bool(in_law(x, problem, N, [member]))
+
+
+def explanation(setting: Setting, worst: Verdict, clues: Clues) -> Explanation:
+    """The cause that the clues tell; where they say little, what its calls or the single coordinates tell."""
+    key, look = _told(clues)
+    if key in _VAGUE and setting.makes_samples:
+        key, look = _by_calls(setting, worst) or (key, look)
+    if key == "other" and (factors := _by_coordinates(setting, worst.N)) is not None:
+        return Explanation(factors.key, factors.look, factors)
+    return Explanation(key, look, clues.fits)
+
+
+def _told(clues: Clues) -> tuple[str, str]:
+    """The key of the cause and what to look for, by the first clue that tells one."""
+    if clues.fits is not None:
+        return clues.fits.key, clues.fits.look
+    if clues.straight.key:
+        return clues.straight.key, clues.straight.look
+    if clues.known is not None:
+        return _known(clues.known)
+    if clues.moved:
+        return (
+            "moves",
+            "the baseline depends on the sample that it is subtracted from, or the score does not have mean 0",
+        )
+    return "other", "no usual mistake fits: see how the bias is described"
+
+
+def _known(known: Known) -> tuple[str, str]:
+    """The key and what to look for where it is a member of the catalogue, or a multiple of one."""
+    label, c = known.member.label, known.factor
+    if known.as_is:
+        return "known", f"this is what `{label}` does, which is biased"
+    own = getattr(known.member.estimator, "temperature", None)
+    tau = "; its temperature is that, so that 1/τ is missing in the derivative" if own == c != 1 else ""
+    if c == -1:
+        return "known_scaled", f"E ĝ is −1 times that of `{label}`: the sign of the derivative is wrong"
+    return "known_scaled", f"E ĝ is {c:.3g} times that of `{label}`: look for a constant factor{tau}"
+
+
+def _by_calls(setting: Setting, worst: Verdict) -> tuple[str, str] | None:
+    """What its calls tell of the cause: that they are all the same, or the samples at which f is asked."""
+    estimator, N = setting.estimator, setting.sizes[-1]
+    if isinstance(estimator, Adapted) and not estimator.found.random:
+        return "same_numbers", (
+            "every call gives the same estimate: its random numbers are the same each time, as where the function "
+            "seeds a generator"
+        )
+    probe = setting.role("coupled")
+    return evidence(probe.problem, estimator, N) or (
+        evidence(worst.probe.problem, estimator, N) if worst.probe is not probe else None
+    )
+
+
+def _by_coordinates(setting: Setting, N: int) -> Cause | None:
+    """Whether each coordinate has a factor of its own, from three f at the same logits."""
+    problem = setting.role("coupled").problem
+    some = (problem, linear(problem), quadratic(problem))
+    R = 2 * setting.R if setting.R == FEWER else 16 * setting.R
+    return per_coordinate([observe(p, setting.estimator, N, R, f"factor {i}") for i, p in enumerate(some)])
