@@ -142,14 +142,16 @@ def _served(
 
 
 def _working(call: Callable[[int], Tensor]) -> tuple[int, ...]:
-    """The numbers of samples at which a function returns finite numbers."""
-    found = []
+    """The numbers of samples at which a function returns finite numbers; what it raised, if there are none."""
+    found, raised = [], Exception("estimates that are not finite")
     for n in SIZES:
         try:
             if bool(call(n).isfinite().all()):
                 found.append(n)
-        except Exception:  # noqa: S112 # whatever it does with so many samples
-            continue
+        except Exception as error:  # whatever it does with so many samples
+            raised = error
+    if not found:
+        raise raised
     return tuple(found)
 
 

@@ -557,3 +557,19 @@ def test_what_cannot_be_adapted(target: Any, options: dict[str, Any], message: s
 def test_forms_are_documented() -> None:
     """There are four forms, each with its signature."""
     assert list(FORMS) == ["sampler", "loss", "gradient", "advantages"]
+
+
+@pytest.mark.parametrize("calls", [0, 4, 8, 12, 16, 20, 24])
+def test_what_raises_sooner_or_later_is_said(calls: int) -> None:
+    """A function that raises in the first call, or after some that worked while it was tried, is refused with that."""
+    left = iter(range(calls))
+
+    def late(logits: Tensor, f: Any, samples: int) -> Tensor:
+        if next(left, None) is None:
+            raise ValueError("late trouble")
+        z = torch.bernoulli(torch.sigmoid(logits).expand(samples, -1))
+        g: Tensor = ((z - torch.sigmoid(logits)) * f(z).unsqueeze(-1)).mean(0)
+        return g
+
+    with pytest.raises(UsageError, match=r"late: .*ValueError: late trouble"):
+        adapt(late, form="gradient", distribution="bernoulli")
