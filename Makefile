@@ -56,7 +56,7 @@ unit: $(DEV)
 lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python $(PIP) --constraint constraints-lowest.txt --editable '.[test]'
-	$(LOWEST)/bin/pytest -n auto --dist worksteal -m 'not slow' -q -W default::DeprecationWarning
+	$(LOWEST)/bin/pytest -n auto --dist worksteal -m 'not slow' -q -W default::DeprecationWarning -W default::FutureWarning
 
 slow: $(DEV)
 	$(BIN)/pytest -n auto --dist worksteal -m slow -q

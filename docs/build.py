@@ -109,7 +109,8 @@ def orders() -> str:
 def qualities() -> str:
     """Relative bias and relative MSE of every method at the last epoch of the training by the exact gradient."""
     frame = seven_methods("results").query("trained_by == 'exact' and status == 'ok'")
-    frame = frame.sort_values("method").drop_duplicates(["of", "label"])  # the exact row where there is one
+    frame = frame.sort_values("method", kind="stable")
+    frame = frame.drop_duplicates(["of", "label"])  # the exact row where there is one
     found = {of: frame[frame["of"] == of].set_index("label") for of in PUBLISHED}
     lines = []
     for method in (*SEVEN, *(label for label in found["VAE, Bernoulli"].index if label not in SEVEN)):

@@ -208,6 +208,9 @@ def _generators() -> Callable[[], None]:
 
 _POP: tuple[Callable[[], Any], ...] = (_python_dispatch._pop_mode, overrides._pop_mode)
 
+_left_open: list[Any] = []
+"""Modes that were left open, kept: torch 2.4 crashes once they are freed."""
+
 
 def _modes() -> tuple[int, int]:
     """How many modes of dispatch and of functions are entered: each sees, and can change, all that torch computes."""
@@ -245,11 +248,14 @@ def _settings() -> Callable[[], None]:
             torch.use_deterministic_algorithms(deterministic)
         if _default_device() != device:
             torch.set_default_device(device)
+            if device is None:  # torch 2.4 takes the None that is left there for a device
+                with suppress(AttributeError):
+                    del torch._GLOBAL_DEVICE_CONTEXT.device_context
         if torch.is_anomaly_enabled() != anomaly:
             torch.autograd.set_detect_anomaly(anomaly)
         for pop, depth, before in zip(_POP, _modes(), modes, strict=True):
             for _ in range(depth - before):  # `with` was left open
-                pop()
+                _left_open.append(pop())
         np.seterr(**errors)
         sys.path[:] = path
         if folder is not None:

@@ -20,7 +20,7 @@ def coupled(z: Tensor) -> Tensor:
 
 def coupled_numpy(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same of an array."""
-    found: NDArray[np.float64] = np.square(z - 0.45).sum(-1) + z[:, 0] * z[:, -1]
+    found: NDArray[np.float64] = (np.square(z - 0.45).sum(-1) + z[:, 0] * z[:, -1]).astype(np.float64)
     return found
 
 
