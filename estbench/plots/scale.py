@@ -74,11 +74,15 @@ def decades(low: float, high: float, most: int) -> list[float]:
     within = [[tick for tick in ticks if low <= tick <= high] for ticks in (fine, powers)]
     if len(within[0]) < 2:
         even = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
-        return [float(tick) for tick in even if low <= tick <= high]
+        return _thinned([float(tick) for tick in even if low <= tick <= high], most)
     for ticks in within:
         if len(ticks) <= most and (ticks is within[0] or len(ticks) > 1):
             return ticks
-    ticks = within[1] if len(within[1]) > 1 else within[0]
+    return _thinned(within[1] if len(within[1]) > 1 else within[0], most)
+
+
+def _thinned(ticks: list[float], most: int) -> list[float]:
+    """All ticks, or every second, third, … of them: at most so many."""
     return ticks[:: -(-len(ticks) // most)]
 
 
