@@ -42,8 +42,12 @@ class InNetwork:
     size: float
     tallies: dict[str, Tally]
     flags: Counter[str] = field(default_factory=Counter)
-    trials: int = 0
     low_p: int = 0
+
+    @property
+    def trials(self) -> int:
+        """The number of repeats."""
+        return self.tallies["variance"].trials
 
     def verdict(self) -> str:
         """*ok*, or what is outside the stated rates by more than chance."""
@@ -64,7 +68,6 @@ def measure_networks(repeats: int, seed: int) -> list[InNetwork]:
                 cell.flags.update(own)
                 for metric, tally in cell.tallies.items():
                     tally.add(*INTERVALS[metric](s)[1:], values[metric], bool(own))
-                cell.trials += 1
                 cell.low_p += bias_p_value(s) < 0.05
             found.append(cell)
     return found
@@ -74,7 +77,18 @@ def measure_networks(repeats: int, seed: int) -> list[InNetwork]:
 def batch_at(epoch: int, seed: int) -> exact.Batch:
     """The first examples of the digits at an epoch of the training by the exact gradient."""
     images = NETWORK.images("digits")
-    training = Training("coverage", "network", "digits", "exact", 1, epoch, 100, "adam", 0.01, 1)
+    training = Training(
+        id="coverage",
+        kind="network",
+        data="digits",
+        trained_by="exact",
+        samples=1,
+        epochs=epoch,
+        batch=100,
+        optimizer="adam",
+        learning_rate=0.01,
+        seeds=1,
+    )
     ((_, model),) = train(NETWORK, images, KIND, training, [epoch], seed)
     return exact.Batch.of(model, KIND, images.train[:EXAMPLES], None, "encoder")
 

@@ -277,7 +277,7 @@ def test_intervals_in_a_network() -> None:
     assert sum(low <= values["variance"] <= high for _, low, high in map(variance, found)) > 13
     assert all(s.rank == cell.parameters > 2000 and s.in_span for s in found)
     cell.tallies["variance"] = tally("variance", 880)
-    cell.trials, cell.low_p = 1000, 90
+    cell.low_p = 90
     assert cell.verdict().startswith("variance: FAILS; ")
     assert cell.verdict().endswith("biased: too often")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +15,11 @@ from estbench.distributions.categorical import MANY, SHORT, log_softmax
 @pytest.mark.parametrize("K", [2, 3, 8, 10, SHORT])
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
 def test_it_is_the_log_softmax_of_torch(dtype: torch.dtype, K: int, scale: float) -> None:
-    """Values and gradients are torch's to a few units in the last place, also where all but one class vanish."""
+    """Values and gradients are torch's to rounding, also where all but one class vanish.
+
+    log Σ e^(x − max) of K terms has an error of at most K + 2 units beside that of its value, at most log K; the
+    differences are rounded once. Both sides may be off by that.
+    """
     generator = torch.Generator().manual_seed(K)
     x = (scale * torch.randn(MANY // K + 1, 1, K, generator=generator)).to(dtype)
     assert x.numel() >= MANY
@@ -27,7 +33,7 @@ def test_it_is_the_log_softmax_of_torch(dtype: torch.dtype, K: int, scale: float
         found.append((value.detach(), leaf.grad))
     ours, theirs = found
     unit = torch.finfo(dtype).eps
-    torch.testing.assert_close(ours[0], theirs[0], rtol=8 * unit, atol=8 * unit * max(1.0, scale / 10))
+    torch.testing.assert_close(ours[0], theirs[0], rtol=4 * unit, atol=2 * unit * (K + 2 + math.log(K)))
     torch.testing.assert_close(ours[1], theirs[1], rtol=32 * unit, atol=32 * unit * K)
 
 
