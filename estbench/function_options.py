@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from inspect import Parameter
 from typing import Any, Literal, TypeVar, cast, get_type_hints
 
@@ -75,6 +75,11 @@ def _parts(hint: Any) -> Iterator[Any]:
     else:
         for part in inner:
             yield from _parts(part)
+
+
+def as_options(given: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+    """Given options by the names of the options that there are: what a function calls tau is `temperature`."""
+    return {("temperature" if name == "tau" and "tau" not in names else name): value for name, value in given.items()}
 
 
 def class_with(options: Mapping[str, Option], base: type[T], target: Any) -> type[T]:

@@ -8,6 +8,7 @@ from the draw around all calls, so that the same seed gives the same numbers.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from estbench.adapters.adapted import Adapted, class_of
 from estbench.adapters.signature import FORMS, Form, demand_written, may_have
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, is_estimator
-from estbench.function_options import name_of
+from estbench.function_options import as_options, name_of
 
 __all__ = ["FORMS", "Adapted", "Form", "adapt", "class_of", "may_have", "name_of"]
 
@@ -47,8 +48,9 @@ def adapt(
             f"distribution={distribution!r:.80}: expected a name: bernoulli, categorical, or bernoulli[link=probit]"
         )
     kind: Any = class_of(target)
+    own = as_options(options, {field.name for field in fields(kind)})
     try:
-        made = kind(form=form, distribution=distribution, samples=None if samples is None else int(samples), **options)
+        made = kind(form=form, distribution=distribution, samples=None if samples is None else int(samples), **own)
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r:.80}" for e in error.errors())
         raise UsageError(f"{name_of(target)}: {'; '.join(wrong)}") from None

@@ -24,7 +24,7 @@ from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Count, Facts
 from estbench.function_options import Target, class_with, name_of
-from estbench.isolation import Isolated, reason
+from estbench.isolation import Isolated, UserCodeError, reason
 from estbench.tensor_versions import cached_property
 
 
@@ -69,7 +69,7 @@ class Adapted:
         except UsageError as error:
             hint = "" if self.form else f" If it is written otherwise, give form=: {', '.join(FORMS)}"
             raise UsageError(f"{shown}{error}.{hint}") from None
-        except Exception as error:
+        except UserCodeError as error:
             raise UsageError(f"{shown}after calls that worked it raised {reason(error)}") from error
 
     @property

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from estbench.adapters import gradient, loss, sampler
 from estbench.adapters.evaluation import Evaluation
-from estbench.adapters.function import Function, seeded
+from estbench.adapters.function import Function, of_the_function, seeded
 from estbench.adapters.gradient import Array
 from estbench.adapters.replay import rows_agree
 from estbench.adapters.signature import Form
@@ -64,18 +64,16 @@ class Calls:
         if not self.random and (found := self._fixed(logits, number)) is not None:
             return found
         way = self.way()
-        with seeded(number):
-            if way == "loop":
+        if way == "loop":
+            with seeded(number):
                 one = self._one(self.problem, number)
                 return torch.stack([one(each) for each in logits])
-            if way == "batch":
-                return self._one(self.problem, number)(logits)
-            counted = replace(self.problem, evaluations=Evaluations())
-            found = self._many(counted, number)(logits)
-            times = 1 if self.form == "sampler" else len(logits)
-            self.problem.evaluations.f += counted.evaluations.f * times
-            self.problem.evaluations.df += counted.evaluations.df * times
-            return found
+        alone, together = (replace(self.problem, evaluations=Evaluations()) for _ in range(2))
+        with seeded(number):  # f of what all estimates share is asked for once in the call for many
+            self._one(alone, number)(logits[0])
+        self._count(alone, len(logits))
+        with seeded(number):
+            return (self._one if way == "batch" else self._many)(together, number)(logits)
 
     def _fixed(self, logits: Tensor, number: int) -> Tensor | None:
         """What single calls give of a function without random numbers; None where it makes some at these logits."""
@@ -89,9 +87,13 @@ class Calls:
                 again = self._one(replace(self.problem, evaluations=Evaluations()), number + 1)
                 if not torch.equal(found[-1], again(each.view(logits.shape[1:]))):
                     return None
-            self.problem.evaluations.f += counted.evaluations.f * times
-            self.problem.evaluations.df += counted.evaluations.df * times
+            self._count(counted, times)
         return torch.stack(found)[which]
+
+    def _count(self, one: Problem, times: int) -> None:
+        """Count what one call has asked of f, so many times."""
+        self.problem.evaluations.f += one.evaluations.f * times
+        self.problem.evaluations.df += one.evaluations.df * times
 
     def way(self) -> Way:
         """The first way that gives what single calls give, on the same random numbers and at other logits."""
@@ -105,7 +107,7 @@ class Calls:
         return self._made(problem, number, lambda call: torch.vmap(call, randomness="different"))
 
     def _made(self, problem: Problem, number: int, over: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
-        """From logits to gradients, of the function or of a function made of it."""
+        """From logits to gradients, of the function or of a function made of it; UserCodeError for what it raises."""
         function, names = self.function, self.function.parameters
         others: dict[str, Any] = {}
         if names.f is not None:
@@ -117,11 +119,15 @@ class Calls:
         def call(logits: Any) -> Any:
             return function(logits, {**others, **next(generators)})
 
-        if self.form == "sampler":
-            return lambda x: sampler.gradient(over(call), problem, x)
-        if self.form == "loss":
-            return lambda x: loss.gradient(over(call), problem.distribution.event_dim, x)
-        return lambda x: gradient.gradient(over(call), self.array, x)
+        def made(x: Tensor) -> Tensor:
+            with of_the_function():
+                if self.form == "sampler":
+                    return sampler.gradient(over(call), problem, x)
+                if self.form == "loss":
+                    return loss.gradient(over(call), problem.distribution.event_dim, x)
+                return gradient.gradient(over(call), self.array, x)
+
+        return made
 
     def found_way(self) -> Way:
         """The same, not kept."""

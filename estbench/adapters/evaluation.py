@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estbench.adapters.watched import transformed, watched
 from estbench.objectives.base import WithGrad
 from estbench.problem import Problem
 
@@ -23,8 +24,6 @@ class Evaluation:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self.__name__ = "f"
-        self.seen: list[Tensor] | None = None
-        """Where it is a list, the samples are kept in it."""
 
     def __call__(self, z: Any) -> Any:
         """The value of f at each sample."""
@@ -36,44 +35,23 @@ class Evaluation:
         if z.ndim < d.event_dim or z.shape[len(shape) :] != d.event_shape:
             raise ValueError(f"f takes samples [n, {', '.join(map(str, d.event_shape))}], got {list(z.shape)}")
         z = z.to(d.logits.dtype)
-        if self.seen is not None:
-            self.seen.append(z.detach())
-        counts = self._problem.evaluations
-        n = shape.numel()
-        counts.f += n
-        if torch.is_grad_enabled():
-            z = _CountedBackward.apply(z, counts, n)  # type: ignore[no-untyped-call] # of torch
+        counts, numbers = self._problem.evaluations, self._problem.numbers
+
+        def asked(z: Tensor) -> None:
+            counts.f += z.numel() // numbers
+
+        def pulled(grad: Tensor) -> None:
+            counts.df += grad.numel() // numbers
+
+        z = watched(z, asked, pulled)
         value = self._problem.objective.value(self._problem.inputs(z))
         if not isinstance(value, Tensor) or value.shape != shape:
             got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"the objective returned {got} for {list(shape)} samples")
         if z.requires_grad and not value.requires_grad and isinstance(self._problem.objective, WithGrad):
             value = _WithGrad.apply(z, value, self._problem)  # type: ignore[no-untyped-call] # of torch
-        return (value if z.requires_grad else value.detach()).to(z.dtype)  # weights of a network want gradients too
-
-
-class _CountedBackward(torch.autograd.Function):
-    """The identity; its backward counts the rows at which ∇f is asked for."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(z: Tensor, counts: Any, n: int) -> Tensor:
-        """z."""
-        del counts, n
-        return z.view_as(z)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep the counter and the rows."""
-        del output
-        _, ctx.counts, ctx.n = inputs
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Any) -> Any:
-        """Count."""
-        ctx.counts.df += ctx.n
-        return grad[0], None, None
+        wanted = z.requires_grad or transformed()
+        return (value if wanted else value.detach()).to(z.dtype)  # weights of a network want gradients too
 
 
 class _WithGrad(torch.autograd.Function):

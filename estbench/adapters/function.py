@@ -14,7 +14,7 @@ from torch import Tensor
 from estbench.adapters.gradient import ARRAYS, Array
 from estbench.adapters.signature import TEMPERATURES, Parameters, callable_of
 from estbench.draws import Draw
-from estbench.isolation import Isolated, generator
+from estbench.isolation import Isolated, UserCodeError, generator, reason
 
 STREAM = "adapted function"
 """The stream of a draw that generators are seeded from."""
@@ -69,6 +69,17 @@ def number_of(draw: Draw) -> int:
     """A number for seeds, from the draw's own noise: the same in any process, and another one in each block."""
     u: Tensor = draw.uniform(STREAM, per_replicate=True)
     return int(float(u.flatten()[0]) * 2**53)
+
+
+@contextmanager
+def of_the_function() -> Iterator[None]:
+    """What is raised in here is an error of the function, a UserCodeError; all else that is raised is one of ours."""
+    try:
+        yield
+    except UserCodeError:
+        raise
+    except Exception as error:
+        raise UserCodeError(reason(error)) from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estbench.adapters.calls import Way, lengths
 from estbench.adapters.evaluation import tensor
-from estbench.adapters.function import Function, seeded
+from estbench.adapters.function import Function, of_the_function, seeded
 from estbench.adapters.gradient import Array, as_array
 from estbench.adapters.signature import GROUPS, MASKS
 from estbench.isolation import UserCodeError, states
@@ -93,7 +93,8 @@ class Groups:
         return self._called(rewards, rewards.shape[1], (self.tokens,), number)
 
     def _vmap(self, rewards: Tensor, number: int) -> Tensor:
-        found: Tensor = torch.vmap(lambda each: self._of_one(each, number))(rewards)
+        with of_the_function():
+            found: Tensor = torch.vmap(lambda each: self._of_one(each, number))(rewards)
         return found
 
     def _flat(self, rewards: Tensor, number: int) -> Tensor:
@@ -104,7 +105,8 @@ class Groups:
         """The advantages, like the rewards or with an axis of tokens more.
 
         The rewards are given as they are, or per token, at the last one. What else the function takes is filled in by
-        its name: masks are ones, the index tells the groups of N samples apart, the size of a group is N.
+        its name: masks are ones, the index tells the groups of N samples apart, the size of a group is N. UserCodeError
+        for what it raises, and for what is none.
         """
         function, shape = self.function, rewards.shape
         fills = {
@@ -119,20 +121,21 @@ class Groups:
         if function.parameters.first.startswith(OF_TOKENS):
             given = rewards.new_zeros(*shape, *tokens)
             given[..., -1] = rewards
-        found = function(as_array(self.array, given), {**fills, **function.given(number, rewards.device)})
-        if isinstance(found, tuple) and len(found):
-            found = found[0]
-        A = tensor(found, "advantages are an array").detach().to(rewards)
-        if A.shape not in (shape, (*shape, *tokens)):
-            allowed = " or ".join(str(list(s)) for s in (shape, (*shape, *tokens)))
-            raise ValueError(f"advantages of rewards {list(shape)} have the shape {allowed}, not {list(A.shape)}")
+        with of_the_function():
+            found = function(as_array(self.array, given), {**fills, **function.given(number, rewards.device)})
+            if isinstance(found, tuple) and len(found):
+                found = found[0]
+            A = tensor(found, "advantages are an array").detach().to(rewards)
+            if A.shape not in (shape, (*shape, *tokens)):
+                allowed = " or ".join(str(list(s)) for s in (shape, (*shape, *tokens)))
+                raise ValueError(f"advantages of rewards {list(shape)} have the shape {allowed}, not {list(A.shape)}")
         return A
 
 
 def _agree(many: Callable[[Tensor, int], Tensor], rewards: Tensor, alone: Tensor) -> bool:
     try:
         found = many(rewards, 0)
-    except Exception:  # it takes no batch: whatever it raises says so
+    except UserCodeError:  # it takes no batch: whatever it raises says so
         return False
     size = float(alone.nan_to_num(0.0, 0.0, 0.0).abs().max())
     return found.shape == alone.shape and torch.allclose(found, alone, rtol=1e-9, atol=1e-9 * size, equal_nan=True)

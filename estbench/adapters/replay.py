@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
-from estbench.isolation import states_beside_torch
+from estbench.isolation import UserCodeError, states_beside_torch
 
 NEVER_COMPILED = False
 """Torch need not guard the modes below against its compiler, whose import takes longer than all that is done here."""
@@ -41,7 +41,7 @@ def rows_agree(many: Callable[[Tensor], Tensor], one: Callable[[Tensor], Tensor]
                 alone = one(x[m])
             if replay.left or not _close(together[m], alone):
                 return False
-    except Exception:  # it takes no batch: whatever it raises says so
+    except UserCodeError:  # it takes no batch: whatever it raises says so
         return False
     return True
 

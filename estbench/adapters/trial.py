@@ -16,9 +16,10 @@ from estbench.adapters.function import Function
 from estbench.adapters.gradient import Array
 from estbench.adapters.groups import Groups
 from estbench.adapters.signature import Form
+from estbench.adapters.watched import watched
 from estbench.distributions import DISTRIBUTIONS
 from estbench.errors import UsageError
-from estbench.isolation import reason
+from estbench.isolation import UserCodeError, reason
 from estbench.problem import Problem
 
 LOGITS = {
@@ -42,7 +43,7 @@ class Watching:
 
     def value(self, z: Tensor) -> Tensor:
         """f(z), [..., 3] or [..., 3, 4] to [...]."""
-        self.seen.append(z.detach())
+        z = watched(z, self.seen.append)
         axes = z.ndim - 1 if z.shape[-1] == 3 else z.ndim - 2
         flat = z.reshape(*z.shape[:axes], -1)
         return torch.sin(flat @ torch.linspace(0.3, 1.7, flat.shape[-1], dtype=z.dtype))
@@ -116,7 +117,7 @@ def _served(
             first = _estimate(calls, 0)
             counts = problem.evaluations.f, problem.evaluations.df
             rest = [_estimate(calls, number) for number in range(1, CALLS)]
-        except Exception as error:  # whatever it does where it does not fit
+        except UserCodeError as error:  # whatever it does where it does not fit
             wrong.setdefault(event, reason(error))
             continue
         if not bool(first.isfinite().all()):
@@ -143,12 +144,12 @@ def _served(
 
 def _working(call: Callable[[int], Tensor]) -> tuple[int, ...]:
     """The numbers of samples at which a function returns finite numbers; what it raised, if there are none."""
-    found, raised = [], Exception("estimates that are not finite")
+    found, raised = [], UserCodeError("estimates that are not finite")
     for n in SIZES:
         try:
             if bool(call(n).isfinite().all()):
                 found.append(n)
-        except Exception as error:  # whatever it does with so many samples
+        except UserCodeError as error:  # whatever it does with so many samples
             raised = error
     if not found:
         raise raised
@@ -192,7 +193,7 @@ def _advantages(function: Function, samples: int | None) -> Found:
             if not bool(first.isfinite().all()):
                 why = why or f"the advantages of {N} rewards are not finite"
                 continue
-        except Exception as error:  # whatever it does with so few rewards
+        except UserCodeError as error:  # whatever it does with so few rewards
             why = why or reason(error)
             continue
 
@@ -237,9 +238,7 @@ def _random(groups: Groups, sizes: Iterable[int]) -> bool:
                         "it keeps state, or makes random numbers that no seed reaches: two calls with the same rewards "
                         "gave two values"
                     )
-            except UsageError:
-                raise
-            except Exception:  # noqa: S112 # it does not take these rewards
+            except UserCodeError:  # it does not take these rewards
                 continue
             random = random or drew or differs
     return random
@@ -250,13 +249,18 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.allclose(one, other, rtol=0.0, atol=0.0, equal_nan=True)
 
 
+def _close(one: Tensor, other: Tensor, absolute: float) -> bool:
+    """Whether all numbers are the same but for rounding, NaN among them."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-9, atol=absolute, equal_nan=True)
+
+
 def _at_all(holds: Callable[[Groups, int], bool], groups: Groups, sizes: Iterable[int]) -> bool:
     """Whether something holds at all numbers of rewards that a function takes."""
     for N in sizes:
         try:
             if not holds(groups, N):
                 return False
-        except Exception:  # noqa: S112 # it takes no such N
+        except UserCodeError:  # it takes no such N
             continue
     return True
 
@@ -266,7 +270,7 @@ def _symmetric(groups: Groups, N: int) -> bool:
     turned, exchanged = torch.arange(N).roll(1), torch.arange(N)
     exchanged[[0, -1]] = exchanged[[-1, 0]]
     return all(
-        torch.allclose(groups.one(r[order], 0), alone[order], rtol=1e-9, atol=1e-12, equal_nan=True)
+        _close(groups.one(r[order], 0), alone[order], 1e-12)
         for r in _rewards(N)
         for alone in (groups.one(r, 0),)
         for order in (turned, exchanged)
@@ -276,7 +280,7 @@ def _symmetric(groups: Groups, N: int) -> bool:
 def _shift_free(groups: Groups, N: int) -> bool:
     """Whether a constant added to all rewards leaves the advantages as they are."""
     return all(
-        torch.allclose(groups.one(r + c, 0), alone, rtol=1e-6, atol=1e-9, equal_nan=True)
+        _close(groups.one(r + c, 0), alone, 1e-9)
         for r in _rewards(N)
         for alone in (groups.one(r, 0),)
         for c in (-3.0, 0.25, 40.0)

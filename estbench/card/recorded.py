@@ -15,6 +15,7 @@ from torch import Tensor
 
 from estbench.adapters import adapt
 from estbench.adapters.signature import Form, callable_of, parameters_of
+from estbench.adapters.watched import watched
 from estbench.card.findings import Finding
 from estbench.card.law import DEPENDENT, SHARED, dependence, frequency_cause
 from estbench.card.sampling import sample
@@ -47,7 +48,7 @@ class Recording:
 
     def value(self, v: Tensor) -> Tensor:
         """f of the samples: [...]."""
-        self.seen.append(v.detach().clone())
+        v = watched(v, lambda z: self.seen.append(z.clone()))
         return self.problem.objective.value(self.problem.inputs(v))
 
 

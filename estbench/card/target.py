@@ -23,6 +23,7 @@ from estbench.config.choice import read_distribution
 from estbench.config.selector import format_selector, parse_selector
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, is_estimator
+from estbench.function_options import as_options
 from estbench.isolation import Isolated, reason
 from estbench.names import ALIASES
 from estbench.objectives.mlp import Mlp
@@ -129,7 +130,7 @@ def subject_of(
 def _known(kind: type[Any], options: Mapping[str, Any], label: str) -> dict[str, Any]:
     """The options as the class takes them; UsageError for one that it does not have, or of another type."""
     names = catalog.option_names(kind)
-    given = {("temperature" if n == "tau" and "tau" not in names else n): value for n, value in options.items()}
+    given = as_options(options, names)
     for name in given:
         if name not in names:
             raise UsageError(f"{label} has no option {name!r}; it has {', '.join(names) or 'none'}")

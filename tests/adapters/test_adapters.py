@@ -415,6 +415,79 @@ def test_the_backward_of_f_is_counted() -> None:
         assert (problem.evaluations.f, problem.evaluations.df) == (2 * R, 2 * R)
 
 
+def in_one_vmap(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """f of three relaxed samples, each by itself, in one `torch.vmap`."""
+    u = torch.rand(3, *logits.shape, dtype=logits.dtype)
+    return torch.vmap(f)(torch.sigmoid(logits + u.log() - (-u).log1p())).mean()
+
+
+def by_func_grad(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """∇f at three samples by `torch.func.grad`, times dp/dφ."""
+    p = logits.sigmoid()
+    z = torch.bernoulli(p.expand(3, -1))
+    g: Tensor = torch.vmap(torch.func.grad(f))(z)
+    return (g * p * (1 - p)).mean(0)
+
+
+@pytest.mark.parametrize(("target", "form"), [(in_one_vmap, "loss"), (by_func_grad, "gradient")])
+def test_functions_may_transform_f(target: Any, form: Any) -> None:
+    """`torch.vmap` and `torch.func.grad` of f work, and each row is counted, for one estimate and for many."""
+    estimator = adapted(target, form=form, distribution="bernoulli")
+    assert (estimator.facts.f, estimator.facts.df) == (3, 3)
+    assert "torch.vmap" in estimator.facts.notes[1]
+    for R in (1, 8):
+        problem = make(Sine(), BITS.distribution.logits)
+        sampled(estimator, problem, 2, R)
+        assert (problem.evaluations.f, problem.evaluations.df) == (6 * R, 6 * R)
+        assert sampled(estimator, problem, 2, R).abs().min() > 0
+
+
+def less_f_of_zeros(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """The score function with f at zeros as the baseline, which is the same for all estimates."""
+    z = torch.bernoulli(logits.detach().sigmoid())
+    return (f(z) - f(torch.zeros(3))) * (z * logits - torch.nn.functional.softplus(logits)).sum(-1)
+
+
+def less_f_of_zeros_in_all(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """The same in a form that no batch has."""
+    return less_f_of_zeros(logits.reshape(3), f)
+
+
+@pytest.mark.parametrize(("target", "way"), [(less_f_of_zeros, "an axis"), (less_f_of_zeros_in_all, "torch.vmap")])
+def test_what_estimates_share_is_counted_for_each(target: Any, way: str) -> None:
+    """f of a constant costs as much in one call for many estimates as in calls one by one."""
+    estimator = adapted(target, form="loss", distribution="bernoulli")
+    assert way in estimator.facts.notes[1]
+    for R in (1, 8):
+        problem = make(Sine(), BITS.distribution.logits)
+        sampled(estimator, problem, 2, R)
+        assert (problem.evaluations.f, problem.evaluations.df) == (4 * R, 0)
+
+
+def test_an_error_of_ours_is_not_told_as_one_of_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What estbench itself raises while a function is tried goes on as it is, as any bug."""
+
+    def broken(calls: Calls) -> None:
+        del calls
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(Calls, "found_way", broken)
+    with pytest.raises(ZeroDivisionError, match="of ours"):
+        adapt(pathwise_again)
+
+
+def pathwise_again(logits: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """Another one, of which it is not known how it is called."""
+    return pathwise(logits, f)
+
+
+def test_an_option_may_have_its_own_name() -> None:
+    """What a function calls tau may be given as tau, and as temperature."""
+    one, two = (adapted(gumbel_softmax, hard=True, **{name: 0.7}) for name in ("tau", "temperature"))
+    assert one == two
+    assert one.temperature == 0.7  # type: ignore[attr-defined] # an option of the function
+
+
 def test_samples_of_one_call() -> None:
     """`samples` says how many one call uses; an estimate of N samples is the mean of N/samples calls."""
     four = adapted(fs.leave_one_out, samples=4)
