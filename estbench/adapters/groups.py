@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from estbench.adapters.evaluation import tensor
 from estbench.adapters.function import Function, of_the_function, seeded
 from estbench.adapters.gradient import Array, as_array
 from estbench.adapters.signature import GROUPS, MASKS
-from estbench.isolation import UserCodeError, states
+from estbench.isolation import UserCodeError, next_numbers
 
 OF_TOKENS = "token_level"
 
@@ -33,11 +34,15 @@ class Groups:
         with seeded(number):
             return self._of_one(rewards, number)
 
+    def fixed_each(self, groups: Iterable[Tensor]) -> list[Tensor]:
+        """The advantages of each of some groups, of a function that was found to make no random numbers."""
+        with seeded(0):
+            return [self._of_one(rewards, 0) for rewards in groups]
+
     def watched(self, rewards: Tensor, number: int) -> tuple[Tensor, bool]:
         """The same, and whether a global generator was used."""
         with seeded(number):
-            before = states()
-            return self._of_one(rewards, number), states() != before
+            return self._of_one(rewards, number), next_numbers() != _first_numbers(number)
 
     def many(self, rewards: Tensor, number: int) -> Tensor:
         """The advantages [R, N] or [R, N, T] of R groups."""
@@ -50,9 +55,8 @@ class Groups:
         N = rewards.shape[1]
         way = self.way(N)
         with seeded(0):
-            before = states()
             A = self._many(way, rewards, 0)
-            if states() != before:
+            if next_numbers() != _first_numbers(0):
                 raise UserCodeError(f"it makes random numbers at N = {N}, and made none at the N at which it was tried")
         return A
 
@@ -130,6 +134,13 @@ class Groups:
                 allowed = " or ".join(str(list(s)) for s in (shape, (*shape, *tokens)))
                 raise ValueError(f"advantages of rewards {list(shape)} have the shape {allowed}, not {list(A.shape)}")
         return A
+
+
+@lru_cache(maxsize=8)
+def _first_numbers(number: int) -> tuple[float, float, float]:
+    """What the global generators make first where they are seeded with a number."""
+    with seeded(number):
+        return next_numbers()
 
 
 def _agree(many: Callable[[Tensor, int], Tensor], rewards: Tensor, alone: Tensor) -> bool:

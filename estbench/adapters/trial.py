@@ -269,22 +269,22 @@ def _symmetric(groups: Groups, N: int) -> bool:
     """Whether rewards in another order have the same advantages in that order, equal rewards among them."""
     turned, exchanged = torch.arange(N).roll(1), torch.arange(N)
     exchanged[[0, -1]] = exchanged[[-1, 0]]
-    return all(
-        _close(groups.one(r[order], 0), alone[order], 1e-12)
-        for r in _rewards(N)
-        for alone in (groups.one(r, 0),)
-        for order in (turned, exchanged)
-    )
+    for r in _rewards(N):
+        alone, *others = groups.fixed_each([r, r[turned], r[exchanged]])
+        if not all(
+            _close(other, alone[order], 1e-12) for order, other in zip((turned, exchanged), others, strict=True)
+        ):
+            return False
+    return True
 
 
 def _shift_free(groups: Groups, N: int) -> bool:
     """Whether a constant added to all rewards leaves the advantages as they are."""
-    return all(
-        _close(groups.one(r + c, 0), alone, 1e-9)
-        for r in _rewards(N)
-        for alone in (groups.one(r, 0),)
-        for c in (-3.0, 0.25, 40.0)
-    )
+    for r in _rewards(N):
+        alone, *others = groups.fixed_each([r, r - 3.0, r + 0.25, r + 40.0])
+        if not all(_close(other, alone, 1e-9) for other in others):
+            return False
+    return True
 
 
 def _rewards(N: int) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ from estbench.columns import names
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import UsageError
 from estbench.estimators.score_function.reinforce import Reinforce
-from estbench.isolation import states
+from estbench.isolation import states_beside_torch
 from tests.api.estimators import Fails, Noisy, Plain, Scaled, Warm, with_torch
 from tests.api.functions import (
     LOGITS,
@@ -289,14 +289,14 @@ def test_the_session_is_left_as_it_is() -> None:
     counting = Counting()
     torch.manual_seed(3)
     np.random.seed(3)
-    before = states()
+    before = torch.get_rng_state().tolist(), states_beside_torch()
     for f in (counting, f"{Counting.__module__}:noisy"):
         estbench.exact_gradient(f, Bernoulli(LOGITS))
         estbench.curl("ste", f, Bernoulli(LOGITS))
         estbench.curl(Noisy(), f, Bernoulli(LOGITS))
         measure("reinforce", f, Bernoulli(LOGITS), **QUICK)
         estbench.compare(["reinforce", "ste"], f=f, distribution=Bernoulli(LOGITS), replicates=64)
-    assert states() == before
+    assert (torch.get_rng_state().tolist(), states_beside_torch()) == before
     assert counting.calls.item() == 0
 
 
