@@ -21,6 +21,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from hashlib import sha256
 from operator import is_
 from pathlib import Path
@@ -283,7 +284,8 @@ def _python() -> Callable[[], None]:
         if sys.getprofile() is not profile:
             sys.setprofile(profile)
         caught.__exit__(None, None, None)
-        root.setLevel(level)
+        if root.level != level:  # setting it empties the caches of all loggers
+            root.setLevel(level)
         root.handlers[:], root.manager.disable = handlers, disabled
         if dict(os.environ) != environment:
             os.environ.clear()
@@ -461,7 +463,12 @@ def _flush(stream: Any) -> None:
 
 def _flush_c() -> None:
     with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).fflush(None)
+        _library_of_c().fflush(None)
+
+
+@cache
+def _library_of_c() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 def next_numbers() -> tuple[float, float, float]:

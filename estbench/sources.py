@@ -16,6 +16,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -160,11 +161,10 @@ def _reached(name: str) -> set[str]:
     todo = [name]
     while todo:
         each = todo.pop()
-        if each in reached or (tree := _tree(each)) is None:
+        if each in reached or (statements := _statements_of(each)) is None:
             continue
         reached.add(each)
-        for node in ast.walk(tree):
-            todo += [module for module, _, _ in _imports(node, each)]
+        todo += [module for statement in statements for module, _, _ in statement.imports(each)]
     return reached
 
 
@@ -191,40 +191,50 @@ def _installed(path: Path) -> bool:
     return any(path.is_relative_to(place) for place in _INSTALLED) or not _LIBRARIES.isdisjoint(path.parts)
 
 
-def _tree(name: str) -> ast.Module | None:
+def _statements_of(name: str) -> tuple[Statement, ...] | None:
+    """The statements at the top of a module; None where it is installed, no file, or cannot be read."""
     path = _file(name)
     if path is None:
         return None
     try:
-        return ast.parse(path.read_bytes())
+        return _statements(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return None
 
 
+@lru_cache(maxsize=64)
+def _statements(source: bytes) -> tuple[Statement, ...]:
+    return tuple(map(Statement, ast.parse(source).body))
+
+
 def imported_names(module: str) -> set[str]:
     """What import statements in the file of a module bind; nothing of a module that is installed, or no file."""
-    tree = _tree(module)
-    return set() if tree is None else {here for node in ast.walk(tree) for _, _, here in _imports(node, module)}
+    return {here for statement in _statements_of(module) or () for here in statement.imported}
 
 
-def _imports(node: ast.AST, inside: str) -> Iterator[tuple[str, str | None, str]]:
+def _imports(node: ast.Import | ast.ImportFrom, inside: str) -> Iterator[tuple[str, str | None, str]]:
     """(module, name in it or None for all of it, name here) for each thing that an import statement binds."""
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield alias.name, None, alias.asname or alias.name.partition(".")[0]
-    elif isinstance(node, ast.ImportFrom):
-        base = node.module or ""
-        if node.level:
-            package = inside if _is_package(inside) else inside.rpartition(".")[0]
-            try:
-                base = importlib.util.resolve_name("." * node.level + base, package)
-            except ImportError:
-                return
-        for alias in node.names:
-            if _file(f"{base}.{alias.name}") is not None:  # a module of a package
-                yield f"{base}.{alias.name}", None, alias.asname or alias.name
-            else:
-                yield base, None if alias.name == "*" else alias.name, alias.asname or alias.name
+            yield alias.name, None, _here(node, alias)
+        return
+    base = node.module or ""
+    if node.level:
+        package = inside if _is_package(inside) else inside.rpartition(".")[0]
+        try:
+            base = importlib.util.resolve_name("." * node.level + base, package)
+        except ImportError:
+            return
+    for alias in node.names:
+        if _file(f"{base}.{alias.name}") is not None:  # a module of a package
+            yield f"{base}.{alias.name}", None, _here(node, alias)
+        else:
+            yield base, None if alias.name == "*" else alias.name, _here(node, alias)
+
+
+def _here(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
+    """The name that an import binds; "*" for all names of a module."""
+    return alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)
 
 
 def _is_package(name: str) -> bool:
@@ -234,10 +244,9 @@ def _is_package(name: str) -> bool:
 
 def _collect(module: str, name: str | None, found: dict[tuple[str, str], str]) -> bool:
     """Add the statements that a name of a module is made of (None: all of it), and what they use; whether any are."""
-    tree = _tree(module)
-    if tree is None:
+    statements = _statements_of(module)
+    if statements is None:
         return False
-    statements = [Statement(node, module) for node in tree.body]
     wanted, seen, hit = [name], set[str | None](), False
     while wanted:
         one = wanted.pop()
@@ -248,13 +257,13 @@ def _collect(module: str, name: str | None, found: dict[tuple[str, str], str]) -
             if one is not None and one not in statement.binds and not (statement.acts and one in statement.uses):
                 continue
             hit = True
-            key = (module, sha256(statement.text.encode()).hexdigest())
+            key = (module, statement.digest)
             if key in found:
                 continue
             if not statement.only_imports:
                 found[key] = statement.text
             wanted += sorted(statement.uses)
-            for other, theirs, here in statement.imports:
+            for other, theirs, here in statement.imports(module):
                 if (one in (None, here) or not statement.only_imports) and other != module:
                     _collect_once(other, theirs, found)
     return hit
@@ -270,17 +279,23 @@ def _collect_once(module: str, name: str | None, found: dict[tuple[str, str], st
 class Statement:
     """A statement at the top of a module: its normal form, the names it binds and uses, and what it imports."""
 
-    def __init__(self, node: ast.stmt, module: str) -> None:
+    def __init__(self, node: ast.stmt) -> None:
+        parts = list(ast.walk(node))
         self.only_imports = isinstance(node, ast.Import | ast.ImportFrom)
-        self.imports = [each for part in ast.walk(node) for each in _imports(part, module)]
-        loaded = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-        self.binds = {here for _, _, here in self.imports} if self.only_imports else _bound(node)
-        if any(theirs is None and here == "*" for _, theirs, here in self.imports):
+        self._imports = [part for part in parts if isinstance(part, ast.Import | ast.ImportFrom)]
+        self.imported = {_here(part, alias) for part in self._imports for alias in part.names}
+        self.binds = self.imported if self.only_imports else _bound(node, parts, self.imported)
+        if "*" in self.imported:
             self.binds = _Everything()
-        self.uses = loaded
+        self.uses = {part.id for part in parts if isinstance(part, ast.Name)}
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         self.acts = not docstring and not self.binds and not self.only_imports  # on what it mentions
         self.text = ast.dump(_Bare().visit(node)) if not docstring else ""
+        self.digest = sha256(self.text.encode()).hexdigest()
+
+    def imports(self, module: str) -> list[tuple[str, str | None, str]]:
+        """What it imports in a module: (module, name in it or None for all of it, name here)."""
+        return [each for part in self._imports for each in _imports(part, module)]
 
 
 class _Everything(set[str]):
@@ -300,13 +315,12 @@ class _Bare(ast.NodeTransformer):
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _strip
 
 
-def _bound(node: ast.stmt) -> set[str]:
+def _bound(node: ast.stmt, parts: list[ast.AST], imported: set[str]) -> set[str]:
     """The names that a statement binds at the top of a module: not those inside functions and classes."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
-    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
-    found |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
-    return found | {here for part in ast.walk(node) for _, _, here in _imports(part, "")}
+    found = {part.id for part in parts if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
+    return found | imported | {part.name for part in parts if isinstance(part, ast.FunctionDef | ast.ClassDef)}
 
 
 def _codes(kind: type[Any]) -> Iterator[Any]:

@@ -512,6 +512,20 @@ def test_the_hash_is_of_what_the_class_uses(
     assert (source_hash(current(name).Mine) != before) == differs
 
 
+def test_a_relative_import_in_a_branch_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a class takes from its own package belongs to it, also where the import is inside `if` or `try`."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / f"branched{random.SystemRandom().randrange(10**9)}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "scale.py").write_text("SCALE = 1.0\n")
+    (package / "mine.py").write_text("if True:\n    from .scale import SCALE\n\n\nclass Mine:\n    scale = SCALE\n")
+    name = f"{package.name}.mine"
+    before = source_hash(current(name).Mine)
+    edited(package / "scale.py", "1.0", "2.0")
+    assert source_hash(current(name).Mine) != before
+
+
 @pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
 def test_packages_installed_elsewhere_are_no_code_of_the_user(
     folder: str, written: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch
