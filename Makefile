@@ -15,6 +15,9 @@ STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 PIP := -m pip install --quiet --disable-pip-version-check
 
+# The processes of the suite share what is compiled, also where Python is told to keep nothing.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test lint types unit lowest slow coverage bench docs reference clean
 .DEFAULT_GOAL := help
 

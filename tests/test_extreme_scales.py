@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from estbench.cli.app import app
 from estbench.estimators.shared.least_squares import least_squares
+from tests.sizes import thinned
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-90, 1.0, 1e78, 1e150])
@@ -75,7 +76,7 @@ AMOUNTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("amount", AMOUNTS)
+@pytest.mark.parametrize("amount", thinned(2, AMOUNTS))
 def test_a_cell_beyond_the_range_of_floats_fails_alone(amount: str, tmp_path: Path) -> None:
     """At weights of 1e78 and 1e-90 and logits of 30, cells fail or work; the others, and every command, do not care."""
     code, found = measured(tmp_path, "extreme", AMOUNTS[amount], [*EXTREMES.values(), GOOD])

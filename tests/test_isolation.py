@@ -14,6 +14,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from estbench.isolation import Isolated, UserCodeError
 from estbench.problem import Problem, make
 from estbench.sources import current, source_hash
 from tests.cli.forked import Forks
-from tests.sizes import SMALL
+from tests.sizes import SMALL, thinned
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd
 
 TOGETHER = ["bias_p_value", "bias_verdict"]
@@ -112,7 +113,7 @@ FAILS = [*(f"writes/{key}" for key in WRITES), *(f"uncounted/{key}" for key in U
 FAILS += [f"throws/{key}" for key in THROWS]
 
 
-@pytest.mark.parametrize("how", FAILS)
+@pytest.mark.parametrize("how", thinned(2, FAILS))
 def test_what_must_not_be_done_fails_alone(how: str, alone: str, tmp_path: Path) -> None:
     """A write into what is shared, or whatever is thrown, fails its own cells by name; others keep each bit."""
     frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(how), *AFTER])
@@ -215,7 +216,7 @@ def test_what_all_use_is_not_replaced(place: Any, name: str) -> None:
     assert vars(place).get(name) is before
 
 
-@pytest.mark.parametrize("key", HIDDEN)
+@pytest.mark.parametrize("key", thinned(2, HIDDEN))
 def test_hidden_writes_fail_alone(key: str, alone: str, tmp_path: Path) -> None:
     """Writes by `out=` and by threads, and what is replaced behind the draw's back."""
     frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(f"hidden/{key}"), *AFTER])
@@ -230,7 +231,7 @@ def test_inference_mode_stays_in_the_call(alone: str, tmp_path: Path) -> None:
     assert others(frame) == alone
 
 
-@pytest.mark.parametrize("key", RANDOM)
+@pytest.mark.parametrize("key", thinned(3, RANDOM))
 def test_global_generators_are_the_runs(key: str, tmp_path: Path) -> None:
     """Their numbers are of the seed, whatever the workers; there is no exact row, and our own generators stay."""
     states = torch.get_rng_state(), repr(np.random.get_state(legacy=False)), random.getstate()
@@ -396,8 +397,9 @@ class Scaled:
 """
 
 
-@pytest.mark.parametrize("methods", [["monte_carlo"], ["exact"]])
-@pytest.mark.parametrize("what", ["objective", "estimator"])
+@pytest.mark.parametrize(
+    ("what", "methods"), thinned(3, product(["objective", "estimator"], [["monte_carlo"], ["exact"]]))
+)
 def test_a_changed_data_file_is_another_run(
     what: str, methods: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

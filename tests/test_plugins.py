@@ -21,6 +21,7 @@ from estbench.config.plugged import in_form, named
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
 from estbench.errors import UsageError
+from tests.sizes import thinned
 
 FILE = '''
 """Code of a user."""
@@ -238,7 +239,7 @@ EDITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "voids", "old", "new"), EDITS)
+@pytest.mark.parametrize(("what", "voids", "old", "new"), thinned(2, EDITS))
 def test_what_voids_a_run(what: str, voids: bool, old: str, new: str, here: Path) -> None:
     """A comment or another thing in the file leaves a run of one function valid; what the function uses does not."""
     changes = {"estimators": ["mine.py:StraightThrough"], "problems": CONFIG["problems"][1:2]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +152,16 @@ def test_the_same_for_any_number_of_processes() -> None:
     assert_frame_equal(one, three, check_exact=True)
 
 
+@cache
+def ste_and_relax() -> pd.DataFrame:
+    """What is measured where nothing is switched off."""
+    return measure(["ste", "relax"], coupled, Bernoulli(LOGITS), **QUICK)
+
+
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_whatever_the_caller_is_in(context: Any) -> None:
     """Estimators have gradients though the caller has switched them off, also of logits that were made so."""
-    expected = measure(["ste", "relax"], coupled, Bernoulli(LOGITS), **QUICK)
+    expected = ste_and_relax()
     with context():
         found = measure(["ste", "relax"], coupled, Bernoulli(torch.tensor(LOGITS, dtype=torch.float64)), **QUICK)
         gradient = estbench.exact_gradient("quadratic", Bernoulli(torch.tensor(LOGITS, dtype=torch.float64)))

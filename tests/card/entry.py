@@ -12,7 +12,7 @@ from estbench.card.subject import Form
 class Entry:
     """A function, how it is written, the variables that it is for, and the keys of causes of which one is right.
 
-    `slow`: it can be called for one estimate at a time only, or resembles another one.
+    `slow`: it can be called for one estimate at a time only, resembles another one, or takes seconds.
     """
 
     function: Any

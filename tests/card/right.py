@@ -324,7 +324,7 @@ B, C = "bernoulli", "categorical"
 
 RIGHT = (
     Entry(gumbel_at_a_temperature_of_its_own, "sampler", C, slow=True),
-    Entry(fast_sigmoid, "sampler", B),
+    Entry(fast_sigmoid, "sampler", B, slow=True),
     Entry(sum_over_states_loss, "loss", B, slow=True),
     Entry(taylor_baseline_loss, "loss", B, slow=True),
     Entry(reinforce_loss, "loss", B),

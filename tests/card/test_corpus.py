@@ -33,21 +33,21 @@ def card(entry: Entry, *, brief: bool = True) -> Card:
 def each(entries: Sequence[Entry]) -> list[Any]:
     """A parameter for each. Slow are those marked so, and those that are sampled and whose cause another one has.
 
-    Of the other sampled ones so are three of four of each form. At the smaller size every third of the slow ones is
-    looked at.
+    Of the others so are three of four of each form. At the smaller size every third of the slow ones that are sampled
+    is looked at.
     """
     found, causes, slow, of_form = [], set[str](), 0, Counter[str]()
     for e in entries:
-        again = e.form != "advantages" and bool(causes.intersection(e.causes[:1]))
-        if not (e.slow or again):
-            of_form[e.form] += e.form != "advantages"
-            again = e.form != "advantages" and of_form[e.form] % 4 != 1
-        if e.slow or again:
-            if not SMALL or slow % 3 == 0:
-                found.append(pytest.param(e, id=e.id, marks=[pytest.mark.slow]))
-            slow += 1
-        else:
+        sampled = e.form != "advantages"
+        again = e.slow or (sampled and bool(causes.intersection(e.causes[:1])))
+        if not again:
+            of_form[e.form] += 1
+            again = of_form[e.form] % 4 != 1
+        if not again:
             found.append(pytest.param(e, id=e.id))
+        elif not SMALL or not sampled or slow % 3 == 0:
+            found.append(pytest.param(e, id=e.id, marks=[pytest.mark.slow]))
+        slow += again and sampled
         causes.update(() if e.slow else e.causes[:1])
     return found
 

@@ -14,9 +14,10 @@ from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
 from tests.card.faulty import FAULTY
 from tests.estimators.wrong_on_purpose import WRONG
+from tests.sizes import thinned
 
 
-@pytest.mark.parametrize(("kind", "key"), FAULTY, ids=lambda x: getattr(x, "__name__", str(x)))
+@pytest.mark.parametrize(("kind", "key"), thinned(2, FAULTY), ids=lambda x: getattr(x, "__name__", str(x)))
 def test_each_fault_is_found(kind: type[Estimator], key: str) -> None:
     """An estimator that is wrong in one way fails with that key, and says what to look for."""
     card = check(kind, smallest=0.5)
@@ -27,7 +28,7 @@ def test_each_fault_is_found(kind: type[Estimator], key: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=[pytest.mark.slow] * (i % 2)) for i, kind in enumerate(WRONG)],
+    thinned(4, WRONG),
     ids=lambda kind: kind.__name__,
 )
 def test_estimators_right_at_one_size_fail(kind: Any) -> None:
@@ -45,7 +46,7 @@ def test_estimators_right_at_one_size_fail(kind: Any) -> None:
         ), str(card)
 
 
-@pytest.mark.parametrize("name", ["rloo", "disarm", "leg"])
+@pytest.mark.parametrize("name", thinned(3, ["rloo", "disarm", "leg"]))
 def test_unbiased_members_pass(name: str) -> None:
     """Unbiased estimators of the catalogue have no failure, and are compared with others."""
     card = check(name, distribution="bernoulli", smallest=0.3)

@@ -34,6 +34,7 @@ from estbench.store.manifest import ConfigRecord, ManifestRecord
 from estbench.store.records import canonical, checksum
 from estbench.store.records import line as journal_line
 from tests.cli.forked import PATIENCE, Forks, Said, environment, until
+from tests.sizes import slow
 
 CONFIG: dict[str, Any] = {
     "name": "tiny",
@@ -935,7 +936,7 @@ def test_folders_that_are_no_results(cli: Cli, command: str) -> None:
         assert f"{place}: {expected}" in clean(cli(command, place), 2)
 
 
-@pytest.mark.parametrize("command", ["plot --kind overview", "report"])
+@pytest.mark.parametrize("command", [slow("plot --kind overview"), "report"])
 def test_the_table_beside_a_run_is_not_read(
     cli: Cli, command: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

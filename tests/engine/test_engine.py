@@ -17,6 +17,7 @@ from estbench.engine.executors import Execution
 from estbench.engine.run import Failure, Progress
 from estbench.errors import EstbenchError
 from estbench.store import read
+from tests.sizes import slow
 
 CONFIG: dict[str, Any] = {
     "name": "small",
@@ -150,9 +151,9 @@ def test_seeds_differ(finished: tuple[Path, pd.DataFrame], tmp_path: Path) -> No
     [
         ("raise", "ZeroDivisionError: division by zero"),
         ("shape", "returned shape"),
-        ("dtype", "returned torch.float32"),
+        slow(("dtype", "returned torch.float32")),
         ("nan", "every estimate is NaN or infinite"),
-        ("list", "returned a list"),
+        slow(("list", "returned a list")),
     ],
 )
 def test_a_broken_estimator_fails_alone(how: str, reason: str, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_a_killed_run_leaves_no_workers_behind(forks: Forks, tmp_path: Path) -> 
     until(lambda: not any(map(alive, workers)), 60)
 
 
+@pytest.mark.slow
 def test_interrupts_with_workers(forks: Forks, tmp_path: Path) -> None:
     """Ctrl-C reaches workers too, and at any moment of theirs: nothing but the message is printed, and all are gone."""
     config(tmp_path, LESS, estimators=[odd("sleep"), "reinforce"])

@@ -45,6 +45,13 @@ every = pytest.mark.parametrize(("name", "options"), UNFITTED)
 with_every_fit = pytest.mark.parametrize(("name", "options"), ALL)
 
 
+def costly(case: Any) -> Any:
+    """The case; slow if it is an option of a control variate that takes a while to fit, or to look at."""
+    name, options = case.values
+    long = options and name in ("relax", "lax", "rebar", "rodeo", "double_cv")
+    return pytest.param(name, options, id=case.id, marks=pytest.mark.slow) if long else case
+
+
 @every
 def test_shape_and_dtype(name: str, options: dict[str, Any]) -> None:
     """An estimate has the shape of the logits and their dtype, in float32 and in float64, and is finite."""
@@ -275,7 +282,7 @@ def assert_sampled_mean(problem: Problem, estimator: Estimator, N: int, mean: An
     np.testing.assert_array_less(np.abs(g.mean(0).numpy() - np.asarray(mean)), z * se + 1e-12, err_msg=f"N = {N}")
 
 
-@every
+@pytest.mark.parametrize(("name", "options"), [costly(case) for case in UNFITTED])
 def test_monte_carlo_agrees_with_the_claim(name: str, options: dict[str, Any]) -> None:
     """The mean of 2·10⁴ estimates is, within its standard error, the exact one, or for unbiased methods the truth.
 
@@ -426,7 +433,7 @@ def test_permuting_classes_permutes_the_mean(name: str, options: dict[str, Any])
         pytest.skip("no exact moments")
 
 
-@with_every_fit
+@pytest.mark.parametrize(("name", "options"), [costly(case) for case in ALL])
 def test_fitting_is_repeatable_and_keeps_the_mean(name: str, options: dict[str, Any]) -> None:
     """A fit repeats to the bit, gives a frozen, hashable estimator of plain numbers, and an unbiased one stays so.
 

@@ -29,6 +29,7 @@ from tests.estimators.noise import (
 )
 from tests.estimators.states import Numbers, Wave, problem, truth
 from tests.problems import make
+from tests.sizes import slow
 
 ONES: dict[str, Logits] = {**ONE, "two": [[0.3, -0.6]], **ONE_OF_THREE}
 EVERY: dict[str, Logits] = {**ONES, **SEVERAL}
@@ -105,12 +106,14 @@ def test_a_critic_is_unbiased(case: str, where: str) -> None:
 
 
 EXACT = [case for case in CASES if pairs(1)[case][0].facts.exact != "none"]
+LONG = {"relax of a network alone", "relax", "lax"}
+"""Those that take a second and more where there are three classes."""
 
 
 @pytest.mark.parametrize(
     ("case", "where"),
     [
-        pytest.param(case, where, marks=[pytest.mark.slow] * (where == "three" and case == "relax of a network alone"))
+        pytest.param(case, where, marks=[pytest.mark.slow] * (where == "three" and case in LONG))
         for case in EXACT
         for where in ONES
     ],
@@ -183,7 +186,11 @@ class Shifted(Given):
 
 @pytest.mark.parametrize(
     ("wrong", "where"),
-    [(Unnormalised, "three"), *((wrong, where) for wrong in (Unredrawn, Held, Shifted) for where in ("high", "three"))],
+    [
+        (Unnormalised, "three"),
+        *((wrong, "high") for wrong in (Unredrawn, Held, Shifted)),
+        *(slow((wrong, "three")) for wrong in (Unredrawn, Held, Shifted)),
+    ],
 )
 def test_public_mistakes_are_caught(wrong: type[Given], where: str) -> None:
     """REBAR with a wrong x̃, or with a wrong derivative of it, is biased, and so is RELAX; the check says so."""

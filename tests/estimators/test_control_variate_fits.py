@@ -34,6 +34,7 @@ from estbench.problem import Evaluations, Problem
 from tests.estimators.noise import ONE, ONE_OF_THREE, SEVERAL, Logits, by_quadrature, cells, of_estimator
 from tests.estimators.states import problem
 from tests.problems import make
+from tests.sizes import thinned
 
 FITS = 20
 FALSE_FAIL = 1e-6
@@ -120,7 +121,7 @@ def test_nothing_to_fit() -> None:
         assert fitted(of, estimator) is estimator
 
 
-@pytest.mark.parametrize("N", [2, 3, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("N", thinned(3, [2, 3, 4]))
 def test_joint_coefficients(N: int) -> None:
     """double_cv's a, and rodeo's a and b, are those of least variance at each N, as exact variances say."""
     of = problem(SEVERAL["B2"])

@@ -28,6 +28,7 @@ from tests.estimators.complex_steps import ByHand, Given, given, of_formula
 from tests.estimators.noise import ONE, ONE_OF_THREE, SEVERAL, Logits, by_quadrature, cells, rows
 from tests.estimators.states import Numbers, problem, truth, wave
 from tests.problems import make
+from tests.sizes import slow
 
 EVERY: dict[str, Logits] = {**ONE, **ONE_OF_THREE, **SEVERAL}
 BERNOULLI = [where for where in EVERY if not isinstance(EVERY[where][0], list)]
@@ -147,7 +148,12 @@ def moments(estimator: Estimator, of: Problem) -> tuple[Floats, Floats, float]:
 
 
 @pytest.mark.parametrize(
-    ("case", "where"), [(case, where) for case, where in CASES if where in ONE or where in ONE_OF_THREE]
+    ("case", "where"),
+    [
+        slow((case, where)) if case.startswith("igr") and (case, where) != ("igr", "high") else (case, where)
+        for case, where in CASES
+        if where in ONE or where in ONE_OF_THREE
+    ],
 )
 def test_exact_moments(case: str, where: str) -> None:
     """Exact moments are those of the formula, by other nodes; a clipped one's by scipy.quad between its kinks."""

@@ -6,6 +6,7 @@ import ast
 import itertools
 import math
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from estbench.objectives.power import Power
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
 from tests.problems import make
+from tests.sizes import thinned
 
 
 def build(name: str, **options: Any) -> Any:
@@ -47,9 +49,9 @@ def mean_and_variance(x: Exact, of: Problem) -> tuple[Any, float]:
     return x.mean, float(x.variance.sum())
 
 
-@pytest.mark.parametrize("phi", [-5.0, -1.3, 0.0, 2.2, 5.0])
-@pytest.mark.parametrize("tau", [0.1, 0.37, 2.0])
-@pytest.mark.parametrize("name", ["gumbel", "gumbel_st"])
+@pytest.mark.parametrize(
+    ("name", "tau", "phi"), thinned(4, product(["gumbel", "gumbel_st"], [0.1, 0.37, 2.0], [-5.0, -1.3, 0.0, 2.2, 5.0]))
+)
 def test_one_bernoulli_variable(name: str, tau: float, phi: float) -> None:
     """Mean and variance are those of scipy's adaptive quadrature over logistic noise, to 1e-8; so says the error."""
     of = problem([phi], target=0.3)
@@ -157,7 +159,7 @@ def conditioned(of: Problem, tau: float, eta: float) -> Any:
 SMOOTH = ("quadratic", "sine", "mlp")
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 6))])
+@pytest.mark.parametrize("seed", thinned(6, range(6)))
 @pytest.mark.parametrize("K", [2, 3])
 def test_relaxations_of_a_categorical(K: int, seed: int) -> None:
     """At random logits and τ, mean and variance are those of a product rule in other coordinates, to 1e-8."""
@@ -201,9 +203,11 @@ def test_relaxations_of_four_classes(tau: float, theta: list[float]) -> None:
     "theta",
     [
         [0.3, -0.9, 0.5, 0.0],
-        *(pytest.param(theta, marks=pytest.mark.slow) for theta in ([5.0, -5.0, 0.0, -3.0], [4.1, 4.8, -4.9, 2.0])),
+        [5.0, -5.0, 0.0, -3.0],
+        [4.1, 4.8, -4.9, 2.0],
     ],
 )
+@pytest.mark.slow
 def test_four_classes_at_a_low_temperature(theta: list[float]) -> None:
     """At K = 4 and τ = .1 the attained error is below 1e-9; two methods of one mean and an unbiased one bear it out."""
     of = problem([theta], "sine")
@@ -216,7 +220,8 @@ def test_four_classes_at_a_low_temperature(theta: list[float]) -> None:
     assert np.linalg.norm(means[2] - of.exact_gradient.numpy()) <= 1e-10 * size
 
 
-@pytest.mark.parametrize("exponent", [1.5, pytest.param(3.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("exponent", [1.5, 3.0])
 def test_kinks_in_two_axes(exponent: float) -> None:
     """Where f′ has a kink or a root at y = t, three classes still have 8 digits: panels within panels find it."""
     tau, theta = 0.3, [0.8, -1.5, 0.2]
@@ -301,6 +306,7 @@ def test_critics_of_noisy_logits(theta: list[float], seed: int) -> None:
         agrees(exact(of, estimator, 1), of, mean, variance, tolerance=1e-7)
 
 
+@pytest.mark.slow
 def test_a_fitted_critic_against_simulation() -> None:
     """Fitted relax at K = 3: mean and variance within 5 standard errors of 4·10⁵ estimates (false-fail rate 3e-6).
 
@@ -327,8 +333,10 @@ def test_large_logits(tau: float, phi: float) -> None:
     assert max(1e-12, 0.99 * 2**-53 * math.exp(abs(phi))) < x.error + 1e-12 < 2e-8 + 2**-53 * math.exp(abs(phi))
 
 
-@pytest.mark.parametrize("phi", [-34.0, -30.0, -25.0, -20.0, 20.0, 25.0, 30.0, 34.0])
-@pytest.mark.parametrize("name", ["arm", "disarm", "gumbel_st", "gumbel"])
+@pytest.mark.parametrize(
+    ("name", "phi"),
+    thinned(3, product(["arm", "disarm", "gumbel_st", "gumbel"], [-34.0, -30.0, -25.0, -20.0, 20.0, 25.0, 30.0, 34.0])),
+)
 def test_the_error_at_large_logits_is_not_understated(name: str, phi: float) -> None:
     """Mirrored problems (φ, target) and (−φ, 1 − target) have mirrored moments, to the errors that are recorded.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from itertools import product
 from math import sqrt
 
 import numpy as np
@@ -39,6 +40,7 @@ from estbench.intervals import (
 from estbench.intervals.quadratic import QuadraticForm
 from tests.intervals.cells import categorical, reinforce, straight_through
 from tests.intervals.sums import RNG, Floats, skewed, sums
+from tests.sizes import thinned
 
 
 def hall(x: float, a: float) -> float:
@@ -183,9 +185,7 @@ def test_bias_of_one_parameter() -> None:
     assert covered == {True, False}
 
 
-@pytest.mark.parametrize("P", [2, 5, 40])
-@pytest.mark.parametrize("size", [0.0, 0.1, 0.6])
-@pytest.mark.parametrize("level", [0.95, 0.8])
+@pytest.mark.parametrize(("level", "size", "P"), thinned(4, product([0.95, 0.8], [0.0, 0.1, 0.6], [2, 5, 40])))
 def test_bias_of_many_parameters(P: int, size: float, level: float) -> None:
     """P > 1: bounds of ‖b‖² with traces of V, V², V³, Q(β) and both tails as printed, also where P exceeds S."""
     raw, g = skewed(P)

@@ -21,6 +21,7 @@ from estbench.problem import Problem
 from estbench.trainings import exact, sampled
 from estbench.trainings.loop import by, generator
 from tests.networks.models import ONE_LAYER, batch, made
+from tests.sizes import slow
 
 FEW = 3
 """Examples."""
@@ -153,7 +154,7 @@ def test_why_there_are_no_exact_moments() -> None:
             exact.moments(batch_, catalog.ESTIMATORS[name](), 2)
 
 
-@pytest.mark.parametrize("part", ["encoder", "between", "decoder"])
+@pytest.mark.parametrize("part", ["encoder", *map(slow, ("between", "decoder"))])
 def test_nested_estimates_of_two_layers_are_unbiased(part: str) -> None:
     """`rloo` in both layers is unbiased for all parameters: p > 1e-4, and a bias of a fifth of ‖g‖ would be outside.
 

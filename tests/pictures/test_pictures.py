@@ -22,6 +22,7 @@ from estbench.estimators.straight_through.ste import Ste
 from estbench.pictures import neuron, picture
 from estbench.pictures.neuron import Neuron, response
 from estbench.pictures.relaxation import P_BERNOULLI, PROBABILITIES, REPLICATES, evaluated
+from tests.sizes import slow
 
 Z = 5.5
 """Standard errors that a mean may be off: of 1 000 means of nearly normal numbers one is further off in 26 000 runs."""
@@ -99,10 +100,14 @@ def test_every_estimator_responds(name: str) -> None:
         assert (np.abs(found.mean_estimate - found.slope) <= Z * found.error + 1e-12).all()
 
 
-def test_files_of_each_type(tmp_path: Path) -> None:
-    """png, svg and pdf are written; another ending, or a name that is no estimator, is refused."""
-    for ending in ("png", "svg", "pdf"):
-        assert picture("ste[proxy=identity]", tmp_path / f"a.{ending}").stat().st_size > 5000
+@pytest.mark.parametrize("ending", ["png", *map(slow, ("svg", "pdf"))])
+def test_files_of_each_type(ending: str, tmp_path: Path) -> None:
+    """png, svg and pdf are written."""
+    assert picture("ste[proxy=identity]", tmp_path / f"a.{ending}").stat().st_size > 5000
+
+
+def test_what_no_picture_is_made_of(tmp_path: Path) -> None:
+    """Another ending, or a name that is no estimator, is refused."""
     with pytest.raises(UsageError, match=r"ends in \.png, \.svg, \.pdf"):
         picture("ste", tmp_path / "a.gif")
     with pytest.raises(UsageError, match="'quadratic' is none of them"):

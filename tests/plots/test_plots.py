@@ -113,6 +113,7 @@ def test_equal_frames_give_equal_bytes(tmp_path: Path, form: str, start: bytes) 
         assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.slow
 def test_bytes_do_not_hang_on_the_order_of_sets(tmp_path: Path) -> None:
     """This process and one that hashes differently draw the same file."""
     names = [(name, f"{name} {i}") for i in (1, 2) for name in ESTIMATORS]
@@ -529,7 +530,7 @@ def boxes(figure: Figure) -> tuple[Bbox, list[Bbox], list[list[Bbox]]]:
 
 
 @pytest.mark.parametrize("kind", list(FIGURES))
-@pytest.mark.parametrize("count", [2, 19])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 19])
 def test_nothing_overlaps_or_leaves_the_page(kind: str, count: int) -> None:
     """Titles, legends and tick labels are inside the figure; legends are beside the panels; ticks do not touch."""
     names = [f"{name}{i}" for i in range(3) for name in ESTIMATORS][:count]

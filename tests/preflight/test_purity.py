@@ -17,6 +17,7 @@ from estbench.problem import Problem
 from tests.estimators.members import build, problems
 from tests.preflight.impure import SAID, WRITES, Pure, TorchNoise
 from tests.problems import make
+from tests.sizes import thinned
 
 
 def on(kind: Any, problem: Problem, samples: int = 2) -> list[str]:
@@ -49,7 +50,7 @@ def test_each_impurity_has_its_sentence(kind: type[Any]) -> None:
         assert SAID[kind] in found[0]
 
 
-@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+@pytest.mark.parametrize("name", thinned(3, catalog.ESTIMATORS))
 def test_the_catalogue_is_pure(name: str) -> None:
     """No estimator of the catalogue is accused of anything, at as few samples as it needs or at three.
 

@@ -87,6 +87,12 @@ def run(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run without plug-ins."""
+    return run(tmp_path_factory.mktemp("plain") / "run", problems=CONFIG["problems"][:1])
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with an estimator of a plug-in that is gone; what stands in its place leaves a mark."""
     place = tmp_path_factory.mktemp("reading")
@@ -147,9 +153,9 @@ def test_a_plan_is_read_as_it_was_made() -> None:
         ("estimators", []),
     ],
 )
-def test_a_table_that_is_no_table_is_refused(folder: Path, table: str, entry: Any) -> None:
+def test_a_table_that_is_no_table_is_refused(plain: Path, table: str, entry: Any) -> None:
     """An index beyond its table, a number out of range, another type: one message that names the manifest."""
-    path = folder / "manifest.json"
+    path = plain / "manifest.json"
     before = path.read_text()
     manifest = json.loads(before)
     del manifest["crc32"]
@@ -157,7 +163,7 @@ def test_a_table_that_is_no_table_is_refused(folder: Path, table: str, entry: An
     try:
         path.write_text(written(manifest | {"crc32": checksum(canonical(manifest))}))
         with pytest.raises(ResultsError, match=r"manifest\.json: damaged"):
-            read_results(folder)
+            read_results(plain)
     finally:
         path.write_text(before)
 

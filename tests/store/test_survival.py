@@ -154,6 +154,7 @@ def test_kill_and_resume(tmp_path: Path) -> None:
     survive(tmp_path / "run", kills=4, signals=[signal.SIGKILL], seed=1)
 
 
+@pytest.mark.slow
 def test_interrupt_twice_and_resume(tmp_path: Path) -> None:
     """Two Ctrl-C, one upon the other, are as harmless."""
     survive(tmp_path / "run", kills=3, signals=[signal.SIGINT, signal.SIGINT], seed=2)

@@ -12,6 +12,7 @@ from torch.nn.functional import log_softmax, logsigmoid
 
 from estbench import catalog
 from estbench.training import expectation, sample
+from tests.sizes import slow
 from tests.training.steps import distribution_of, seeded
 
 D, K, GROUPS, DRAWS = 2, 3, 40, 300
@@ -108,7 +109,7 @@ MEMBERS = [
 UNBIASED = [m for m in MEMBERS if catalog.ESTIMATORS[str(m.values[1])]().facts.unbiased]
 
 
-@pytest.mark.parametrize("name", ["bernoulli", "categorical"])
+@pytest.mark.parametrize("name", ["bernoulli", slow("categorical")])
 def test_unbiased_estimators_are_unbiased_for_all_parameters(name: str) -> None:
     """Both layers by the same estimator: 16 or 84 parameters each, against enumeration of both layers.
 
