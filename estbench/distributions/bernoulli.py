@@ -248,6 +248,12 @@ class Bernoulli:
             return (z * logsigmoid(self._phi) + (1 - z) * logsigmoid(-self._phi)).sum(-1)
         return torch.where(z > 0.5, self.align(self.log_mean), self.align(self.log_q)).sum(-1)
 
+    def kl_to_uniform(self) -> Tensor:
+        """KL(P ‖ uniform) = Σ_d p log p + q log q + log 2, [*batch_shape]; differentiable in the logits."""
+        p, q = self.mean, 1 - self.mean
+        terms = torch.where(p > 0, p * self.log_mean, 0) + torch.where(q > 0, q * self.log_q, 0)
+        return (terms + math.log(2)).sum(-1)
+
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples: a b."""
         return a * b
@@ -400,5 +406,6 @@ class Bernoulli:
         return [float(self.mean), float(self.q)]
 
     def noise_resolution(self) -> float:
-        """The relative error of p or q as uniforms next to 1 tell them, 2^-53/min(p, q)."""
-        return 2.0**-53 / float(torch.minimum(self.mean, self.q).min())
+        """The relative error of p or q as uniforms next to 1 tell them, 2^-53/min(p, q); 0 where z is certain."""
+        smallest = float(torch.minimum(self.mean, self.q).min())
+        return 2.0**-53 / smallest if smallest > 0 else 0.0

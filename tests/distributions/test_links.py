@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,32 @@ def test_a_saturated_hard_sigmoid_is_certain_and_has_no_gradient(a: float) -> No
         assert g[1] != 0
     draw = Draw(problem, 64, 2, streams=Streams(0, "certain", range(1)))
     assert bool((draw.z[..., 0] == float(a > 0)).all())
+
+
+@pytest.mark.parametrize("logits", [[-1.0, 0.4], [100.0, 0.4], [3.0, -1.0]])
+def test_estimates_of_a_saturated_hard_sigmoid_are_zero(logits: list[float]) -> None:
+    """Where p is 0 or 1, be it of all variables, estimates are 0 with every option, but for proxies; none is NaN.
+
+    Of one variable that is certain the exact mean and variance are 0 too, where they can be had.
+    """
+    d = bernoulli("hard_sigmoid", logits)
+    draw = Draw(Problem(d, objective("mlp", seed=3)), 64, 2, streams=Streams(0, "certain", range(1)))
+    certain = d.logits.abs() >= 1
     wrong = []
-    for name, kind in catalog.ESTIMATORS.items():
-        if kind().facts.unserved("bernoulli", "hard_sigmoid") is None:
-            found = gradients(kind(), draw)
-            if not (bool(found.isfinite().all()) and bool((found[:, 0] == 0).all())):
-                wrong.append(name)
+    for name, options in [*(case.values for case in UNFITTED), ("mve", {"t": math.inf})]:
+        estimator = build(str(name), options)  # type: ignore[arg-type] # its values
+        if estimator.facts.unserved("bernoulli", "hard_sigmoid") is not None or estimator.facts.max_variables == 1:
+            continue
+        found = gradients(estimator, draw)
+        if getattr(estimator, "proxy", "sigmoid") not in ("sigmoid", "softmax"):
+            wrong += [] if bool(found.isfinite().all()) else [(name, options)]
+            continue
+        if not (bool(found.isfinite().all()) and bool((found[:, certain] == 0).all())):
+            wrong.append((name, options))
+        with suppress(Unavailable):
+            one = exact(Problem(bernoulli("hard_sigmoid", logits[:1]), objective("sine")), estimator, 2)
+            if not (one.mean[0] == one.variance[0] == 0):
+                wrong.append((name, options))
     assert not wrong
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -170,12 +171,21 @@ def test_off_vertices_is_declared(name: str, options: dict[str, Any]) -> None:
 
 @every
 def test_extreme_logits(name: str, options: dict[str, Any]) -> None:
-    """Logits of ±30 give finite estimates in float64 and float32."""
-    estimator = build(name, options)
-    for dtype in (torch.float64, torch.float32):
+    """Logits of ±30, and of ±900, where probabilities are 0, give finite estimates in float64 and float32."""
+    finite_at_extremes(build(name, options))
+
+
+def test_what_is_largest_or_infinite_is_finite_at_extreme_logits() -> None:
+    """An infinite option does not meet a probability of 0 as 0/0."""
+    finite_at_extremes(build("mve", {"t": math.inf}))
+
+
+def finite_at_extremes(estimator: Estimator) -> None:
+    """Estimates are finite."""
+    for dtype, size in product((torch.float64, torch.float32), (30.0, 900.0)):
         for problem in problems(estimator, dtype):
-            logits = torch.full_like(problem.distribution.logits, 30.0)
-            logits[..., ::2] = -30.0
+            logits = torch.full_like(problem.distribution.logits, size)
+            logits[..., ::2] = -size
             extreme = make(problem.objective, logits)
             assert bool(gradients(estimator, draw(extreme, 200, max(2, estimator.facts.min_samples))).isfinite().all())
 

@@ -67,7 +67,7 @@ class UnorderedSet:
                 turns = []
                 for S in combinations(range(c.M), taken):
                     left = c.log_P[[i for i in range(c.M) if i not in S]].exp().cumsum(0)
-                    turns.append(left[:-1] / left[-1])
+                    turns.append(left[:-1] / left[-1] if left[-1] > 0 else left[:0])
                 axes.append(torch.cat(turns))
         return {NEXT: axes or [torch.empty(0)]}
 
@@ -106,12 +106,13 @@ def leave_out(log_P: tuple[Tensor, ...], log_outside: Tensor) -> list[Tensor]:
     """log p^{∖C}(S∖C) for all 2^k sets C ⊆ S, by bit mask, from log P of the k states of S and log (1 − P(S)).
 
     p^{∖C}(T) = Σ_{c ∈ T} P_c/(1 − P(C)) p^{∖C∪c}(T∖c), p(∅) = 1: the first state of T, then the rest.
-    1 − P(C) is summed from what C leaves.
+    1 − P(C) is summed from what C leaves; where that is impossible, p^{∖C} = 1, as any order of it counts.
     """
     k = len(log_P)
     p, left = [torch.zeros_like(log_outside)] * 2**k, [log_outside] * 2**k  # left: log(1 − P(C))
     for C in range(2**k - 2, -1, -1):
         T = [c for c in range(k) if not C >> c & 1]
         left[C] = torch.logaddexp(left[C | 1 << T[0]], log_P[T[0]])
-        p[C] = reduce(torch.logaddexp, (log_P[c] + p[C | 1 << c] for c in T)) - left[C]
+        first = reduce(torch.logaddexp, (log_P[c] + p[C | 1 << c] for c in T)) - left[C]
+        p[C] = torch.where(left[C] == -torch.inf, 0, first)
     return p

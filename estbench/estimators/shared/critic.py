@@ -47,8 +47,8 @@ class Critic(NamedTuple):
 
 
 def bounded(x: Tensor) -> Tensor:
-    """x, without infinities: log π of a class that float32 takes for impossible is −∞."""
-    return x if x.dtype == torch.float64 else x.clamp(-1e30, 1e30)
+    """x, without infinities: log π of a class whose probability rounds to 0 is −∞."""
+    return x.clamp(-1e30, 1e30)
 
 
 def random_critic(uniforms: Tensor, eta: float) -> Critic:

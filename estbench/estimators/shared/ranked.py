@@ -76,12 +76,18 @@ class Ranked:
         return (ends - starts).sum(-1)
 
     def next(self, S: Tensor, v: Tensor) -> Tensor:
-        """One more state, drawn from P given that it is not in ascending S [..., k], by inverse CDF of v [...]."""
-        t = v * self.outside(S)
+        """One more state, drawn from P given that it is not in ascending S [..., k], by inverse CDF of v [...].
+
+        Where all others are impossible it is the first of these.
+        """
+        left = self.outside(S)
+        t = v * left
         for s in S.unbind(-1):
             C, after = self.entries(self.below, s), self.entries(self.below, s + 1)
             t = t + (t >= C) * (after - C)  # over what is in S
-        return torch.searchsorted(self.below[..., 1:].contiguous(), t, right=True).clamp_(max=self.M - 1)
+        found = torch.searchsorted(self.below[..., 1:].contiguous(), t, right=True).clamp_(max=self.M - 1)
+        first = (torch.arange(S.shape[-1], device=S.device) == S).long().cumprod(-1).sum(-1)
+        return torch.where(left > 0, found, first)
 
     def without_replacement(self, first: Tensor, v: Tensor) -> Tensor:
         """`first` [...] and as many states more as v [..., k − 1] has uniforms, all different, ascending: [..., k]."""

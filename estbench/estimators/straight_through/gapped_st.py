@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from estbench.distributions import Independent
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
 
@@ -32,6 +33,11 @@ class GappedSt:
     def rows(self, draw: Draw) -> Tensor:
         """J(softmax(l/τ)) g/τ."""
         d = draw.distribution
-        gap = d.pick(draw.z, -d.log_others / d.marginals) if self.gap == "p" else self.gap
+        gap = d.pick(draw.z, _gap(d)) if self.gap == "p" else self.gap
         pushed = d.gapped(draw.z, gap)
         return pushed.vjp(pushed.relax(self.temperature), self.temperature, draw.dfz)
+
+
+def _gap(d: Independent) -> Tensor:
+    """−log(1 − P)/P of each class: 1 at P = 0; at P = 1 as large a number as there is, which 0 can multiply."""
+    return (-d.log_others / d.marginals).nan_to_num(1.0)

@@ -52,7 +52,7 @@ class Mve:
         d, z, g = draw.distribution, draw.z, draw.dfz
         if isinstance(d, Bernoulli):  # two classes: what is solved for below has a closed form
             variance = d.align(d.variance)
-            omega = 4 * v * variance / (u + 4 * v * variance)
+            omega = 4 * v * variance / _positive(u + 4 * v * variance)
             return d.chain(g * torch.lerp(variance, draw.deviation.abs() / 2, omega))
         pi = d.align(d.mean)
         a = (g - d.dot(g, z)) / (u + v * (pi + d.pick(z, d.mean)))
@@ -69,11 +69,16 @@ def _V(d: Categorical, u: float, v: float) -> Tensor:
     """
     exact = d.with_logits(d.logits.double())
     pi, one_hot = exact.mean.unsqueeze(-1), torch.eye(d.classes).to(exact.mean)  # [*batch, D, K, 1], [K, K]
-    c = 1 / (u + v * (pi + pi.mT))
+    c = 1 / _positive(u + v * (pi + pi.mT))
     W = v * c * pi * pi.mT  # −A_ij for i ≠ j
     A = torch.diag_embed(u * (c @ pi).squeeze(-1) + W.sum(-1)) - W
     if u < 2**-50:
-        A = A + pi * exact.mode.unsqueeze(-2)
+        A = A + pi * exact.mode.unsqueeze(-2) + torch.diag_embed((pi.squeeze(-1) == 0).to(pi))
     J = pi * torch.lerp(-pi.mT, exact.q.unsqueeze(-2), one_hot)  # row i: π_i times the score of class i
-    V: Tensor = torch.linalg.solve(A, (u + v * pi) / (u + 2 * v * pi) * J)
+    V: Tensor = torch.linalg.solve(A, (u + v * pi) / _positive(u + 2 * v * pi) * J)
     return V.to(d.logits)
+
+
+def _positive(t: Tensor) -> Tensor:
+    """t ≥ 0, and what is 0 at t = ∞, where a class is impossible, a little more: all that it divides is 0 too."""
+    return t.clamp(min=torch.finfo(t.dtype).tiny)
