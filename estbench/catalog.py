@@ -246,7 +246,7 @@ def estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
     """
     kind = _class_or_instance(spec)
     if isinstance(kind, type):
-        return _shared(kind, spec.options, fitted)
+        return _shared(kind, spec.arguments, fitted)
     return _fitted(spec, fitted) if fitted else kind
 
 
@@ -254,7 +254,7 @@ def new_estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
     """The same, built anew, so that no earlier use has changed it. An instance that was given is copied."""
     kind = _class_or_instance(spec)
     if isinstance(kind, type):
-        return build(kind, dict(spec.options) | dict(fitted))
+        return build(kind, dict(spec.arguments) | dict(fitted))
     return _replaced(kind, fitted) if dataclasses.is_dataclass(kind) else copy(kind)
 
 

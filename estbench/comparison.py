@@ -437,6 +437,6 @@ def is_named(estimator: EstimatorSpec, selector: str) -> bool:
     meant, implied = parse_selector(ALIASES.get(name, name))
     if meant not in (estimator.label, estimator.name):
         return False
-    has = {**dict(estimator.options), "temperature": estimator.temperature}
+    has = dict(estimator.arguments)
     wanted = {**implied, **options}.items()
     return all(option in has and format_value(has[option]) == format_value(value) for option, value in wanted)

@@ -91,8 +91,8 @@ def _of_instance(estimator: Any, called: Naming) -> EstimatorChoice:
     function = getattr(estimator, "target", None)  # of what `adapt` made
     name, label = _names(function or type(estimator), function or estimator, options, called)
     text = ",".join(f"{option}={format_value(value)}" for option, value in other)
-    spec = EstimatorSpec(content_hash(name, other, *own), name, label, other + own, other, text, given=Given(estimator))
-    return EstimatorChoice(spec)
+    id_, temperature = content_hash(name, other, *own), dict(own).get(TEMPERATURE)
+    return EstimatorChoice(EstimatorSpec(id_, name, label, other, other, text, temperature, given=Given(estimator)))
 
 
 def _names(of: Any, given: Any, options: Options, called: Naming) -> tuple[str, str]:

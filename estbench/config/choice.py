@@ -163,7 +163,7 @@ def read_estimator(value: Any) -> EstimatorChoice:
     if own is None and info is not None and info.is_required():
         return choice  # that it lacks a temperature is a reason to skip it, not a fault
     for each in choice.specs(()):
-        _demand_built(partial(_facts, each), dict(each.options))
+        _demand_built(partial(_facts, each), dict(each.arguments))
     return choice
 
 
@@ -194,27 +194,26 @@ def _annealed(
         options_text=",".join(filter(None, (spec.options_text, text))),
     )
     for done in (0.0, 1.0):
-        _demand_built(partial(_facts, annealed.at(done)), dict(annealed.at(done).options))
+        _demand_built(partial(_facts, annealed.at(done)), dict(annealed.at(done).arguments))
     return annealed
 
 
 def spec_of(name: str, options: Options, fields: Mapping[str, FieldInfo], label: str | None = None) -> EstimatorSpec:
-    """The spec of an estimator with options, the temperature left out, from the fields that its class has for them."""
+    """The spec of an estimator at its default temperature, with other options, from the fields of its class."""
     other = _not_default(fields, options)
     text = ",".join(f"{option}={format_value(value)}" for option, value in other)
     label = label or format_selector(name, other)[:MAX_LABEL]
     info = fields.get(TEMPERATURE)
-    own = () if info is None or info.is_required() or info.default is None else ((TEMPERATURE, info.default),)
-    return EstimatorSpec(content_hash(name, other), name, label, options + own, other, text)
+    temperature = None if info is None or info.is_required() else info.default
+    return EstimatorSpec(content_hash(name, other), name, label, options, other, text, temperature)
 
 
 def _at_temperature(spec: EstimatorSpec, temperature: float) -> EstimatorSpec:
     """The spec at another temperature, from that at the default one, which alone does not change the id."""
     if spec.temperature == temperature:
         return spec
-    own = (TEMPERATURE, temperature)
-    options = (*((o, value) for o, value in spec.options if o != TEMPERATURE), own)
-    return replace(spec, id=content_hash(spec.name, spec.changed, own), options=options)
+    id_ = content_hash(spec.name, spec.changed, (TEMPERATURE, temperature))
+    return replace(spec, id=id_, temperature=temperature)
 
 
 def changed(kind: type[Any], options: Options) -> Options:

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from estbench.errors import ResultsError
 from estbench.plan.layout import Layout
 from estbench.plan.settings import Settings
-from estbench.plan.spec import TEMPERATURE, Cell, Checkpoint, EstimatorSpec, Options, Plan, ProblemSpec, Training
+from estbench.plan.spec import Cell, Checkpoint, EstimatorSpec, Options, Plan, ProblemSpec, Training
 
 Json = dict[str, Any]
 
@@ -180,16 +180,14 @@ def _of_checkpoint(at: Checkpoint) -> Json:
 
 
 def _of_estimator(spec: EstimatorSpec) -> Json:
-    options = tuple((name, value) for name, value in spec.options if name != TEMPERATURE)
-    own = {"name": spec.name, "options": _plain(options), "changed": _plain(spec.changed)}
+    own = {"name": spec.name, "options": _plain(spec.options), "changed": _plain(spec.changed)}
     own |= {"options_text": spec.options_text, "label": spec.label}
     return own | ({"anneal": [list(each) for each in spec.anneal]} if spec.anneal else {})
 
 
 def _estimator(id_: str, entry: _Estimator, temperature: float | None) -> EstimatorSpec:
-    own = () if temperature is None else ((TEMPERATURE, temperature),)
-    options, changed = _options(entry.options) + own, _options(entry.changed)
-    return EstimatorSpec(id_, entry.name, entry.label, options, changed, entry.options_text, entry.anneal)
+    options, changed = _options(entry.options), _options(entry.changed)
+    return EstimatorSpec(id_, entry.name, entry.label, options, changed, entry.options_text, temperature, entry.anneal)
 
 
 def _problem(entry: _Problem) -> ProblemSpec:

@@ -149,9 +149,9 @@ class EstimatorSpec:
     id            hash of the name and of the options that are not at their defaults; keys of cells depend on it
     name          name in the catalogue, or `package.module:Class` of a plug-in
     label         its name in results, the same at all temperatures
-    options       all options; a temperature is the last. One that is required and not given is left out
-    changed       those that are not at their defaults, but for the temperature
-    options_text  the same as results write them; these have a column for the temperature
+    options       all options but for the temperature
+    changed       those of them that are not at their defaults; `options_text` is how results write these
+    temperature   the value of the option of that name; None where there is none, or it is required and not given
     anneal        options that change while a network is trained: (option, first value, last value)
     given         the estimator itself, or its class, where no name is looked up for it
     """
@@ -162,7 +162,14 @@ class EstimatorSpec:
     options: Options
     changed: Options
     options_text: str
+    temperature: float | None = None
     anneal: tuple[tuple[str, float, float], ...] = ()
+    given: Given | None = None
+
+    @property
+    def arguments(self) -> Options:
+        """What its class is called with: all options, the temperature too."""
+        return self.options if self.temperature is None else (*self.options, (TEMPERATURE, self.temperature))
 
     def in_words(self, samples: int) -> str:
         """The estimator with its temperature and N, as what trains a network."""
@@ -177,16 +184,8 @@ class EstimatorSpec:
         if not self.anneal:
             return self
         now = {option: a * (b / a) ** done for option, a, b in self.anneal}
-        kept = tuple((option, now.pop(option, value)) for option, value in self.options)
-        return replace(self, options=kept + tuple(now.items()))
-
-    given: Given | None = None
-
-    @property
-    def temperature(self) -> float | None:
-        """Its temperature, where it has one."""
-        found: float | None = dict(self.options).get(TEMPERATURE)
-        return found
+        options = tuple((option, now.get(option, value)) for option, value in self.options)
+        return replace(self, options=options, temperature=now.get(TEMPERATURE, self.temperature))
 
 
 @dataclass(frozen=True)

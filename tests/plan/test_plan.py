@@ -219,16 +219,16 @@ def test_specs_carry_everything_an_engine_needs() -> None:
     (spec,), (cell,) = got.problems, got.cells
     assert (spec.objective, dict(spec.objective_options)) == ("quadratic", {"target": 0.45, "reduction": "sum"})
     assert (spec.logits, spec.dimensions, spec.categories, spec.tie) == ((1.0, 1.0), 2, None, False)
-    assert set(dict(cell.estimator.options)) == set(catalog.option_names(catalog.ESTIMATORS["ste"]))
+    assert set(dict(cell.estimator.arguments)) == set(catalog.option_names(catalog.ESTIMATORS["ste"]))
     assert (cell.estimator.changed, cell.estimator.label) == ((("slope", 2.0),), "ste[slope=2]")
     assert dataclasses.asdict(catalog.estimator(cell.estimator))["slope"] == 2.0  # type: ignore[call-overload] # a dataclass
 
 
 def test_an_estimator_has_one_spec_for_each_temperature() -> None:
-    """The temperature is the last of its options; the id at the default temperature is that without one."""
+    """It is called with options and temperature; the id at the default temperature is that without one."""
     (choice,) = load({"name": "p", "problems": [PROBLEM], "estimators": "gumbel_rao[inner=3]"}).estimators
     cold, default, hot = choice.specs((0.25, 1.0, 4.0))
-    assert [dict(spec.options) for spec in (cold, default, hot)] == [
+    assert [dict(spec.arguments) for spec in (cold, default, hot)] == [
         {"inner": 3, "temperature": temperature} for temperature in (0.25, 1.0, 4.0)
     ]
     assert choice.specs(()) == (default,) == (choice.spec,)
