@@ -97,14 +97,20 @@ def are_bernoulli(rows: pd.DataFrame) -> bool:
     return bool(rows["distribution"].str.startswith("bernoulli").all())
 
 
-def describe(rows: pd.DataFrame) -> str:
-    """What the rows of one problem share: family, size, length of the true gradient, replicates."""
+def variables(rows: pd.DataFrame) -> str:
+    """The distribution and the size of the first row, as `Categorical, 3 variables of 4 categories`."""
     one = rows.iloc[0]
     family = plain(one["distribution"]).capitalize()
     if not pd.isna(one["dimensions"]):
         family += f", {one['dimensions']:.0f} variable" + ("" if one["dimensions"] == 1 else "s")
     if not (pd.isna(one["categories"]) or are_bernoulli(rows)):
         family += f" of {one['categories']:.0f} categories"
+    return family
+
+
+def describe(rows: pd.DataFrame) -> str:
+    """What the rows of one problem share: family, size, length of the true gradient, replicates."""
+    family = variables(rows)
     length = rows["true_norm"].dropna()
     measured = (rows["status"] == "ok").any()  # rows that failed say nothing of the gradient
     lengths = dict.fromkeys(f"{x:.3g}" for x in (length.min(), length.max())) if len(length) else ()

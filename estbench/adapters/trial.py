@@ -37,15 +37,14 @@ SIZES = (*range(1, 17), 18, 20, 22, 24)
 class Watching:
     """A function of three variables that keeps the samples it was asked for: sin Σ_d (d + ½ k_d)."""
 
+    event_dim: int
     seen: list[Tensor] = field(default_factory=list)
     on: ClassVar[Literal["one-hot"]] = "one-hot"
     distributions = frozenset(DISTRIBUTIONS)
 
     def value(self, z: Tensor) -> Tensor:
         """f(z), [..., 3] or [..., 3, 4] to [...]."""
-        z = watched(z, self.seen.append)
-        axes = z.ndim - 1 if z.shape[-1] == 3 else z.ndim - 2
-        flat = z.reshape(*z.shape[:axes], -1)
+        flat = watched(z, self.seen.append).flatten(-self.event_dim)
         return torch.sin(flat @ torch.linspace(0.3, 1.7, flat.shape[-1], dtype=z.dtype))
 
 
@@ -105,8 +104,9 @@ def _served(
     function: Function, form: Form, name: str, samples: int | None, wrong: dict[str, str], *, given: bool
 ) -> Found | None:
     """What it does with one distribution; None, and why in `wrong`, where it does not serve it."""
-    watching, event = Watching(), f"{form} of {name} variables"
-    problem = Problem(DISTRIBUTIONS[name](torch.tensor(LOGITS[name], dtype=torch.float64)), watching)
+    kind, event = DISTRIBUTIONS[name], f"{form} of {name} variables"
+    watching = Watching(kind.event_dim)
+    problem = Problem(kind(torch.tensor(LOGITS[name], dtype=torch.float64)), watching)
     several = samples is None and function.parameters.samples is not None
     for N, array in product(
         SIZES if several else [samples or 1], function.arrays if form == "gradient" else ("torch",)

@@ -64,7 +64,7 @@ def observations(setting: Setting, worst: Verdict) -> list[Observed]:
     """Means on the simplest problem, without and with a constant added to f, on others, and where it is worst."""
     estimator, R = setting.estimator, setting.R
     one, coupled = setting.role("one"), setting.role("coupled")
-    simplest = setting.role("two") if setting.name == "categorical" else one
+    simplest = setting.role("two")  # of variables with more classes; else the first one
     sizes = [N for N in setting.sizes if N != 1] or setting.sizes
     few, many = sizes[0], sizes[-1]
     pairs = dict.fromkeys([(simplest, many), (one, few), (simplest, worst.N), (worst.probe, worst.N), (coupled, many)])

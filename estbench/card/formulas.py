@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from estbench.distributions import Independent
 from estbench.moments import Floats
 from estbench.problem import Problem
 
@@ -68,12 +69,12 @@ def of_sample(row: Callable[[Problem, Tensor], Tensor]) -> MeanOf:
     return mean
 
 
-def sampled_from(law: Callable[[Tensor], Tensor]) -> MeanOf:
-    """E f s where z is drawn at other logits: law(logits)."""
+def sampled_from(law: Callable[[Independent], Tensor]) -> MeanOf:
+    """E f s where z is drawn at other logits than those of d: law(d)."""
 
     def mean(problem: Problem, N: int) -> Floats:
         del N
-        d, other = problem.distribution, problem.distribution.with_logits(law(problem.distribution.logits))
+        d, other = problem.distribution, problem.distribution.with_logits(law(problem.independent))
         total = torch.zeros_like(d.logits)
         for z, _ in problem.enumerate():
             total = total + (d.lift(other.log_prob(z).exp() * problem.f(z)) * d.score(z)).sum(0)
@@ -92,13 +93,11 @@ def fs(problem: Problem, z: Tensor) -> Tensor:
 def own_probability(problem: Problem, z: Tensor) -> Tensor:
     """π of the class that was drawn, variable by variable, to multiply samples."""
     d = problem.independent
-    if d.event_dim == 1:
-        return z * d.mean + (1 - z) * d.q
-    return (z * d.mean).sum(-1, keepdim=True)
+    return d.pick(z, d.marginals)
 
 
 def raw_score(problem: Problem, z: Tensor) -> Tensor:
-    """∂ log P(z)/∂ probabilities, like z."""
+    """∂ log P(z)/∂ probabilities, like z: by p, which 1 − p depends on, or by each π_k as if they were free."""
     d = problem.independent
     return z / d.mean - (1 - z) / d.q if d.event_dim == 1 else z / d.mean
 
@@ -121,14 +120,9 @@ def straight_through(problem: Problem, z: Tensor) -> Tensor:
     return d.mean_jac(problem.df(z))
 
 
-def only_bernoulli(mean: MeanOf) -> MeanOf:
-    """The mean where samples are numbers, and none where they are one-hot."""
-    return lambda problem, N: mean(problem, N) if problem.distribution.event_dim == 1 else None
-
-
-def only_classes(mean: MeanOf) -> MeanOf:
-    """The mean where samples are one-hot, and none where they are numbers."""
-    return lambda problem, N: mean(problem, N) if problem.distribution.event_dim == 2 else None
+def only(distribution: str, mean: MeanOf) -> MeanOf:
+    """The mean of a mistake that is made with one distribution alone, given by its name; none with others."""
+    return lambda problem, N: mean(problem, N) if problem.distribution.name == distribution else None
 
 
 def chained(problem: Problem, N: int) -> Floats:
@@ -171,9 +165,9 @@ def of_f(change: Callable[[Tensor], Tensor]) -> MeanOf:
     return of_sample(lambda p, z: p.distribution.lift(change(p.f(z))) * p.distribution.score(z))
 
 
-def probit_law(logits: Tensor) -> Tensor:
+def probit_law(d: Independent) -> Tensor:
     """Logits of 1[φ + normal noise > 0]."""
-    law: Tensor = torch.special.log_ndtr(logits) - torch.special.log_ndtr(-logits)
+    law: Tensor = torch.special.log_ndtr(d.logits) - torch.special.log_ndtr(-d.logits)
     return law
 
 

@@ -208,14 +208,11 @@ def extreme(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -> Fi
 
 
 def _extremes(logits: Tensor, size: float) -> Iterator[Tensor]:
-    """The logits with one of +size and one of −size, and the other way round."""
+    """The logits with the first one +size and the last one −size, and the other way round."""
     for sign in (1.0, -1.0):
-        x = logits.clone()
-        if x.ndim == 1:
-            x[0] = sign * size
-            x[1:2] = -sign * size
-        else:
-            x[0, 0], x[-1, -1] = sign * size, -sign * size
+        x = logits.clone(memory_format=torch.contiguous_format)
+        each = x.view(-1)
+        each[-1], each[0] = -sign * size, sign * size
         yield x
 
 

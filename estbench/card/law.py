@@ -9,6 +9,7 @@ from torch import Tensor
 
 from estbench.card.findings import Finding
 from estbench.card.sampling import SEED
+from estbench.distributions import Independent
 from estbench.isolation import Isolated
 from estbench.preflight.unbiasedness import percent
 from estbench.problem import Problem
@@ -29,37 +30,35 @@ SHARED = (
     "variables that should be independent are not: one random number, or a broadcast of it, is used for several of them"
 )
 
-Law = Callable[[Tensor], Tensor]
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    return torch.sigmoid(logits) if logits.ndim == 1 else torch.softmax(logits, -1)
+Law = Callable[[Independent], Tensor]
+"""Probabilities, like the logits."""
 
 
 LAWS: tuple[tuple[str, Law, str], ...] = (
     (
         "flipped_samples",
-        lambda x: _softmax(-x),
+        lambda d: d.with_logits(-d.logits).mean,
         "samples are 1 with probability 1 − p: u > p stands for u < p, or the noise has the wrong sign",
     ),
     (
         "no_noise",
-        lambda x: (x > 0).to(x) if x.ndim == 1 else (x == x.amax(-1, keepdim=True)).to(x),
+        lambda d: d.mode,
         "no noise is added: it always returns the likeliest state",
     ),
     (
         "uniform_samples",
-        lambda x: torch.full_like(x, 0.5 if x.ndim == 1 else 1 / x.shape[-1]),
+        lambda d: d.with_logits(torch.zeros_like(d.logits)).mean,
         "the samples do not depend on the logits",
     ),
     (
         "probit_samples",
-        lambda x: torch.special.ndtr(x) if x.ndim == 1 else torch.full_like(x, torch.nan),
+        # with several classes these probabilities have no closed form
+        lambda d: torch.special.ndtr(d.logits) if d.event_dim == 1 else torch.full_like(d.logits, torch.nan),
         "the noise is normal, not logistic: P(z = 1) is Φ(φ)",
     ),
     (
         "sampled_from_probabilities",
-        lambda x: _softmax(_softmax(x)),
+        lambda d: d.with_logits(d.mean).mean,
         "noise is added to probabilities, not to the logits (or to log π)",
     ),
 )
@@ -73,10 +72,10 @@ LOOK = (
 
 def law(call: Callable[[Tensor], object], problem: Problem) -> Finding:
     """How often each class comes in the hard samples of a sampler, against its probability."""
-    logits = problem.distribution.logits
-    P = _softmax(logits)
+    d = problem.independent
+    P = d.mean
     for calls in (CALLS, MORE):
-        z = _drawn(call, logits, calls)
+        z = _drawn(call, d, calls)
         frequency = z.mean(0)
         se = (P * (1 - P) / calls).sqrt()
         if _like(frequency, P, calls) and (worst := dependence(z)) > DEPENDENT:
@@ -91,26 +90,22 @@ def law(call: Callable[[Tensor], object], problem: Problem) -> Finding:
     worst = int((frequency - P).abs().argmax())
     drawn = percent(float(frequency.flatten()[worst]))
     text = f"a class of probability {P.flatten()[worst]:.3f} is drawn in {drawn} of the calls"
-    key, look = frequency_cause(frequency, logits, MORE) or ("law", LOOK)
+    key, look = frequency_cause(frequency, d, MORE) or ("law", LOOK)
     return Finding("law of the sample", False, text, look, key)
 
 
-def frequency_cause(frequency: Tensor, logits: Tensor, n: int) -> tuple[str, str] | None:
+def frequency_cause(frequency: Tensor, d: Independent, n: int) -> tuple[str, str] | None:
     """Why n samples have these frequencies, like the logits: a key and what to look for; None where they should."""
-    if _like(frequency, _softmax(logits), n):
+    if _like(frequency, d.mean, n):
         return None
-    found = [
-        (_apart(frequency, other(logits), n), key, look)
-        for key, other, look in LAWS
-        if _like(frequency, other(logits), n)
-    ]
-    tau = _temperature(frequency, logits, n)
+    found = [(_apart(frequency, other(d), n), key, look) for key, other, look in LAWS if _like(frequency, other(d), n)]
+    tau = _temperature(frequency, d, n)
     if tau is not None:
         look = (
             f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone; samples of a "
             "proposal need the weights P(z)/Q(z)"
         )
-        found.append((_apart(frequency, _softmax(logits / tau), n) + FITTED, "law", look))
+        found.append((_apart(frequency, d.tempered(tau).mean, n) + FITTED, "law", look))
     return min(found)[1:] if found else ("law", LOOK)
 
 
@@ -132,24 +127,23 @@ def dependence(z: Tensor) -> float:
     return float(each.fill_diagonal_(0.0).max())
 
 
-def _drawn(call: Callable[[Tensor], object], logits: Tensor, calls: int) -> Tensor:
+def _drawn(call: Callable[[Tensor], object], d: Independent, calls: int) -> Tensor:
     """The hard samples of so many calls, [calls, D(, K)]."""
     drawn = []
     with Isolated("card", SEED.get(), "law", calls), torch.no_grad():
         for _ in range(calls):
-            found = call(logits.detach().clone())
+            found = call(d.logits.detach().clone())
             z = found[0] if isinstance(found, tuple | list) else found
             assert isinstance(z, Tensor)
-            z = z.detach().to(logits)
-            drawn.append((z > 0.5).to(z) if z.ndim == 1 else (z == z.amax(-1, keepdim=True)).to(z))
+            drawn.append(d.hard(z.detach().to(d.logits) - 0.5))  # z may be relaxed
     return torch.stack(drawn)
 
 
-def _temperature(frequency: Tensor, logits: Tensor, n: int) -> float | None:
+def _temperature(frequency: Tensor, d: Independent, n: int) -> float | None:
     """The temperature at which the logits have these frequencies; None if there is none."""
     best = None
     for tau in torch.linspace(0.1, 4.0, 79).tolist():
-        expected = _softmax(logits / tau)
+        expected = d.tempered(tau).mean
         z = (frequency - expected).abs() / (expected * (1 - expected) / n).sqrt().clamp(min=1e-12)
         worst = float(z.max())
         if worst < 4.0 and (best is None or worst < best[0]):

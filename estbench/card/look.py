@@ -148,7 +148,7 @@ class _Look:
         self.add(*(_follows(f) if told and f.holds is False and f.claim in _FOLLOW else f for f in every))
         own = self.subject.function is not None and estimator.facts.exact == "none"
         self.add(*_guarded(lambda: [float32(estimator, coupled, N, own_random_numbers=own)]))
-        if self.name == "categorical" and unbiased:
+        if unbiased and coupled.problem.distribution.classes > 2:
             self.add(two_classes(found))
         try:
             self.beside.append(compared(setting, coupled, N))

@@ -49,9 +49,9 @@ class Member:
         if not serves(self.estimator, problem, N):
             return None
         own = self.estimator.facts.min_samples if isinstance(self.estimator, RowEstimator) else N
-        logits = tuple(problem.distribution.logits.flatten().tolist())
-        shape = problem.distribution.event_shape
-        return _mean(self.estimator, problem.objective, logits, shape, own, SEED.get())  # type: ignore[arg-type] # hashable: ours
+        d = problem.distribution
+        logits = tuple(d.logits.flatten().tolist())
+        return _mean(self.estimator, problem.objective, d.name, logits, d.event_shape, own, SEED.get())  # type: ignore[arg-type] # hashable: ours
 
 
 Mean = tuple[Floats, Floats]
@@ -67,6 +67,7 @@ MEAN_OF = 2**14
 def _mean(
     estimator: Estimator,
     objective: Objective,
+    distribution: str,
     logits: tuple[float, ...],
     event_shape: tuple[int, ...],
     N: int,
@@ -74,7 +75,7 @@ def _mean(
 ) -> Mean:
     del seed  # what is sampled depends on it: it is part of the key
     shaped = torch.tensor(logits, dtype=torch.float64).view(event_shape)
-    problem = make(objective, shaped, "bernoulli" if len(event_shape) == 1 else "categorical")
+    problem = make(objective, shaped, distribution)
     found = observe(problem, estimator, N, MEAN_OF, "member")
     return found.m, found.se
 

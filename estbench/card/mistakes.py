@@ -24,8 +24,7 @@ from estbench.card.formulas import (
     of_f,
     of_sample,
     ones_only,
-    only_bernoulli,
-    only_classes,
+    only,
     own_probability,
     plus,
     probit_law,
@@ -270,15 +269,16 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "softmax_over_variables",
-        only_classes(
-            of_sample(lambda p, z: p.distribution.lift(p.f(z)) * (z - torch.softmax(p.distribution.logits, -2)))
+        only(
+            "categorical",
+            of_sample(lambda p, z: p.distribution.lift(p.f(z)) * (z - torch.softmax(p.distribution.logits, -2))),
         ),
         "E ĝ = E f (z − softmax over the variables)",
         "the softmax is taken over the wrong axis: over the variables, not over the classes",
     ),
     Mistake(
         "diagonal",
-        only_classes(of_sample(lambda p, z: p.distribution.lift(p.f(z)) * z * (1 - p.independent.mean))),
+        only("categorical", of_sample(lambda p, z: p.distribution.lift(p.f(z)) * z * (1 - p.independent.mean))),
         "E ĝ = E f z (1 − π)",
         "of the Jacobian of the softmax only the diagonal is there: classes that were not drawn have a score too, −π",
     ),
@@ -305,13 +305,13 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "ones_only",
-        only_bernoulli(of_sample(ones_only)),
+        only("bernoulli", of_sample(ones_only)),
         "E ĝ = E f z (1 − p)",
         "log P(z) lacks its part for z = 0: z log p without (1 − z) log(1 − p)",
     ),
     Mistake(
         "zeros_only",
-        only_bernoulli(of_sample(lambda p, z: -p.f(z).unsqueeze(-1) * (1 - z) * p.independent.mean)),
+        only("bernoulli", of_sample(lambda p, z: -p.f(z).unsqueeze(-1) * (1 - z) * p.independent.mean)),
         "E ĝ = −E f (1 − z) p",
         "log P(z) lacks its part for z = 1: (1 − z) log(1 − p) without z log p",
         1,
@@ -338,12 +338,13 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "softmax_twice",
-        only_classes(
+        only(
+            "categorical",
             of_sample(
                 lambda p, z: (
                     p.distribution.lift(p.f(z)) * p.independent.mean_jac(z - torch.softmax(p.independent.mean, -1))
                 )
-            )
+            ),
         ),
         "E ĝ = E f J (z − softmax(π))",
         "log-softmax is taken of probabilities: of the softmax, or with a loss that takes it itself, such as "
@@ -352,8 +353,11 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "sigmoid_twice",
-        only_bernoulli(
-            of_sample(lambda p, z: p.f(z).unsqueeze(-1) * p.independent.mean_jac(z - torch.sigmoid(p.independent.mean)))
+        only(
+            "bernoulli",
+            of_sample(
+                lambda p, z: p.f(z).unsqueeze(-1) * p.independent.mean_jac(z - torch.sigmoid(p.independent.mean))
+            ),
         ),
         "E ĝ = E f p(1 − p)(z − σ(p))",
         "log P(z) is taken with probabilities as if they were logits: Bernoulli(logits=p), or the sigmoid is applied "
@@ -389,20 +393,20 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "uniform_samples",
-        sampled_from(torch.zeros_like),
+        sampled_from(lambda d: torch.zeros_like(d.logits)),
         "E ĝ = E f s, z uniform",
         "samples are drawn uniformly (p = ½, or 1/K), not from P(z), and not weighted",
         1,
     ),
     Mistake(
         "flipped_samples",
-        sampled_from(lambda logits: -logits),
+        sampled_from(lambda d: -d.logits),
         "E ĝ = E f s, z drawn at −logits",
         "samples are 1 with probability 1 − p: u > p stands for u < p, or the noise has the wrong sign",
     ),
     Mistake(
         "sampled_at_half",
-        sampled_from(lambda logits: logits * 2),
+        sampled_from(lambda d: d.logits * 2),
         "E ĝ = E f s, z drawn at logits × 2",
         "samples are drawn at the temperature ½, or the logits are used twice: the temperature belongs to the "
         "relaxation, not to the samples",
@@ -410,14 +414,14 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "sampled_at_two",
-        sampled_from(lambda logits: logits / 2),
+        sampled_from(lambda d: d.logits / 2),
         "E ĝ = E f s, z drawn at logits/2",
         "samples are drawn at the temperature 2: the temperature belongs to the relaxation, not to the samples",
         2,
     ),
     Mistake(
         "sampled_from_probabilities",
-        sampled_from(lambda logits: torch.sigmoid(logits) if logits.ndim == 1 else torch.softmax(logits, -1)),
+        sampled_from(lambda d: d.mean),
         "E ĝ = E f s, z drawn with probabilities as logits",
         "samples are drawn with probabilities in the place of logits: noise is added to p, not to the logits (or to "
         "log π)",
@@ -425,14 +429,14 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "probit_samples",
-        only_bernoulli(sampled_from(probit_law)),
+        only("bernoulli", sampled_from(probit_law)),
         "E ĝ = E f s, z = 1[φ + normal noise > 0]",
         "the noise is normal, not logistic: P(z = 1) is Φ(φ), and the score that of σ(φ)",
         1,
     ),
     Mistake(
         "no_noise",
-        sampled_from(lambda logits: logits * 1e6),
+        sampled_from(lambda d: d.logits * 1e6),
         "E ĝ = f(mode) s(mode)",
         "no noise is added: z is always the likeliest state",
         1,

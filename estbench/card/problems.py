@@ -45,23 +45,24 @@ class _Choice:
     logits: tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
-_BERNOULLI = (
-    _Choice("one", Sine(frequency=2.0), (0.6,)),
-    _Choice("coupled", Mlp(seed=8), (1.2, -2.0, 0.3)),
-    _Choice("extreme", Sine(frequency=1.0), (-3.2, 0.4)),
-)
-_CATEGORICAL = (
-    _Choice("one", Sine(frequency=2.0), ((0.4, -1.2, 1.0),)),
-    _Choice("coupled", Mlp(seed=6), ((1.2, -1.0, 0.0, 0.5), (-1.0, 0.3, 1.2, -0.4))),
-    _Choice("two", Sine(frequency=2.0), ((-0.2, 0.4),)),
-    _Choice("extreme", Sine(frequency=1.0), ((-2.2, 0.4, 1.0), (0.3, 0.0, 1.1))),
-)
+_CHOICES: dict[str, tuple[_Choice, ...]] = {
+    "bernoulli": (
+        _Choice("one", Sine(frequency=2.0), (0.6,)),
+        _Choice("coupled", Mlp(seed=8), (1.2, -2.0, 0.3)),
+        _Choice("extreme", Sine(frequency=1.0), (-3.2, 0.4)),
+    ),
+    "categorical": (
+        _Choice("one", Sine(frequency=2.0), ((0.4, -1.2, 1.0),)),
+        _Choice("coupled", Mlp(seed=6), ((1.2, -1.0, 0.0, 0.5), (-1.0, 0.3, 1.2, -0.4))),
+        _Choice("two", Sine(frequency=2.0), ((-0.2, 0.4),)),
+        _Choice("extreme", Sine(frequency=1.0), ((-2.2, 0.4, 1.0), (0.3, 0.0, 1.1))),
+    ),
+}
 
 
 def probes(distribution: str) -> tuple[Probe, ...]:
     """The problems of one distribution, "bernoulli" or "categorical", new at each call: an estimator may write."""
-    chosen = _BERNOULLI if distribution == "bernoulli" else _CATEGORICAL
-    return tuple(_probe(choice, distribution) for choice in chosen)
+    return tuple(_probe(choice, distribution) for choice in _CHOICES[distribution])
 
 
 def _probe(choice: _Choice, distribution: str) -> Probe:
@@ -71,15 +72,15 @@ def _probe(choice: _Choice, distribution: str) -> Probe:
 
 def centred(problem: Problem) -> Problem:
     """The problem of f − b + ‖g‖/√tr I."""
-    logits = tuple(problem.distribution.logits.flatten().tolist())
-    shift = _shift(problem.objective, logits, problem.distribution.event_shape)  # type: ignore[arg-type] # hashable: ours
+    d = problem.distribution
+    shift = _shift(problem.objective, d.name, tuple(d.logits.flatten().tolist()), d.event_shape)  # type: ignore[arg-type] # hashable: ours
     return affine(problem, shift=shift)
 
 
 @lru_cache(maxsize=64)
-def _shift(objective: Objective, logits: tuple[float, ...], event_shape: tuple[int, ...]) -> float:
+def _shift(objective: Objective, distribution: str, logits: tuple[float, ...], event_shape: tuple[int, ...]) -> float:
     shaped = torch.tensor(logits, dtype=torch.float64).view(event_shape)
-    problem = make(objective, shaped, "bernoulli" if len(event_shape) == 1 else "categorical")
+    problem = make(objective, shaped, distribution)
     true = problem.exact_gradient
     assert true is not None
     return float(true.norm()) / sqrt(information(problem)) - float(problem.optimal_baseline.mean())

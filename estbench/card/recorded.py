@@ -114,17 +114,17 @@ def _relaxed(seen: Asked, *, some_hard: bool) -> tuple[str, str]:
 
 def _unlike_law(seen: Asked) -> tuple[str, str] | None:
     """Samples do not have the probabilities of the logits: those at one place of each call, or all of them."""
-    logits, z = seen.problem.distribution.logits, seen.samples
+    d, z = seen.problem.independent, seen.samples
     sizes = {len(call) for call in seen.calls}
     if len(sizes) == 1 and (m := sizes.pop()) <= PLACES:
         places = torch.stack(seen.calls).mean(0)
         if bool(((places == 0) | (places == 1)).any()):  # variables are set one by one, or states are gone through
             return None
-        each = [frequency_cause(places[j], logits, len(seen.calls)) for j in range(m)]
+        each = [frequency_cause(places[j], d, len(seen.calls)) for j in range(m)]
         wrong = [cause for cause in each if cause is not None]
         if wrong and len(wrong) < m:
             return wrong[0][0], f"of the samples of a call some are wrong: {wrong[0][1]}"
-    return frequency_cause(z.mean(0), logits, len(z))
+    return frequency_cause(z.mean(0), d, len(z))
 
 
 def _dependent(seen: Asked) -> tuple[str, str] | None:

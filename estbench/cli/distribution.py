@@ -28,6 +28,7 @@ def distribution_at(name: str | None, logits: str) -> Distribution:
     except ValueError:
         raise UsageError(f"--logits: expected numbers as '[0.5, -1]' or '[[0, 1, 2]]', got {logits!r:.80}") from None
     values = values if isinstance(values, list) else [values]
+    # nested lists say which of the two is meant; other distributions have to be named
     name = name or ("categorical" if any(isinstance(row, list) for row in values) else "bernoulli")
     choice = read_entry(read_distribution, name, "--distribution")
     return choice.at(as_logits(values, f"--logits of {name} variables", choice.event_dim))

@@ -26,9 +26,10 @@ from estbench.config.choice import EstimatorChoice, Listed, ObjectiveChoice, Sor
 from estbench.config.complaint import Path
 from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT
+from estbench.config.problem import NO_CATEGORIES, one_hot
 from estbench.errors import UsageError
 from estbench.isolation import Isolated, reason
-from estbench.networks.base import Kind, Network, draws_examples, joint_states
+from estbench.networks.base import Kind, Network, draws_examples, joint_states, unserved
 from estbench.networks.contract import tried, tried_drawn
 from estbench.networks.data import Images, Stamp, stamp
 from estbench.networks.gradients import demand
@@ -86,10 +87,9 @@ class NetworkConfig:
     @classmethod
     def _categories(cls, K: int | None, info: ValidationInfo) -> int | None:
         distribution = info.data.get("distribution")
-        if distribution == "categorical" and K is None:
-            raise faults(((), "categorical variables need categories: K"))
-        if distribution == "bernoulli" and K is not None:
-            raise faults(((), "bernoulli variables have no categories; drop the key, or say distribution: categorical"))
+        if distribution is not None and one_hot(distribution) is (K is None):
+            wrong = "need categories: K" if K is None else NO_CATEGORIES
+            raise faults(((), f"{distribution} variables {wrong}"))
         if "network" in info.data and draws_examples(catalog.network_class(info.data["network"].name)):
             return K  # it sums over no states
         if "dimensions" in info.data and (D := info.data["dimensions"]) * math.log2(K or 2) > math.log2(MAX_STATES):
@@ -172,6 +172,8 @@ def _found(
 ) -> tuple[Path, str] | None:
     del now  # a file that has changed is read anew
     made: Network = catalog.build(of, dict(network.options))
+    if why := unserved(made, kind.distribution):
+        return ("distribution",), f"{network.name}: {why}"
     if draws_examples(made):
         return _of_drawn(made, data, kind, part, own=own)
     try:
@@ -187,7 +189,7 @@ def _found(
             tried(made, images, kind)
         model: Any = made.build(images, kind, [torch.Generator()])
     except UsageError as error:
-        return ("network" if own else "distribution",), str(error)
+        return ("network",), str(error)
     if (M := joint_states(model, kind)) > MAX_STATES:
         return (
             "dimensions",
@@ -210,7 +212,7 @@ def _of_drawn(made: Network, data: str, kind: Kind, part: str, *, own: bool) -> 
             tried_drawn(made, images, kind)
         model: Any = made.build(images, kind, [torch.Generator()])
     except UsageError as error:
-        return ("network" if own or kind.distribution == "bernoulli" else "distribution",), str(error)
+        return ("network",), str(error)
     if not isinstance(getattr(made, "steps", None), int):
         return ("network",), "it says draws_examples, and has no field `steps`, those of an epoch"
     if part != model.part:

@@ -31,6 +31,8 @@ from estbench.problem import Problem
 
 MAX_LOGITS = 100_000
 
+NO_CATEGORIES = "have no categories; drop the key, or say distribution: categorical"
+
 Unsaid = WithJsonSchema({})  # the JSON schema of what is read by functions is written in `estbench.config.editor`
 
 
@@ -52,7 +54,7 @@ class ProblemConfig:
         logits = data.get("logits") if isinstance(data, dict) else None
         if not isinstance(logits, list) or not logits:
             return data
-        if _one_hot(data.get("distribution")):
+        if one_hot(data.get("distribution")):
             row = logits[0] if isinstance(logits[0], list) else logits
             return {"dimensions": len(logits), **({"categories": len(row)} if len(row) > 1 else {}), **data}
         return {"dimensions": len(logits), **data}
@@ -60,16 +62,15 @@ class ProblemConfig:
     @field_validator("categories")
     @classmethod
     def _categories(cls, K: int | None, info: ValidationInfo) -> int | None:
-        if K is not None and "distribution" in info.data and not _one_hot(info.data["distribution"]):
-            name: str = info.data["distribution"].name
-            raise faults(((), f"{name} variables have no categories; drop the key, or say distribution: categorical"))
+        if K is not None and "distribution" in info.data and not one_hot(info.data["distribution"]):
+            raise faults(((), f"{info.data['distribution'].name} variables {NO_CATEGORIES}"))
         return K
 
     @field_validator("logits")
     @classmethod
     def _logits(cls, value: Any, info: ValidationInfo) -> Logits:
         distribution, D, K, tie = (info.data.get(key) for key in ("distribution", "dimensions", "categories", "tie"))
-        rows = None if distribution is None else _one_hot(distribution)
+        rows = None if distribution is None else one_hot(distribution)
         logits = read_logits(value, rows, D, K, tie)
         if rows and "categories" in info.data and K is None:
             wanted = "categories: K, or logits as rows of K ≥ 2 numbers"
@@ -110,7 +111,7 @@ def read_toy(value: Any) -> ProblemConfig:
     return _TOY.validate_json(json.dumps(value))
 
 
-def _one_hot(distribution: Any) -> bool:
+def one_hot(distribution: Any) -> bool:
     """Whether samples are one-hot, as far as what was given names a distribution: only these have categories."""
     if not isinstance(distribution, DistributionChoice):
         try:

@@ -276,6 +276,10 @@ class Categorical:
             return z.flatten(-2) @ self.log_mean.flatten()
         return (z.flatten(-2) @ self.log_mean.flatten(-2).unsqueeze(-1)).squeeze(-1)
 
+    def kl_to_uniform(self) -> Tensor:
+        """KL(P ‖ uniform) = Σ_d Σ_k π_dk (log π_dk + log K), [*batch_shape]; differentiable in the logits."""
+        return (self.mean * (self.log_mean + math.log(self.classes))).sum((-1, -2))
+
     def jac(self, m: Tensor, g: Tensor) -> Tensor:
         """J(m) g = m ⊙ (g − m·g)."""
         return m * (g - dot(m, g))

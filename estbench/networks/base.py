@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from estbench.distributions import Bernoulli, Categorical
+from estbench.distributions import DISTRIBUTIONS, Independent
 from estbench.networks.coarse_moments import CoarseMoments
 from estbench.networks.data import Images
 from estbench.problem import Problem
 
-Variables = Bernoulli | Categorical
+Variables = Independent
 
 _VALUES = 2**19
 """Values of f, over all seeds and examples, that are found at once."""
@@ -145,9 +145,21 @@ def draws_examples(network: object) -> bool:
     return bool(getattr(network, "draws_examples", False))
 
 
+def unserved(network: object, distribution: str) -> str | None:
+    """Why a network, or a class of networks, cannot have variables of a distribution, by its name; None if it can.
+
+    All serve all distributions, but for those that name some in `distributions`.
+    """
+    served = getattr(network, "distributions", None)
+    if served is None or distribution in served:
+        return None
+    return f"it has {' or '.join(sorted(served))} variables alone; give distribution: {' or '.join(sorted(served))}"
+
+
 class Network(Protocol):
     """A kind of network: a frozen dataclass whose fields are its options.
 
+    One that does not serve all distributions names those it does: `distributions: ClassVar[frozenset[str]]`.
     One whose examples are drawn has `draws_examples: ClassVar[bool] = True`, and a field `steps`: those of an epoch.
     Its `images` gives no images, and refuses sources that it does not have; its `build` gives a `Drawn`.
     """
@@ -163,16 +175,21 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """The variables of a layer: D Bernoulli variables, or D categorical ones with K classes."""
+    """The variables of a layer: D variables of a distribution, by its name, with K classes each."""
 
     distribution: str
     dimensions: int
     categories: int = 2
 
     @property
+    def event_dim(self) -> int:
+        """The number of axes of one sample: 1, or 2 where it is one-hot."""
+        return DISTRIBUTIONS[self.distribution].event_dim
+
+    @property
     def event(self) -> tuple[int, ...]:
         """The shape of one sample, (D,) or (D, K)."""
-        return (self.dimensions,) if self.distribution == "bernoulli" else (self.dimensions, self.categories)
+        return (self.dimensions, self.categories)[: self.event_dim]
 
     @property
     def numbers(self) -> int:
@@ -182,16 +199,15 @@ class Kind:
     @property
     def states(self) -> int:
         """The number of joint states of one layer, K^D."""
-        return int((2 if self.distribution == "bernoulli" else self.categories) ** self.dimensions)
+        return int(self.categories**self.dimensions)
 
     def of(self, flat: Tensor) -> Variables:
         """The variables whose logits are [..., D] or, flat, [..., D K]."""
-        logits = flat.view(*flat.shape[:-1], *self.event)
-        return Bernoulli(logits) if self.distribution == "bernoulli" else Categorical(logits)
+        return DISTRIBUTIONS[self.distribution](flat.view(*flat.shape[:-1], *self.event))
 
     def flatten(self, z: Tensor) -> Tensor:
         """Samples [..., D] or [..., D, K] as inputs of a layer: [..., D] or [..., D K]."""
-        return z.flatten(-len(self.event)) if len(self.event) > 1 else z
+        return z.flatten(-self.event_dim)
 
 
 def loss(model: Any, kind: Kind, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:

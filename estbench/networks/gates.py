@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass as record
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -32,6 +32,7 @@ class Gates:
     strength  c
     """
 
+    distributions: ClassVar[frozenset[str]] = frozenset({"bernoulli"})
     units: Annotated[int, Field(ge=1)] = 16
     target: Annotated[float, Field(gt=0, lt=1)] = 0.3
     strength: Annotated[float, Field(ge=0)] = 0.1
@@ -45,8 +46,6 @@ class Gates:
 
     def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> GatesModel:
         """The networks, one for each generator."""
-        if kind.distribution != "bernoulli":
-            raise UsageError("network gates: a gate is a Bernoulli variable; give distribution: bernoulli")
         assert images.train_labels is not None
         return GatesModel(self, images.pixels, int(images.train_labels.max()) + 1, kind, generators)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
-
-from estbench.distributions.categorical import log_softmax
+from torch.nn.functional import softplus
 
 
 def minus_log_likelihood(o: Tensor, x: Tensor) -> Tensor:
@@ -20,12 +16,3 @@ def minus_log_likelihood(o: Tensor, x: Tensor) -> Tensor:
 def minus_log_likelihoods(o: Tensor, x: Tensor) -> Tensor:
     """The same of each image x [S, B, pixels] under each of M vectors of logits o [S, M, pixels]: [S, B, M]."""
     return softplus(o).sum(-1).unsqueeze(1) - x @ o.mT
-
-
-def kl_to_uniform(logits: Tensor, event_dim: int) -> Tensor:
-    """KL(q ‖ uniform), summed over the variables, of Bernoulli logits [..., D] or categorical ones [..., D, K]."""
-    if event_dim == 1:
-        p = torch.sigmoid(logits)
-        return (p * logsigmoid(logits) + (1 - p) * logsigmoid(-logits) + math.log(2)).sum(-1)
-    log_q = log_softmax(logits)
-    return (log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum((-1, -2))

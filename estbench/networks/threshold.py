@@ -45,6 +45,7 @@ class CoarseGradient:
     """
 
     draws_examples: ClassVar[bool] = True
+    distributions: ClassVar[frozenset[str]] = frozenset({"bernoulli"})
 
     inputs: Annotated[int, Field(ge=2, le=10_000)] = 20
     theta: Annotated[float, Field(gt=0, lt=math.pi)] = 1.0
@@ -78,8 +79,6 @@ class CoarseGradient:
         """The networks, one for each generator; UsageError where v or v* does not fit the number of units."""
         del images
         m = kind.dimensions
-        if kind.distribution != "bernoulli":
-            raise UsageError("its units are binary: distribution: bernoulli")
         for name, given in (("v", self.v), ("v_star", self.v_star)):
             if given is not None and given != OPTIMAL and len(given) != m:
                 raise UsageError(f"{name} has {len(given)} numbers; it needs one for each of {m} units")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from estbench.networks.base import Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import mlp
-from estbench.networks.terms import kl_to_uniform, minus_log_likelihood, minus_log_likelihoods
+from estbench.networks.terms import minus_log_likelihood, minus_log_likelihoods
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class VaeModel(nn.Module):
 
     def rest(self, logits: Tensor) -> Tensor:
         """KL(q ‖ uniform) = Σ_d (log K − H(q_d)): [S, B]."""
-        return kl_to_uniform(logits, len(self.kind.event))
+        return self.kind.of(logits.flatten(2)).kl_to_uniform()
 
     def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
         """−log Σ_z p(z) p(x | z) with uniform p(z): [S, B]."""

@@ -82,7 +82,7 @@ def _at(neuron: Neuron, a: float, shown: int) -> tuple[float, ...]:
 
 
 def _distribution(neuron: Neuron, a: float) -> Bernoulli | Categorical:
-    if "bernoulli" in neuron.estimator.facts.distributions:
+    if "bernoulli" in neuron.estimator.facts.distributions:  # an estimator of classes is shown with two
         return Bernoulli(torch.tensor([a], dtype=torch.float64), neuron.link)  # type: ignore[arg-type] # one of its links
     return Categorical(torch.tensor([[a, 0.0]], dtype=torch.float64))
 

@@ -32,7 +32,7 @@ def evaluated(estimator: Estimator) -> tuple[Tensor, Tensor]:
     columns are 1 − y and y.
     """
     f = Evaluated()
-    if "categorical" in estimator.facts.distributions:
+    if "categorical" in estimator.facts.distributions:  # several classes show more of a relaxation
         distribution: Bernoulli | Categorical = Categorical(torch.tensor([PROBABILITIES], dtype=torch.float64).log())
     else:
         distribution = Bernoulli(torch.tensor([P_BERNOULLI], dtype=torch.float64).logit())

@@ -15,6 +15,7 @@ from estbench.plots.page import beside, page
 from estbench.plots.style import GREY, Look, key, looks, width
 from estbench.plots.ticks import add_ticks
 from estbench.tables.adaptive import broken
+from estbench.views import variables
 
 EXACT = "exact"
 LINE = 0.24  # inches of an estimator in the panel of the end
@@ -40,14 +41,11 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     seeds = int(rows["seeds"].max())
     texts[0] += ["", "exact gradient", f"5 to 95 % of {seeds} seeds"]
     first = rows.iloc[0]
-    size = f"{first['dimensions']:.0f} variable{'' if first['dimensions'] == 1 else 's'}" + (
-        f" of {first['categories']:.0f} categories" if first["distribution"] == "categorical" else ""
-    )
     said = f" {first['distribution']} " in f"{first['problem']} "  # of runs of earlier versions it is not
-    variables = "" if said else f"{str(first['distribution']).capitalize()}, {size} · "
+    described = "" if said else f"{variables(rows)} · "
     figure, axes = page(
         f"{first['problem']}: loss while training",
-        f"{variables}{seeds} seeds{shared} · at the end: mean and {100 * level:g} % interval",
+        f"{described}{seeds} seeds{shared} · at the end: mean and {100 * level:g} % interval",
         3 if logits else 2,
         texts,
         panel=(3.9, max(2.9, LINE * len(names))),

@@ -90,7 +90,7 @@ def why_not(batch: Batch, estimator: Estimator) -> str | None:
 def _of_logits(batch: Batch) -> bool:
     """Whether the part has a share in the logits alone, and none in f."""
     parameters = chosen(batch.model, batch.part)
-    z = batch.kind.of(batch.model.logits(batch.x).flatten(2)).mode.unsqueeze(-1 - len(batch.kind.event)).detach()
+    z = batch.kind.of(batch.model.logits(batch.x).flatten(2)).mode.unsqueeze(-1 - batch.kind.event_dim).detach()
     value = batch.model.f(batch.x, batch.y)(z).sum()
     if not value.requires_grad:
         return True

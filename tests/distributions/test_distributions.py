@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,16 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.config import load
-from estbench.distributions import Bernoulli, Categorical, Distribution, Factorised, Integrable, Mirrored, Redrawable
+from estbench.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Factorised,
+    Independent,
+    Integrable,
+    Mirrored,
+    Redrawable,
+)
 from estbench.draws import Draw, Streams
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import UsageError
@@ -42,6 +52,28 @@ def test_probabilities_of_all_states_sum_to_one_and_scores_to_zero(d: Distributi
     assert len(z) == d.n_states
     torch.testing.assert_close(P.sum(), torch.ones(()).double(), rtol=1e-12, atol=0)
     torch.testing.assert_close((d.lift(P) * d.score(z)).sum(0), torch.zeros_like(d.logits), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "d",
+    [
+        Bernoulli(LOGITS["bernoulli"]),
+        Bernoulli(LOGITS["bernoulli"], "hard_sigmoid"),
+        Bernoulli(LOGITS["bernoulli"], "probit"),
+        Categorical(LOGITS["categorical"]),
+    ],
+    ids=lambda d: f"{d.name} {getattr(d, 'link', '')}",
+)
+def test_kl_to_uniform_is_a_sum_over_states(d: Independent) -> None:
+    """KL(P ‖ uniform) = Σ P(z) log(P(z) n), n states, some of probability 0, and its gradient."""
+    logits = d.logits.expand(2, *d.event_shape).clone().requires_grad_()
+    kl = d.with_logits(logits).kl_to_uniform()
+    z = d.states()
+    P = d.log_prob(z).exp()
+    log_P = torch.where(P > 0, d.log_prob(z), 0)
+    torch.testing.assert_close(kl, (P * (log_P + math.log(d.n_states))).sum().expand(2), rtol=1e-12, atol=1e-14)
+    (g,) = torch.autograd.grad(kl.sum(), logits)
+    torch.testing.assert_close(g[1], (d.lift(P * log_P) * d.score(z)).sum(0), rtol=1e-12, atol=1e-14)
 
 
 @EACH

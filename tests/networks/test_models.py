@@ -8,7 +8,7 @@ from torch import Tensor
 
 from estbench.errors import UsageError
 from estbench.networks import base
-from estbench.networks.base import Function, Kind, Network, OneLayer, Variables, exactly, loss
+from estbench.networks.base import Function, Kind, Network, OneLayer, Variables, exactly, loss, unserved
 from estbench.networks.gates import Gates
 from estbench.networks.gradients import chosen, gradients
 from estbench.networks.vae import Vae
@@ -77,9 +77,10 @@ def test_parts_are_named() -> None:
 
 
 def test_gates_are_bernoulli_variables() -> None:
-    """A categorical gate is refused."""
-    with pytest.raises(UsageError, match="give distribution: bernoulli"):
-        made(Gates(), Kind("categorical", 2, 3))
+    """A categorical gate is refused, as any distribution that a network does not name; most networks serve all."""
+    assert unserved(Gates(), "categorical") == "it has bernoulli variables alone; give distribution: bernoulli"
+    assert unserved(Gates(), "bernoulli") is None
+    assert unserved(Vae(), "categorical") is None
 
 
 @pytest.mark.parametrize(("network", "kind"), ALL)

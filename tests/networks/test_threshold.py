@@ -262,7 +262,7 @@ def test_the_figure_over_the_angle(run: Path, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"data": "digits"}, "data: gaussian .* or population"),
-        ({"distribution": "categorical", "categories": 3}, "its units are binary"),
+        ({"distribution": "categorical", "categories": 3}, "it has bernoulli variables alone"),
         ({"parameters": "v"}, "parameters: w, got v"),
         ({"parameters": "encoder"}, "parameters: w, got encoder"),
         ({"network": {"name": "coarse_gradient", "v": [1.0]}}, "v has 1 numbers; it needs one for each of 3 units"),
