@@ -31,7 +31,7 @@ AVERAGES = "averages f over other replicates, which would be other problems"
 
 @dataclass(frozen=True)
 class Reinforce:
-    """(f(z) − b) s(z), s = z − p or D − π.
+    """(f(z) − b) s(z), s = z − p or z − π.
 
     baseline  none; constant (`value`); mean: E f (oracle); moving_average: of earlier values of f, with weights
               ∝ decay^age over `history` values; optimal: the b of least variance for each variable,
