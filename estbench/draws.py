@@ -119,7 +119,7 @@ class TorchStreams:
     """
 
     def __init__(self, device: torch.device, generator: torch.Generator | None = None) -> None:
-        self._device, self._generator, self.reads = device, generator, 0
+        self._device, self._generator, self.reads = device, _global(device) if generator is None else generator, 0
 
     def uniform(
         self, name: str, rows: int, *shape: int, dtype: torch.dtype = torch.float64, reader: str = ""
@@ -131,12 +131,21 @@ class TorchStreams:
         return u.clamp_(tiny, 1 - 2 * tiny)
 
 
+def _global(device: torch.device) -> torch.Generator | None:
+    """What `torch.manual_seed` seeds, by name where it has one: else torch.compile makes numbers of its own."""
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        return torch.cuda.default_generators[index]
+    return torch.default_generator if device.type == "cpu" else None
+
+
 def common_noise(device: torch.device, generator: torch.Generator | None) -> Callable[[], torch.Generator]:
     """Makes generators that all give the same numbers, from a seed that is drawn of `generator` now.
 
     They are independent of what `generator` gives before and after. A copy of its state would not be: it would repeat
     the noise of the samples themselves.
     """
+    generator = _global(device) if generator is None else generator
     seed = int(torch.randint(2**62, (), generator=generator, device=device))
     return lambda: torch.Generator(device).manual_seed(seed)
 

@@ -44,7 +44,7 @@ class Given:
         """f with its graph, [B, N], in float32 at least."""
         N = z.shape[1]
         given = z if len(self._batch) == 1 else z.view(*self._batch, N, *self._event)
-        before = _version(given)
+        before = version(given)
         try:
             with self._autocast.again():
                 value = self._function(given) if self._inner is None else self._function(given, self._inner())
@@ -60,7 +60,7 @@ class Given:
             )
         if not value.is_floating_point():
             raise UsageError(f"f must return floating-point numbers, got {value.dtype}")
-        if _version(given) != before:
+        if version(given) != before:
             raise UsageError(WRITES)
         value = value if len(self._batch) == 1 else value.reshape(len(z), N)
         return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
@@ -77,7 +77,7 @@ class Given:
 
     def value(self, v: Tensor) -> Tensor:
         """f(v), [B, N]."""
-        if self._kept is not None and self._kept[0] is v and self._kept[1] == _version(v):
+        if self._kept is not None and self._kept[0] is v and self._kept[1] == version(v):
             return self._kept[2]
         return self(v.to(self._dtype))
 
@@ -88,11 +88,12 @@ class Given:
         with torch.enable_grad():
             leaf = v.to(self._dtype, copy=True).requires_grad_()
             value = self(leaf)
-        self._kept = (v, _version(v), value.detach())
+        self._kept = (v, version(v), value.detach())
         return _gradient(value, leaf).to(v.dtype)
 
 
-def _version(t: Tensor) -> int:
+def version(t: Tensor) -> int:
+    """Counts the writes into a tensor in place; −1 where torch does not count them."""
     return -1 if t.is_inference() else t._version
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from estbench.errors import UsageError
+from estbench.training.given import WRITES, version
 
 MIXES = (
     "{what} mix: f of one changes with the others (batch normalisation in training mode does that), which biases every "
@@ -22,8 +23,9 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     """Raise UsageError, with all that is found, where f does not treat each sample of each example by itself.
 
     Four evaluations, without gradients: at z twice (random numbers as of dropout, state), with other values in the
-    first half of the examples (examples that mix, as by batch normalisation), and with twice as many samples (another
-    N, samples that mix). Each looks for writes into z and for a wrong shape or type of the result.
+    first half of the examples (examples that mix, as by batch normalisation), and with other values in the other half
+    and more samples before and after (another N, samples that mix). Each looks for writes into z and for a wrong shape
+    or type of the result.
 
     z  samples [*batch, N, D] or one-hot [*batch, N, D, K], best at the batch size of training and not all alike
     event_dim  1 for [D], 2 for [D, K]; by default found from z and the shape of the result
@@ -31,6 +33,11 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     Values that differ by 64 units of rounding of the largest count as equal. Where f draws random numbers on purpose,
     as a nested expectation does, check the inner function.
     """
+    if not callable(f):
+        raise UsageError(f"f must be a function of samples, got {type(f).__name__}")
+    if not isinstance(z, Tensor) or not z.is_floating_point():
+        got = z.dtype if isinstance(z, Tensor) else type(z).__name__
+        raise UsageError(f"z must be a tensor of floating-point numbers, got {got}")
     value, faults = _evaluated(f, z)
     event_dim = event_dim or _event_dim(z, value)
     axis = z.ndim - event_dim - 1
@@ -49,17 +56,19 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
             + "; estimators compare values of f, and this comes on top as noise"
         )
         raise _refusal(faults)
-    other = _others(z, event_dim)
-    if axis > 0 and (examples := z.shape[:axis].numel()) > 1:
-        changed = z.clone()
-        half = examples // 2
-        changed.view(examples, *z.shape[axis:])[:half] = other.reshape(examples, *z.shape[axis:])[:half]
-        value = _at(f, changed, axis, faults)
-        if value is not None and not _same(value.reshape(examples, -1)[half:], first.reshape(examples, -1)[half:]):
+    other, batch, N = _others(z, event_dim), z.shape[:axis], z.shape[axis]
+    early = (torch.arange(batch.numel(), device=z.device) < batch.numel() // 2).view(batch)
+    kept, what = ~early, "the samples of an example"
+    if early.any():
+        value = _at(f, _where(kept, z, other), axis, faults)
+        if value is None or _same(value[kept], first[kept]):
+            kept, what = early, "the samples of an example, or examples,"
+        else:
             faults.append(MIXES.format(what="examples"))
-    value = _at(f, torch.cat((z, other), axis), axis, faults)
-    if value is not None and not _same(value.narrow(axis, 0, z.shape[axis]), first):
-        faults.append(MIXES.format(what="the samples of an example"))
+            kept = torch.ones_like(early)
+    value = _at(f, torch.cat((other.narrow(axis, 0, 1), _where(kept, z, other), other), axis), axis, faults)
+    if value is not None and not _same(value.narrow(axis, 1, N)[kept], first[kept]):
+        faults.append(MIXES.format(what=what))
     if faults:
         raise _refusal(faults)
 
@@ -80,9 +89,11 @@ def _at(f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str]) 
 
 def _evaluated(f: Callable[[Tensor], Tensor], z: Tensor) -> tuple[object, list[str]]:
     given = z.clone()
+    before = version(given)
     with torch.no_grad():
         value = f(given)
-    return value, [] if torch.equal(given, z) else ["f writes into its samples; work on a copy: z.clone()"]
+    untouched = torch.equal(given, z) and version(given) == before
+    return value, [] if untouched else [WRITES]
 
 
 def _numbers(value: object, z: Tensor, axis: int, faults: list[str]) -> Tensor | None:
@@ -103,6 +114,11 @@ def _same(a: Tensor, b: Tensor) -> bool:
     least = 64 * torch.finfo(a.dtype).eps
     scale = float(b.detach().abs().nan_to_num().max()) if b.numel() else 0.0
     return torch.allclose(a.double(), b.double(), rtol=0.0, atol=least * scale, equal_nan=True)
+
+
+def _where(kept: Tensor, z: Tensor, other: Tensor) -> Tensor:
+    """The samples z of examples that are kept [*batch], and others of the rest."""
+    return torch.where(kept.view(*kept.shape, *[1] * (z.ndim - kept.ndim)), z, other)
 
 
 def _others(z: Tensor, event_dim: int) -> Tensor:

@@ -56,20 +56,38 @@ def in_place(z: Tensor) -> Tensor:
     return network(z)
 
 
+def recurrent(z: Tensor) -> Tensor:
+    """The samples of an example as a sequence: each changes with those before it."""
+    value: Tensor = torch_linear(z.cumsum(1)).sum(-1)
+    return value
+
+
+def put_back(z: Tensor) -> Tensor:
+    """It works in its argument, and undoes it."""
+    value = network(z.add_(1))
+    z.sub_(1)
+    return value
+
+
 FAULTS: dict[str, tuple[F, str]] = {
     "batch norm": (normalised, "examples mix"),
-    "over samples": (sample_normalised, "samples of an example mix"),
+    "over samples": (sample_normalised, "samples of an example, or examples, mix"),
     "neighbours": (neighbours, "examples mix"),
+    "a sequence of samples": (recurrent, "samples of an example, or examples, mix"),
+    "the samples in reverse": (lambda z: network(z.flip(1)), "samples of an example, or examples, mix"),
+    "a sequence of examples": (lambda z: network(z.cumsum(0)), "examples mix"),
+    "the last example": (lambda z: network(z[-1:].expand_as(z)), "or examples, mix"),
     "dropout": (lambda z: nn.functional.dropout(network(z)), "draws random numbers (dropout?)"),
     "state": (stateful(), "keeps state"),
     "in place": (lambda z: network(z.mul_(2)), "writes into its samples"),
+    "in place and back": (put_back, "writes into its samples"),
     "numpy": (in_place, "writes into its samples"),
     "mean over samples": (lambda z: network(z).mean(1), "f must return [6, 3] for z of [6, 3, 5], got [6]"),
     "loss of the batch": (lambda z: network(z).mean(), "f must return [6, 3] for z of [6, 3, 5], got []"),
     "with an axis": (lambda z: network(z).unsqueeze(-1), "got [6, 3, 1]"),
     "numbers": (lambda z: network(z).tolist(), "returns a list, not a tensor"),  # type: ignore[dict-item,return-value]
     "classes": (lambda z: z.sum(-1).long(), "torch.int64"),
-    "one N": (lambda z: z[:, :3] @ torch.ones(5), "f must return [6, 6] for z of [6, 6, 5], got [6, 3]"),
+    "one N": (lambda z: z[:, :3] @ torch.ones(5), "f must return [6, 7] for z of [6, 7, 5], got [6, 3]"),
 }
 
 
@@ -114,6 +132,11 @@ def test_other_shapes() -> None:
     check(lambda z: z.sum((-1, -2)), torch.ones(4, 2, 5, 1), event_dim=2)
     with pytest.raises(UsageError, match=r"\[\*batch, N, D\]"):
         check(lambda z: z.sum(-1), torch.ones(3))
+    for wrong, said in ((Z.bool(), "torch.bool"), (Z.tolist(), "list"), (None, "NoneType")):
+        with pytest.raises(UsageError, match=f"z must be a tensor of floating-point numbers, got {said}"):
+            check(network, wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="f must be a function of samples, got Tensor"):
+        check(Z, Z)  # type: ignore[arg-type]
 
 
 def test_why_it_matters() -> None:

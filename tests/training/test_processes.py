@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from typing import Any
 
@@ -43,7 +44,10 @@ def test_compiled_steps(estimator: str) -> None:
     torch._dynamo.reset()
     compiled, within = torch.compile(step, backend="eager"), torch.compile(f, backend="eager")
     wanted = run(step)
-    for found in (run(compiled), run(lambda: step(within))):
+    steps = [compiled, lambda: step(within)]
+    if shutil.which("g++"):  # the default compiler would replace torch's random numbers, where they have no generator
+        steps.append(torch.compile(step))
+    for found in map(run, steps):
         for a, b in zip(found, wanted, strict=True):
             torch.testing.assert_close(a, b)
 
