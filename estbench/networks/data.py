@@ -11,11 +11,13 @@ import gzip
 import io
 import math
 import struct
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -60,9 +62,10 @@ def images(source: str = DIGITS) -> Images:
 
     A file holds images [n, …] of any shape: `.npy`, `.npz` (its array `x`, `x_train` or `train`, else its only one;
     `x_test` or `valid` beside it, and `y`, `y_train`, `y_test` as labels), or IDX (as MNIST has them, also `.gz`). A
-    folder holds the four files of MNIST. Bytes are divided by 255, other numbers above 1 by the largest. Where nothing
-    is set apart for validation, it is the share of `digits`, by a permutation with a fixed seed. UsageError with what
-    is wrong and what is expected. They are kept until a file of that source changes.
+    folder holds the four files of MNIST. Bytes are divided by 255 (by the largest if that is at most 16), other numbers
+    above 1 by the largest. Where nothing is set apart for validation, it is the share of `digits`, by a permutation
+    with a fixed seed. UsageError with what is wrong and what is expected. They are kept until a file of that source
+    changes.
     """
     return _images(source, stamp(source))
 
@@ -109,12 +112,19 @@ def _images(source: str, now: Stamp) -> Images:
     path = Path(source)
     try:
         if path.is_dir():
-            return _mnist(path)
-        if path.suffix == ".npz":
-            return _npz(path)
-        return _split(_unit(_array(path)), None)
-    except (OSError, ValueError, KeyError, struct.error, EOFError) as error:
+            found = _mnist(path)
+        elif path.suffix == ".npz":
+            found = _npz(path)
+        else:
+            found = _split(_unit(_array(path)), None)
+    except (OSError, ValueError, KeyError, struct.error, EOFError, zlib.error, BadZipFile) as error:
         raise UsageError(f"images {source}: cannot be read: {error}. {_EXPECTED}") from None
+    if found.train.shape[1] != found.valid.shape[1]:
+        raise UsageError(
+            f"images {source}: those to train on have {found.train.shape[1]} pixels, those to validate with "
+            f"{found.valid.shape[1]}; they must have as many"
+        )
+    return found
 
 
 _EXPECTED = "Expected: digits, a .npy or .npz array [n, …], an IDX file, or a folder with the four files of MNIST"
@@ -141,7 +151,7 @@ def _split(x: Tensor, labels: Tensor | None) -> Images:
 
 def _unit(array: NDArray[np.generic]) -> Tensor:
     """Images as float32 [n, pixels] in [0, 1]."""
-    if array.ndim < 2 or array.dtype.kind not in "buif":
+    if array.ndim < 2 or array.dtype.kind not in "buif" or array.size == 0:
         raise ValueError(f"an array of shape {list(array.shape)} and type {array.dtype} is no set of images")
     flat = array.reshape(len(array), -1).astype(np.float64)
     if not (np.isfinite(flat).all() and (flat >= 0).all()):
@@ -152,27 +162,43 @@ def _unit(array: NDArray[np.generic]) -> Tensor:
     return torch.from_numpy(flat.astype(np.float32))
 
 
+def _labels(array: NDArray[np.generic], images: NDArray[np.generic]) -> Tensor:
+    """Labels as int64 [n]: a whole number of at least 0 for each image."""
+    n = len(images)
+    if array.shape != (n,) or array.dtype.kind not in "buif" or not ((array >= 0) & (array % 1 == 0)).all():  # type: ignore[operator] # numbers, of a kind that was asked for
+        raise ValueError(
+            f"labels are whole numbers of at least 0, one for each of {n} images; an array of shape "
+            f"{list(array.shape)} and type {array.dtype} is not that"
+        )
+    return torch.from_numpy(array.astype(np.int64))
+
+
 def _npz(path: Path) -> Images:
-    with np.load(path, allow_pickle=False) as found:
+    with (
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as found,
+    ):  # numpy leaves its own open
         names = list(found)
         first = next(
             (name for name in ("x_train", "train", "x") if name in names), names[0] if len(names) == 1 else None
         )
         if first is None:
             raise ValueError(f"no array x_train, train or x in it; it has {', '.join(names) or 'none'}")
-        x = _unit(found[first])
-        labels = {
-            name: torch.from_numpy(found[name].astype(np.int64)) for name in ("y", "y_train", "y_test") if name in names
-        }
         rest = next((name for name in ("x_test", "valid") if name in names), None)
+
+        def labels(images: str, *options: str) -> Tensor | None:
+            name = next((name for name in options if name in names), None)
+            return None if name is None else _labels(found[name], found[images])
+
+        y = labels(first, "y_train", "y")
         if rest is None:
-            return _split(x, labels.get("y_train", labels.get("y")))
-        return Images(x, _unit(found[rest]), labels.get("y_train"), labels.get("y_test"))
+            return _split(_unit(found[first]), y)
+        return Images(_unit(found[first]), _unit(found[rest]), y, labels(rest, "y_test"))
 
 
 def _mnist(folder: Path) -> Images:
     x, y, v, w = map(_array, _files_of_mnist(folder))
-    return Images(_unit(x), _unit(v), torch.from_numpy(y.astype(np.int64)), torch.from_numpy(w.astype(np.int64)))
+    return Images(_unit(x), _unit(v), _labels(y, x), _labels(w, v))
 
 
 _PARTS = [f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -214,4 +240,7 @@ def _array(path: Path) -> NDArray[np.generic]:
     shape = struct.unpack_from(f">{axes}I", data, 4)
     if (n := math.prod(shape)) > _MOST:
         raise ValueError(f"{n} numbers are more than {_MOST}")
-    return np.frombuffer(data, _IDX[kind], n, 4 + 4 * axes).reshape(shape)
+    start, size = 4 + 4 * axes, np.dtype(_IDX[kind]).itemsize
+    if len(data) - start != n * size:
+        raise ValueError(f"an IDX file of shape {list(shape)} has {start + n * size} bytes, this has {len(data)}")
+    return np.frombuffer(data, _IDX[kind], n, start).reshape(shape)

@@ -18,6 +18,9 @@ from estbench.networks.base import Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import Linears
 
+_MOST = 10_000
+"""Classes."""
+
 
 @dataclass(frozen=True)
 class Gates:
@@ -42,12 +45,20 @@ class Gates:
         found = images(source)
         if found.train_labels is None or found.valid_labels is None:
             raise UsageError(f"network gates is a classifier, and the images of {source} have no labels")
+        if (classes := _classes(found)) > _MOST:
+            raise UsageError(f"network gates: the labels of {source} make {classes} classes; there can be {_MOST}")
         return found
 
     def build(self, images: Images, kind: Kind, generators: Sequence[torch.Generator]) -> GatesModel:
         """The networks, one for each generator."""
-        assert images.train_labels is not None
-        return GatesModel(self, images.pixels, int(images.train_labels.max()) + 1, kind, generators)
+        return GatesModel(self, images.pixels, _classes(images), kind, generators)
+
+
+def _classes(images: Images) -> int:
+    """Those of all labels, also where some are only in the data that are kept back."""
+    assert images.train_labels is not None
+    assert images.valid_labels is not None
+    return int(torch.cat((images.train_labels, images.valid_labels)).max()) + 1
 
 
 class GatesModel(nn.Module):

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from estbench.errors import UsageError
+from estbench.networks.base import Kind
 from estbench.networks.data import fingerprint, images
+from estbench.networks.gates import Gates
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -63,7 +66,10 @@ def test_arrays_of_the_user(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("none.npy", None, "No such file"),
-        ("a.idx", b"\0\0\x08\x02\0\0\0\x05\0\0\0\x05" + b"x" * 3, "buffer"),
+        ("a.idx", b"\0\0\x08\x02\0\0\0\x05\0\0\0\x05" + b"x" * 3, r"of shape \[5, 5\] has 37 bytes, this has 15"),
+        ("long.idx", b"\0\0\x08\x02\0\0\0\x02\0\0\0\x02" + b"x" * 5, r"has 16 bytes, this has 17"),
+        ("a.npz", b"PK\3\4 and no more", "zip"),
+        ("a.gz", gzip.compress(b"x" * 99)[:10] + b"\xff" * 50, "invalid"),
         ("a.idx2", b"hello, world", "neither .npy nor IDX"),
         ("a.npy", b"\x93NUMPY", "EOF|read"),
     ],
@@ -85,6 +91,33 @@ def test_pixels_are_numbers_of_at_least_0(tmp_path: Path) -> None:
         np.save(tmp_path / f"{i}.npy", array, allow_pickle=True)
         with pytest.raises(UsageError, match="cannot be read"):
             images(str(tmp_path / f"{i}.npy"))
+
+
+def test_labels_are_whole_numbers_one_for_each_image(tmp_path: Path) -> None:
+    """Too few, fractions, negative ones, NaN and texts are refused, and so are images of two sizes."""
+    x = np.ones((9, 4))
+    for y in (np.arange(8), np.arange(9) + 0.5, np.arange(9) - 1, np.full(9, np.nan), np.array(["a"] * 9)):
+        np.savez(tmp_path / "y.npz", x=x, y=y)
+        with pytest.raises(UsageError, match="labels are whole numbers of at least 0, one for each of 9 images"):
+            images(str(tmp_path / "y.npz"))
+    np.savez(tmp_path / "x.npz", x_train=x, x_test=x[:, :3])
+    with pytest.raises(UsageError, match="have 4 pixels, those to validate with 3; they must have as many"):
+        images(str(tmp_path / "x.npz"))
+    np.save(tmp_path / "none.npy", x[:0])
+    with pytest.raises(UsageError, match=r"an array of shape \[0, 4\]"):
+        images(str(tmp_path / "none.npy"))
+
+
+def test_a_classifier_knows_all_labels(tmp_path: Path) -> None:
+    """Also those of validation alone; labels that are no classes are refused."""
+    x, y = np.ones((9, 4)), np.arange(9) % 3
+    np.savez(tmp_path / "a.npz", x_train=x, x_test=x, y_train=y, y_test=y + 2)
+    found = Gates().images(str(tmp_path / "a.npz"))
+    network = Gates().build(found, Kind("bernoulli", 2), [torch.Generator()])
+    assert network.decoder["output"].bias.shape[-1] == 5
+    np.savez(tmp_path / "b.npz", x=x, y=y * 10**9)
+    with pytest.raises(UsageError, match="make 2000000001 classes; there can be 10000"):
+        Gates().images(str(tmp_path / "b.npz"))
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
