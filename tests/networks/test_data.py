@@ -114,7 +114,7 @@ def test_a_classifier_knows_all_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x_train=x, x_test=x, y_train=y, y_test=y + 2)
     found = Gates().images(str(tmp_path / "a.npz"))
     network = Gates().build(found, Kind("bernoulli", 2), [torch.Generator()])
-    assert network.decoder["output"].bias.shape[-1] == 5
+    assert dict(network.named_parameters())["decoder.output.bias"].shape[-1] == 5
     np.savez(tmp_path / "b.npz", x=x, y=y * 10**9)
     with pytest.raises(UsageError, match="make 2000000001 classes; there can be 10000"):
         Gates().images(str(tmp_path / "b.npz"))
