@@ -24,6 +24,7 @@ def table(heading: str) -> set[str]:
     return {name for row in rows for name in re.findall(r"`(\w+)[^`]*`", row)}
 
 
+@pytest.mark.slow
 def test_the_code_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All blocks, one after the other in one session, and the commands of the first section that take no time."""
     monkeypatch.chdir(tmp_path)

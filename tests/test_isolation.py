@@ -658,6 +658,7 @@ atexit.register(lambda: os.write(1, b"EXIT"))
 """
 
 
+@pytest.mark.slow  # alone it would start the server of commands
 def test_threads_and_exit_handlers_print_to_standard_error(forks: Forks, tmp_path: Path) -> None:
     """What a plug-in prints between our calls of it, or at the end, is not among the results."""
     said = forks.run(tmp_path, "check", written_config(tmp_path, LOUD))

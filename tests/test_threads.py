@@ -50,6 +50,7 @@ def test_workers_that_are_spawned_use_one_thread_each(monkeypatch: pytest.Monkey
     assert set(map(os.environ.get, ONE_THREAD)) == {"8"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many")
 def test_processes_that_draw_figures_use_one_thread_each(tmp_path: Path) -> None:
     """What shares work with this process is told before it imports anything."""

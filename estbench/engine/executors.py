@@ -10,6 +10,7 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Literal
 
@@ -38,8 +39,12 @@ IN_THIS_PROCESS = Execution()
 
 def versions() -> dict[str, str]:
     """What this process computes with: the last bits of results may depend on any of it."""
-    packages = {package: version(package) for package in ("torch", "numpy", "scipy")}
-    return {"estbench": __version__, "python": platform.python_version(), **packages}
+    return {"estbench": __version__, "python": platform.python_version(), **_of_packages()}
+
+
+@cache
+def _of_packages() -> dict[str, str]:
+    return {package: version(package) for package in ("torch", "numpy", "scipy")}
 
 
 def configure_process() -> None:

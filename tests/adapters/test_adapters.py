@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import cloudpickle
@@ -48,6 +48,12 @@ def adapted(target: Any, **options: Any) -> Adapted:
     return made
 
 
+@cache
+def known(target: Any) -> Adapted:
+    """The same, made once: what is found out about it takes a while."""
+    return adapted(target)
+
+
 def sampled(estimator: Estimator, problem: Problem, N: int, R: int = 2**13, seed: int = 0) -> Tensor:
     """Estimates [R, P]."""
     return estimates(estimator, Draw(problem, R, N, streams=Streams(seed, "adapters", range(1))), [N])[0]
@@ -55,8 +61,8 @@ def sampled(estimator: Estimator, problem: Problem, N: int, R: int = 2**13, seed
 
 def apart(theirs: Tensor, problem: Problem, ours: Estimator, N: int) -> float:
     """The largest distance of means and variances from the exact moments of ours, in standard errors."""
-    known = exact(problem, ours, N)
-    return apart_from(theirs, torch.from_numpy(known.mean), torch.from_numpy(known.variance))
+    moments = exact(problem, ours, N)
+    return apart_from(theirs, torch.from_numpy(moments.mean), torch.from_numpy(moments.variance))
 
 
 def apart_from(theirs: Tensor, mean: Tensor, variance: Tensor) -> float:
@@ -125,7 +131,7 @@ ADVANTAGES = [
 @pytest.mark.parametrize("target", ADVANTAGES)
 def test_advantages_have_exact_moments(target: Any, problem: Problem) -> None:
     """Leave-one-out advantages in four signatures have the exact moments of `rloo`, by multisets."""
-    estimator = adapted(target)
+    estimator = known(target)
     assert estimator.facts.exact == "z"
     assert estimator.facts.symmetric
     for N in (2, 4) if problem is BITS else (2,):
@@ -139,12 +145,12 @@ def test_a_baseline_that_sees_its_own_sample_is_shrunk() -> None:
     for N in (2, 3, 5):
         g = BITS.exact_gradient
         assert g is not None
-        assert exact(BITS, adapted(fs.self_inclusive), N).mean == pytest.approx((1 - 1 / N) * g.numpy(), rel=1e-10)
+        assert exact(BITS, known(fs.self_inclusive), N).mean == pytest.approx((1 - 1 / N) * g.numpy(), rel=1e-10)
 
 
 def test_normalised_advantages_by_enumeration() -> None:
     """The exact mean of group-normalised advantages is the sum over all tuples, written out."""
-    estimator, N = adapted(fs.grpo), 3
+    estimator, N = known(fs.grpo), 3
     z = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3)
     p = BITS.distribution.logits.sigmoid()
     P, fz, score = torch.where(z == 1, p, 1 - p).prod(-1), BITS.oracle.f(z), z - p
@@ -161,7 +167,7 @@ def test_normalised_advantages_by_enumeration() -> None:
 @pytest.mark.parametrize("target", [fs.previous_reward, fs.first_of_the_best, fs.mirrored_of_even])
 def test_the_order_of_the_rewards(target: Any) -> None:
     """Whether the order matters is found out, among equal rewards too; exact moments then are of all tuples."""
-    estimator = adapted(target)
+    estimator = known(target)
     assert not estimator.facts.symmetric
     assert estimator.facts.exact == "z"
     theirs = sampled(estimator, BITS, 3)
@@ -172,13 +178,13 @@ def test_advantages_that_are_equal_but_for_rounding_are_no_direction() -> None:
     """Where all rewards are equal the estimate is 0, for normalised advantages too."""
     constant = make(Sine(frequency=0.0, phase=0.77), BITS.distribution.logits)
     for target in (fs.rloo_advantages, fs.self_inclusive, fs.grpo):
-        assert torch.equal(sampled(adapted(target), constant, 3, 64), torch.zeros(64, 3, dtype=torch.float64))
+        assert torch.equal(sampled(known(target), constant, 3, 64), torch.zeros(64, 3, dtype=torch.float64))
 
 
 def test_random_advantages_have_no_exact_moments() -> None:
     """A function of rewards that makes random numbers is sampled."""
-    assert adapted(fs.noisy_advantages).facts.exact == "none"
-    assert adapted(fs.noisy_advantages).facts.min_samples == 2
+    assert known(fs.noisy_advantages).facts.exact == "none"
+    assert known(fs.noisy_advantages).facts.min_samples == 2
 
 
 def a_random_half(rewards: Tensor) -> Tensor:
@@ -289,7 +295,7 @@ ALL = [
 @pytest.mark.parametrize("target", ALL)
 def test_the_seed_of_the_draw_is_the_seed(target: Any) -> None:
     """Equal draws give equal bytes, alone or with other N, in any state of the generators; other seeds differ."""
-    estimator = adapted(target)
+    estimator = known(target)
     first = sampled(estimator, BITS, 4, 16)
     torch.rand(5), np.random.rand(5), random.seed(5)
     assert torch.equal(first, sampled(estimator, BITS, 4, 16))
@@ -395,9 +401,9 @@ def test_costs_are_counted(target: Any, N: int, cost: tuple[int, int]) -> None:
     """f and ∇f are counted whoever asks for them, for one estimate and for many."""
     for R in (1, 8):
         problem = make(Sine(), BITS.distribution.logits)
-        sampled(adapted(target), problem, N, R)
+        sampled(known(target), problem, N, R)
         assert (problem.evaluations.f, problem.evaluations.df) == (R * cost[0], R * cost[1])
-    facts = adapted(target).facts
+    facts = known(target).facts
     assert (facts.f, facts.df) == (cost[0] // N, cost[1] // N)
 
 
@@ -492,10 +498,10 @@ def test_samples_of_one_call() -> None:
     """`samples` says how many one call uses; an estimate of N samples is the mean of N/samples calls."""
     four = adapted(fs.leave_one_out, samples=4)
     assert (four.facts.min_samples, four.facts.multiple) == (4, 4)
-    known = exact(BITS, catalog.estimator_class("rloo")(), 4)
-    mean, variance = torch.from_numpy(known.mean), torch.from_numpy(known.variance)
+    rloo = exact(BITS, catalog.estimator_class("rloo")(), 4)
+    mean, variance = torch.from_numpy(rloo.mean), torch.from_numpy(rloo.variance)
     assert apart_from(sampled(four, BITS, 8), mean, variance / 2) < LIMIT
-    assert adapted(fs.leave_one_out).facts.multiple == 1
+    assert known(fs.leave_one_out).facts.multiple == 1
 
 
 @pytest.mark.parametrize("target", [fs.in_pairs, fs.pairs_of_antithetic])

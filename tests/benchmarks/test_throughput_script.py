@@ -81,6 +81,7 @@ def test_scripts_and_ours_have_the_same_mean(rival: Rival) -> None:
     assert bool(((theirs.mean(0) - ours.mean(0)).abs() <= 6 * error).all())
 
 
+@pytest.mark.slow
 def test_the_page_names_what_is_missed() -> None:
     """Small parts make a page: the count of bars, and every missed bar in a list at the end."""
     measured: dict[str, Section] = {

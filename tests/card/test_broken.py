@@ -156,6 +156,7 @@ def test_the_users_own_f_stays_where_an_n_is_dropped() -> None:
     assert "on 4 problems at N = 2" in found.text
 
 
+@pytest.mark.slow
 def test_the_verdict_names_what_was_not_checked() -> None:
     """The first line says which problems and N were not looked at; a user's own that was not makes it fail."""
     unclear: Any = check("rloo", distribution="bernoulli", smallest=0.5).findings

@@ -28,7 +28,7 @@ def test_each_fault_is_found(kind: type[Estimator], key: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    thinned(4, WRONG),
+    thinned(9, WRONG),
     ids=lambda kind: kind.__name__,
 )
 def test_estimators_right_at_one_size_fail(kind: Any) -> None:

@@ -27,6 +27,7 @@ from estbench.config.shipped import shipped
 from estbench.errors import UsageError
 from estbench.index import metrics
 from tests.cli.forked import PATIENCE, Forks, Said, environment
+from tests.sizes import thinned
 
 CONFIG: dict[str, Any] = {
     "name": "small",
@@ -97,7 +98,7 @@ def test_tables_escape_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert r"a\x1bb" in said
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("encoding", thinned(3, ["ascii", "latin-1", "cp1252"]))
 def test_any_encoding_of_standard_output(done: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     """Each command ends as it does in UTF-8; what the encoding lacks is written as escapes, which JSON has too."""
     run, config = str(done / "run"), str(done / "small.yaml")
@@ -128,7 +129,7 @@ def test_any_encoding_of_standard_output(done: Path, monkeypatch: pytest.MonkeyP
             assert json.loads(texts[0]) == metrics()
 
 
-@pytest.mark.parametrize("name", ["a\x1b[31mred", "a\u202eb", "a\udcffb"])
+@pytest.mark.parametrize("name", thinned(2, ["a\x1b[31mred", "a\u202eb", "a\udcffb"]))
 def test_folders_with_odd_names(forks: Forks, done: Path, tmp_path: Path, name: str) -> None:
     """A run in a folder whose name steers a terminal, or is not UTF-8, works; the name is printed in escapes."""
     folder = tmp_path / name

@@ -248,7 +248,7 @@ configs = st.fixed_dictionaries(
 
 
 @given(configs)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_resolved_config_is_json_and_loads_as_itself(data: dict[str, Any]) -> None:
     """`load(resolve(config)) == config`, also through JSON, and resolving again changes nothing."""
     config = load(data)

@@ -350,7 +350,7 @@ def test_names_are_only_names(forks: Forks, tmp_path: Path) -> None:
     run = forks.run(tmp_path, "run", "run.yaml", "-j1", "-o", "run", "-v")
     assert run.code == 3
     page = forks.run(tmp_path, "report", "run")
-    plotted = forks.run(tmp_path, "plot", "run", "--format", "svg")
+    plotted = forks.run(tmp_path, "plot", "run", "--format", "svg", "--kind", "overview")
     others = [forks.run(tmp_path, *words) for words in (["status", "run"], ["export", "run"], ["compare", "run"])]
     formats = [forks.run(tmp_path, "compare", "run", "--format", form) for form in ("markdown", "latex", "json", "csv")]
     for said in (page, plotted, *others, *formats):

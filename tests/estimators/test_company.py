@@ -52,7 +52,11 @@ def measured(problem: Problem, those: Sequence[Named]) -> dict[str, Tensor]:
     return {name: torch.cat([block[name] for block in found], 1) for name, _ in those}
 
 
-@pytest.mark.parametrize("logits", [BERNOULLI, CATEGORICAL, CATEGORICAL[:1]], ids=["bernoulli", "categorical", "one"])
+@pytest.mark.parametrize(
+    "logits",
+    [BERNOULLI, CATEGORICAL, pytest.param(CATEGORICAL[:1], marks=pytest.mark.slow)],
+    ids=["bernoulli", "categorical", "one"],
+)
 def test_forward_reversed_and_alone(logits: Any) -> None:
     """All of the catalogue, each with two option sets and more: the same bytes in any order and alone."""
     problem = make(objective("mlp", seed=3), torch.tensor(logits, dtype=torch.float64), kind(logits))

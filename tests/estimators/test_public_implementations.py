@@ -346,6 +346,7 @@ def test_mean_and_variance_agree(pair: Pair) -> None:
         assert unlikely(1.1 * theirs, *moments) > LIMIT
 
 
+@pytest.mark.slow
 def test_moving_average_baseline_agrees() -> None:
     """Pyro's decaying average is of earlier values of f alone, as that of `moving_average` is."""
     problem, rows, apart = problem_of(MOVING.logits), M // 4, 25  # 25 replicates apart, no two of ours share a value

@@ -142,8 +142,9 @@ ONE_OF_THEM = [pytest.param(cell, marks=[pytest.mark.slow] * (i < 2)) for i, cel
 """The others are slow."""
 
 
-@pytest.mark.parametrize("cell", ONE_OF_THEM)
-@pytest.mark.parametrize("bias", [0.01, pytest.param(0.02, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", DECIDED)
+@pytest.mark.parametrize("bias", [0.01, 0.02])
 def test_biased_estimator_is_seldom_called_unbiased(cell: Cell, bias: float) -> None:
     """A bias of δ or 2δ is called *unbiased* in at most 5 % (6 %), at n and 3n replicates of `replicates_to_decide`.
 

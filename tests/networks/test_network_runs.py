@@ -108,6 +108,7 @@ def test_workers_change_no_byte(run: Path, tmp_path: Path) -> None:
         assert (other / name).read_bytes() == (run / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
     """A run cut off in the middle of its journal and taken up again gives the same tables."""
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)

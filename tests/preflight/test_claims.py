@@ -170,7 +170,7 @@ def test_the_size_of_a_bias_is_told() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    thinned(2, [{}, {"scale": 2.0, "unbiased": False}, {"noisy": True, "exact": "none"}]),
+    thinned(3, [{}, {"scale": 2.0, "unbiased": False}, {"noisy": True, "exact": "none"}]),
 )
 def test_what_is_not_claimed_is_not_false(options: dict[str, Any]) -> None:
     """An estimator that says it is biased, or reads noise of its own and has no exact moments, is believed."""

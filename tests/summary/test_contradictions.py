@@ -24,6 +24,7 @@ from estbench.expand import expand
 from estbench.intervals import Exactly, Shards, disagreement, flags, verdict
 from tests.intervals.bounds import at_most, draws
 from tests.intervals.cells import reinforce, scaled
+from tests.sizes import slow
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def test_a_claim_that_a_run_refutes(tmp_path: Path) -> None:
     assert "refuted: declared unbiased, and found biased." in " ".join(said.stdout.split())
 
 
-@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("samples", [slow(1), 2])
 def test_exact_moments_that_the_draws_exclude(tmp_path: Path, samples: int) -> None:
     """Exact moments of another estimator than what is sampled flag both rows; those that agree are left alone.
 
@@ -125,6 +126,7 @@ def test_constants_that_differ() -> None:
     assert np.isnan(disagreement(s, Exactly(s.m, 1.0))).all()
 
 
+@pytest.mark.slow
 def test_rate_of_false_disagreement() -> None:
     """Right moments: p < .05 and p < .002 about as often as they say, in 1000 benchmarks; 10 % off in either is seen.
 

@@ -21,6 +21,7 @@ from tests.training.steps import options, seeded
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """All blocks, one after the other; the last trains a small model by each of five estimators."""
     state, names = torch.get_rng_state(), {"__name__": "page"}
