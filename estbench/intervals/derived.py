@@ -12,7 +12,6 @@ from estbench.moments import Floats, Moments
 ROUNDING = 1e-13  # of their own size: estimates that vary by less, or lie nearer to g, differ by rounding alone: by 0
 MIN_SHARDS = 3  # with fewer, trace(V²) has no estimate: every interval is unknown
 
-_TOGETHER = 2**17  # numbers of some cells
 _AT_ONCE = 2**15  # numbers that are passed over several times while a processor has them at hand
 _NAN = float("nan")
 
@@ -42,12 +41,12 @@ def derived(cells: Sequence[Moments]) -> list[Derived]:
 
 
 def _of_one_shape(cells: Sequence[Moments]) -> Iterator[list[int]]:
-    """The indices of cells with records of one shape, so many at a time that they fit in memory."""
+    """The indices of cells with records of one shape, so many at a time as a processor has at hand."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for i, cell in enumerate(cells):
         by_shape.setdefault(cell.s1.shape, []).append(i)
     for (S, P), same in by_shape.items():
-        step = max(_TOGETHER // max(S * P, 1), 1)
+        step = max(_AT_ONCE // max(S * P, 1), 1)
         yield from (same[i : i + step] for i in range(0, len(same), step))
 
 
@@ -65,7 +64,7 @@ def _derived(cells: Sequence[Moments]) -> Iterator[Derived]:
     m, scatter, third, d = np.empty((C, P)), np.empty((C, P)), np.empty((C, P)), np.empty((C, S, P))
     records = [[getattr(k, name) for k in cells] for name in ("s1", "m2", "m3")]
     of_within, of_d, of_off = np.zeros((3, C, S))
-    each, width = n[:, :, None], max(_AT_ONCE // (C * S), 1)
+    each, width = n[:, :, None], max(_AT_ONCE // S, 1)  # not of C: a cell has the same bytes in any company
     for i in range(0, P, width):
         some = slice(i, i + width)
         s1, within, m3 = (np.stack([x[:, some] for x in of]) for of in records)

@@ -23,6 +23,8 @@ from estbench.intervals import (
     variance,
     verdict,
 )
+from estbench.intervals.derived import Derived
+from estbench.moments import SCALARS, Moments
 from tests.intervals.sums import skewed, sums
 
 Floats = NDArray[np.float64]
@@ -201,3 +203,16 @@ def test_shards_without_finite_estimates() -> None:
     assert verdict(s, float("nan")) == ""
     assert isnan(precision(s))
     assert shards_needed(s, 0.1, most=99) == 99
+
+
+@pytest.mark.parametrize(("S", "P", "cells"), [(25, 6, 400), (64, 3, 600), (33, 1000, 3), (24, 17, 100)])
+def test_a_cell_has_the_same_bytes_in_any_company(S: int, P: int, cells: int) -> None:
+    """What is derived of many cells at once is, to the last bit, what is derived of each alone."""
+    rng = np.random.default_rng(S)
+    records = [
+        Moments.unpack(1 + 100 * rng.random((S, len(SCALARS) + 3 * P)), rng.standard_normal(P)) for _ in range(cells)
+    ]
+    together = Shards.of_each(records, 0.95, [inf] * cells, [None] * cells)
+    for one, beside in zip(map(Shards.of, records), together, strict=True):
+        for name in Derived._fields:
+            np.testing.assert_array_equal(getattr(one, name), getattr(beside, name), strict=True)
