@@ -19,6 +19,9 @@ from estbench.tensor_versions import cached_property
 
 MAX_STATES = 2**20
 _CHUNK = 2**14
+_FEW_STATES = 2**16  # of a whole batch: enumerated in a tenth of a second
+_ALMOST = 0.99
+"""Probability of a class from which on 1 − P, had by subtraction, lacks digits that matter."""
 
 
 @dataclass
@@ -113,15 +116,15 @@ class Problem:
 
         Whatever subtracts values of f does it here, or goes on from what was found here: equal values must leave 0, as
         rounding would count as a direction. n is the number of `summands`, by default D, as f is often a sum over the
-        variables: its rounding grows as √n, and sums of equal numbers in another order differ by a few eps |f| at any
-        n. In float64 two summands have but one order, and a − b is exact; in float32 the products of a network also
-        differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not. The values are
-        [..., *batch, N], with so many `trailing` axes more. Without `zero_rounding` it is a − b.
+        variables: its rounding grows as √n, and equal sums of other numbers, or in another order, differ by a few
+        eps |f| at any n. In float64 one summand leaves no such choice, and a − b is exact; in float32 the products of a
+        network also differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not. The
+        values are [..., *batch, N], with so many `trailing` axes more. Without `zero_rounding` it is a − b.
         """
         found, n = a - b, self.D if summands is None else summands
         if not self.zero_rounding:
             return found
-        if n > 2 or found.dtype != torch.float64:
+        if n > 1 or found.dtype != torch.float64:
             rounding = (2 + math.sqrt(n)) * torch.finfo(found.dtype).eps
             least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding)
             found.mul_(torch.gt(found.abs(), least, out=torch.empty_like(found)))
@@ -246,10 +249,19 @@ class Problem:
 
     @property
     def route(self) -> Literal["closed form", "enumeration", "none"]:
-        """How the exact gradient is found. A closed form of E f may assume that the variables are independent."""
-        if self._has_closed_form:
+        """How the exact gradient is found. A closed form of E f may assume that the variables are independent.
+
+        Where a variable is almost certain, the part of the others in it may cancel: few states are enumerated then.
+        """
+        few = self.n_states * math.prod(self.distribution.batch_shape) <= _FEW_STATES
+        if self._has_closed_form and not (few and bool((self._likeliest > _ALMOST).any())):
             return "closed form"
         return "enumeration" if self.enumerable else "none"
+
+    @cached_property
+    def _likeliest(self) -> Tensor:
+        """The probability of the likeliest class of each variable, [*batch, D]."""
+        return self.oracle.independent.marginals.amax(-1)
 
     @cached_property
     def exact_gradient(self) -> Tensor | None:
@@ -270,7 +282,7 @@ class Problem:
             expected = self.objective.expectation(self.independent.with_logits(logits)).sum()
             constant = not expected.requires_grad
             (g,) = (torch.zeros_like(logits),) if constant else torch.autograd.grad(expected, logits)
-        almost = self.oracle.independent.marginals.amax(-1) > (0 if constant else 0.99)  # [*batch, D]
+        almost = self._likeliest > (0 if constant else _ALMOST)  # [*batch, D]
         for d in almost.view(-1, self.D).any(0).nonzero().flatten().tolist():
             row = self.oracle.independent.mean_jac_of(d, self.conditional_means(d))
             finite = row.isfinite().view(*almost.shape[:-1], -1).all(-1)  # a formula may divide by the probability of a

@@ -87,11 +87,16 @@ def over_variables(t: Tensor, reduction: Reduction = "sum") -> Tensor:
     return t @ t.new_full((D,), 1.0 if reduction == "sum" else 1.0 / D)
 
 
-def separable_expectation(h: Tensor, distribution: Factorised, reduction: Reduction) -> Tensor:
-    """E Σ_d h(v_d) = Σ_d Σ_k P(z_d = k) h_k (or the mean over d) from h at the ordinal levels: [K] or [D, K].
+def means(h: Tensor, distribution: Factorised) -> Tensor:
+    """E h(v_d) = Σ_k P(z_d = k) h_k of each variable, [*batch, D], from h at the ordinal levels: [K] or [D, K].
 
-    h is centred at each variable's likeliest class, so that the derivative keeps its digits where P is almost 1.
+    h is centred at the likeliest class, so that the mean and its derivative keep their digits where P is almost 1.
     """
     P = distribution.marginals
     likeliest = h.expand(P.shape).gather(-1, P.detach().argmax(-1, keepdim=True))  # [D, 1]
-    return over_variables((P * (h - likeliest)).sum(-1) + likeliest.squeeze(-1), reduction)
+    return (P * (h - likeliest)).sum(-1) + likeliest.squeeze(-1)
+
+
+def separable_expectation(h: Tensor, distribution: Factorised, reduction: Reduction) -> Tensor:
+    """E Σ_d h(v_d) (or the mean over d) from h at the ordinal levels: [K] or [D, K]."""
+    return over_variables(means(h, distribution), reduction)

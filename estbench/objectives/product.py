@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Factorised
-from estbench.objectives.base import BOTH
+from estbench.objectives.base import BOTH, means
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,5 @@ class Product:
         return before.mul_(after).mul_(self.slope)
 
     def expectation(self, distribution: Factorised) -> Tensor:
-        """Π_d (a + b E v_d): the variables are independent."""
-        return self.value(distribution.marginals @ distribution.levels)
+        """Π_d E(a + b v_d): the variables are independent."""
+        return means(distribution.levels * self.slope + self.offset, distribution).prod(-1)

@@ -85,6 +85,30 @@ def test_a_constant_f_gives_exactly_zero(name: str, options: dict[str, Any], dty
                     assert not found(name, options, problem, N).any(), (logits, N)
 
 
+@dataclass(frozen=True)
+class Square:
+    """(Σ_d v_d − t)², summed as Σ_d (v_d − t/D)."""
+
+    t: float
+    on: Literal["values"] = "values"
+    distributions: frozenset[str] = BOTH
+
+    def value(self, v: Tensor) -> Tensor:
+        """f(v)."""
+        return (v - self.t / v.shape[-1]).sum(-1).square()
+
+
+@pytest.mark.parametrize("D", [2, 3])
+@pytest.mark.parametrize("name", ["rloo", "disarm_sb", "arms", "carms", "measure_valued"])
+def test_equal_sums_of_other_numbers_are_equal(name: str, D: int) -> None:
+    """0 + 1 and ½ + ½ give one f: the same estimates are 0 at t = 0.9 as at 0.875, which is not rounded."""
+    if not serves(name, {}, "categorical", D):
+        pytest.skip("not for these variables")
+    logits = torch.tensor([[1.0, -1.0, 0.3]] * D, dtype=torch.float64)
+    zeros = [(found(name, {}, make(Square(t), logits), 2) == 0).all(-1) for t in (0.9, 0.875)]
+    assert zeros[0].equal(zeros[1])
+
+
 @pytest.mark.parametrize(("name", "options"), INVARIANT)
 def test_a_constant_beside_f_changes_nothing_but_roundings(name: str, options: dict[str, Any]) -> None:
     """f + 2²⁰ gives the estimates of f within 1e-8, and zeros where they are zero; the fitted differ."""
