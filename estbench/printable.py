@@ -8,6 +8,9 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of characters that steer a terminal, turn the order of text round, or cannot be encoded."""
+
 _FULL = 112
 """Characters to which a line of a docstring is filled, at least: with the next word it would have been too long."""
 
@@ -23,6 +26,29 @@ def plain(text: object) -> str:
     unknown = text is None or (isinstance(text, float) and math.isnan(text)) or type(text).__name__ == "NAType"
     kept = (c for c in ("" if unknown else str(text)) if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join("".join(kept).split())
+
+
+def escaped(text: str) -> str:
+    """Text whose control and bidirectional characters, which could steer a terminal, are escapes such as `\\x1b`."""
+    return "\n".join(line if line.isprintable() else "".join(map(_seen, line)) for line in text.split("\n"))
+
+
+def _seen(character: str) -> str:
+    hidden = unicodedata.category(character) in HIDDEN and character != "\t"
+    return _escape(character) if hidden else character
+
+
+def as_escapes(text: str) -> str:
+    """Each character as `\\x1b`, `\\u202e` or, beyond U+FFFF, the two halves that JSON has: `\\ud83d\\ude00`."""
+    return "".join(map(_escape, text))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    halves = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{halves[i] << 8 | halves[i + 1]:04x}" for i in range(0, len(halves), 2))
 
 
 def distinct(estimators: Iterable[object], options: Iterable[object], labels: Sequence[object]) -> list[str]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
+import pandas as pd
 import pytest
 
 from estbench.cli.catalogue import contents
+from estbench.outputs import TableFormat
 from estbench.printable import wrapped
+from estbench.tables.formats import encode
 
 PAGE = """mine
 
@@ -62,3 +67,13 @@ def test_every_page_of_the_catalogue_fits(width: int) -> None:
         text = wrapped(page, width)
         assert text.split() == page.split(), name
         assert max(map(len, text.partition("\n@")[0].splitlines())) <= width, name
+
+
+@pytest.mark.parametrize("file_format", ["csv", "json", "markdown", "latex"])
+def test_no_format_passes_on_what_steers_a_terminal(file_format: TableFormat) -> None:
+    """ESC, DEL, C1 and bidirectional characters are escapes, or left out for readers; JSON has the text as it was."""
+    text = "a\x1b[31m\x7f\x9b5m\u202eb\r"
+    content = encode(pd.DataFrame({"label": [text]}), file_format).decode()
+    assert all(line.isprintable() for line in content.split("\n"))
+    if file_format == "json":
+        assert json.loads(content) == [{"label": text}]

@@ -17,10 +17,11 @@ import typer
 from typer.core import TyperGroup
 
 from estbench.cli import catalogue, check, compare, export, init, merge, plot, report, run, status
-from estbench.cli.console import open_streams, plain, silence, tell
+from estbench.cli.console import open_streams, silence, tell
 from estbench.cli.plugin import with_plugins
 from estbench.errors import EstbenchError, FullError
 from estbench.interrupts import AGAIN, end_process
+from estbench.printable import escaped
 from estbench.version import __version__
 
 INTERRUPTED = 130
@@ -43,7 +44,7 @@ class _Commands(TyperGroup):
             with _readable():
                 return super().invoke(ctx)
         except EstbenchError as error:
-            tell(f"estbench: {plain(str(error))}")
+            tell(f"estbench: {escaped(str(error))}")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             tell("estbench: interrupted")
@@ -57,7 +58,7 @@ def _readable() -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(message := getattr(error, "message", None), str):
-            error.message = plain(message).removeprefix("Value error, ")  # type: ignore[attr-defined] # pydantic's
+            error.message = escaped(message).removeprefix("Value error, ")  # type: ignore[attr-defined] # pydantic's
         raise
 
 
@@ -166,7 +167,7 @@ def _explain(error: Exception) -> int:
         tell(f"estbench: what was to be printed cannot be written: {error.strerror}")
         return FullError.exit_code
     if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
-        where = plain(error.filename if isinstance(error.filename, str) else repr(error.filename))
+        where = escaped(error.filename if isinstance(error.filename, str) else repr(error.filename))
         tell(f"estbench: {where}: {error.strerror}")
         return 2
     tell("".join(traceback.format_exception(error)).rstrip())

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from estbench.cli.arguments import Form, finite, is_file
-from estbench.cli.console import err, out, plain, write
+from estbench.cli.console import err, out, write
 from estbench.cli.distribution import distribution_at
 from estbench.errors import UsageError
 from estbench.names import ALIASES
+from estbench.printable import escaped
 
 if TYPE_CHECKING:
     from estbench.card.config import ConfigCard
@@ -105,7 +106,7 @@ def check(
     }
     card = card_apart(named(target), arguments, timeout)
     if file_format == "table":
-        write(plain(card.to_text(out().width)))
+        write(escaped(card.to_text(out().width)))
     else:
         write({"json": card.to_json, "markdown": card.to_markdown, "junit": card.to_junit}[file_format]())
     if not card.ok:
@@ -155,7 +156,7 @@ def _config(config: Path, settings: list[str], cell_timeout: float, file_format:
         now = time.monotonic()
         if now - start > QUICK and now - last[0] > 2:
             last[0] = now
-            err().print(plain(f"{now - start:.0f} s: {what}"), markup=False)
+            err().print(escaped(f"{now - start:.0f} s: {what}"), markup=False)
 
     with stdout_to_stderr():
         found = checked(plan, tell, apart=kept_apart(read), timeout=cell_timeout)
@@ -164,7 +165,7 @@ def _config(config: Path, settings: list[str], cell_timeout: float, file_format:
     else:
         from estbench.card.config import ConfigCard
 
-        card: ConfigCard = ConfigCard(plain(str(config)), found)
+        card: ConfigCard = ConfigCard(escaped(str(config)), found)
         write({"json": card.to_json, "markdown": card.to_markdown, "junit": card.to_junit}[file_format]())
     least = "at least " if plan.config.precision else "about "
     takes = "for an unknown time" if isnan(found.seconds) else f"{least}{found.seconds:.0f} s on one core"
@@ -188,4 +189,4 @@ def _print(found: Check) -> None:
         if lines:
             console.print()
         for line in lines:
-            console.print(plain(line), markup=False)
+            console.print(escaped(line), markup=False)

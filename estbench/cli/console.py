@@ -9,7 +9,6 @@ import codecs
 import os
 import sys
 import threading
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -20,9 +19,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from estbench.errors import UsageError
-
-HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of characters that steer a terminal, turn the order of text round, or cannot be encoded."""
+from estbench.printable import as_escapes, escaped
 
 
 class _Console(Console):
@@ -30,12 +27,12 @@ class _Console(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Text of a string."""
-        return super().render_str(plain(text), **options)
+        return super().render_str(escaped(text), **options)
 
     def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
         """What is printed, piece by piece."""
         for segment in super().render(*arguments, **options):
-            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+            yield segment if segment.control else Segment(escaped(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Go on in silence."""
@@ -73,26 +70,10 @@ def write(text: str) -> None:
         silence(sys.stdout)
 
 
-def plain(text: str) -> str:
-    """Text whose control and bidirectional characters, which could steer a terminal, are escapes such as `\\x1b`."""
-    if text.isprintable():
-        return text
-    return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN and c not in "\n\t" else c for c in text)
-
-
-def _escaped(character: str) -> str:
-    """`\\x1b`, `\\u202e` or, beyond U+FFFF, the two halves that JSON has: `\\ud83d\\ude00`."""
-    code = ord(character)
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    halves = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{halves[i] << 8 | halves[i + 1]:04x}" for i in range(0, len(halves), 2))
-
-
 def _encodable(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(_escaped, error.object[error.start : error.end])), error.end
+    return as_escapes(error.object[error.start : error.end]), error.end
 
 
 def open_streams() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from estbench.cli.console import err, plain
+from estbench.cli.console import err
+from estbench.printable import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -31,7 +32,7 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
     replicates = 0
     told: set[tuple[str, str]] = set()
     bar = progress.Progress(
-        progress.TextColumn(plain(plan.config.name), markup=False),
+        progress.TextColumn(escaped(plan.config.name), markup=False),
         progress.BarColumn(),
         progress.TextColumn("{task.completed}/{task.total} tasks"),
         progress.TextColumn("{task.fields[rate]}"),
@@ -48,7 +49,7 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
             line = event.cell.estimator.label, event.reason
             if line not in told:
                 told.add(line)
-                console.print(plain(f"failed: {line[0]}: {line[1]}"), markup=False)
+                console.print(escaped(f"failed: {line[0]}: {line[1]}"), markup=False)
             return
         replicates += event.replicates
         now = time.monotonic()
@@ -62,7 +63,7 @@ def display(plan: Plan, quiet: bool) -> Iterator[Callable[[Progress | Failure], 
             last = now
 
     if not quiet:
-        console.print(f"{plain(plan.config.name)}: {_count(plan.cells, 'cell')}, {_count(plan.problems, 'problem')}")
+        console.print(f"{escaped(plan.config.name)}: {_count(plan.cells, 'cell')}, {_count(plan.problems, 'problem')}")
     with _drawn(bar):
         yield show
 

@@ -12,9 +12,10 @@ import typer
 from rich.text import Text
 
 from estbench.cli.arguments import finite, place
-from estbench.cli.console import err, out, plain
+from estbench.cli.console import err, out
 from estbench.errors import EstbenchError, UsageError
 from estbench.imports import quick_imports
+from estbench.printable import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -98,7 +99,7 @@ def run(
     wanted = _settings(config, settings or [], seed, quick, rigorous, timings)
     elsewhere = executor == "dask" or scheduler is not None or device != "cpu"
     _prepare(1 if elsewhere or dry_run else workers)
-    with nullcontext() if quiet else err().status(Text(plain(f"Planning {config}"))):
+    with nullcontext() if quiet else err().status(Text(escaped(f"Planning {config}"))):
         with quick_imports():
             from estbench.cli.display import display
             from estbench.engine.benchmark import Benchmark
@@ -108,7 +109,7 @@ def run(
         left = _usable(config, wanted, cell_timeout, stop=on_error == "stop")
         benchmark = Benchmark.of(left.config, output, settings=left.settings, device=device, fresh=fresh)
     for line in left.failures:
-        err().print(plain(line), markup=False)
+        err().print(escaped(line), markup=False)
     if dry_run:
         _list_cells(benchmark.plan)
         raise typer.Exit(3 if left.failures else 0)
@@ -126,7 +127,7 @@ def run(
 
             frame = _followed(work, see)
     except KeyboardInterrupt:
-        again = plain(_again(context))
+        again = escaped(_again(context))
         err().print(f"Interrupted. All finished work is in {benchmark.folder}; to go on: {again}", markup=False)
         raise typer.Exit(130) from None
     except EstbenchError:
@@ -261,9 +262,9 @@ def _list_cells(plan: Plan) -> None:
     problems = forecast(plan)
     for problem, rows in problems.items():
         if len(plan.cells) > MANY:
-            out().out(f"{plain(problem)}\n{aligned_text(rows)}\n", highlight=False)
+            out().out(f"{escaped(problem)}\n{aligned_text(rows)}\n", highlight=False)
             continue
-        out().print(plain(problem), markup=False, style="bold", soft_wrap=True)
+        out().print(escaped(problem), markup=False, style="bold", soft_wrap=True)
         out().print(Listing(rows, prose="note"))
     to_run = sum(row["note"] == "to run" for rows in problems.values() for row in rows)
     skipped = len(plan.cells) - to_run

@@ -12,6 +12,7 @@ import pandas as pd
 from estbench.columns import dtypes, names
 from estbench.moments import Floats, Moments
 from estbench.plan import Plan
+from estbench.printable import escaped
 from estbench.store import merge, write_atomically
 from estbench.summary.cells import Items, outcome, truth
 from estbench.summary.details import fit
@@ -83,5 +84,5 @@ def write_results(folder: Path, frame: pd.DataFrame) -> None:
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """The text of results.csv."""
-    return frame.to_csv(index=False, lineterminator="\n")
+    """The text of results.csv; control characters, which only a manifest that was changed has, are escapes."""
+    return escaped(frame.to_csv(index=False, lineterminator="\n"))

@@ -17,7 +17,7 @@ import pandas as pd
 from estbench.columns import COLUMNS, Column, heads
 from estbench.errors import UsageError
 from estbench.outputs import TableFormat
-from estbench.printable import plain
+from estbench.printable import escaped, plain
 from estbench.tables.numbers import UNKNOWN, as_given, between, number
 from estbench.views import ends, names
 
@@ -67,16 +67,18 @@ def _unknown(values: pd.Series[Any]) -> bool:
 def csv(frame: pd.DataFrame) -> str:
     """Comma-separated values (RFC 4180 with \\n): what is unknown is empty, and every text stands as it is.
 
+    Control and bidirectional characters alone are escapes: no label has any, but the name of a folder may.
     A label such as NA is that text: read it with keep_default_na=False, na_values=[""] (pandas). Numbers have all their
     digits, but pandas before 3.1 reads them exactly only with float_precision="round_trip".
     """
-    return frame.to_csv(index=False, lineterminator="\n")
+    return escaped(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def json_records(frame: pd.DataFrame) -> str:
     """A list of objects, one per row: what is unknown is null, ∞ is "Infinity"."""
     records = [{str(name): _bare(value) for name, value in record.items()} for record in frame.to_dict("records")]
-    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return escaped(text.replace("\x7f", r"\u007f"))  # the one below 0x80 that JSON leaves, and has no \x for
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

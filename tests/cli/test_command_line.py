@@ -20,12 +20,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from estbench.cli.app import EXIT_CODES, app, main
-from estbench.cli.console import out, plain
+from estbench.cli.console import out
 from estbench.config import load
 from estbench.config.document import MAX_DEPTH
 from estbench.config.shipped import shipped
 from estbench.errors import UsageError
 from estbench.index import metrics
+from estbench.printable import escaped
 from tests.cli.forked import PATIENCE, Forks, Said, environment
 from tests.sizes import thinned
 
@@ -84,7 +85,7 @@ def test_exit_codes_are_told() -> None:
 
 def test_plain_text_escapes_what_steers_a_terminal() -> None:
     """Control, bidirectional and undecodable characters are escapes; all else, line ends too, stays."""
-    assert plain("a\x1b[31m\u202eb\udcff\u2028\n∇f ≥ é") == r"a\x1b[31m\u202eb\udcff\u2028" + "\n∇f ≥ é"
+    assert escaped("a\x1b[31m\u202eb\udcff\u2028\n∇f ≥ é") == r"a\x1b[31m\u202eb\udcff\u2028" + "\n∇f ≥ é"
 
 
 def test_tables_escape_names(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +144,7 @@ def test_folders_with_odd_names(forks: Forks, done: Path, tmp_path: Path, name: 
         assert not {c for c in said.out + said.err if c != "\n" and not c.isprintable()}
     missing = forks.run(tmp_path, "status", name + "x")
     assert missing.code == 2
-    assert plain(name) in missing.err
+    assert escaped(name) in missing.err
 
 
 # --- streams, folders and modules ------------------------------------------------------------------------------------
