@@ -162,8 +162,8 @@ COMPARISON: tuple[Column, ...] = (
     Column("value", "the metric, which is its head", interval=True, notation="interval", rank=0),
     given("reference_temperature", "temperature τ of the reference that the row is compared with", "float64",
           head="τ of ref.", rank=0, optional=True),
-    Column("ratio", "the value over that of the reference, on the same draws where they are shared", interval=True,
-           head="ratio", rank=0),
+    Column("ratio", "the value over that of the reference: exact where both have exact rows, else on the same draws "
+           "where they are shared", interval=True, head="ratio", rank=0),
     Column("p_value", "of the hypothesis that the ratio is 1"),
     Column("p_adjusted", "the p-value adjusted over all rows"),
     Column(

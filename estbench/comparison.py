@@ -16,11 +16,11 @@ from estbench.columns import COMPARISON, head, names
 from estbench.config import parse_selector
 from estbench.config.selector import format_value
 from estbench.errors import ResultsError, UsageError
-from estbench.intervals import Ratio, Shards, adjust, compare, mse, ratio, variance
+from estbench.intervals import Estimate, Ratio, Shards, adjust, compare, exact_ratio, mse, ratio, variance
 from estbench.names import ALIASES
 from estbench.overall import overall
 from estbench.plan import Cell, EstimatorSpec
-from estbench.summary import Results
+from estbench.summary import Finding, Results
 from estbench.tables.overall import overall_table
 from estbench.tables.ranking import ranking
 
@@ -41,13 +41,18 @@ TIE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One Monte Carlo cell of one run: its shards, its cost per estimate, and its row in the results of the run."""
+    """One Monte Carlo cell of one run: its shards, its cost per estimate, and its row in the results of the run.
+
+    `exactly` is the exact row of the same estimator, problem and N, where there is one that is known to 1e-8 and that
+    the draws do not exclude.
+    """
 
     run: Results
     cell: Cell
     name: str
     shards: Shards
     row: dict[str, Any]
+    exactly: dict[str, Any] | None = None
 
     @property
     def f(self) -> int:
@@ -61,8 +66,13 @@ class Entry:
 
     @property
     def always_zero(self) -> bool:
-        """Whether every estimate was 0."""
-        return bool(self.row["zero_fraction"] == 1)
+        """Whether every estimate is 0, as far as is known."""
+        exactly = np.nan if self.exactly is None else self.exactly["zero_fraction"]
+        return bool((self.row["zero_fraction"] if np.isnan(exactly) else exactly) == 1)
+
+    def exact(self, metric: Literal["variance", "mse"]) -> float:
+        """The exact value of the metric; NaN where it is not known."""
+        return np.nan if self.exactly is None else float(self.exactly[metric])
 
     def cost(self, at: At) -> float:
         """What an estimate costs: evaluations of f and ∇f, or seconds; 1 where samples are held equal."""
@@ -101,10 +111,24 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
 
 def _entries(run: Results, suffix: str, first: Results) -> Iterator[Entry]:
     level = first.plan.config.level
+    exact = {_same_but_method(found.cell): found.row for found in run.findings if _is_exact(found)}
     for found in run.findings:
         if found.shards is not None:
             shards = found.shards if found.shards.level == level else replace(found.shards, level=level)
-            yield Entry(run, found.cell, found.cell.estimator.label + suffix, shards, found.row)
+            exactly = exact.get(_same_but_method(found.cell))
+            yield Entry(run, found.cell, found.cell.estimator.label + suffix, shards, found.row, exactly)
+
+
+def _same_but_method(cell: Cell) -> tuple[int, str, int]:
+    return cell.problem, cell.estimator.id, cell.samples
+
+
+def _is_exact(found: Finding) -> bool:
+    """Whether it is an exact row that is as good as without error, and that no draws exclude."""
+    exactly = found.exactly
+    if exactly is None or "exact_disagrees" in found.row["flags"]:
+        return False
+    return exactly.error <= 1e-8 and exactly.mean_error <= 1e-8 * float(np.linalg.norm(exactly.mean))
 
 
 def skipped(runs: Iterable[Results]) -> dict[str, str]:
@@ -167,6 +191,7 @@ def compared(
              that fits (`within`), and the metric is compared as it is. What is left of the budget is not used
     without  estimators that have no cell, and why (`skipped`): it is said beside the comparison
 
+    Values, ratios and verdicts are exact where both cells have exact rows, but at equal seconds.
     Where samples and evaluations are equal at once there is one ranking, not two. p-values of ratios are adjusted over
     all rows. Verdicts on bias are those of the run, whatever is shown beside them. An estimator whose estimates are all
     0 has no rank.
@@ -317,8 +342,7 @@ def _rows(
         costs = metric != "mse" and at != "samples" and budget is None
         measured: Literal["variance", "mse"] = "mse" if metric == "mse" else "variance"
         own = entry.cost(at) if costs else 1.0
-        estimate = (mse if metric == "mse" else variance)(entry.shards)
-        paired = ratio(entry.shards, rival.shards, measured, own / (rival.cost(at) if costs else 1.0))
+        estimate, paired, row = _compared(entry, rival, measured, own / (rival.cost(at) if costs else 1.0), at)
         basis = f"equal samples, N = {entry.cell.samples}"
         if at != "samples":
             basis = f"equal {at}, N = {entry.cell.samples}" if costs else f"equal {at}, {rival.cost(at):g} each"
@@ -343,14 +367,36 @@ def _rows(
             "ratio_low": paired.low,
             "ratio_high": paired.high,
             "p_value": np.nan if entry is rival else paired.p,
-            "bias_verdict": entry.row["bias_verdict"],
-            "declared_unbiased": entry.row["declared_unbiased"],
-            "flags": " ".join(dict.fromkeys((*_paired_flags(paired, entry is rival), *entry.row["flags"].split()))),
+            "bias_verdict": row["bias_verdict"],
+            "declared_unbiased": row["declared_unbiased"],
+            "flags": " ".join(dict.fromkeys((*_paired_flags(paired, entry is rival), *row["flags"].split()))),
             "run": str(entry.run.folder),
             "paired": paired,
             "entry": entry,
             "rival": rival,
         }
+
+
+def _compared(
+    entry: Entry, rival: Entry, metric: Literal["variance", "mse"], cost: float, at: At
+) -> tuple[Estimate, Ratio, dict[str, Any]]:
+    """The value, its ratio to the rival's, and the row of results that the value is of.
+
+    The ratio is exact where both values are, and where one is exactly 0 and the other has been seen not to be. Else it
+    rests on the draws that both have seen, and at equal seconds always, as times are measured.
+    """
+    of = mse if metric == "mse" else variance
+    sampled, paired = of(entry.shards), ratio(entry.shards, rival.shards, metric, cost)
+    a, b = entry.exact(metric), rival.exact(metric)
+    seen = of(rival.shards).value
+    if at != "seconds" and entry.exactly is not None and (b >= 0 or (a == 0 and seen > 0)):
+        found = exact_ratio(a, b if b >= 0 else seen, cost)
+        if "identical" in paired.flags and np.isnan(found.p):
+            found = replace(found, flags=("identical",))
+        return Estimate(a, a, a), found, entry.exactly
+    if at != "seconds" and b == 0 and sampled.value > 0:
+        return sampled, exact_ratio(sampled.value, 0.0, cost), entry.row
+    return sampled, paired, entry.row
 
 
 def _paired_flags(paired: Ratio, itself: bool) -> list[str]:

@@ -254,6 +254,52 @@ def test_a_variance_of_rounding_is_nothing(tmp_path: Path) -> None:
         assert row["bias_verdict"] == "unbiased"
 
 
+EXACT = {
+    "methods": ["exact", "monte_carlo"],
+    "replicates": 500,
+    "samples": [2],
+    "problems": [{"objective": "quadratic", "distribution": "bernoulli", "logits": [0.5]}],
+    "estimators": ["reinforce", "rloo", "reinforce[baseline=optimal]"],
+}
+
+
+def test_exact_rows_decide_without_error(tmp_path: Path) -> None:
+    """Of (z − t)², p: v = pq(f₁q + f₀p)²/2, pq Δ²(1 − 2pq)/2 of rloo, and 0 with the optimal baseline: no intervals."""
+    frame = comparison(pool_of(tmp_path / "exact", **EXACT)).set_index("name")
+    p, f0, f1 = 1 / (1 + np.exp(-0.5)), 0.45**2, 0.55**2
+    q = 1 - p
+    values = np.array([0, p * q * (f1 - f0) ** 2 * (1 - 2 * p * q) / 2, p * q * (f1 * q + f0 * p) ** 2 / 2])
+    for name in ("value", "value_low", "value_high"):
+        np.testing.assert_allclose(frame[name], values, rtol=1e-12)
+    for name in ("ratio", "ratio_low", "ratio_high"):
+        np.testing.assert_allclose(frame[name], values / values[-1], rtol=1e-12)
+    assert list(frame["verdict"]) == ["better", "better", ""]
+    assert set(frame["bias_verdict"]) == {"unbiased"}
+    assert set(frame["flags"]) == {""}
+
+
+@pytest.mark.parametrize("metric", ["mse", "variance", "work"])
+def test_beside_what_is_exactly_zero_all_else_is_worse(tmp_path: Path, metric: Any) -> None:
+    """Also what has no exact row, if its draws vary; without the exact row 0 is what was seen, and decides nothing."""
+    pool = pool_of(tmp_path / "exact", **EXACT)
+    reference = "reinforce[baseline=optimal]"
+    sampled = [replace(entry, exactly=entry.exactly if entry.name == reference else None) for entry in pool]
+    seen = [replace(entry, exactly=None) for entry in pool]
+    for those, verdicts in ((pool, {"worse", ""}), (sampled, {"worse", ""}), (seen, {"inconclusive", ""})):
+        frame = comparison(those, reference=reference, metric=metric)
+        assert set(frame["verdict"]) == verdicts
+        assert (frame.loc[frame["name"] != reference, "ratio"] == np.inf).all()
+
+
+def test_exact_rows_that_the_draws_exclude_are_not_compared(tmp_path: Path) -> None:
+    """Where exact and sampled moments exclude each other, the comparison rests on the draws."""
+    pool = pool_of(tmp_path / "exact", **EXACT)
+    assert all(entry.exactly is not None for entry in pool)
+    for found in pool[0].run.findings:
+        found.row["flags"] = "exact_disagrees"
+    assert all(entry.exactly is None for entry in entries([pool[0].run]))
+
+
 def test_a_class_too_rare_decides_nothing(tmp_path: Path) -> None:
     """Ratios where a class is expected fewer than 30 times are flagged, have no verdict, and never fail a build."""
     problem = {"objective": "sine", "distribution": "bernoulli", "logits": [-10.0, 0.5]}

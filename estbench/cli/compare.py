@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from estbench.cli.arguments import Form, finite, is_file
-from estbench.cli.console import err, plain
+from estbench.cli.console import err
 from estbench.cli.measured import Measured, Wanted, measured, of_config
 from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COMPARISON
 from estbench.errors import UsageError
 from estbench.imports import quick_imports
 from estbench.outputs import TableFormat
+from estbench.printable import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,7 +116,7 @@ def compare(
     )
     made = _cells(results, estimators, reference, mixed, wanted)
     for line in made.failures:
-        err().print(plain(line), markup=False)
+        err().print(escaped(line), markup=False)
     if made.failures and not made.cells:
         raise typer.Exit(3)
     fixed = results or objective is not None or budget is not None

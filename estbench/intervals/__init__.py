@@ -21,7 +21,7 @@ from estbench.intervals.bias import (
 from estbench.intervals.cosine import cosine, cosine_of_mean, mean_norm, scaled_bias_squared, scaled_variance, snr
 from estbench.intervals.flags import FLAGS, flags
 from estbench.intervals.metrics import exact_metrics, exact_verdict, metrics, metrics_of
-from estbench.intervals.paired import Ratio, compare, geometric_mean, ratio
+from estbench.intervals.paired import Ratio, compare, exact_ratio, geometric_mean, ratio
 from estbench.intervals.plan import precision, shards_needed
 from estbench.intervals.shards import Estimate, OutOfRange, Shards, in_range
 from estbench.intervals.variance import Metric, mse, variance
@@ -47,6 +47,7 @@ __all__ = [
     "cosine_of_mean",
     "disagreement",
     "exact_metrics",
+    "exact_ratio",
     "exact_verdict",
     "flags",
     "geometric_mean",

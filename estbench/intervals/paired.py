@@ -16,6 +16,9 @@ from estbench.moments import Floats
 
 ALPHA = 0.05
 
+EXACT = 1e-7
+"""Relative error of a ratio of exact values: each is known to 1e-8, or it is not taken for exact."""
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -68,6 +71,13 @@ def ratio(a: Shards, b: Shards, metric: Metric = "variance", cost: float = 1.0) 
         return Ratio(value, value / wide, value * wide, NAN, NAN, NAN, inherited, se, freedom)
     p = 2 * float(stdtr(freedom, -abs(log(value)) / se)) if se > 0 else NAN
     return Ratio(value, value / wide, value * wide, value / narrow, value * narrow, p, inherited, se, freedom)
+
+
+def exact_ratio(a: float, b: float, cost: float = 1.0) -> Ratio:
+    """Compare two exact values a and b: p is 0, or NaN where they differ by no more than exact values are off."""
+    value = cost * (a / b if b > 0 else inf if a > 0 else 1.0)
+    p = NAN if abs(value - 1) <= EXACT else 0.0
+    return Ratio(value, value, value, value, value, p, se=0.0)
 
 
 def geometric_mean(ratios: Sequence[Ratio], level: float) -> tuple[float, float, float]:
