@@ -24,7 +24,7 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
     for each N. Raises TypeError and ValueError where an estimator returns something else than it promises.
     """
     project, event = draw.problem.project, draw.distribution.event_shape
-    if not _has_rows(estimator):
+    if not has_rows(estimator):
         if not _has_joint(estimator):
             raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")
         return torch.stack([project(_checked(estimator.joint(draw, N), (draw.R, *event), draw)) for N in samples])
@@ -68,7 +68,7 @@ def weighted_sums(estimator: Estimator, draw: Draw, true: Tensor, shift: Tensor,
     return sums
 
 
-def _has_rows(estimator: Estimator) -> TypeGuard[RowEstimator]:
+def has_rows(estimator: Estimator) -> TypeGuard[RowEstimator]:
     """Whether it is a RowEstimator; `isinstance` would build its facts each time."""
     return hasattr(estimator, "rows")
 

@@ -155,7 +155,7 @@ class Problem:
     def df(self, z: Tensor) -> Tensor:
         """∇f with respect to the sample, of the shape of z."""
         g = self.df_inputs(z)
-        return self.distribution.values_vjp(g) if self.ordinal else g.reshape(z.shape)
+        return self.distribution.values_vjp(g) if self.ordinal else g if g.shape == z.shape else g.reshape(z.shape)
 
     def df_inputs(self, z: Tensor) -> Tensor:
         """∇f with respect to what the objective takes: the values v(z), [..., D], or the sample, flat or not."""

@@ -16,6 +16,7 @@ from estbench import catalog, plugins
 from estbench.config.choice import read_estimator
 from estbench.config.explain import explain
 from estbench.distributions import Distribution
+from estbench.draws import MAIN
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, Facts, Referenced, is_estimator
 from estbench.estimators.control_variate.lax import Lax
@@ -35,6 +36,8 @@ class Chosen:
     estimator: Estimator
     facts: Facts
     text: str
+    more_noise: bool
+    """Whether it reads other streams of noise than that of the samples."""
 
     def serves(self, distribution: Distribution, samples: int) -> None:
         """UsageError where it does not serve this distribution or so few samples, with what to do."""
@@ -142,7 +145,8 @@ def _chosen(estimator: Estimator, temperature: float | None, text: str) -> Chose
             raise UsageError(f"{text}: temperature: {_faults(error)}") from None
     if isinstance(estimator, Relax | Lax) and estimator.fitted is not None:
         raise UsageError(f"a fitted {text} is no estimator for training: {CRITIC}")
-    return Chosen(estimator, estimator.facts, text)
+    facts = estimator.facts
+    return Chosen(estimator, facts, text, more_noise=bool({*facts.noise} - {MAIN}))
 
 
 def _faults(error: ValidationError) -> str:

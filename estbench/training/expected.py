@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -18,7 +20,7 @@ from estbench.training.given import NOT_DIFFERENTIABLE, Function, Given
 from estbench.training.node import node
 from estbench.training.once import differentiable_once
 from estbench.training.online import Online
-from estbench.training.precision import Autocast
+from estbench.training.precision import Autocast, as_type
 
 Value = Literal["own", "hard"]
 
@@ -97,11 +99,12 @@ def _expectation(
     inner = common_noise(device, generator) if common_inner_noise else None
     given = Given(f, distribution, inner, autocast := Autocast.now(device))
     if chosen.facts.node and online is None and (value == "own" or not chosen.facts.evaluates_relaxed):
-        z = node(chosen, distribution, samples, generator, autocast)
+        shape = (math.prod(distribution.batch_shape), samples, *distribution.event_shape)
+        z = node(chosen, distribution, samples, shape, generator, autocast)
         fz = given(z)
         if z.requires_grad and not fz.requires_grad:
             raise UsageError(NOT_DIFFERENTIABLE)
-        return (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
+        return (fz if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
     return _estimated(given, distribution, chosen, online, samples, generator, autocast, measured=measured)
 
 
@@ -127,23 +130,27 @@ def _estimated(
     with autocast.off():
         z = draw.z
     fz = given.at_samples(z, wants_gradient=wanted and chosen.facts.df != 0)
-    mean = (fz.squeeze(1) if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
+    mean = (fz if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
     if not wanted:
         return mean
-    vars(draw)["fz"] = fz.detach().to(flat.logits.dtype)
-    with torch.no_grad(), autocast.off():
-        g = estimates(chosen.estimator, draw, [samples])[0] if online is None else online.estimate(draw, samples)
-    attached: Tensor = _Attached.apply(mean, logits, g.view(logits.shape))  # type: ignore[no-untyped-call] # of torch
+    vars(draw)["fz"] = as_type(fz.detach(), flat.logits.dtype)
+
+    def gradient() -> Tensor:
+        with autocast.off():
+            g = estimates(chosen.estimator, draw, [samples])[0] if online is None else online.estimate(draw, samples)
+        return g.view(logits.shape)
+
+    attached: Tensor = _Attached.apply(mean, logits, gradient)  # type: ignore[no-untyped-call] # of torch
     return attached
 
 
 class _Attached(torch.autograd.Function):
-    """The value; its gradient with respect to the logits is g."""
+    """The value; its gradient with respect to the logits is what `gradient` gives, without a graph."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, logits: Tensor, g: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor, logits: Tensor, gradient: Callable[[], Tensor]) -> Tensor:
         """The value, as a tensor of its own: who writes into it (`loss += …`) may do so."""
-        ctx.save_for_backward(g)
+        ctx.save_for_backward(gradient())
         ctx.value, ctx.logits = value, logits
         return value.clone()
 
@@ -154,6 +161,6 @@ class _Attached(torch.autograd.Function):
 
         def passed() -> Tensor:
             each = cotangent.view(*cotangent.shape, *[1] * (g.ndim - cotangent.ndim))
-            return (each * g).to(ctx.logits.dtype)
+            return as_type(each * g, ctx.logits.dtype)
 
         return cotangent, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
-from estbench.training.precision import Autocast
+from estbench.training.precision import Autocast, as_type
 
 Function = Callable[..., Tensor]
 NOT_DIFFERENTIABLE = (
@@ -68,7 +68,7 @@ class Given:
     def at_samples(self, z: Tensor, *, wants_gradient: bool) -> Tensor:
         """f at the samples themselves with its graph, [B, N]; ∇f there will come from the same graph."""
         if not wants_gradient:
-            return self(z.to(self._dtype))
+            return self(as_type(z, self._dtype))
         with torch.enable_grad():
             leaf = z.to(self._dtype, copy=True).requires_grad_()
             value = self(leaf)
@@ -79,17 +79,17 @@ class Given:
         """f(v), [B, N]."""
         if self._kept is not None and self._kept[0] is v and self._kept[1] == version(v):
             return self._kept[2]
-        return self(v.to(self._dtype))
+        return self(as_type(v, self._dtype))
 
     def grad(self, v: Tensor) -> Tensor:
         """∇f(v), like v."""
         if self._graph is not None and self._graph[0] is v:
-            return _gradient(self._graph[2], self._graph[1], retain_graph=True).to(v.dtype)
+            return as_type(_gradient(self._graph[2], self._graph[1], retain_graph=True), v.dtype)
         with torch.enable_grad():
             leaf = v.to(self._dtype, copy=True).requires_grad_()
             value = self(leaf)
         self._kept = (v, version(v), value.detach())
-        return _gradient(value, leaf).to(v.dtype)
+        return as_type(_gradient(value, leaf), v.dtype)
 
 
 def version(t: Tensor) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from estbench.distributions import Distribution
-from estbench.draws import MAIN, Draw, TorchStreams
+from estbench.draws import Draw, TorchStreams
 from estbench.errors import UsageError
-from estbench.estimators.base import Estimator, RowEstimator
+from estbench.estimate import has_rows
+from estbench.estimators.base import Estimator
 from estbench.problem import Problem
 from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
 from estbench.training.once import differentiable_once
-from estbench.training.precision import Autocast
+from estbench.training.precision import Autocast, as_type
 
 
 def sample(
@@ -40,22 +41,32 @@ def sample(
     if not chosen.facts.node:
         raise UsageError(f"{chosen.text} wants more of f than one gradient at one point; use expectation(f, …)")
     chosen.serves(distribution, 1 if samples is None else samples)
-    z = node(chosen, distribution, samples or 1, generator, Autocast.now(distribution.logits.device))
-    batch, event = distribution.batch_shape, distribution.event_shape
-    return z.view(*batch, *event) if samples is None else z.view(*batch, samples, *event)
+    logits, event_dim = distribution.logits, distribution.event_dim
+    shape = logits.shape if samples is None else (*logits.shape[:-event_dim], samples, *logits.shape[-event_dim:])
+    return node(chosen, distribution, samples or 1, shape, generator, Autocast.now(logits.device))
 
 
 def node(
-    chosen: Chosen, distribution: Distribution, samples: int, generator: torch.Generator | None, autocast: Autocast
+    chosen: Chosen,
+    distribution: Distribution,
+    samples: int,
+    shape: tuple[int, ...],
+    generator: torch.Generator | None,
+    autocast: Autocast,
 ) -> Tensor:
-    """The same as [B, N, D(, K)], whatever the batch axes."""
+    """The same in this shape, of as many numbers."""
     logits = distribution.logits
     backward = _Backward(chosen, distribution, samples, generator, autocast)
     if torch.is_grad_enabled() and logits.requires_grad:
-        z: Tensor = _Node.apply(logits, backward)  # type: ignore[no-untyped-call] # of torch
+        z: Tensor = _Node.apply(logits, backward, shape)  # type: ignore[no-untyped-call] # of torch
         return z
     with torch.no_grad():
-        return backward.point().to(logits.dtype, copy=True)
+        return _as_new(backward.point(), shape, logits.dtype)
+
+
+def _as_new(point: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A contiguous copy in this shape: the user may write into it."""
+    return as_type(point.reshape(shape), dtype).clone(memory_format=torch.contiguous_format)
 
 
 class _Asked(Exception):  # noqa: N818 - it is no error
@@ -103,44 +114,48 @@ class _Backward:
         autocast: Autocast,
     ) -> None:
         flat, self._cotangent = flattened(distribution), _Cotangent(chosen.text)
-        self._estimator = cast(RowEstimator, chosen.estimator)  # a node has rows
-        self._more_noise = bool({*chosen.facts.noise} - {MAIN})
-        problem = Problem(flat, self._cotangent)
-        self._draw = Draw(problem, len(flat.logits), samples, streams=TorchStreams(flat.logits.device, generator))
-        self._autocast, self._used, self._text = autocast, False, chosen.text
+        logits, problem = flat.logits, Problem(flat, self._cotangent)
+        self._draw = Draw(problem, logits.shape[0], samples, streams=TorchStreams(logits.device, generator))
+        self._chosen, self._autocast, self._used = chosen, autocast, False
+        self._shape = (logits.shape[0], samples, *flat.event_shape)
 
     def point(self) -> Tensor:
         """Where ∇f is wanted, [B, N, D(, K)]."""
-        with self._autocast.off():
-            try:
-                self._estimator.rows(self._draw)
-            except _Asked as asked:
-                point = asked.point
-            else:
-                raise UsageError(f"the facts of {self._text} say node=True, but it asks for no ∇f")
-            if self._more_noise:  # read it now, so that the backward pass draws no random numbers
-                self.rows(torch.zeros_like(point))
+        try:
+            self._rows(self._draw)
+        except _Asked as asked:
+            point = asked.point
+        else:
+            raise UsageError(f"the facts of {self._chosen.text} say node=True, but it asks for no ∇f")
+        if self._chosen.more_noise:  # read it now, so that the backward pass draws no random numbers
+            self.rows(torch.zeros_like(point))
         return point
 
     def rows(self, g: Tensor) -> Tensor:
-        """Its rows for this ∇f, [B, N, D(, K)]."""
+        """Its rows for this ∇f of any shape, [B, N, D(, K)]."""
         draw = self._draw.with_same_noise() if self._used else self._draw  # what is kept holds an earlier ∇f
-        self._used, self._cotangent.brought = True, g.to(draw.distribution.logits.dtype).contiguous()
+        g = as_type(g, draw.distribution.logits.dtype).contiguous().view(self._shape)
+        self._used, self._cotangent.brought = True, g
         try:
-            with self._autocast.off():
-                return self._estimator.rows(draw)
+            return self._rows(draw)
         finally:
             self._cotangent.brought = None
+
+    def _rows(self, draw: Draw) -> Tensor:
+        estimator = self._chosen.estimator
+        assert has_rows(estimator)  # as every node
+        with self._autocast.off():
+            return estimator.rows(draw)
 
 
 class _Node(torch.autograd.Function):
     """Forward the point, backward the sum of the rows over the samples."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, backward: _Backward) -> Tensor:
-        """A copy of the point: the user may write into it."""
+    def forward(ctx: Any, logits: Tensor, backward: _Backward, shape: tuple[int, ...]) -> Tensor:
+        """The point, in this shape."""
         ctx.estimator, ctx.logits = backward, logits  # not saved: who writes into logits after this may do so
-        return backward.point().to(logits.dtype, copy=True, memory_format=torch.contiguous_format)
+        return _as_new(backward.point(), shape, logits.dtype)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
@@ -149,6 +164,6 @@ class _Node(torch.autograd.Function):
 
         def total() -> Tensor:
             rows: Tensor = ctx.estimator.rows(g)
-            return (rows.squeeze(1) if rows.shape[1] == 1 else rows.sum(1)).view(logits.shape).to(logits.dtype)
+            return as_type((rows if rows.shape[1] == 1 else rows.sum(1)).view(logits.shape), logits.dtype)
 
-        return differentiable_once(total, g, logits), None
+        return differentiable_once(total, g, logits), None, None
