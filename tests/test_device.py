@@ -90,7 +90,7 @@ SOME = [(objective, [*LOGITS.values()][i % 3]) for i, objective in enumerate(OBJ
 
 @pytest.mark.usefixtures("_tables")
 @pytest.mark.parametrize("pairs", [SOME, pytest.param(EVERY_PAIR, marks=pytest.mark.slow)], ids=["some", "every"])
-@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+@pytest.mark.parametrize("name", thinned(2, catalog.ESTIMATORS))
 def test_estimators_neither_wait_for_a_device_nor_leave_it(name: str, pairs: list[tuple[Objective, Logits]]) -> None:
     """Every estimator, and its moments, at every kind of logits that it serves and with every objective.
 

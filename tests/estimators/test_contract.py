@@ -256,7 +256,7 @@ def one_variable(estimator: Estimator) -> list[Problem]:
     return found
 
 
-@every
+@pytest.mark.parametrize(("name", "options"), [costly(case) for case in UNFITTED])
 def test_unbiased_means_exact(name: str, options: dict[str, Any]) -> None:
     """Exact moments, where there are any: the mean of an unbiased method is the exact gradient at 1e-10, at every N.
 

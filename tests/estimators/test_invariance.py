@@ -18,6 +18,7 @@ from estbench.moments import Moments
 from estbench.objectives.base import BOTH, Objective
 from estbench.problem import Problem
 from tests.problems import make
+from tests.sizes import slow
 
 NOT_INVARIANT = {"ar", "lax", "rebar", "reinforce", "relax", "stratified", "sum_and_sample"}
 """Estimators, at their default options, that change with f + c: they have no baseline, or a fitted one."""
@@ -73,7 +74,7 @@ def serves(name: str, options: dict[str, Any], distribution: str, D: int) -> boo
     return distribution in facts.distributions and (facts.max_variables or D) >= D
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, slow(torch.float32)])
 @pytest.mark.parametrize(("name", "options"), INVARIANT)
 def test_a_constant_f_gives_exactly_zero(name: str, options: dict[str, Any], dtype: torch.dtype) -> None:
     """f = 0.3, which has no short binary expansion: every estimate is 0, for N = 1 … 7 samples."""
