@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -177,6 +178,15 @@ def test_random_numbers_have_one_source() -> None:
         if package not in allowed:
             text = path.read_text()
             assert not [maker for maker in makers if maker in text], path
+
+
+def test_no_test_imports_a_test() -> None:
+    """What tests share is in modules that are no tests."""
+    rule = re.compile(
+        r"^\s*(from tests[\w.]*\.test_\w+ import|from tests[\w.]* import test_|import tests[\w.]*\.test_)", re.M
+    )
+    tests = Path(__file__).parent
+    assert [path.name for path in sorted(tests.rglob("*.py")) if rule.search(path.read_text())] == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "estimators").rglob("*.py")), ids=lambda path: path.stem)

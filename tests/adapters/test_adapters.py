@@ -34,6 +34,7 @@ from estbench.isolation import UserCodeError
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
 from tests.adapters import functions as fs
+from tests.adapters.sampling import sampled
 from tests.problems import make
 
 LIMIT = 5.4
@@ -52,11 +53,6 @@ def adapted(target: Any, **options: Any) -> Adapted:
 def known(target: Any) -> Adapted:
     """The same, made once: what is found out about it takes a while."""
     return adapted(target)
-
-
-def sampled(estimator: Estimator, problem: Problem, N: int, R: int = 2**13, seed: int = 0) -> Tensor:
-    """Estimates [R, P]."""
-    return estimates(estimator, Draw(problem, R, N, streams=Streams(seed, "adapters", range(1))), [N])[0]
 
 
 def apart(theirs: Tensor, problem: Problem, ours: Estimator, N: int) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from estbench.adapters import adapt
 from estbench.objectives.linear import Linear
-from tests.adapters.test_adapters import sampled
+from tests.adapters.sampling import sampled
 from tests.problems import make
 
 R = 2**13

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +20,6 @@ from estbench.estimate import truth
 from estbench.estimators.base import Estimator
 from estbench.exact import MAX_MULTISETS, exact
 from estbench.problem import MAX_STATES, Problem
-from tests.estimators import test_antithetic_bernoulli as antithetic
-from tests.estimators import test_antithetic_carms as carms
-from tests.estimators import test_antithetic_swaps as swaps
-from tests.estimators import test_antithetic_trees as trees
-from tests.estimators import test_control_variate as control_variate
-from tests.estimators import test_noisy_units as noisy_units
-from tests.estimators import test_perturbation as perturbation
-from tests.estimators import test_rao_blackwell as rao_blackwell
-from tests.estimators import test_relaxation as relaxation
-from tests.estimators import test_score_function as score_function
 from tests.estimators.members import BERNOULLI, CATEGORICAL, UNFITTED, build, draw, gradients, objective, variants
 from tests.problems import make
 
@@ -161,9 +154,12 @@ def tends(a: str, to: str, kinds: str = "1k") -> Callable[[], None]:
     return check
 
 
-DISARM: dict[str, list[Callable[..., None]]] = {"K = 2: disarm, in law": [trees.test_two_classes_are_disarm_in_law]}
+Shown = Callable[[], None] | str
+"""A check, or a test elsewhere, as `relaxation::test_cold_limits` of test_relaxation.py, which runs where it is."""
+
+DISARM: dict[str, list[Shown]] = {"K = 2: disarm, in law": ["antithetic_trees::test_two_classes_are_disarm_in_law"]}
 ALL_STATES = "all states: enumerate (joint) or leg (per_variable)"
-IDENTITIES: dict[str, dict[str, list[Callable[..., None]]]] = {
+IDENTITIES: dict[str, dict[str, list[Shown]]] = {
     "reinforce": {
         "baseline=optimal has no variance for one Bernoulli variable": [
             steady("reinforce[baseline=optimal]", "1", "mlp")
@@ -171,12 +167,12 @@ IDENTITIES: dict[str, dict[str, list[Callable[..., None]]]] = {
     },
     "rloo": {
         "N = 2, one Bernoulli variable: ½ (f(1) − f(0)) 1[z₁ ≠ z₂]": [
-            score_function.test_two_samples_of_one_variable_make_the_difference_of_f
+            "score_function::test_two_samples_of_one_variable_make_the_difference_of_f"
         ]
     },
     "nvil": {
         "normalise=false: reinforce[baseline=constant, value=b]": [
-            score_function.test_nvil_without_normalisation_is_a_constant_baseline_and_with_it_the_gradient_over_c
+            "score_function::test_nvil_without_normalisation_is_a_constant_baseline_and_with_it_the_gradient_over_c"
         ]
     },
     "muprop": {"no variance on linear f": [steady("muprop")]},
@@ -213,47 +209,53 @@ IDENTITIES: dict[str, dict[str, list[Callable[..., None]]]] = {
         "Bernoulli, t = ∞: zgr": [alike("mve[t=.inf]", "zgr", "b")],
     },
     "random_scaling": {
-        "joint: unbiased on separable f": [noisy_units.test_random_scaling_all_at_once_is_biased_for_coupled_f_alone],
+        "joint: unbiased on separable f": [
+            "noisy_units::test_random_scaling_all_at_once_is_biased_for_coupled_f_alone"
+        ],
         "no variance on linear f": [steady("random_scaling", "b"), steady("random_scaling[joint=true]", "b")],
     },
-    "bengio_sts": {"mean at D = 1: ½ p q f′(√p)": [noisy_units.test_the_mean_of_stochastic_times_smooth]},
+    "bengio_sts": {"mean at D = 1: ½ p q f′(√p)": ["noisy_units::test_the_mean_of_stochastic_times_smooth"]},
     "noise_multiplicative": {"unbiased on linear f": [right("noise_multiplicative", "1")]},
     "gumbel_st": {
-        "in mean gumbel_rao, for any number of inner draws": [relaxation.test_gumbel_rao_in_mean],
+        "in mean gumbel_rao, for any number of inner draws": ["relaxation::test_gumbel_rao_in_mean"],
         "in mean → zgr as τ → 0": [tends("gumbel_st[temperature={}]", "zgr")],
     },
     "gumbel_rao": {
-        "in mean gumbel_st, for any inner": [relaxation.test_gumbel_rao_in_mean],
-        "in mean → zgr as τ → 0, as inner → ∞ draw by draw": [relaxation.test_cold_limits],
+        "in mean gumbel_st, for any inner": ["relaxation::test_gumbel_rao_in_mean"],
+        "in mean → zgr as τ → 0, as inner → ∞ draw by draw": ["relaxation::test_cold_limits"],
     },
     "arm": {
-        "ars and arsm at K = 2 with u = w₁, draw by draw": [swaps.test_two_classes_are_arm],
-        "its mean given z₁ and z₂ is disarm": [antithetic.test_disarm_is_arm_with_the_uniforms_integrated_out],
+        "ars and arsm at K = 2 with u = w₁, draw by draw": ["antithetic_swaps::test_two_classes_are_arm"],
+        "its mean given z₁ and z₂ is disarm": [
+            "antithetic_bernoulli::test_disarm_is_arm_with_the_uniforms_integrated_out"
+        ],
     },
     "disarm": {
-        "the mean of arm given z₁ and z₂": [antithetic.test_disarm_is_arm_with_the_uniforms_integrated_out],
+        "the mean of arm given z₁ and z₂": [
+            "antithetic_bernoulli::test_disarm_is_arm_with_the_uniforms_integrated_out"
+        ],
         "arms with N = 2, draw by draw for one variable, else in law": [
-            antithetic.test_two_samples_are_disarm,
-            antithetic.test_two_samples_are_disarm_in_law,
+            "antithetic_bernoulli::test_two_samples_are_disarm",
+            "antithetic_bernoulli::test_two_samples_are_disarm_in_law",
         ],
         "no variance for one variable at p = ½": [steady("disarm", "h", "mlp")],
     },
     "arms": {
         "N = 2: disarm, draw by draw for one variable, else in law": [
-            antithetic.test_two_samples_are_disarm,
-            antithetic.test_two_samples_are_disarm_in_law,
+            "antithetic_bernoulli::test_two_samples_are_disarm",
+            "antithetic_bernoulli::test_two_samples_are_disarm_in_law",
         ]
     },
-    "ar": {"its mean given z is reinforce": [swaps.test_ar_given_z_is_reinforce]},
-    "ars": {"K = 2: arm with u = w₁, draw by draw": [swaps.test_two_classes_are_arm]},
+    "ar": {"its mean given z is reinforce": ["antithetic_swaps::test_ar_given_z_is_reinforce"]},
+    "ars": {"K = 2: arm with u = w₁, draw by draw": ["antithetic_swaps::test_two_classes_are_arm"]},
     "arsm": {
-        "the mean of ars over j": [swaps.test_formulas_at_more_classes],
-        "K = 2: arm with u = w₁, draw by draw": [swaps.test_two_classes_are_arm],
+        "the mean of ars over j": ["antithetic_swaps::test_formulas_at_more_classes"],
+        "K = 2: arm with u = w₁, draw by draw": ["antithetic_swaps::test_two_classes_are_arm"],
     },
     "disarm_sb": DISARM,
     "disarm_tree": DISARM,
     "disarm_iw": DISARM,
-    "carms": {"K = 2, N = 2: disarm, in law": [carms.test_two_classes_are_disarm_in_law]},
+    "carms": {"K = 2, N = 2: disarm, in law": ["antithetic_carms::test_two_classes_are_disarm_in_law"]},
     "leg": {
         "no variance on separable f, so none for one variable": [
             steady("leg", "bc1k", "power"),
@@ -278,18 +280,18 @@ IDENTITIES: dict[str, dict[str, list[Callable[..., None]]]] = {
         ],
         "k=1: reinforce, draw by draw": [alike("unordered_set[k=1, baseline=false]", "reinforce")],
     },
-    "stratified": {"N = 1: reinforce, in law": [rao_blackwell.test_stratified_over_all_outcomes]},
+    "stratified": {"N = 1: reinforce, in law": ["rao_blackwell::test_stratified_over_all_outcomes"]},
     "measure_valued": {
         "leg is its mean over z_d given the other variables": [
-            rao_blackwell.test_leg_is_the_conditional_expectation_of_others
+            "rao_blackwell::test_leg_is_the_conditional_expectation_of_others"
         ]
     },
     "rebar": {"eta = 0: reinforce": [alike("rebar[eta=0]", "reinforce")]},
     "relax": {
         "unfitted: rebar": [alike("relax", "rebar")],
-        "a constant critic: reinforce with a constant baseline": [control_variate.test_identities],
+        "a constant critic: reinforce with a constant baseline": ["control_variate::test_identities"],
     },
-    "lax": {"unfitted, Bernoulli: f(z)(1 − 2u)": [control_variate.test_lax_without_a_critic]},
+    "lax": {"unfitted, Bernoulli: f(z)(1 − 2u)": ["control_variate::test_lax_without_a_critic"]},
     "double_cv": {
         "a = 0: rloo": [alike("double_cv[a=0]", "rloo")],
         "no variance on linear f at a = −1": [steady("double_cv[a=-1]")],
@@ -297,11 +299,11 @@ IDENTITIES: dict[str, dict[str, list[Callable[..., None]]]] = {
     "rodeo": {"a = b = 0: rloo": [alike("rodeo[a=0, b=0]", "rloo")]},
     "spsa": {
         "in mean → the true gradient as c → 0": [
-            perturbation.test_spsa_bias_falls_as_c_squared_and_variance_grows_as_one_over_c
+            "perturbation::test_spsa_bias_falls_as_c_squared_and_variance_grows_as_one_over_c"
         ]
     },
-    "es": {"in mean → the true gradient as sigma → 0": [perturbation.test_es_at_a_small_sigma_is_nearly_unbiased]},
-    "imle": {"linear f: in mean → the true gradient as step → 0": [perturbation.test_imle_on_linear_objectives]},
+    "es": {"in mean → the true gradient as sigma → 0": ["perturbation::test_es_at_a_small_sigma_is_nearly_unbiased"]},
+    "imle": {"linear f: in mean → the true gradient as step → 0": ["perturbation::test_imle_on_linear_objectives"]},
     "stochastic_ad": {"variant=smoothed: zgr, draw by draw": [alike("stochastic_ad[variant=smoothed]", "zgr", "b")]},
 }
 """For each estimator, what it says that it equals, in its own words, and what shows it: checks, or tests elsewhere."""
@@ -316,5 +318,18 @@ def test_identities(name: str) -> None:
         shown_by = IDENTITIES[name][text]
         assert shown_by
         for each in shown_by:
-            if not each.__name__.startswith("test_"):  # those run where they are
+            if isinstance(each, str):
+                assert each in names_of_tests()
+            else:
                 each()
+
+
+@cache
+def names_of_tests() -> frozenset[str]:
+    """The tests of estimators, by file and name; marks of pytest are no matter."""
+    files = Path(__file__).parent.glob("test_*.py")
+    return frozenset(
+        f"{file.stem.removeprefix('test_')}::{name}"
+        for file in files
+        for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    )

@@ -15,7 +15,6 @@ from pydantic.dataclasses import dataclass
 
 from estbench import catalog
 from estbench.config import load, resolve
-from estbench.engine.benchmark import Benchmark
 from estbench.errors import ResultsError
 from estbench.estimators.base import Facts
 from estbench.expand import expand
@@ -23,20 +22,9 @@ from estbench.plan import plan_of, recorded
 from estbench.store.manifest import written
 from estbench.store.records import canonical, checksum
 from estbench.summary import read_results
+from tests.store.runs import CONFIG, run
 
 ROOT = Path(__file__).parents[2]
-
-CONFIG: dict[str, Any] = {
-    "name": "read",
-    "replicates": 64,
-    "samples": [1, 2],
-    "temperatures": [0.5, 1.0],
-    "problems": [
-        {"objective": "quadratic", "distribution": "bernoulli", "logits": [1, -1]},
-        {"objective": "sine", "distribution": "categorical", "categories": 3, "logits": {"normal": {}}},
-    ],
-    "estimators": ["reinforce[baseline=optimal]", "gumbel", "rloo", {"name": "ste", "label": "mine"}],
-}
 
 PLUGIN = """
 from pydantic.dataclasses import dataclass
@@ -79,13 +67,6 @@ COMMANDS = [
 ]
 
 
-def run(folder: Path, **changes: Any) -> Path:
-    """A finished run in this folder."""
-    for _ in Benchmark.of(CONFIG | changes, folder).run():
-        pass
-    return folder
-
-
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run without plug-ins."""
@@ -99,9 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = place / "evilmod.py"
     module.write_text(PLUGIN)
     estimators = [*CONFIG["estimators"], "evilmod:X"]
-    code = (
-        "import sys; sys.path.append('.'); from pathlib import Path\nfrom tests.store.test_reading import CONFIG, run\n"
-    )
+    code = "import sys; sys.path.append('.'); from pathlib import Path\nfrom tests.store.runs import CONFIG, run\n"
     code += f"run(Path('run'), estimators={estimators!r}, problems=CONFIG['problems'][:1])"
     finished = subprocess.run(
         [sys.executable, "-c", code], cwd=place, env=environment(), capture_output=True, text=True, check=False

@@ -10,7 +10,7 @@ import torch
 from estbench.moments import moments
 from estbench.store import encode
 from estbench.summary import endings, findings
-from tests.summary.test_summary import RNG, Floats, G, job, known, plan_of
+from tests.summary.records import RNG, Floats, G, job, known, plan_of
 
 
 def estimates(size: float, shards: int) -> Floats:
