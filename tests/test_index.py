@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from itertools import combinations
@@ -127,11 +128,14 @@ def test_a_page_says_what_it_is_then_how_then_how_biased_then_the_cost() -> None
         assert sentence.endswith(".")
         assert formula != sentence
         bias = next(i for i, text in enumerate(rest) if text.split()[0].strip(",;:.") in BIAS)
+        assert WHY.search(rest[bias]), rest[bias]
         assert rest[bias + 1].startswith("Unbiased  ")
         assert rest[bias + 1].splitlines()[1].startswith("Cost  ")
 
 
 BIAS = {"Biased", "Unbiased", "Exact", "One-sided"}
+WHY = re.compile(r": | as | for | at | but |, at ")
+"""What stands before the reason, or the condition, in a sentence on bias."""
 
 
 def test_a_page_with_options_has_the_facts_at_these_options() -> None:

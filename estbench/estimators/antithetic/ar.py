@@ -15,7 +15,7 @@ class Ar:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased, and of more variance than reinforce, which is its mean given z."""
+        """Unbiased: its mean given z is reinforce, which has less variance."""
         return Facts(
             "antithetic",
             distributions=CATEGORICAL,

@@ -15,7 +15,7 @@ class Arm:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased; what it has over disarm in variance is the u that disarm integrates out."""
+        """Unbiased: the mean over u and 1 − u of the unbiased f(1[u < p]) (1 − 2u). disarm integrates u out."""
         return Facts(
             "antithetic",
             links=LINKS,

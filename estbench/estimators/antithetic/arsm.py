@@ -19,7 +19,7 @@ class Arsm:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased; the mean of ars over its reference class."""
+        """Unbiased: it is the mean of ars over its reference class."""
         return Facts(
             "antithetic",
             distributions=CATEGORICAL,

@@ -19,7 +19,7 @@ class Disarm:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased; without variance for one variable at p = ½."""
+        """Unbiased: it is the mean of arm given both samples. Without variance for one variable at p = ½."""
         return Facts(
             "antithetic",
             links=LINKS,

@@ -22,7 +22,7 @@ class DisarmIw:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased in ascending order; elsewhere some s_k ≥ ½ leaves pairs out."""
+        """Unbiased in ascending order, as ω makes up for the coupling; elsewhere some s_k ≥ ½ leaves pairs out."""
         return Facts(
             "antithetic",
             distributions=CATEGORICAL,

@@ -25,7 +25,7 @@ class DisarmSb:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased, in any order."""
+        """Unbiased, in any order: disarm at each node of the tree, which is a Bernoulli variable."""
         return Facts(
             "antithetic",
             distributions=CATEGORICAL,

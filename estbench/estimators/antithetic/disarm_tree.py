@@ -21,7 +21,7 @@ class DisarmTree:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased; its law depends on how the classes are numbered."""
+        """Unbiased: disarm at each node, a Bernoulli variable. Its law depends on how classes are numbered."""
         return Facts(
             "antithetic",
             distributions=CATEGORICAL,

@@ -35,7 +35,7 @@ class Lax:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased for any frozen critic; the score of x, not of z, makes it noisier than relax."""
+        """Unbiased for any frozen critic: what it adds has mean zero. The score of x makes it noisier than relax."""
         return Facts(
             "control variate",
             f=1,

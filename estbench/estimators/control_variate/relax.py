@@ -44,7 +44,7 @@ class Relax:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased for any frozen critic."""
+        """Unbiased for any frozen critic: what it adds has mean zero."""
         looks = int(self.eta != 0)
         return Facts(
             "control variate",

@@ -26,7 +26,7 @@ class Imle:
 
     @property
     def facts(self) -> Facts:
-        """Biased at every λ, even on linear f, where λ → 0 alone makes it exact."""
+        """Biased: a difference over a step of λ in the logits. On linear f, λ → 0 makes it exact."""
         return Facts(
             "perturbation",
             unbiased=False,

@@ -27,7 +27,7 @@ class StochasticAd:
 
     @property
     def facts(self) -> Facts:
-        """One-sided: unbiased; smoothed: biased, but exact on quadratics."""
+        """One-sided: unbiased, as each jump has its rate. Smoothed: biased, but exact on quadratics."""
         one_sided = self.variant == "one-sided"
         return Facts(
             "perturbation",

@@ -20,7 +20,7 @@ class MeasureValued:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased; it costs what `leg` costs, and `leg` is its conditional expectation given the other variables."""
+        """Unbiased: `leg`, which costs the same, is its conditional expectation given the other variables."""
         return Facts(
             "Rao-Blackwell",
             distributions=CATEGORICAL,

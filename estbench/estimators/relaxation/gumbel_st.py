@@ -20,7 +20,7 @@ class GumbelSt:
 
     @property
     def facts(self) -> Facts:
-        """Biased, and its mean is that of gumbel_rao."""
+        """Biased, even on linear f: J(y) is not the derivative of E z. Its mean is that of gumbel_rao."""
         return Facts(
             "relaxation",
             unbiased=False,

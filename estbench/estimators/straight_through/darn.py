@@ -22,7 +22,7 @@ class Darn:
 
     @property
     def facts(self) -> Facts:
-        """Biased, but exact on quadratics with center=half for Bernoulli variables."""
+        """Biased: f is replaced by its linear part at the sample. Exact on quadratics (Bernoulli, center=half)."""
         return Facts(
             "straight-through",
             links=LINKS,

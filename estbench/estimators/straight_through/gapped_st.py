@@ -27,7 +27,7 @@ class GappedSt:
 
     @property
     def facts(self) -> Facts:
-        """Biased."""
+        """Biased, even on linear f: the softmax is differentiated at other logits than those that were sampled from."""
         return Facts("straight-through", unbiased=False, df=1, node=True, sources=("fan2022",))
 
     def rows(self, draw: Draw) -> Tensor:

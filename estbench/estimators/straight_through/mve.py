@@ -31,7 +31,7 @@ class Mve:
 
     @property
     def facts(self) -> Facts:
-        """Biased, but exact on linear f at every t."""
+        """Biased: differences of f are replaced by ∇f at the sample. Exact on linear f, at every t."""
         return Facts(
             "straight-through",
             links=LINKS,

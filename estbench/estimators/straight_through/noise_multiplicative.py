@@ -22,7 +22,7 @@ class NoiseMultiplicative:
 
     @property
     def facts(self) -> Facts:
-        """Unbiased for the gradient of its own E f(h)."""
+        """Unbiased for ∇ E f(h), as h is differentiated at fixed noise."""
         return Facts(
             "straight-through",
             links=LINKS,

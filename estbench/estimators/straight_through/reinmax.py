@@ -23,7 +23,7 @@ class Reinmax:
 
     @property
     def facts(self) -> Facts:
-        """Biased, but exact on quadratics at τ = 1."""
+        """Biased: differences of f are replaced by means of ∇f; at τ = 1 those at both ends, exact on quadratics."""
         return Facts(
             "straight-through",
             links=LINKS if self.temperature == 1 else SIGMOID,

@@ -57,7 +57,7 @@ class Ste:
 
     @property
     def facts(self) -> Facts:
-        """Biased, but exact on linear f with the default proxy at slope 1."""
+        """Biased: differences of f are replaced by ∇f at the sample. Exact on linear f (default proxy, slope 1)."""
         return Facts(
             "straight-through",
             links=LINKS if self.slope == 1 else LINKS - {"identity"},

@@ -18,7 +18,7 @@ class Zgr:
 
     @property
     def facts(self) -> Facts:
-        """Biased, but exact on quadratics."""
+        """Biased: differences of f are replaced by the mean of ∇f at both ends. Exact on quadratics."""
         return Facts(
             "straight-through",
             links=LINKS,
