@@ -202,6 +202,10 @@ TRAINING: tuple[Column, ...] = (
     Column("nll", "exact −log p of the data, all joint states summed, the mean over examples and seeds: the limit of "
            "importance-weighted bounds; empty where a network has none", interval=True,
            head="−log p", label="−log p", notation="interval", rank=4),
+    Column("open_share", "share of open gates, the mean over all examples, gates and seeds; its interval is over "
+           "seeds; empty where a network has no gates", interval=True, head="open", label="share of open gates",
+           notation="interval", rank=3),
+    Column("open_target", "the share of gates that is to be open", head="target", rank=3),
     Column("share_worse", "share of the seeds whose loss is larger than before the training",
            head="worse", notation="percent", rank=2),
     Column("true_norm", "of a trajectory, length of the exact gradient, mean over seeds", head="‖g‖", rank=4,

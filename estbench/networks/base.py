@@ -94,6 +94,20 @@ class WithLikelihood(Protocol):
         ...
 
 
+@runtime_checkable
+class WithGates(Protocol):
+    """A network whose variables are gates, of which a share is to be open.
+
+    target  that share, between 0 and 1
+    """
+
+    target: float
+
+    def open_share(self, x: Tensor) -> Tensor:
+        """The mean of p over the gates, for each example: [S, B]."""
+        ...
+
+
 GAUSSIAN, POPULATION = "gaussian", "population"
 """Sources of examples that are drawn: in batches, or as their mean gradients, those of a batch without end."""
 

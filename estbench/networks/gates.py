@@ -68,7 +68,7 @@ class GatesModel(nn.Module):
         self, options: Gates, pixels: int, classes: int, kind: Kind, generators: Sequence[torch.Generator]
     ) -> None:
         super().__init__()
-        self.options, self.kind = options, kind
+        self.options, self.kind, self.target = options, kind, options.target
         width = kind.numbers * options.units
         self.encoder = Linears(pixels, kind.numbers, generators)
         self.decoder = nn.ModuleDict(
@@ -91,6 +91,10 @@ class GatesModel(nn.Module):
         log_p, log_q = (torch.logsumexp(logsigmoid(t), 1) - math.log(B) for t in (logits, -logits))
         kl = rho * (math.log(rho) - log_p) + (1 - rho) * (math.log(1 - rho) - log_q)
         return self.options.strength * kl.sum(-1, keepdim=True).expand(-1, B)
+
+    def open_share(self, x: Tensor) -> Tensor:
+        """The mean of p over the gates: [S, B]."""
+        return self.logits(x).sigmoid().mean(-1)
 
     def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
         """−log Σ_z p(z | x) p(y | x, z): [S, B]."""

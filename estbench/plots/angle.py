@@ -33,8 +33,8 @@ def of_angles(problem: str) -> str:
 def angle(rows: pd.DataFrame, level: float) -> Figure | None:
     """The cosine of the mean, and the mean cosine, against θ; None if there are not two angles at the start.
 
-    The cosine of the mean is exact, as a line, or that of all replicates together, as points. Of the mean cosine there
-    are samples alone.
+    The cosine of the mean is exact, as a line; where it is not known, it is that of all replicates together, as points,
+    which have no interval. Of the mean cosine there are samples alone.
     """
     if "network" not in rows or "checkpoint" not in rows:
         return None
@@ -48,8 +48,10 @@ def angle(rows: pd.DataFrame, level: float) -> Figure | None:
     labels = {place: f"{theta:g}" for theta, place in places.items()}
     placed = rows.assign(checkpoint=rows["theta"].map(places))  # x is a column with a label, which is replaced below
     alone = {"cosine_low": math.nan, "cosine_high": math.nan}
+    known = placed["name"].isin(placed.loc[placed["method"] == "exact", "name"])
+    means = placed[(placed["method"] == "exact") | ~known]
     panels = {
-        "cos(E ĝ, g)": Panel(placed.assign(cosine=placed["cosine_of_mean"], **alone), "checkpoint", "cosine"),
+        "cos(E ĝ, g)": Panel(means.assign(cosine=means["cosine_of_mean"], **alone), "checkpoint", "cosine"),
         "E cos(ĝ, g)": Panel(placed[placed["cosine"].notna()], "checkpoint", "cosine"),
     }
     panels = {formula: panel for formula, panel in panels.items() if len(panel.rows)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -24,9 +25,9 @@ LINE = 0.24  # inches of an estimator in the panel of the end
 def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     """The loss of each training of one network, on data kept back, or of the logits of one trajectory.
 
-    Shown are median and band over seeds, the mean at the end, and for logits the share of seeds that are then worse
-    than at the start. Where no data are kept back it is the loss on all data. Where a training has but one checkpoint
-    there is nothing to show: None.
+    Shown are median and band over seeds, the mean at the end, for logits the share of seeds that are then worse than at
+    the start, and for gates the share that is then open beside its target. Where no data are kept back it is the loss
+    on all data. Where a training has but one checkpoint there is nothing to show: None.
     """
     logits = bool((rows["kind"] == "trajectory").any())
     kept_back = rows["data"] == "valid"
@@ -38,7 +39,8 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     names += [name for name in final["trained_by"] if name != EXACT]
     groups = looks([name for name in names if name != EXACT]) or [{}]
     texts = [[broken(name, 30) for name in group] for group in groups]
-    seeds = int(rows["seeds"].max())
+    seeds, target = int(rows["seeds"].max()), float(final["open_target"].iloc[0])
+    gates = not math.isnan(target)
     texts[0] += ["", "exact gradient", f"5 to 95 % of {seeds} seeds"]
     first = rows.iloc[0]
     said = f" {first['distribution']} " in f"{first['problem']} "  # of runs of earlier versions it is not
@@ -46,7 +48,7 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     figure, axes = page(
         f"{first['problem']}: loss while training",
         f"{described}{seeds} seeds{shared} · at the end: mean and {100 * level:g} % interval",
-        3 if logits else 2,
+        3 if logits or gates else 2,
         texts,
         panel=(3.9, max(2.9, LINE * len(names))),
         across=0.9 + max(width(broken(name, 30).split("\n")[0], 8.5) for name in names),
@@ -57,6 +59,12 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
         _end(end, final, names, group)
         end.set_title(f"loss after {unit} {int(final['checkpoint'].iloc[0])}", weight="bold")
         for ax in more_of_end:
+            if gates:
+                _end(ax, final, names, group, "open_share")
+                ax.axvline(target, color=GREY, linewidth=0.9, zorder=0, linestyle="--")
+                ax.set_title("share of open gates", weight="bold")
+                ax.set_title(f"target {target:g}", loc="right", color=GREY)
+                continue
             _end(ax, final, names, group, "share_worse")
             ax.set_title("seeds worse than at the start", weight="bold")
             ax.set_xlim(-0.02, max(0.52, 1.05 * float(final["share_worse"].max())))
@@ -77,6 +85,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, group: Mapping[str, Look], unit: str) 
     ax.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     epochs = sorted(rows["checkpoint"].unique())
     ax.set_xlim(min(epochs), max(epochs))
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.set_xlabel(unit)
     ax.set_title("loss", weight="bold")
 
@@ -86,19 +95,19 @@ def _end(
     final: pd.DataFrame,
     names: list[str],
     group: Mapping[str, Look],
-    of: Literal["loss", "share_worse"] = "loss",
+    of: Literal["loss", "share_worse", "open_share"] = "loss",
 ) -> None:
-    """One number a training at the end, beside its name; of losses with their intervals."""
+    """One number a training at the end, beside its name; where it has an interval, with it."""
     own: dict[str, dict[Any, float]] = {row["trained_by"]: row for row in final.to_dict("records")}
     ax.xaxis.set_major_locator(MaxNLocator(4))
     for i, name in enumerate(reversed(names)):
         row, drawn = own[name], name in group or name == EXACT
         colour = "#000000" if name == EXACT else group[name].colour if drawn else "#bbbbbb"
         marker = "|" if name == EXACT else group[name].marker if drawn else "o"
-        if of == "loss":
-            ax.plot([row["loss_low"], row["loss_high"]], [i, i], color=colour, linewidth=1.2)
+        if f"{of}_low" in row:
+            ax.plot([row[f"{of}_low"], row[f"{of}_high"]], [i, i], color=colour, linewidth=1.2)
         ax.plot([row[of]], [i], color=colour, marker=marker, markersize=6 if name != EXACT else 11)
-        if name == EXACT:
+        if name == EXACT and of != "open_share":
             ax.axvline(row[of], color=GREY, linewidth=0.9, zorder=0)
     add_ticks(ax, "y", np.arange(len(names)).tolist(), [broken(name, 30) for name in reversed(names)], lines=False)
     ax.set_ylim(-0.6, len(names) - 0.4)

@@ -89,7 +89,7 @@ def _trainings(plan: Plan) -> Iterator[Training]:
             yield at.training_of(cell.estimator, cell.samples)
 
 
-OF_SEEDS = ("train", "valid", "gradient", "train_nll", "valid_nll")
+OF_SEEDS = ("train", "valid", "gradient", "train_nll", "valid_nll", "train_open", "valid_open")
 """The arrays of a training that have a number for each seed."""
 
 _LACKS = "it has not a loss of each seed"

@@ -44,6 +44,7 @@ Array = Annotated[str, AfterValidator(_array)]
 """An array as `estbench.store.records.encode` writes it."""
 
 Count = Annotated[int, Strict(), Field(ge=0, le=2**53)]
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Seconds = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 
@@ -187,6 +188,8 @@ class TrainedResult:
                   `train` is E f(z)
     gradient      the length of the exact gradient of each seed, for logits
     …_nll         −log p of the data, with all joint states summed, the mean over examples; where the network has it
+    …_open        the share of open gates, the mean over examples and gates; where the network has gates
+    target        the share that is to be open
     seconds       since the training began
     """
 
@@ -196,6 +199,9 @@ class TrainedResult:
     gradient: Array | None = None
     train_nll: Array | None = None
     valid_nll: Array | None = None
+    train_open: Array | None = None
+    valid_open: Array | None = None
+    target: Share | None = None
     seconds: Seconds | None = None
 
 

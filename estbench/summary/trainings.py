@@ -57,15 +57,16 @@ def _rows(spec: ProblemSpec, training: Training, epoch: int, items: Items, level
             "seeds": len(losses),
             **over_seeds(losses, level),
             "true_norm": float(decode(found["gradient"], (-1,)).mean()) if "gradient" in found else np.nan,
-            **_nll(found, data, level),
+            **_where_known("nll", found.get(f"{data}_nll"), level),
+            **_where_known("open_share", found.get(f"{data}_open"), level),
+            "open_target": found.get("target", np.nan),
             "share_worse": np.nan if before is None else float((losses > before).mean()),
         }
 
 
-def _nll(found: Any, data: str, level: float) -> dict[str, float]:
-    """−log p with its interval over seeds, where the network has it."""
-    nll = found.get(f"{data}_nll")
-    return {} if nll is None else mean_over_seeds("nll", decode(nll, (-1,)), level)
+def _where_known(name: str, array: str | None, level: float) -> dict[str, float]:
+    """The mean of one number a seed with its interval over seeds, where the network has it."""
+    return {} if array is None else mean_over_seeds(name, decode(array, (-1,)), level)
 
 
 def over_seeds(x: Floats, level: float) -> dict[str, float]:

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from estbench import catalog
 from estbench.estimators.base import Estimator
-from estbench.networks.base import Expect, Kind, Network, OneLayer, WithLikelihood, exactly, joint_states, loss
+from estbench.networks.base import (
+    Expect,
+    Kind,
+    Network,
+    OneLayer,
+    WithGates,
+    WithLikelihood,
+    exactly,
+    joint_states,
+    loss,
+)
 from estbench.networks.data import Images
 from estbench.plan import Training
 from estbench.training import expectation
@@ -101,6 +111,13 @@ def minus_log_likelihoods(model: Any, kind: Kind, x: Tensor, y: Tensor | None) -
     if not isinstance(model, WithLikelihood):
         return None
     return _mean(model.minus_log_likelihood, model, kind, x, y)
+
+
+def open_shares(model: Any, kind: Kind, x: Tensor, y: Tensor | None) -> Tensor | None:
+    """The share of open gates of each seed, the mean over all examples and gates: [S]; None if it has no gates."""
+    if not isinstance(model, WithGates):
+        return None
+    return _mean(lambda x, _: model.open_share(x), model, kind, x, y)
 
 
 def _mean(of: Callable[[Tensor, Tensor | None], Tensor], model: Any, kind: Kind, x: Tensor, y: Tensor | None) -> Tensor:

@@ -76,6 +76,21 @@ def test_parts_are_named() -> None:
         chosen(model, "encode")
 
 
+def test_the_share_of_open_gates() -> None:
+    """The mean of p over gates and examples, of each network by itself; networks without gates have none."""
+    kind = Kind("bernoulli", 3)
+    model, images = made(Gates(units=2, target=0.25), kind, seeds=2)
+    x, y = images.valid[:7], images.valid_labels
+    found = loops.open_shares(model, kind, x.double(), y)
+    assert found is not None
+    for s in range(2):
+        p = [torch.sigmoid(each.double() @ model.encoder.weight[s] + model.encoder.bias[s, 0]) for each in x]
+        assert torch.allclose(found[s], torch.stack(p).mean(), rtol=1e-12, atol=0)
+    assert model.target == 0.25
+    vae, _ = made(Vae(hidden=2), kind)
+    assert loops.open_shares(vae, kind, x, None) is None
+
+
 def test_gates_are_bernoulli_variables() -> None:
     """A categorical gate is refused, as any distribution that a network does not name; most networks serve all."""
     assert unserved(Gates(), "categorical") == "it has bernoulli variables alone; give distribution: bernoulli"

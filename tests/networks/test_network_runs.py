@@ -100,6 +100,29 @@ def test_training_begins_alike_and_goes_down(run: Path) -> None:
     assert set(frame.seeds) == {3}
 
 
+def test_the_share_of_open_gates_is_told_beside_its_target(tmp_path: Path) -> None:
+    """For both sets of data, with an interval over seeds; networks without gates have neither."""
+    gates = {
+        "kind": "network",
+        "network": {"name": "gates", "units": 2, "target": 0.2},
+        "distribution": "bernoulli",
+        "dimensions": 2,
+        "training": {"estimator": "exact", "epochs": 1, "batch": 400, "seeds": 3},
+        "checkpoints": [0, 1],
+    }
+    config = {"name": "gates", "replicates": 32, "samples": 1, "problems": [gates], "estimators": ["ste"]}
+    frame = pd.read_csv(finished(tmp_path / "gates", config=config) / "training.csv")
+    assert len(frame) == 4
+    assert (frame.open_target == 0.2).all()
+    assert frame.open_share.between(frame.open_share_low, frame.open_share_high).all()
+    assert frame.open_share.between(0.3, 0.7).all()
+
+
+def test_a_network_without_gates_has_no_share_that_is_open(run: Path) -> None:
+    """Its columns are empty."""
+    assert pd.read_csv(run / "training.csv")[["open_share", "open_target"]].isna().all(axis=None)
+
+
 @pytest.mark.slow
 def test_workers_change_no_byte(run: Path, tmp_path: Path) -> None:
     """Three workers give the same tables."""

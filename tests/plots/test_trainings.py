@@ -48,6 +48,7 @@ def along() -> pd.DataFrame:
             "categories": 8, "trained_by": name,
             "samples": 1, "checkpoint": epoch, "data": data, "seeds": 5, "loss": loss, "loss_low": loss - 0.2,
             "loss_high": loss + 0.2, "loss_q05": loss - 1, "loss_q50": loss, "loss_q95": loss + 1, "share_worse": 0.0,
+            "open_share": np.nan, "open_share_low": np.nan, "open_share_high": np.nan, "open_target": np.nan,
         }
         for k, name in enumerate(("exact", "ste", "rloo N=2"))
         for epoch in EPOCHS
@@ -104,6 +105,17 @@ def test_files(tmp_path: Path, kinds: list[str] | None) -> None:
     names = {path.name.rsplit("-", 1)[1] for path in drawn}
     assert names == ({"losses.png", "checkpoints.png", "overview.png"} if kinds is None else {f"{kinds[0]}.png"})
     assert sum(path.name.endswith("checkpoints.png") for path in drawn) <= 1
+
+
+def test_gates_are_shown_against_their_target() -> None:
+    """A third panel with the share of open gates of each training, with its interval, and a line at the target."""
+    shares = {"open_share": 0.4, "open_share_low": 0.35, "open_share_high": 0.45, "open_target": 0.3}
+    figure = losses(along().assign(network="gates", **shares), 0.95)
+    assert figure is not None
+    *_, ax = figure.axes
+    assert (ax.get_title(), ax.get_title("right")) == ("share of open gates", "target 0.3")
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in ax.lines]
+    assert [drawn.count(x) for x in ([0.3, 0.3], [0.35, 0.45], [0.4])] == [1, 3, 3]
 
 
 def test_trajectories_show_how_many_seeds_are_worse() -> None:

@@ -17,7 +17,7 @@ from estbench.networks.data import Images
 from estbench.plan import ProblemSpec, Training
 from estbench.store import encode
 from estbench.trainings.drawn import train as descend
-from estbench.trainings.loop import losses, minus_log_likelihoods, parameters_of, train
+from estbench.trainings.loop import losses, minus_log_likelihoods, open_shares, parameters_of, train
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ class TrainTask:
                     found[data] = encode(losses(model, kind, x, y).numpy())
                     if (nll := minus_log_likelihoods(model, kind, x, y)) is not None:
                         found[f"{data}_nll"] = encode(nll.numpy())
+                    if (share := open_shares(model, kind, x, y)) is not None:
+                        found[f"{data}_open"] = encode(share.numpy())
+                        found["target"] = float(model.target)
             yield epoch, model, found
 
 
