@@ -316,6 +316,11 @@ class Draw:
             if not _equal(value, other):
                 yield f"noise '{name}'"
 
+    @property
+    def logits(self) -> Tensor:
+        """The logits, [D(, K)], with the axes of a batch before them."""
+        return self.distribution.logits
+
     @cached_property
     def z(self) -> Tensor:
         """The samples, [R, N, D(, K)]."""

@@ -51,8 +51,8 @@ def test_the_tables_name_what_there_is() -> None:
         "weights",
     }
     engine = {"written", "differences", "with_same_noise", "unserved", "shard"}
-    assert of_draw - engine <= members | {"logits"}
-    for name in members - of_draw - {"logits"}:
+    assert of_draw - engine <= members
+    for name in members - of_draw:
         assert all(hasattr(kind, name) for kind in (Bernoulli, Categorical)), name
     assert table("## The four forms") >= set(FORMS)
 

@@ -239,11 +239,17 @@ def test_global_generators_are_the_runs(key: str, tmp_path: Path) -> None:
     more, _ = ran(tmp_path / "more", [unruly(f"random/{key}")], Execution(workers=2))
     assert statuses(a) == {"exact": "skipped", "monte_carlo": "ok"}
     reasons = dict(zip(a.method, a.reason, strict=True))
-    assert reasons["exact"] == "it makes random numbers of its own: two calls on one draw differ"
+    assert reasons["exact"] == "it makes random numbers of its own (ask the draw: draw.uniform(name, ...))"
     variance = [frame[frame.method == "monte_carlo"].variance.item() for frame in (a, more, b)]
     assert variance[0] == variance[1] != variance[2]
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1:] == (repr(np.random.get_state(legacy=False)), random.getstate())
+
+
+def test_seeding_a_global_generator_makes_no_exact_row(tmp_path: Path) -> None:
+    """Numbers that are the same at every call are random numbers all the same: the sampled row alone has them."""
+    frame, _ = ran(tmp_path / "run", [unruly("random/seeded")])
+    assert statuses(frame) == {"exact": "skipped", "monte_carlo": "ok"}
 
 
 @pytest.mark.parametrize("key", UNREACHED)

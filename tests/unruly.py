@@ -121,6 +121,10 @@ RANDOM: dict[str, Any] = {
     "torch": lambda shape: torch.randn(shape, dtype=torch.float64),
     "numpy": lambda shape: torch.from_numpy(np.random.standard_normal(shape)),
     "python": lambda _: random.gauss(0, 1),
+    "a coin": lambda _: float(random.random() < 0.5),  # noqa: S311 - no secret
+}
+SEEDED: dict[str, Any] = {
+    "seeded": lambda shape: torch.randn(shape, generator=torch.manual_seed(0), dtype=torch.float64)
 }
 UNREACHED: dict[str, Any] = {
     "os": lambda shape: torch.from_numpy(np.random.default_rng().standard_normal(shape)),
@@ -150,7 +154,7 @@ class Unruly:
         elif what in ("throws", "quiet", "ends"):
             {"throws": THROWS, "quiet": QUIET, "ends": ENDS}[what][key]()
         g = draw.lift(draw.fz) * draw.score
-        return g + (RANDOM | UNREACHED)[key](g.shape) if what == "random" else g
+        return g + (RANDOM | SEEDED | UNREACHED)[key](g.shape) if what == "random" else g
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from estbench.distributions.base import Factorised
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
-from estbench.isolation import UserCodeError, exit_if_forked, seed
+from estbench.isolation import UserCodeError, exit_if_forked, next_numbers, seed
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
 from estbench.objectives.function import Function, name_of
 from estbench.problem import Problem
@@ -86,8 +86,9 @@ def _asked(f: Callable[[Tensor], Tensor], v: Tensor, number: int) -> Tensor:
 def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int) -> bool:
     """Whether an estimator makes random numbers of its own, with the global generators of torch, numpy or Python.
 
-    Two calls on one draw differ then, if these are seeded differently. `made` gives a new problem at each call. Raises
-    ImpureError where the calls differ although they are seeded alike, or the estimator writes into what it shares.
+    Their next numbers are others then, or two calls on one draw differ where they are seeded differently. `made` gives
+    a new problem at each call. Raises ImpureError where the calls differ although they are seeded alike, or the
+    estimator writes into what it shares.
     """
     used, clean, third = (Draw(made(), REPLICATES, N, streams=Streams(0, "purity", range(1))) for _ in range(3))
 
@@ -95,8 +96,10 @@ def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int)
         seed("purity", number)
         return estimates(estimator, draw, [N])
 
-    before = held(used)
+    seed("purity", 0)
+    before, untouched = held(used), next_numbers()
     first = asked(used, 0)
+    makes_numbers = next_numbers() != untouched
     touched = [*used.written(), *replaced(used, before), *used.differences(clean)]
     if touched:
         raise ImpureError(writes(estimator, touched))
@@ -105,7 +108,7 @@ def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int)
             f"{_name(estimator)} keeps state between calls, or makes random numbers that no seed reaches: two calls on "
             "one draw differ (ask the draw: draw.uniform(name, ...))"
         )
-    return not _same(first, asked(third, 1))
+    return makes_numbers or not _same(first, asked(third, 1))
 
 
 Held = list[dict[str, object]]

@@ -174,8 +174,8 @@ def record_manifest(
             changes = diff(old["config"], manifest["config"], str(folder / MANIFEST), "this run")
             advice = "Nothing was touched. Start over with --fresh (it deletes that run), or write elsewhere with -o."
             refused = (
-                f"{folder}: holds another run. What can be added: replicates, a finer precision, problems, estimators, "
-                "temperatures, methods, and N below the largest."
+                f"{folder}: holds another run. What can be added: replicates, a finer precision, timings, problems, "
+                "estimators, temperatures, methods, and N below the largest."
             )
             raise UsageError(refusal(refused, reasons, changes, advice))
         manifest |= {"layout": old["layout"] | manifest["layout"]}  # with replicates, networks get other problems

@@ -19,7 +19,7 @@ from estbench.objectives.base import Objective
 from estbench.plan import EstimatorSpec, Options, ProblemSpec
 from estbench.problem import Problem
 
-RANDOM = "it makes random numbers of its own: two calls on one draw differ"
+RANDOM = "it makes random numbers of its own (ask the draw: draw.uniform(name, ...))"
 """Why an estimator of a user has no exact moments."""
 
 
