@@ -9,11 +9,16 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 # One thread for each process: the suite has a worker on each core, and all that they start inherits this.
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 from tests.cli.forked import Forks, forking
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 if torch := sys.modules.get("torch"):  # it has been imported before, by a plug-in of pytest
     torch.set_num_threads(1)

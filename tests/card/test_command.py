@@ -111,7 +111,7 @@ def test_a_config(tmp_path: Path) -> None:
 def test_options_of_targets() -> None:
     """An option stands in brackets; one that is unknown or of another type is wrong usage."""
     target = "tests.card.right:concrete"
-    assert check(f"{target}[tau=0.4]", distribution="bernoulli", smallest=0.5, limit=2.0).ok
+    assert check(f"{target}[tau=0.4]", distribution="bernoulli", smallest=0.5, limit=60.0).ok
     for wrong in (f"{target}[nosuch=1]", "rloo[nosuch=1]"):
         with pytest.raises(UsageError, match="has no option 'nosuch'"):
             check(wrong)

@@ -390,9 +390,9 @@ def test_ten_thousand_cells_take_less_than_two_seconds() -> None:
             "samples": [1, 2, 4, 8, 16],
         }
     )
-    start = time.perf_counter()
+    start = time.process_time()
     got = expand(config)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert len(got.cells) == 50 * (1 + 1 + 19 + 19) * 5 * 2 == 20_000
 
 
