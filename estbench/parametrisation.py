@@ -1,7 +1,7 @@
 """How the logits of a problem depend on its parameters: a linear map with a fixed Jacobian J, [n, P].
 
-n is D or D K, the numbers in one sample. `pull` takes gradients of the logits back to the parameters, Jᵀ g; `push`
-takes a change of the parameters to one of the logits, J v. Whatever stands between parameters and logits does it by
+n is D or D K, the numbers in one sample. `vjp` makes gradients of the parameters of those of the logits, Jᵀ g; `jvp`
+makes a change of the logits of one of the parameters, J v. Whatever stands between parameters and logits does it by
 these two: variables that share their logits, inputs of a layer, an encoder at one example.
 """
 
@@ -24,11 +24,11 @@ class Parametrisation(Protocol):
         """P."""
         ...
 
-    def pull(self, rows: Tensor, d: Distribution) -> Tensor:
+    def vjp(self, rows: Tensor, d: Distribution) -> Tensor:
         """Jᵀ g for gradients g [..., *event] of the logits: [..., P]. The batch axes, if any, come just before."""
         ...
 
-    def push(self, v: Tensor, d: Distribution) -> Tensor:
+    def jvp(self, v: Tensor, d: Distribution) -> Tensor:
         """J v for v [..., P]: [..., *event]."""
         ...
 
@@ -41,11 +41,11 @@ class Free:
         """D or D K."""
         return math.prod(d.event_shape)
 
-    def pull(self, rows: Tensor, d: Distribution) -> Tensor:
+    def vjp(self, rows: Tensor, d: Distribution) -> Tensor:
         """The rows, flat."""
         return d.flatten(rows)
 
-    def push(self, v: Tensor, d: Distribution) -> Tensor:
+    def jvp(self, v: Tensor, d: Distribution) -> Tensor:
         """The same numbers in the shape of the logits."""
         return v.reshape(*v.shape[:-1], *d.event_shape)
 
@@ -58,14 +58,14 @@ class Tied:
         """1 or K."""
         return math.prod(d.event_shape[1:])
 
-    def pull(self, rows: Tensor, d: Distribution) -> Tensor:
+    def vjp(self, rows: Tensor, d: Distribution) -> Tensor:
         """The sum over the variables; what cancels leaves 0, not rounding."""
         summed = rows.sum(-d.event_dim, keepdim=True)
         rounding = (2 + math.sqrt(d.n_variables)) * torch.finfo(rows.dtype).eps
         size = torch.linalg.vector_norm(rows, 1, -d.event_dim, keepdim=True).mul_(rounding)
         return d.flatten(summed.masked_fill_(summed.abs() <= size, 0.0))
 
-    def push(self, v: Tensor, d: Distribution) -> Tensor:
+    def jvp(self, v: Tensor, d: Distribution) -> Tensor:
         """The same numbers for each variable."""
         one = v.reshape(*v.shape[:-1], 1, *d.event_shape[1:])
         return one.expand(*v.shape[:-1], *d.event_shape)
@@ -82,19 +82,19 @@ class Jacobian:
         del d
         return self.J.shape[-1]
 
-    def pull(self, rows: Tensor, d: Distribution) -> Tensor:
+    def vjp(self, rows: Tensor, d: Distribution) -> Tensor:
         """Jᵀ g."""
         return self.of_flat(d.flatten(rows))
 
     def of_flat(self, g: Tensor) -> Tensor:
         """Jᵀ g for g [..., n]: [..., P]."""
-        pulled: Tensor = g.unsqueeze(-2) @ self.J.to(g.dtype)
-        return pulled.squeeze(-2)
+        product: Tensor = g.unsqueeze(-2) @ self.J.to(g.dtype)
+        return product.squeeze(-2)
 
-    def push(self, v: Tensor, d: Distribution) -> Tensor:
+    def jvp(self, v: Tensor, d: Distribution) -> Tensor:
         """J v."""
-        pushed: Tensor = self.J.to(v.dtype) @ v.unsqueeze(-1)
-        return FREE.push(pushed.squeeze(-1), d)
+        product: Tensor = self.J.to(v.dtype) @ v.unsqueeze(-1)
+        return FREE.jvp(product.squeeze(-1), d)
 
     def with_flat_batch(self) -> Jacobian:
         """The same with one batch axis in place of several."""

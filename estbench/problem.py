@@ -196,7 +196,7 @@ class Problem:
 
     def project(self, rows: Tensor) -> Tensor:
         """Gradients of all logits [..., D] or [..., D, K] as gradients of the parameters: [..., P]."""
-        return self.parametrisation.pull(rows, self.distribution)
+        return self.parametrisation.vjp(rows, self.distribution)
 
     def with_flat_batch(self) -> Problem:
         """The same problem, and the same counters, with one batch axis in place of several."""

@@ -22,7 +22,7 @@ HOURS = 10_000.0
 class Odd:
     """REINFORCE, but for what it does before it answers, when it is sampled; `place` is where it leaves its marks."""
 
-    how: Literal["kill", "kill once", "loop", "sleep", "deaf", "escape", "exit"] = "kill"
+    how: Literal["kill", "kill once", "loop", "sleep", "catch", "escape", "exit"] = "kill"
     place: str = ""
 
     @property
@@ -50,7 +50,7 @@ class Odd:
     def _sleep(self) -> None:
         time.sleep(HOURS)
 
-    def _deaf(self) -> None:
+    def _catch(self) -> None:
         end = time.monotonic() + HOURS
         while time.monotonic() < end:
             try:

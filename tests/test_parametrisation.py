@@ -53,8 +53,8 @@ def test_push_is_the_transpose_of_pull(distribution: str, kind: str) -> None:
     of = maps[kind]
     rows = torch.randn(6, *d.event_shape, generator=g, dtype=torch.float64)
     v = torch.randn(6, of.parameters(d), generator=g, dtype=torch.float64)
-    assert of.push(v, d).shape == rows.shape
-    torch.testing.assert_close((rows * of.push(v, d)).flatten(1).sum(1), (of.pull(rows, d) * v).sum(1))
+    assert of.jvp(v, d).shape == rows.shape
+    torch.testing.assert_close((rows * of.jvp(v, d)).flatten(1).sum(1), (of.vjp(rows, d) * v).sum(1))
 
 
 def test_each_entry_of_a_batch_has_its_own_map() -> None:

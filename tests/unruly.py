@@ -49,7 +49,7 @@ def _settings() -> None:
     sys.path.clear()
 
 
-def _deaf() -> None:
+def _catching_everything() -> None:
     while True:
         with suppress(Exception):
             time.sleep(3600)
@@ -114,7 +114,7 @@ THROWS: dict[str, Any] = {
 ENDS: dict[str, Any] = {
     "of SIGSEGV": lambda: ctypes.string_at(0),
     "took longer": lambda: time.sleep(3600),
-    "took longer, whatever it hears": _deaf,
+    "took longer, whatever it catches": _catching_everything,
 }
 QUIET: dict[str, Any] = {"print": _print, "settings": _settings, "fork": os.fork}
 RANDOM: dict[str, Any] = {

@@ -110,7 +110,7 @@ def is_estimator(thing: Any) -> bool:
 
 
 def _has(thing: Any, member: str) -> bool:
-    return inspect.getattr_static(thing, member, _NOTHING) is not _NOTHING
+    return inspect.getattr_static(thing, member, _ABSENT) is not _ABSENT
 
 
-_NOTHING = object()
+_ABSENT = object()

@@ -222,7 +222,7 @@ def direction(problem: Problem) -> tuple[Tensor, Tensor]:
     """A direction of the logits of length 1 in which no derivative is likely to vanish, and its parameters [P]."""
     u = Streams(0, "preflight/direction", range(1)).uniform("direction", 1, problem.parameters)[0] - 0.3
     u = u / u.norm()
-    return problem.parametrisation.push(u, problem.distribution), u
+    return problem.parametrisation.jvp(u, problem.distribution), u
 
 
 def enumerated(problem: Problem, logits: Tensor) -> Tensor:

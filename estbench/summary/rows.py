@@ -34,7 +34,7 @@ WORSE = ": kinks in several axes, four axes of noise, or probabilities that unif
 
 T = TypeVar("T")
 
-NOTHING = {"status": "failed", "reason": "every estimate is NaN or infinite"}
+NOT_FINITE = {"status": "failed", "reason": "every estimate is NaN or infinite"}
 DONE = {"status": "ok", "reason": ""}
 
 
@@ -183,7 +183,7 @@ def _read(plan: Plan, cell: Cell, items: Items) -> Finding | _Sampled | None:
     row |= {"replicates": replicates} if sampled else {}
     moments = Moments.unpack(grouped(packed), truth(plan, cell, items))
     if not moments.n.sum():
-        return Finding(cell, row | NOTHING)
+        return Finding(cell, row | NOT_FINITE)
     row |= DONE
     if sampled:
         rarest = spec.rarest * cell.samples * replicates if spec.at is None else inf

@@ -13,7 +13,7 @@ from estbench.store import decode
 
 Numbers = dict[str, Any]
 
-NOTHING = {"status": "failed", "reason": "the estimates of every seed are NaN or infinite"}
+NOT_FINITE = {"status": "failed", "reason": "the estimates of every seed are NaN or infinite"}
 
 
 def student(mean: float, deviation: float, n: int, level: float) -> tuple[float, float]:
@@ -34,7 +34,7 @@ def of_seeds(cell: Cell, item: Numbers, level: float) -> Numbers:
         return {"status": "skipped", "reason": item["reason"]}
     n, sampled = item["seeds"], cell.method == "monte_carlo"
     if not n:
-        return NOTHING
+        return NOT_FINITE
     row: Numbers = {"status": "ok", "reason": "", "bias_verdict": "", "flags": ""}
     for name, text in item["means"].items():
         mean, deviation = map(float, decode(text, (2,)))

@@ -103,9 +103,9 @@ def moments(batch: Batch, estimator: Estimator, samples: int) -> tuple[Tensor, f
         raise Unavailable(reason)
     assert isinstance(estimator, RowEstimator)
     mean, covariance = at_examples(batch, estimator)
-    pull, B = batch.jacobian, batch.x.shape[1]
-    bias = pull.of_flat(mean - batch.of_logits).mean(0)
-    return bias, float((covariance * (pull.J @ pull.J.mT)).sum()) / B**2 / samples
+    jacobian, B = batch.jacobian, batch.x.shape[1]
+    bias = jacobian.of_flat(mean - batch.of_logits).mean(0)
+    return bias, float((covariance * (jacobian.J @ jacobian.J.mT)).sum()) / B**2 / samples
 
 
 def at_examples(batch: Batch, estimator: RowEstimator) -> tuple[Tensor, Tensor]:

@@ -297,11 +297,11 @@ def test_estimators_that_hang_alone(forks: Forks, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_estimators_that_will_not_be_told(forks: Forks, tmp_path: Path) -> None:
     """What hangs and catches the TimeoutError is ended with its worker, and fails as what kills its workers does."""
-    config(tmp_path, LESS, estimators=["reinforce", odd("deaf")])
+    config(tmp_path, LESS, estimators=["reinforce", odd("catch")])
     said = forks.run(tmp_path, "run", "run.yaml", "-qj1", "-o", "run", "--cell-timeout", 1)
     assert said.code == 3
-    assert "failed: deaf: its worker process died 3 times, the last time with exit code 1" in said.err
-    assert statuses(tmp_path / "run") == {"reinforce": "ok", "deaf": "failed"}
+    assert "failed: catch: its worker process died 3 times, the last time with exit code 1" in said.err
+    assert statuses(tmp_path / "run") == {"reinforce": "ok", "catch": "failed"}
 
 
 def test_a_limit_in_any_thread() -> None:

@@ -110,7 +110,7 @@ class Parts:
         """∂ mean ‖Jᵀ ĝ‖²/∂ĝ = 2 J Jᵀ ĝ/(R N)."""
         problem = self.problem
         projected = problem.project(estimate)  # [R, N, P]
-        return problem.parametrisation.push(projected * (2 / projected[..., 0].numel()), problem.distribution)
+        return problem.parametrisation.jvp(projected * (2 / projected[..., 0].numel()), problem.distribution)
 
 
 def descended(batches: Iterator[Parts], start: Critic, steps: int, eta: bool) -> Critic:
