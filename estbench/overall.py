@@ -18,6 +18,7 @@ COLUMNS = (
 def overall(rows: Sequence[Mapping[str, Any]], level: float) -> pd.DataFrame:
     """The geometric means over the problems, one row for each basis, estimator and temperature, smallest first.
 
+    `rows` are those of a comparison, with the estimator (`entry`), the reference (`rival`) and their `paired` ratio.
     Problems are drawn independently, so the errors of their ratios are too. There are only rows of those that stand
     beside the reference on every problem that has any; of one problem there are none. A ratio of 0 or infinity on one
     problem leaves no mean.

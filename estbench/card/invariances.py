@@ -41,7 +41,7 @@ def invariances(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -
     """All of them on one problem."""
     yield _tried("shift of f", lambda: shift(estimator, probe, N))
     yield _tried("relabelling", lambda: relabelling(estimator, probe, N))
-    if probe.problem.distribution.event_dim == 2:
+    if probe.problem.distribution.event_dim == 2:  # one logit has no sum over classes
         yield _tried("sum over classes", lambda: over_classes(estimator, probe, N, unbiased=unbiased))
     yield _tried("non-contiguous logits", lambda: non_contiguous(estimator, probe, N))
     yield _tried("batch of logits", lambda: batch(estimator, probe, N))

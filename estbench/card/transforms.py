@@ -76,7 +76,7 @@ class Relabelled:
         v = v.index_select(-event_dim, index)
         if not self.reversed_classes:
             return v
-        return v.flip(-1) if event_dim == 2 else 1 - v
+        return v.flip(-1) if event_dim == 2 else 1 - v  # v may be relaxed: it is no class that has a number
 
 
 def affine(problem: Problem, scale: float = 1.0, shift: float = 0.0) -> Problem:
@@ -99,15 +99,18 @@ def relabelled(problem: Problem) -> tuple[Problem, Relabelled]:
     """
     d = problem.distribution
     backwards = Relabelled(problem, tuple(reversed(range(problem.D))), True)
-    logits = d.logits.flip(-1, -2).contiguous() if d.event_dim == 2 else -d.logits.flip(-1)
-    return make_like(problem, backwards, logits), backwards
+    return make_like(problem, backwards, _reversed(d.logits, d.event_dim).contiguous()), backwards
 
 
 def under_first_names(problem: Problem, gradients: Tensor) -> Tensor:
     """Gradients [..., P] of a relabelled problem as gradients of the first one."""
     shaped = gradients.view(*gradients.shape[:-1], *problem.distribution.event_shape)
-    back = shaped.flip(-1, -2) if problem.distribution.event_dim == 2 else -shaped.flip(-1)
-    return back.reshape(gradients.shape)
+    return _reversed(shaped, problem.distribution.event_dim).reshape(gradients.shape)
+
+
+def _reversed(t: Tensor, event_dim: int) -> Tensor:
+    """Logits or gradients with variables and classes in reverse order: one logit is then that of the other class."""
+    return t.flip(-1, -2) if event_dim == 2 else -t.flip(-1)
 
 
 def make_like(problem: Problem, objective: Objective, logits: Tensor) -> Problem:
