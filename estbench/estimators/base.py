@@ -82,7 +82,7 @@ class Fitted(Estimator, Protocol):
     n_fit: int
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
-        """The same estimator with its fitted fields filled from a draw of `n_fit` replicates of one sample."""
+        """The same estimator with its fitted fields filled, from a draw of `n_fit` replicates of its least N."""
         ...
 
 

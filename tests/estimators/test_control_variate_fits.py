@@ -21,11 +21,19 @@ from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.rebar import GRID, Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.control_variate.rodeo import Rodeo
+from estbench.estimators.score_function.nvil import Nvil
+from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.shared import learning
+from estbench.estimators.shared import pieces as in_pieces
 from estbench.estimators.shared.critic import Critic, random_critic, restored
 from estbench.estimators.shared.descent import descended
 from estbench.estimators.shared.learning import pieces
-from estbench.estimators.shared.least_squares import SIZES, least_squares, least_squares_in_pieces
+from estbench.estimators.shared.least_squares import (
+    SIZES,
+    least_squares,
+    least_squares_in_pieces,
+    total_variance,
+)
 from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear
@@ -214,9 +222,42 @@ def test_least_squares() -> None:
         return lambda c: estimate(c)[i : i + 7]
 
     for n, wanted in ((2, right), (3, [*right, 0])):
-        found = least_squares_in_pieces(map(some, range(0, 50, 7)), n)
-        np.testing.assert_allclose(found, wanted, rtol=1e-7)
-    assert least_squares_in_pieces([lambda c: estimate(c) * torch.nan], 2) == (0.0, 0.0)
+        for found in least_squares_in_pieces(([some(i), some(i)] for i in range(0, 50, 7)), n):
+            np.testing.assert_allclose(found, wanted, rtol=1e-7)
+    assert least_squares_in_pieces([[lambda c: estimate(c) * torch.nan]] * 2, 2) == ((0.0, 0.0),)
+    parts = [torch.from_numpy(g0[i : i + 7]) for i in range(0, 50, 7)]
+    assert total_variance(parts) == pytest.approx(g0.var(0, ddof=1).sum(), rel=1e-12)
+
+
+IN_PIECES = [
+    Rebar(),
+    Rebar(tune_temperature=True),
+    Rebar(tune_temperature=True, eta=0.5),
+    DoubleCv(),
+    Rodeo(),
+    Rodeo(a=0.5),
+    Nvil(normalise=True),
+    Reinforce(baseline="optimal", oracle=False),
+]
+
+
+@pytest.mark.parametrize("estimator", IN_PIECES, ids=str)
+@pytest.mark.parametrize("logits", [SEVERAL["B2"], SEVERAL["C2x3"]], ids=["B2", "C2x3"])
+def test_a_fit_in_pieces(monkeypatch: pytest.MonkeyPatch, estimator: Any, logits: Logits) -> None:
+    """A draw of many numbers is fitted some replicates after the others, to the same numbers up to rounding."""
+    of, estimator = problem(logits), replace(estimator, n_fit=1000)
+    whole, sizes, split = fitted(of, estimator), [], Draw.split
+
+    def watched(draw: Draw, size: int, streams: Any) -> Any:
+        sizes.append(size)
+        return split(draw, size, streams)
+
+    monkeypatch.setattr(Draw, "split", watched)
+    monkeypatch.setattr(in_pieces, "HELD", 700)
+    found = fitted(of, estimator)
+    assert 0 < min(sizes) <= max(sizes) < 400
+    for name in ("fitted",) if hasattr(whole, "fitted") else ("b", "c"):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("estimator", [Relax(hidden=4), Lax(hidden=4)], ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Self
@@ -13,7 +13,13 @@ from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
-from estbench.estimators.shared.least_squares import Coefficient, least_squares
+from estbench.estimators.shared.least_squares import (
+    Coefficient,
+    Estimates,
+    least_squares_in_pieces,
+    total_variance,
+)
+from estbench.estimators.shared.pieces import in_pieces
 from estbench.problem import Problem
 
 GRID = (0.1, 0.25, 0.5, 1.0, 2.0)
@@ -62,14 +68,22 @@ class Rebar:
         if not self.tune_temperature and self.eta != "fitted":
             return self
 
-        def estimate(tau: float, eta: Sequence[float]) -> Tensor:
-            return problem.project(rebar(draw, tau, *eta).flatten(0, 1))
+        def of_piece(tau: float, piece: Draw) -> Estimates:
+            return lambda eta: problem.project(rebar(piece, tau, *eta).flatten(0, 1))
 
-        best: list[tuple[float, float, float]] = []
-        for tau in GRID if self.tune_temperature else (self.temperature,):
-            eta = least_squares(partial(estimate, tau), 1)[0] if self.eta == "fitted" else self.eta
-            best.append((float(estimate(tau, [eta]).double().var(0).sum()), tau, eta))
-        return replace(self, fitted=min(best)[1:])
+        def estimates(tau: float) -> Iterator[Estimates]:
+            return map(partial(of_piece, tau), in_pieces(draw, self.facts.noise))
+
+        def best(tau: float) -> float:
+            if self.eta != "fitted":
+                return self.eta
+            ((eta,),) = least_squares_in_pieces(zip(estimates(tau)), 1)
+            return eta
+
+        if not self.tune_temperature:
+            return replace(self, fitted=(self.temperature, best(self.temperature)))
+        tried = [(tau, best(tau)) for tau in GRID]
+        return replace(self, fitted=min(tried, key=lambda t: total_variance(e([t[1]]) for e in estimates(t[0]))))
 
 
 def rebar(draw: Draw, tau: float, eta: float) -> Tensor:

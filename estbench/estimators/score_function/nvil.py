@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Self
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw
+from estbench.draws import MAIN, Draw
 from estbench.estimators.base import LINKS, Facts
+from estbench.estimators.shared.pieces import in_pieces
 from estbench.problem import Problem
 
 
@@ -48,6 +50,6 @@ class Nvil:
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """b = f̄ and, with `normalise`, c = max(1, sd f) over the draw."""
         del problem
-        one = draw.fz[0, 0]
-        b = (one + (draw.fz - one).mean()).item()  # of equal values it is that value
-        return replace(self, b=b, c=max(1.0, draw.fz.std().item()) if self.normalise else 1.0)
+        f = torch.cat([piece.fz for piece in in_pieces(draw, (MAIN,))])
+        b = (f[0, 0] + (f - f[0, 0]).mean()).item()  # of equal values it is that value
+        return replace(self, b=b, c=max(1.0, f.std().item()) if self.normalise else 1.0)

@@ -11,9 +11,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import conv1d
 
-from estbench.draws import Draw
+from estbench.draws import MAIN, Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Facts
+from estbench.estimators.shared.pieces import in_pieces
 from estbench.problem import MAX_STATES, Problem
 
 BELONGS = {
@@ -96,8 +97,11 @@ class Reinforce:
         del problem
         if self.baseline != "optimal" or self.oracle:
             return self
-        weights, one = draw.distribution.over_classes(draw.score.double() ** 2), draw.fz[0, 0].double()
-        top, bottom = (weights * draw.lift(draw.fz - one)).sum((0, 1)), weights.sum((0, 1))
+        one = top = bottom = draw.distribution.logits.new_zeros((), dtype=torch.float64)
+        for i, piece in enumerate(in_pieces(draw, (MAIN,))):
+            one = one if i else piece.fz[0, 0].double()
+            weights = piece.distribution.over_classes(piece.score.double() ** 2)
+            top, bottom = top + (weights * piece.lift(piece.fz - one)).sum((0, 1)), bottom + weights.sum((0, 1))
         b = one + torch.where(bottom > 0, top / bottom, 0.0)  # of equal values it is that value
         return replace(self, fitted=tuple(b.flatten().tolist()))
 

@@ -64,7 +64,7 @@ def learn(
 
     if (draw.R - half) * numbers * (H + 2) > HELD:
         few = 2 ** max(min(BATCH, FEW // numbers).bit_length() - 1, 0)  # which a batch is a whole number of
-        return linear(least_squares_in_pieces(map(estimates, pieces(draw, streams, half, draw.R, few)), H + eta))
+        return linear(*least_squares_in_pieces(zip(map(estimates, pieces(draw, streams, half, draw.R, few))), H + eta))
     known = [estimates(piece) for piece in pieces(draw, streams, half, draw.R)]
     return linear(least_squares(lambda c: torch.cat([of_piece(c) for of_piece in known]), H + eta))
 
