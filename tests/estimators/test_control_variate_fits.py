@@ -24,16 +24,13 @@ from estbench.estimators.control_variate.rodeo import Rodeo
 from estbench.estimators.score_function.nvil import Nvil
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.shared import learning
-from estbench.estimators.shared import pieces as in_pieces
+from estbench.estimators.shared import least_squares_in_pieces as in_pieces
 from estbench.estimators.shared.critic import Critic, random_critic, restored
 from estbench.estimators.shared.descent import descended
 from estbench.estimators.shared.learning import pieces
-from estbench.estimators.shared.least_squares import (
-    SIZES,
-    least_squares,
-    least_squares_in_pieces,
-    total_variance,
-)
+from estbench.estimators.shared.least_squares import least_squares
+from estbench.estimators.shared.least_squares_by_size import SIZES
+from estbench.estimators.shared.least_squares_in_pieces import least_squares_in_pieces, total_variance
 from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear

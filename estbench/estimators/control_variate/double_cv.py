@@ -11,7 +11,8 @@ from torch import Tensor
 
 from estbench.draws import Draw, over_samples
 from estbench.estimators.base import LINKS, Facts
-from estbench.estimators.shared.least_squares import Coefficient, Fits, at_size, filled, least_squares_by_size
+from estbench.estimators.shared.least_squares import Coefficient, filled
+from estbench.estimators.shared.least_squares_by_size import Fits, at_size, least_squares_by_size
 from estbench.objectives.base import over_variables
 from estbench.problem import Problem
 

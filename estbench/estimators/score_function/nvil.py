@@ -12,7 +12,7 @@ from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import LINKS, Facts
-from estbench.estimators.shared.pieces import in_pieces
+from estbench.estimators.shared.least_squares_in_pieces import in_pieces
 from estbench.problem import Problem
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import conv1d
 from estbench.draws import MAIN, Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Facts
-from estbench.estimators.shared.pieces import in_pieces
+from estbench.estimators.shared.least_squares_in_pieces import in_pieces
 from estbench.problem import MAX_STATES, Problem
 
 BELONGS = {

@@ -12,7 +12,8 @@ from torch import Tensor
 from estbench.draws import Draw
 from estbench.estimators.shared.critic import Critic
 from estbench.estimators.shared.descent import Parts, descended
-from estbench.estimators.shared.least_squares import least_squares, least_squares_in_pieces
+from estbench.estimators.shared.least_squares import least_squares
+from estbench.estimators.shared.least_squares_in_pieces import least_squares_in_pieces
 
 BATCH = 256
 """Replicates in a step of Adam."""
