@@ -20,6 +20,7 @@ from estbench.intervals import Estimate, Ratio, Shards, adjust, compare, exact_r
 from estbench.names import ALIASES
 from estbench.overall import overall
 from estbench.plan import Cell, EstimatorSpec
+from estbench.printable import escaped
 from estbench.summary import Finding, Results
 from estbench.tables.overall import overall_table
 from estbench.tables.ranking import ranking
@@ -105,7 +106,7 @@ def entries(runs: Sequence[Results], mixed: bool = False) -> list[Entry]:
                     f"{run.manifest[what]}); --mixed compares them all the same"
                 )
     short = len({run.folder.name for run in runs}) == len(runs)
-    where = [f" @ {run.folder.name if short else run.folder}" if len(runs) > 1 else "" for run in runs]
+    where = [escaped(f" @ {run.folder.name if short else run.folder}") if len(runs) > 1 else "" for run in runs]
     return [entry for run, suffix in zip(runs, where, strict=True) for entry in _entries(run, suffix, runs[0])]
 
 
@@ -370,7 +371,7 @@ def _rows(
             "bias_verdict": row["bias_verdict"],
             "declared_unbiased": row["declared_unbiased"],
             "flags": " ".join(dict.fromkeys((*_paired_flags(paired, entry is rival), *row["flags"].split()))),
-            "run": str(entry.run.folder),
+            "run": escaped(str(entry.run.folder)),  # tables of pandas take no half characters
             "paired": paired,
             "entry": entry,
             "rival": rival,

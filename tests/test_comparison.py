@@ -291,6 +291,13 @@ def test_beside_what_is_exactly_zero_all_else_is_worse(tmp_path: Path, metric: A
         assert (frame.loc[frame["name"] != reference, "ratio"] == np.inf).all()
 
 
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    """Half a character in the name of a run folder, as of a name that is not UTF-8, is an escape in the columns."""
+    pool = pool_of(tmp_path / "exact", **EXACT)
+    odd = [replace(entry, run=replace(entry.run, folder=Path("f\x1b\udcff"))) for entry in pool]
+    assert set(comparison(odd)["run"]) == {r"f\x1b\udcff"}
+
+
 def test_exact_rows_that_the_draws_exclude_are_not_compared(tmp_path: Path) -> None:
     """Where exact and sampled moments exclude each other, the comparison rests on the draws."""
     pool = pool_of(tmp_path / "exact", **EXACT)

@@ -12,6 +12,7 @@ from estbench.cli.table_output import check_output, write_table
 from estbench.columns import COLUMNS
 from estbench.imports import quick_imports
 from estbench.outputs import TableFormat
+from estbench.printable import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +54,7 @@ def export(
     joined = []
     for run, frame in zip(runs, frames, strict=True):
         whole = frame.join(details(run.plan, run.items)) if file_format in ("json", "parquet") else frame
-        joined.append(whole.assign(run=run.folder.name) if run.folder != results else whole)
+        joined.append(whole.assign(run=escaped(run.folder.name)) if run.folder != results else whole)
     table = pd.concat(joined, ignore_index=True)
     shown = for_readers(table) if file_format in FOR_READERS else table
     write_table(shown, COLUMNS, file_format, output, show)

@@ -18,6 +18,10 @@ from estbench.preflight.counted_objective import counted_objective
 from estbench.preflight.trial import KEPT, MORE, REPLICATES, Trial, same
 from estbench.problem import Evaluations
 
+TIMES = 32
+MANY = TIMES * REPLICATES
+"""Replicates of a block about as large as those of runs: the noise of the usual ones, so many times over."""
+
 OWN_STREAM = "take random numbers from draw.uniform(name), and name the stream in facts.noise"
 
 
@@ -122,6 +126,9 @@ def other_replicates(trial: Trial) -> str:
     alone = trial.each(trial.draw(replicates=KEPT, over_replicates=lambda a, _: a[:KEPT]))
     if not same(alone, whole[:KEPT]):
         return f"estimates depend on the number of replicates in a block ({KEPT} or {REPLICATES}); do not read draw.R"
+    many = trial.each(trial.draw(replicates=MANY, over_replicates=lambda a, _: a.repeat(TIMES, *[1] * (a.ndim - 1))))
+    if not (same(many[:REPLICATES], whole) and same(many[-REPLICATES:], whole)):
+        return f"estimates depend on the number of replicates in a block ({REPLICATES} or {MANY}); do not read draw.R"
     order = torch.arange(REPLICATES)
     order = order.view(-1, KEPT).flip(0).flatten() if coupled else order.flip(0)
     moved = trial.each(trial.draw(over_replicates=lambda a, _: a[order]))
