@@ -32,27 +32,31 @@ def biased(setting: Setting, found: Sequence[Verdict], *, brief: bool) -> tuple[
         return Finding("unbiased", holds, text, key="other", noted=holds is None), None
 
 
-def _explained(setting: Setting, worst: Verdict, *, brief: bool) -> tuple[Finding, Bias]:
-    """The finding with its cause, and the bias."""
+def _explained(setting: Setting, worst: Verdict, *, brief: bool) -> tuple[Finding, Bias | None]:
+    """The finding with its cause, and the bias, if anything is said of it."""
     estimator, coupled = setting.estimator, setting.role("coupled")
     seen = observations(setting, worst)
-    fits = fitting(seen)
+    straight = linearity(estimator, setting.role("one").problem, setting.sizes[-1])
+    fits = fitting(seen, linear=not straight.key)
     known = known_member(setting, seen) if fits is None else None
     lines = [] if brief else list(described(setting.subject, estimator, coupled, worst.N, seen, setting.R))
-    straight = linearity(estimator, setting.role("one").problem, setting.sizes[-1])
     clues = Clues(fits, known, straight, moved(seen))
-    why = explanation(setting, worst, clues)
+    why = explanation(setting, worst, seen, clues)
     holds = _holds(setting.subject, why.fits, known)
     said = f"{worst.text}; {why.fits.says}" if why.fits is not None else worst.text
     noted = holds is None
     finding = Finding("unbiased", holds, f"biased: {said}", "" if noted else why.look, why.key, noted=noted)
-    return finding, Bias(setting.name, tuple(_lines(lines, clues)))
+    told = tuple(_lines(lines, clues))
+    return finding, Bias(setting.name, told) if told else None
 
 
 def _lines(description: Sequence[str], clues: Clues) -> list[str]:
     """What is known of a bias: the member that it is that of, its description, and how it changes with f."""
     known = clues.known
-    lines = [f"E ĝ is that of `{known.member.label}`, which is biased"] if known is not None and known.as_is else []
+    lines = []
+    if known is not None and known.as_is:
+        same = "is" if known.in_law else "cannot be told from"
+        lines.append(f"E ĝ {same} that of `{known.member.label}`, which is biased")
     lines += description
     lines += [clues.moved] if clues.moved else []
     return lines + (list(clues.straight.lines) if clues.fits is None else [])

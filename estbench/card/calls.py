@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
+from estbench.adapters import Adapted
+from estbench.adapters.calls import Calls
 from estbench.card.findings import Finding
 from estbench.card.law import law
 from estbench.card.members import counted
@@ -17,6 +20,9 @@ from estbench.estimators.base import evaluations
 from estbench.isolation import reason
 from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import Trial, same
+
+ONE_BY_ONE, AT_ONCE = (1500, 6000), (2**15, 2**17)
+"""Samples by which a law is looked at: at first, and where these are suspicious."""
 
 
 def calls(setting: Setting, probe: Probe, N: int) -> Iterator[Finding]:
@@ -84,10 +90,20 @@ def cost(setting: Setting, probe: Probe, N: int) -> Finding:
 
 
 def samples(setting: Setting, probe: Probe) -> Finding:
-    """Whether the samples of a sampler, one of each call, have the law that the logits say."""
+    """Whether the samples of a sampler have the law that the logits say."""
+    estimator, x = setting.estimator, probe.problem.distribution.logits
+    assert isinstance(estimator, Adapted)
+    way = Calls(estimator.function, "sampler", estimator.found.array, probe.problem, 1).way()
 
-    def sampler(logits: Tensor) -> object:
-        found: object = setting.estimator.function(logits, {})  # type: ignore[attr-defined] # an adapted function has it
-        return found
+    def sampler(logits: Tensor) -> Tensor:
+        found = estimator.function(logits, {})
+        z: Tensor = found[0] if isinstance(found, tuple | list) else found
+        return z
 
-    return law(sampler, probe.problem)
+    def drawn(n: int) -> Tensor:
+        if way == "loop":
+            return torch.stack([sampler(x.clone()).detach() for _ in range(n)])
+        many = x.expand(n, *x.shape).contiguous()
+        return sampler(many) if way == "batch" else torch.vmap(sampler, randomness="different")(many)
+
+    return law(drawn, probe.problem, *(ONE_BY_ONE if way == "loop" else AT_ONCE))

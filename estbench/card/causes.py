@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from estbench.adapters import Adapted
-from estbench.card.diagnosis import Cause, biased_members, per_coordinate
+from estbench.card.diagnosis import Cause, biased_members, by_size, per_coordinate
 from estbench.card.invariances import shifted
 from estbench.card.linearity import Linearity
 from estbench.card.members import Member, in_law, members, serves
 from estbench.card.observed import Observed, observe
 from estbench.card.problems import linear, quadratic
-from estbench.card.recorded import evidence
+from estbench.card.recorded import evidence, halves_cancel
+from estbench.card.rewards import by_rewards
 from estbench.card.sampling import sample
-from estbench.card.setting import FEWER, Setting
+from estbench.card.setting import MOST, Setting
 from estbench.card.unbiasedness import Verdict
 from estbench.preflight.unbiasedness import percent
 
@@ -24,13 +26,17 @@ LIKELY = 8
 _VAGUE = ("moves", "other", "known_scaled", "decay", "factor", "factor_of_n", "unrelated")
 """Causes that say little: the samples at which f is asked may say more."""
 
+_VAGUER = ("moves", "other", "factor_of_n", "unrelated")
+"""Causes that say less than how advantages follow the rewards."""
+
 
 @dataclass(frozen=True)
 class Known:
-    """A biased member of the catalogue whose mean, times a factor, is the one observed."""
+    """A biased member of the catalogue whose mean, times a factor, is the one observed; `in_law`: its law too."""
 
     member: Member
     factor: float
+    in_law: bool = True
 
     @property
     def as_is(self) -> bool:
@@ -62,7 +68,8 @@ class Explanation:
 
 def observations(setting: Setting, worst: Verdict) -> list[Observed]:
     """Means on the simplest problem, without and with a constant added to f, on others, and where it is worst."""
-    estimator, R = setting.estimator, setting.R
+    estimator = setting.estimator
+    R = setting.R if setting.looped else min(max(setting.R, worst.telling), MOST)
     one, coupled = setting.role("one"), setting.role("coupled")
     simplest = setting.role("two")  # of variables with more classes; else the first one
     sizes = [N for N in setting.sizes if N != 1] or setting.sizes
@@ -88,34 +95,33 @@ def moved(seen: Sequence[Observed]) -> str:
 def known_member(setting: Setting, seen: Sequence[Observed]) -> Known | None:
     """The biased member of the catalogue that it is, times a factor. A mean alone tells little of a factor."""
     biased = [c for c in members(setting.name, setting.temperatures) if c.estimator.facts.unbiased is False]
+    N, problem = setting.sizes[-1], setting.role("coupled").problem
+    x = cache(lambda: sample(problem, setting.estimator, N, setting.R, "law"))
     for member, factor in biased_members(seen, biased)[:LIKELY]:
-        if (factor == 1 and not setting.subject.unbiased) or _has_law(setting, member, factor):
-            return Known(member, factor)
+        # its law, and not its mean alone, which others may have
+        law = serves(member.estimator, problem, N) and bool(in_law(x() / factor, problem, N, [member]))
+        if law or (factor == 1 and not setting.subject.unbiased):
+            return Known(member, factor, law)
     return None
 
 
-def _has_law(setting: Setting, member: Member, factor: float) -> bool:
-    """Whether it has the law of a biased member times a factor, and not its mean alone, which others may have."""
-    N, problem = setting.sizes[-1], setting.role("coupled").problem
-    if not serves(member.estimator, problem, N):
-        return False
-    x = sample(problem, setting.estimator, N, setting.R, "law") / factor
-    return bool(in_law(x, problem, N, [member]))
-
-
-def explanation(setting: Setting, worst: Verdict, clues: Clues) -> Explanation:
+def explanation(setting: Setting, worst: Verdict, seen: Sequence[Observed], clues: Clues) -> Explanation:
     """The cause that the clues tell; where they say little, what its calls or the single coordinates tell."""
     key, look = _told(clues)
     if key in _VAGUE and setting.makes_samples:
-        key, look = _by_calls(setting, worst) or (key, look)
+        key, look = _by_calls(setting, worst, key) or (key, look)
     if key == "other" and (factors := _by_coordinates(setting, worst.N)) is not None:
         return Explanation(factors.key, factors.look, factors)
+    if key in _VAGUER and setting.subject.form == "advantages":
+        key, look = by_rewards(setting.estimator, setting.sizes[-1], setting.role("coupled").problem.D) or (key, look)
+    if key == "other":
+        key, look = by_size(seen) or (key, look)
     return Explanation(key, look, clues.fits)
 
 
 def _told(clues: Clues) -> tuple[str, str]:
     """The key of the cause and what to look for, by the first clue that tells one."""
-    if clues.fits is not None:
+    if clues.fits is not None and clues.straight.key != "rounded":
         return clues.fits.key, clues.fits.look
     if clues.straight.key:
         return clues.straight.key, clues.straight.look
@@ -141,17 +147,19 @@ def _known(known: Known) -> tuple[str, str]:
     return "known_scaled", f"E ĝ is {c:.3g} times that of `{label}`: look for a constant factor{tau}"
 
 
-def _by_calls(setting: Setting, worst: Verdict) -> tuple[str, str] | None:
+def _by_calls(setting: Setting, worst: Verdict, key: str) -> tuple[str, str] | None:
     """What its calls tell of the cause: that they are all the same, or the samples at which f is asked."""
-    estimator, N = setting.estimator, setting.sizes[-1]
+    estimator, N, R = setting.estimator, setting.sizes[-1], setting.R
+    probe = setting.role("coupled")
     if isinstance(estimator, Adapted) and not estimator.found.random:
         return "same_numbers", (
             "every call gives the same estimate: its random numbers are the same each time, as where the function "
             "seeds a generator"
         )
-    probe = setting.role("coupled")
-    return evidence(probe.problem, estimator, N) or (
-        evidence(worst.probe.problem, estimator, N) if worst.probe is not probe else None
+    if key == "unrelated" and (cause := halves_cancel(probe.problem, estimator, N)) is not None:
+        return cause
+    return evidence(probe.problem, estimator, N, R) or (
+        evidence(worst.probe.problem, estimator, N, R) if worst.probe is not probe else None
     )
 
 
@@ -159,5 +167,5 @@ def _by_coordinates(setting: Setting, N: int) -> Cause | None:
     """Whether each coordinate has a factor of its own, from three f at the same logits."""
     problem = setting.role("coupled").problem
     some = (problem, linear(problem), quadratic(problem))
-    R = 2 * setting.R if setting.R == FEWER else 16 * setting.R
+    R = 2 * setting.R if setting.looped else 16 * setting.R
     return per_coordinate([observe(p, setting.estimator, N, R, f"factor {i}") for i, p in enumerate(some)])

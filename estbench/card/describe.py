@@ -11,7 +11,7 @@ from estbench.card.diagnosis import LIMIT, Scale, scale_of
 from estbench.card.observed import ROUNDING, Observed, observe
 from estbench.card.problems import Probe, linear, quadratic
 from estbench.card.subject import Subject
-from estbench.estimators.base import Estimator, RowEstimator
+from estbench.estimators.base import Estimator
 from estbench.preflight.unbiasedness import percent
 
 SMALL_ANGLE = 0.5
@@ -30,7 +30,7 @@ def described(
     if not scale.pure:
         yield f"on a linear f it {_where(observe(linear(probe.problem), estimator, N, R, 'linear'))}"
         yield f"on a quadratic f it {_where(observe(quadratic(probe.problem), estimator, N, R, 'quadratic'))}"
-    if not isinstance(estimator, RowEstimator) and subject.form != "sampler":
+    if subject.couples_samples:
         yield many_samples(estimator, probe, N, R)
     else:
         yield "it is the same at every N"

@@ -6,7 +6,7 @@ than `LIMIT` standard errors, and none of the others fits better by far.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import acos, degrees
 
@@ -32,6 +32,9 @@ NATURAL = (-2.0, -1.0, -0.5, 0.5, 2.0)
 
 PRECISE = 0.07
 """The relative standard error at which a factor is known to be one of them."""
+
+FEW_PERCENT = 0.05
+"""The standard error, relative to ‖g‖, at which a mean is known to be right."""
 
 SHARP = 0.08
 """The standard error of a fitted factor beyond which nothing is said of it."""
@@ -62,7 +65,12 @@ class Scale:
         if len(each) == 1 or self.constant:
             c = np.average(list(self.factors.values()), weights=[1 / e**2 for e in self.errors.values()])
             return f"{c:.3g} g"
-        return ", ".join(f"{c:.3g} g at N = {N}" for N, c in self.factors.items())
+        return ", ".join(f"{self._shown(N)} g at N = {N}" for N in self.factors)
+
+    def _shown(self, N: int) -> str:
+        """c, which is 0 where it cannot be told from that."""
+        c = self.factors[N]
+        return "0" if abs(c) < 4 * self.errors[N] + 1e-6 else f"{c:.3g}"
 
     @property
     def constant(self) -> bool:
@@ -98,10 +106,16 @@ def misfit(observations: Sequence[Observed], means: Sequence[Floats | None]) -> 
     return total if compared else None
 
 
-def fitting(observations: Sequence[Observed]) -> Cause | None:
-    """The mistake that fits best."""
-    found = []
-    for mistake in MISTAKES:
+def fitting(observations: Sequence[Observed], *, linear: bool) -> Cause | None:
+    """The mistake that fits best; None where g itself fits as well, and nothing can be told.
+
+    `linear`: whether estimates are linear in f, which leaves some mistakes out.
+    """
+    found: list[tuple[float, Mistake | None]] = []
+    right = misfit(observations, [seen.g for seen in observations])
+    if right is not None:
+        found.append((right, None))
+    for mistake in _possible(linear=linear):
         means = [_mean(mistake, seen) for seen in observations]
         chi2 = misfit(observations, means)
         if chi2 is not None:
@@ -117,8 +131,10 @@ def fitting(observations: Sequence[Observed]) -> Cause | None:
         if free is not None:
             found.append((free + 2 * FREE, _of_n(scale)))
     if not found:
-        return _times_a_factor(observations)
+        return _times_a_factor(observations, linear=linear)
     best = min(found, key=lambda pair: pair[0])[1]
+    if best is None:
+        return None
     if best.key == "zero" and any(seen.variance > 0 for seen in observations):
         return UNRELATED
     return Cause(best.key, best.says, best.look)
@@ -131,10 +147,14 @@ UNRELATED = Cause(
 )
 
 
-def _times_a_factor(observations: Sequence[Observed]) -> Cause | None:
+def _possible(*, linear: bool) -> list[Mistake]:
+    return [mistake for mistake in MISTAKES if mistake.linear or not linear]
+
+
+def _times_a_factor(observations: Sequence[Observed], *, linear: bool) -> Cause | None:
     """The mistake whose mean, times a factor, fits."""
     found = []
-    for mistake in MISTAKES:
+    for mistake in _possible(linear=linear):
         means = [_mean(mistake, seen) for seen in observations]
         some = [mean for mean in means if mean is not None]
         if len(some) < len(observations) or not all(np.isfinite(mean).all() for mean in some):
@@ -210,6 +230,8 @@ def per_coordinate(observations: Sequence[Observed]) -> Cause | None:
     c = (m * g / noise**2).sum(0) / np.maximum(weight, 1e-300)
     if (weight < PRECISE**-2).any() or (np.abs(m - c * g) / noise).max() >= LIMIT:
         return None
+    if (np.abs(c) < LIMIT * weight**-0.5).any():  # these say nothing
+        return None
     said = ", ".join(f"{x:.3g}" for x in c[:4]) + (", …" if len(c) > 4 else "")
     return Cause(
         "per_variable",
@@ -217,6 +239,39 @@ def per_coordinate(observations: Sequence[Observed]) -> Cause | None:
         "each logit's derivative has a factor of its own, whatever f is: the derivative p(1 − p) of a variable, a "
         "weight of a pair such as σ(|φ|), or a weight for each position",
     )
+
+
+def by_size(observations: Sequence[Observed]) -> tuple[str, str] | None:
+    """What to look for where the mean is right with one variable alone, or with two classes alone."""
+    known = [(seen, right) for seen in observations if (right := _right(seen)) is not None]
+    for key, of, look in _SIZES:
+        sizes = {size: all(right for seen, right in known if of(seen) == size) for size in {of(s) for s, _ in known}}
+        smallest = min(sizes, default=0)
+        if len(sizes) > 1 and sizes.pop(smallest) and not any(sizes.values()):
+            return key, look
+    return None
+
+
+_SIZES: tuple[tuple[str, Callable[[Observed], int], str], ...] = (
+    (
+        "several_variables",
+        lambda seen: seen.problem.D,
+        "right with one variable, and wrong with several: look for the index of another variable, for a sum, a mean "
+        "or a softmax over the wrong axis, and for one random number that serves several variables",
+    ),
+    (
+        "several_classes",
+        lambda seen: seen.problem.distribution.classes,
+        "right with K = 2 classes, and wrong with more: look for what holds for two classes alone, such as 1 − π for "
+        "the probability of the other class, or z − ½",
+    ),
+)
+
+
+def _right(seen: Observed) -> bool | None:
+    """Whether the mean is g as far as can be told; None where that is not far."""
+    off = bool((np.abs(seen.off(seen.g)) >= LIMIT).any())
+    return not off if off or np.linalg.norm(seen.noise) < FEW_PERCENT * seen.size else None
 
 
 def _natural(c: float, error: float, also: Sequence[float] = ()) -> float:

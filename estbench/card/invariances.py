@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from math import sqrt
 
 import torch
@@ -26,6 +27,9 @@ LIMIT = 5.0
 """Standard errors that a difference of means may be off, in two samples of which the second is four times as large."""
 
 R = 1024
+FIRST = "invariances"
+"""The stream of the first R estimates, which several looks share."""
+
 FEW = 48
 """Estimates that are compared one by one."""
 
@@ -39,10 +43,11 @@ STABLE = (
 
 def invariances(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -> Iterator[Finding]:
     """All of them on one problem."""
-    yield _tried("shift of f", lambda: shift(estimator, probe, N))
-    yield _tried("relabelling", lambda: relabelling(estimator, probe, N))
+    first = cache(lambda: sample(probe.problem, estimator, N, R, FIRST))
+    yield _tried("shift of f", lambda: shift(estimator, probe, N, first))
+    yield _tried("relabelling", lambda: relabelling(estimator, probe, N, first))
     if probe.problem.distribution.event_dim == 2:  # one logit has no sum over classes
-        yield _tried("sum over classes", lambda: over_classes(estimator, probe, N, unbiased=unbiased))
+        yield _tried("sum over classes", lambda: over_classes(estimator, probe, N, first, unbiased=unbiased))
     yield _tried("non-contiguous logits", lambda: non_contiguous(estimator, probe, N))
     yield _tried("batch of logits", lambda: batch(estimator, probe, N))
     yield _tried("finite at logits ±30", lambda: extreme(estimator, probe, N, unbiased=unbiased))
@@ -69,19 +74,19 @@ def shifted(problem: Problem) -> Problem:
     return affine(problem, shift=1.5 * float(g.norm()) / sqrt(information(problem)))
 
 
-def shift(estimator: Estimator, probe: Probe, N: int) -> Finding:
-    """E ĝ of f + c is that of f."""
+def shift(estimator: Estimator, probe: Probe, N: int, first: Callable[[], Tensor]) -> Finding:
+    """E ĝ of f + c is that of f, on the same random numbers as far as the estimator uses the same."""
     one, two = probe.problem, shifted(probe.problem)
     a, b = exact_mean(one, estimator, N), exact_mean(two, estimator, N)
     if a is not None and b is not None:
         moved = float(torch.from_numpy(b.m - a.m).norm()) / a.size
-        holds = moved < ROUNDING * 10
+        holds = moved < ROUNDING * 10 + (a.rounding + b.rounding) / a.size
         return _shift(holds, f"E ĝ moves by {percent(moved)} of ‖g‖" if not holds else "exactly")
 
     def difference(size: int, stream: str) -> Tensor:
         return sample(two, estimator, N, size, stream) - sample(one, estimator, N, size, stream)
 
-    d = difference(R, "shift")
+    d = sample(two, estimator, N, R, FIRST) - first()
     size = _size(one)
     if float(d.abs().max()) <= ROUNDING * max(size, float(d.abs().max()) * 1e-9):
         return _shift(True, "in every draw")
@@ -98,7 +103,7 @@ def _shift(holds: bool, text: str) -> Finding:
     return Finding("shift of f", holds, text, "" if holds else MOVES, "" if holds else "moves")
 
 
-def relabelling(estimator: Estimator, probe: Probe, N: int) -> Finding:
+def relabelling(estimator: Estimator, probe: Probe, N: int, first: Callable[[], Tensor]) -> Finding:
     """Variables and classes in reverse order give the same means in reverse order."""
     one = probe.problem
     two, _ = relabelled(one)
@@ -111,33 +116,32 @@ def relabelling(estimator: Estimator, probe: Probe, N: int) -> Finding:
     if a is not None and b is not None:
         back = under_first_names(one, torch.from_numpy(b.m))
         off = float((back - torch.from_numpy(a.m)).norm()) / a.size
-        if off < ROUNDING * 10:
+        if off < ROUNDING * 10 + (a.rounding + b.rounding) / a.size:
             return Finding("relabelling", True, f"exactly, {what}")
         return Finding("relabelling", False, f"E ĝ is off by {percent(off)} of ‖g‖ with {what}", look, "order")
 
-    def difference(size: int, stream: str) -> Tensor:
-        mine = sample(one, estimator, N, size, stream)
-        return under_first_names(one, sample(two, estimator, N, size, f"{stream} relabelled")) - mine
+    def difference(size: int, mine: Tensor) -> Tensor:
+        return under_first_names(one, sample(two, estimator, N, size, "relabelled")) - mine
 
-    moved, smallest = _zero_mean(difference(R, "order"), lambda n: difference(n, "order again"), _size(one))
+    moved, smallest = _zero_mean(
+        difference(R, first()), lambda n: difference(n, sample(one, estimator, N, n, "order again")), _size(one)
+    )
     if moved is None:
         return Finding("relabelling", True, f"sampled, {what}: {percent(smallest)} of ‖g‖ would have been seen")
     return Finding("relabelling", False, f"E ĝ is off by {percent(moved)} of ‖g‖ with {what}", look, "order")
 
 
-def over_classes(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -> Finding:
+def over_classes(estimator: Estimator, probe: Probe, N: int, first: Callable[[], Tensor], *, unbiased: bool) -> Finding:
     """Σ_k ĝ_k = 0: in every draw, or in the mean."""
     p = probe.problem
 
-    def sums(size: int, stream: str) -> Tensor:
-        x = sample(p, estimator, N, size, stream)
-        return x.view(size, *p.distribution.event_shape).sum(-1)
+    def sums(x: Tensor) -> Tensor:
+        return x.view(len(x), *p.distribution.event_shape).sum(-1)
 
-    s = sums(R, "classes")
-    scale = float(sample(p, estimator, N, FEW, "classes").abs().max())
+    s, scale = sums(first()), float(first().abs().max())
     if float(s.abs().max()) <= ROUNDING * scale:
         return Finding("sum over classes", True, "Σ_k ĝ_k = 0 in every draw")
-    off, smallest = _zero_mean(s, lambda n: sums(n, "classes again"), _size(p))
+    off, smallest = _zero_mean(s, lambda n: sums(sample(p, estimator, N, n, "classes again")), _size(p))
     if off is None:
         text = f"Σ_k ĝ_k = 0 in the mean, not in every draw; sampled: {percent(smallest)} of ‖g‖ would have been seen"
         return Finding("sum over classes", True, text)

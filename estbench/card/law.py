@@ -14,8 +14,8 @@ from estbench.isolation import Isolated
 from estbench.preflight.unbiasedness import percent
 from estbench.problem import Problem
 
-CALLS, MORE = 1500, 6000
-"""Calls at first, and of a second sample where the first one is suspicious."""
+WITHIN = 1e-3
+"""By what a sample in float32 may leave [0, 1]."""
 
 LIMIT = 5.0
 """Standard errors."""
@@ -33,6 +33,7 @@ SHARED = (
 Law = Callable[[Independent], Tensor]
 """Probabilities, like the logits."""
 
+PROPOSAL = "samples of a proposal need the weights P(z)/Q(z), not divided by their sum, and the score of P"
 
 LAWS: tuple[tuple[str, Law, str], ...] = (
     (
@@ -48,7 +49,7 @@ LAWS: tuple[tuple[str, Law, str], ...] = (
     (
         "uniform_samples",
         lambda d: d.with_logits(torch.zeros_like(d.logits)).mean,
-        "the samples do not depend on the logits",
+        f"the samples do not depend on the logits; {PROPOSAL}",
     ),
     (
         "probit_samples",
@@ -65,33 +66,57 @@ LAWS: tuple[tuple[str, Law, str], ...] = (
 """Distributions that wrong code often draws from."""
 
 LOOK = (
-    "samples do not have the probabilities of the logits: look for the sign and the kind of the noise, for a "
-    "temperature that divides the logits before the noise is added, and for the axis of softmax and argmax"
+    "samples do not have the probabilities of the logits: look for the sign and the kind of the noise, for uniforms or "
+    "probabilities that are clipped or rounded, for a temperature that divides the logits before the noise is added, "
+    f"and for the axis of softmax and argmax; {PROPOSAL}"
 )
 
 
-def law(call: Callable[[Tensor], object], problem: Problem) -> Finding:
-    """How often each class comes in the hard samples of a sampler, against its probability."""
+def law(drawn: Callable[[int], Tensor], problem: Problem, first: int, more: int) -> Finding:
+    """How often each class comes in the samples of a sampler, n of which are `drawn(n)`, against its probability.
+
+    `first`: how many are drawn at first; `more` of a second sample where the first one is suspicious.
+    """
     d = problem.independent
     P = d.mean
-    for calls in (CALLS, MORE):
-        z = _drawn(call, d, calls)
+    for n in (first, more):
+        with Isolated("card", SEED.get(), "law", n), torch.no_grad():
+            z = drawn(n).detach().to(d.logits)
+        if text := _no_samples(z):
+            return Finding("law of the sample", False, text, NO_SAMPLE, "no_sample")
+        z = d.hard(z - 0.5)  # z may be relaxed
         frequency = z.mean(0)
-        se = (P * (1 - P) / calls).sqrt()
-        if _like(frequency, P, calls) and (worst := dependence(z)) > DEPENDENT:
-            if calls == CALLS:
+        se = (P * (1 - P) / n).sqrt()
+        if _like(frequency, P, n) and (worst := dependence(z)) > DEPENDENT:
+            if n == first:
                 continue
-            text = f"variables of a sample depend on each other: a correlation of {worst / calls**0.5:.2g}"
+            text = f"variables of a sample depend on each other: a correlation of {worst / n**0.5:.2g}"
             return Finding("law of the sample", False, text, SHARED, "dependent")
-        if _like(frequency, P, calls):
+        if _like(frequency, P, n):
             seen = (LIMIT + 1.3) * float(se.max())
-            text = f"P(z) is that of the logits: sampled {calls} times, {percent(seen)} would have been seen"
+            text = f"P(z) is that of the logits: sampled {n} times, {percent(seen)} would have been seen"
             return Finding("law of the sample", True, text)
     worst = int((frequency - P).abs().argmax())
-    drawn = percent(float(frequency.flatten()[worst]))
-    text = f"a class of probability {P.flatten()[worst]:.3f} is drawn in {drawn} of the calls"
-    key, look = frequency_cause(frequency, d, MORE) or ("law", LOOK)
+    often = percent(float(frequency.flatten()[worst]))
+    text = f"a class of probability {P.flatten()[worst]:.3f} is drawn in {often} of the calls"
+    key, look = frequency_cause(frequency, d, more) or ("law", LOOK)
     return Finding("law of the sample", False, text, look, key)
+
+
+NO_SAMPLE = (
+    "a sample of a Bernoulli variable is 0 or 1, one of classes is one-hot, and relaxed ones lie between: look for a "
+    "missing detach in z + (y − y.detach()), and for spins ±1"
+)
+
+
+def _no_samples(z: Tensor) -> str:
+    """What shows that z [n, D(, K)] are neither samples nor relaxed ones; empty where they may be."""
+    low, high = float(z.min()), float(z.max())
+    if low < -WITHIN or high > 1 + WITHIN:
+        return f"samples have values from {low:.3g} to {high:.3g}"
+    if z.ndim == 3 and float((z.sum(-1) - 1).abs().max()) > WITHIN:
+        return f"the classes of a sample add up to {float(z.sum(-1).max()):.3g}, not to 1"
+    return ""
 
 
 def frequency_cause(frequency: Tensor, d: Independent, n: int) -> tuple[str, str] | None:
@@ -102,8 +127,8 @@ def frequency_cause(frequency: Tensor, d: Independent, n: int) -> tuple[str, str
     tau = _temperature(frequency, d, n)
     if tau is not None:
         look = (
-            f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone; samples of a "
-            "proposal need the weights P(z)/Q(z)"
+            f"samples are drawn at logits/{tau:.2g}: the temperature belongs to the derivative alone; uniforms that "
+            f"are clipped do about the same; {PROPOSAL}"
         )
         found.append((_apart(frequency, d.tempered(tau).mean, n) + FITTED, "law", look))
     return min(found)[1:] if found else ("law", LOOK)
@@ -127,20 +152,10 @@ def dependence(z: Tensor) -> float:
     return float(each.fill_diagonal_(0.0).max())
 
 
-def _drawn(call: Callable[[Tensor], object], d: Independent, calls: int) -> Tensor:
-    """The hard samples of so many calls, [calls, D(, K)]."""
-    drawn = []
-    with Isolated("card", SEED.get(), "law", calls), torch.no_grad():
-        for _ in range(calls):
-            found = call(d.logits.detach().clone())
-            z = found[0] if isinstance(found, tuple | list) else found
-            assert isinstance(z, Tensor)
-            drawn.append(d.hard(z.detach().to(d.logits) - 0.5))  # z may be relaxed
-    return torch.stack(drawn)
-
-
 def _temperature(frequency: Tensor, d: Independent, n: int) -> float | None:
-    """The temperature at which the logits have these frequencies; None if there is none."""
+    """The temperature at which the logits have these frequencies; None if there is none, or if one always fits."""
+    if d.n_states == 2:
+        return None
     best = None
     for tau in torch.linspace(0.1, 4.0, 79).tolist():
         expected = d.tempered(tau).mean

@@ -13,6 +13,7 @@ from estbench.preflight.trial import same
 from estbench.problem import Problem
 
 FEW = 64
+LARGE = 1e6
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,14 @@ def linearity(estimator: Estimator, problem: Problem, N: int) -> Linearity:
     )
     x, double, negative = (torch.nan_to_num(t) for t in (x, double, negative))
     if float(x.abs().max()) == 0.0:
-        return Linearity(())
+        large = torch.nan_to_num(sample(affine(problem, scale=LARGE), estimator, N, FEW, "linear in f"))
+        if float(large.abs().max()) == 0.0:
+            return Linearity(())
+        return Linearity(
+            (f"with {LARGE:.0e} f in place of f the estimates are not 0",),
+            "rounded",
+            "f is rounded off: float16, float32 beside a large constant, or a cast to whole numbers",
+        )
     if _near(x, double):
         return Linearity(
             ("with 2 f in place of f the estimates stay the same",),
@@ -57,8 +65,8 @@ def linearity(estimator: Estimator, problem: Problem, N: int) -> Linearity:
         return Linearity(
             ("with −f in place of f the estimates do not change their sign",),
             "not_odd",
-            "f goes through a maximum, a cut at 0 or an absolute value: a baseline max f (or a lower median), or an "
-            "advantage that is cut",
+            "f goes through a maximum, a minimum, a cut at 0 or an absolute value: a baseline max f or min f (or a "
+            "lower median), or an advantage that is cut",
         )
     return Linearity(())
 

@@ -23,6 +23,7 @@ from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator
 from estbench.isolation import Isolated
 from estbench.moments import Floats
 from estbench.objectives.base import Objective
+from estbench.objectives.sine import Sine
 from estbench.preflight.problems import served
 from estbench.preflight.trial import same
 from estbench.problem import Evaluations, Problem, make
@@ -100,10 +101,18 @@ def _members(distribution: str, temperatures: tuple[float, ...]) -> tuple[Member
             except ValidationError:  # not at this temperature
                 continue
             facts = estimator.facts
-            plain = not (isinstance(estimator, Fitted | Referenced) or facts.within_shard or facts.inner > 1)
-            if plain and facts.unserved(distribution) is None:
+            plain = not (isinstance(estimator, Referenced) or facts.within_shard or facts.inner > 1)
+            if plain and facts.unserved(distribution) is None and not _fits(estimator, distribution):
                 found.append(Member(format_selector(name, sorted({**options, **more}.items())), estimator))
     return tuple(found)
+
+
+def _fits(estimator: Estimator, distribution: str) -> bool:
+    """Whether an estimator has numbers that are fitted with these options."""
+    if not isinstance(estimator, Fitted):
+        return False
+    problem = make(Sine(), torch.zeros((2,) if distribution == "bernoulli" else (2, 3)).double(), distribution)
+    return bool(estimator.fit(problem, _draw(problem, 1)) != estimator)
 
 
 def serves(estimator: Estimator, problem: Problem, N: int) -> bool:
@@ -176,11 +185,10 @@ class Figures:
     cosine: float
 
 
-def figures(label: str, estimator: Estimator, problem: Problem, N: int, R: int) -> Figures:
-    """From R estimates; variance over ‖g‖², MSE over ‖g‖², which is eps² at least. NaN where some are not finite."""
+def figures(label: str, estimator: Estimator, problem: Problem, N: int, x: Tensor) -> Figures:
+    """From estimates x [R, P]; variance and MSE over ‖g‖², which is eps² at least. NaN where some are not finite."""
     g = truth(problem, estimator)
     assert g is not None
-    x = sample(problem, estimator, N, R, "figures")
     if not bool(x.isfinite().all()):
         return Figures(label, N, counted(estimator, problem, N), nan, nan, nan)
     square, norm = float(g @ g), x.norm(dim=-1)
@@ -203,7 +211,8 @@ def nearest(target: Figures, problem: Problem, candidates: Iterable[Member], R: 
     for candidate in candidates:
         N = _samples_for(candidate.estimator, problem, target.evaluations)
         if N is not None:
-            found.append(figures(candidate.label, candidate.estimator, problem, N, R))
+            x = sample(problem, candidate.estimator, N, R, "figures")
+            found.append(figures(candidate.label, candidate.estimator, problem, N, x))
 
     def distance(other: Figures) -> float:
         one, two = (max(f.relative_mse, ROUNDING**2) for f in (other, target))  # one that is exact is near to another

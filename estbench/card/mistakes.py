@@ -42,7 +42,7 @@ class Mistake:
     """One usual mistake.
 
     `says`: what E ĝ is, in a formula; `look`: what to look for in the code. `rarity`: 0 for the common ones; between
-    two that fit about equally well the commoner one is named.
+    two that fit about equally well the commoner one is named. `linear`: whether E ĝ is linear in f.
     """
 
     key: str
@@ -50,6 +50,7 @@ class Mistake:
     says: str
     look: str
     rarity: int = 0
+    linear: bool = True
 
 
 _G = times(1.0)
@@ -277,6 +278,20 @@ MISTAKES: tuple[Mistake, ...] = (
         "the softmax is taken over the wrong axis: over the variables, not over the classes",
     ),
     Mistake(
+        "log_softmax_over_variables",
+        only(
+            "categorical",
+            of_sample(
+                lambda p, z: (
+                    p.distribution.lift(p.f(z))
+                    * (z - torch.softmax(p.distribution.logits, -2) * z.sum(-2, keepdim=True))
+                )
+            ),
+        ),
+        "E ĝ = E f (z − ρ Σ_d z_d), ρ the softmax over the variables",
+        "log-softmax is taken over the wrong axis: over the variables, not over the classes",
+    ),
+    Mistake(
         "diagonal",
         only("categorical", of_sample(lambda p, z: p.distribution.lift(p.f(z)) * z * (1 - p.independent.mean))),
         "E ĝ = E f z (1 − π)",
@@ -462,8 +477,15 @@ MISTAKES: tuple[Mistake, ...] = (
         )
         for tau in (0.5, 2.0)
     ),
-    Mistake("absolute", of_f(torch.abs), "E ĝ = E |f| s", "f goes through an absolute value", 3),
-    Mistake("squared", of_f(torch.square), "E ĝ = E f² s", "f is squared: multiplied by itself, not by the score", 2),
-    Mistake("clipped", of_f(torch.relu), "E ĝ = E max(f, 0) s", "negative values of f are cut off", 2),
+    Mistake("absolute", of_f(torch.abs), "E ĝ = E |f| s", "f goes through an absolute value", 3, linear=False),
+    Mistake(
+        "squared",
+        of_f(torch.square),
+        "E ĝ = E f² s",
+        "f is squared: multiplied by itself, not by the score",
+        2,
+        linear=False,
+    ),
+    Mistake("clipped", of_f(torch.relu), "E ĝ = E max(f, 0) s", "negative values of f are cut off", 2, linear=False),
 )
 """In the order in which they are looked at."""

@@ -20,6 +20,9 @@ from estbench.problem import Problem
 ROUNDING = 1e-7
 """Means that differ by less, relative to ‖g‖ and to their own size, are equal."""
 
+EPS = 64 * 2.0**-52
+"""Digits of an estimate that its mean may lack."""
+
 
 @dataclass(frozen=True, eq=False)
 class Observed:
@@ -40,9 +43,14 @@ class Observed:
         return norm if norm > 0.0 else unit(self.problem, torch.from_numpy(self.g))[0]
 
     @property
+    def rounding(self) -> float:
+        """How far rounding of the estimates may move m: they are large where a baseline is."""
+        return EPS * float(np.sqrt(max(self.variance, 0.0) + self.m @ self.m))
+
+    @property
     def noise(self) -> Floats:
         """The standard error, or rounding where that is larger: [P]."""
-        floor = ROUNDING * (self.size + float(np.linalg.norm(self.m)))
+        floor = ROUNDING * (self.size + float(np.linalg.norm(self.m))) + self.rounding
         return np.hypot(self.se, floor)
 
     def off(self, mean: Floats) -> Floats:

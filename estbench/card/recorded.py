@@ -17,7 +17,7 @@ from estbench.adapters import adapt
 from estbench.adapters.signature import Form, callable_of, parameters_of
 from estbench.adapters.watched import watched
 from estbench.card.findings import Finding
-from estbench.card.law import DEPENDENT, SHARED, dependence, frequency_cause
+from estbench.card.law import DEPENDENT, NO_SAMPLE, SHARED, WITHIN, dependence, frequency_cause
 from estbench.card.sampling import sample
 from estbench.card.transforms import make_like
 from estbench.estimators.base import Estimator
@@ -66,32 +66,52 @@ class Asked:
         return torch.cat(self.calls) if self.calls else torch.empty(0, *self.problem.distribution.event_shape)
 
 
-def asked(problem: Problem, estimator: Estimator, N: int, streams: Iterable[str]) -> Asked:
-    """What f is asked in one call for each of the streams."""
+def asked(problem: Problem, estimator: Estimator, N: int, streams: Iterable[str], R: int = 1) -> Asked:
+    """What f is asked for R estimates from each of the streams: these are the calls where R = 1."""
     recording = Recording(problem)
     recorded = make_like(problem, recording, problem.distribution.logits)
     shape, calls = problem.distribution.event_shape, []
     for stream in streams:
         recording.seen.clear()
-        sample(recorded, estimator, N, 1, stream)
+        sample(recorded, estimator, N, R, stream)
         if recording.seen:
             calls.append(torch.cat([z.reshape(-1, *shape) for z in recording.seen]))
     return Asked(problem, tuple(calls), recorded.evaluations.df > 0)
 
 
-def evidence(problem: Problem, estimator: Estimator, N: int) -> tuple[str, str] | None:
+def evidence(problem: Problem, estimator: Estimator, N: int, R: int) -> tuple[str, str] | None:
     """The cause of a bias that the samples tell at which f is asked: its key and what to look for.
 
-    They alone are no fault: antithetic, enumerated and relaxed samples have other laws.
+    They alone are no fault: antithetic, enumerated and relaxed samples have other laws. R: the estimates by which a law
+    is looked at where some calls show nothing.
     """
     seen = asked(problem, estimator, N, (f"asked {i}" for i in range(CALLS)))
     z = seen.samples
     if len(z) < CALLS // 2:
         return None
+    if bool(((z < -WITHIN) | (z > 1 + WITHIN)).any()):
+        return "no_sample", f"f is asked at values from {float(z.min()):.3g} to {float(z.max()):.3g}: {NO_SAMPLE}"
     hard = ((z == 0) | (z == 1)).flatten(1).all(1)
     if not bool(hard.all()):
         return _relaxed(seen, some_hard=bool(hard.any()))
-    return _unlike_law(seen) or _dependent(seen)
+    if _set_one_by_one(seen):
+        return _dependent(seen)
+    many = asked(problem, estimator, N, ["asked"], R).samples
+    return _unlike_law(seen) or _dependent(seen) or frequency_cause(many.mean(0), problem.independent, R)
+
+
+def halves_cancel(problem: Problem, estimator: Estimator, N: int) -> tuple[str, str] | None:
+    """The cause of a mean of 0 where the samples of a call depend on each other, as those of an antithetic pair do."""
+    calls = asked(problem, estimator, N, (f"asked {i}" for i in range(CALLS))).calls
+    if len({len(call) for call in calls}) != 1 or not 1 < len(calls[0]) <= PLACES:
+        return None
+    numbers = torch.stack(calls).flatten(2).unbind(-1)  # one of each sample, [calls, samples] each
+    if max(map(dependence, numbers)) <= DEPENDENT:
+        return None
+    return "halves_cancel", (
+        "the halves of an antithetic pair cancel: f(z) s(z) and f(z′) s(z′), each with the score of its own sample, "
+        "must be added, not subtracted"
+    )
 
 
 def _relaxed(seen: Asked, *, some_hard: bool) -> tuple[str, str]:
@@ -118,13 +138,20 @@ def _unlike_law(seen: Asked) -> tuple[str, str] | None:
     sizes = {len(call) for call in seen.calls}
     if len(sizes) == 1 and (m := sizes.pop()) <= PLACES:
         places = torch.stack(seen.calls).mean(0)
-        if bool(((places == 0) | (places == 1)).any()):  # variables are set one by one, or states are gone through
-            return None
         each = [frequency_cause(places[j], d, len(seen.calls)) for j in range(m)]
-        wrong = [cause for cause in each if cause is not None]
-        if wrong and len(wrong) < m:
-            return wrong[0][0], f"of the samples of a call some are wrong: {wrong[0][1]}"
+        wrong, right = [cause for cause in each if cause], [j for j in range(m) if each[j] is None]
+        if wrong and right and frequency_cause(places[right].mean(0), d, len(right) * len(seen.calls)) is None:
+            return wrong[0][0], f"of the samples of a call some have another law, and may be no baseline: {wrong[0][1]}"
     return frequency_cause(z.mean(0), d, len(z))
+
+
+def _set_one_by_one(seen: Asked) -> bool:
+    """Whether variables are set one by one, or states are gone through: some stand still from call to call."""
+    sizes = {len(call) for call in seen.calls}
+    if len(sizes) != 1 or sizes.pop() > PLACES:
+        return False
+    places = torch.stack(seen.calls).mean(0)
+    return bool(((places == 0) | (places == 1)).any())
 
 
 def _dependent(seen: Asked) -> tuple[str, str] | None:

@@ -14,8 +14,9 @@ from estbench.estimators.base import Estimator
 UNSAID = (0.1, 0.2, 0.3, 0.4, 0.6, 0.67, 0.7, 0.75, 0.8, 0.9, 1.25, 1.5, 2.0, 3.0, 5.0)
 """Temperatures that a sampler may have without an option that says so."""
 
-MEANS, FEWER = 4096, 2048
-"""Estimates behind each mean by which a cause is looked for; fewer where a function is called for one at a time."""
+MEANS, FEWER, MOST = 4096, 2048, 2**16
+"""Estimates behind each mean by which a cause is looked for: fewer where a function is called for one at a time, more
+where a bias is small, and at most so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,12 @@ class Setting:
     @property
     def R(self) -> int:
         """The estimates behind a mean: fewer where a function is called for one at a time."""
-        return FEWER if WAYS["loop"] in self.estimator.facts.notes else MEANS
+        return FEWER if self.looped else MEANS
+
+    @property
+    def looped(self) -> bool:
+        """Whether a function is called for one estimate at a time."""
+        return WAYS["loop"] in self.estimator.facts.notes
 
     @property
     def makes_samples(self) -> bool:

@@ -65,6 +65,13 @@ class Subject:
             return True
         return isinstance(self.estimator, Adapted) and self.estimator.function.parameters.samples is not None
 
+    @property
+    def couples_samples(self) -> bool:
+        """Whether an estimate is not the mean of independent ones, so that its mean may depend on N."""
+        if self.function is None or self.form == "advantages":
+            return not isinstance(self.estimator, RowEstimator)
+        return self.samples is None and self.form != "sampler" and self.takes_samples
+
     def pairs(self, probes: Sequence[Probe], sizes: Sequence[int]) -> list[tuple[Probe, int]]:
         """The problems and N of the tests of its mean, N of `sizes`.
 

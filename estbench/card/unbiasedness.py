@@ -24,6 +24,7 @@ class Verdict:
 
     `broken`: nothing can be known of it, as estimates are not finite or it raised: the key of the failure that this is.
     `weak`: it was sampled, and larger biases than were to be seen would have been seen: of up to `UNDERPOWERED`.
+    `telling`: of so many estimates the bias is about ten standard errors; 0 where it is exact.
     """
 
     probe: Probe
@@ -35,6 +36,7 @@ class Verdict:
     exact: bool = False
     broken: str = ""
     weak: bool = False
+    telling: int = 0
 
     @property
     def place(self) -> str:
@@ -70,7 +72,7 @@ def _exactly(probe: Probe, seen: Observed) -> Verdict:
         return Verdict(probe, seen.N, None, "some estimates are NaN or infinite", broken="nan")
     off = float((((seen.m - seen.g) ** 2).sum()) ** 0.5)
     error = float(seen.se.max(initial=0.0))
-    if off <= ROUNDING * seen.size + 10 * error:
+    if off <= ROUNDING * seen.size + 10 * error + seen.rounding:
         return Verdict(probe, seen.N, True, "exactly", exact=True)
     name = unit(seen.problem, torch.from_numpy(seen.g))[1]
     text = f"E ĝ is {percent(off / seen.size)} of {name} away from g at N = {seen.N}, exactly ({probe.label})"
@@ -84,7 +86,9 @@ def _sampled(probe: Probe, test: Test, wanted: float) -> Verdict:
     if test.lost is not None:
         return Verdict(probe, test.N, None, test.lost.doubt, broken="nan")
     if test.refuted and last is not None:
-        return Verdict(probe, test.N, False, _refuted(probe, test, last), bias=test.bias, smallest=test.smallest)
+        text, error = _refuted(probe, test, last), float(np.linalg.norm(last.se)) / test.unit
+        telling = int(last.R * (10 * error / test.bias) ** 2)
+        return Verdict(probe, test.N, False, text, bias=test.bias, smallest=test.smallest, telling=telling)
     if last is None:
         return Verdict(probe, test.N, None, "no time was left to sample")
     estimates = f"{last.R} estimate{'s' * (last.R > 1)}"

@@ -320,9 +320,40 @@ def taylor_baseline_loss(logits, f):
     return left * log_p(logits, z[None])[0] + (slope * p).sum()
 
 
+def best_of_the_others(rewards):
+    """f less the largest of the other rewards, −10⁹ where there is none: most digits are lost at N = 1."""
+    n = len(rewards)
+    return rewards - rewards.expand(n, n).masked_fill(torch.eye(n, dtype=torch.bool), -1e9).amax(1)
+
+
+def mean_of_later_ones(rewards):
+    """f less the mean of the rewards that come later."""
+    later = rewards.flip(0).cumsum(0).flip(0) - rewards
+    return rewards - later / torch.arange(len(rewards) - 1, -1, -1).clamp(min=1)
+
+
+def sums_of_pairs_of_samples(logits, f, samples):
+    """(Σ f)(Σ log P)/N: in the mean only the pairs of a sample with itself are left."""
+    z = bernoulli(logits, samples)
+    return f(z).sum().detach() * log_p(logits, z).sum() / samples
+
+
+def clipped_ratio(logits, f, samples):
+    """PPO's loss where the ratio is 1, with leave-one-out advantages."""
+    z = bernoulli(logits, samples)
+    r, lp = f(z).detach(), log_p(logits, z)
+    A = r - (r.sum() - r) / (samples - 1)
+    ratio = (lp - lp.detach()).exp()
+    return torch.max(ratio * A, ratio.clamp(0.8, 1.2) * A).mean()
+
+
 B, C = "bernoulli", "categorical"
 
 RIGHT = (
+    Entry(best_of_the_others, "advantages", B),
+    Entry(mean_of_later_ones, "advantages", B),
+    Entry(sums_of_pairs_of_samples, "loss", B, slow=True),
+    Entry(clipped_ratio, "loss", B, slow=True),
     Entry(gumbel_at_a_temperature_of_its_own, "sampler", C, slow=True),
     Entry(fast_sigmoid, "sampler", B, slow=True),
     Entry(sum_over_states_loss, "loss", B, slow=True),

@@ -552,9 +552,124 @@ def weighted_positions(rewards, response_mask):
     return A[:, None] * 0.8 ** torch.arange(response_mask.shape[1]) * response_mask
 
 
+def reversed_advantages(rewards):
+    """Leave-one-out, in the reverse order."""
+    n = len(rewards)
+    return (rewards - (rewards.sum() - rewards) / (n - 1)).flip(0)
+
+
+def sorted_advantages(rewards):
+    """f − f̄, sorted."""
+    return (rewards - rewards.mean()).sort().values
+
+
+def coefficient_of_the_same_samples(rewards):
+    """Leave-one-out times a coefficient that is fitted on the same rewards."""
+    others = (rewards.sum() - rewards) / (len(rewards) - 1)
+    return rewards - (rewards * others).sum() / (others * others).sum().clamp(min=1e-12) * others
+
+
+def antithetic_difference(logits, f):
+    """f(z) s(z) − f(z′) s(z′), each with a score of its own."""
+    p, u = torch.sigmoid(logits), torch.rand_like(logits)
+    a, b = (u < p).to(p), (1 - u < p).to(p)
+    return (f(a[None])[0] * (a - p) - f(b[None])[0] * (b - p)) / 2
+
+
+def rao_blackwell_of_the_next(logits, f, samples):
+    """The expectation over another variable than that of the derivative."""
+    pi, z = torch.softmax(logits, -1), classes(logits, samples)
+    g, K = torch.zeros_like(logits), logits.shape[-1]
+    for d in range(len(logits)):
+        e = (d + 1) % len(logits)
+        each = [one_hot(torch.full((samples, 1), k), K).to(z) for k in range(K)]
+        v = torch.stack([f(torch.cat([z[:, :e], x, z[:, e + 1 :]], 1)) for x in each], 1)
+        g[d] = (pi[d] * (v - (v * pi[e]).sum(1, keepdim=True))).mean(0)
+    return g
+
+
+def pairs_of_classes(logits, f, samples):
+    """π (1 − π) times the difference to the next class, as with two classes."""
+    pi, z = torch.softmax(logits, -1), classes(logits, samples)
+    g, K = torch.zeros_like(logits), logits.shape[-1]
+    for d in range(len(logits)):
+        each = [one_hot(torch.full((samples, 1), k), K).to(z) for k in range(K)]
+        v = torch.stack([f(torch.cat([z[:, :d], x, z[:, d + 1 :]], 1)) for x in each], 1)
+        g[d] = (pi[d] * (1 - pi[d]) * (v - v.roll(-1, 1))).mean(0)
+    return g
+
+
+def product_of_scores(logits, f, samples):
+    """f times the product of all scores, for each variable."""
+    z = bernoulli(logits, samples)
+    s = (z - torch.sigmoid(logits)).prod(1, keepdim=True)
+    return (f(z)[:, None] * s).mean(0).expand_as(logits)
+
+
+def half_precision(logits, f, samples):
+    """f beside a large constant, in float16."""
+    z = bernoulli(logits, samples)
+    r = ((f(z) + 3000).half() - 3000).to(logits)
+    return (r[:, None] * (z - torch.sigmoid(logits))).mean(0)
+
+
+def spins(logits, f, samples):
+    """f of spins −1 and 1, with the score of bits."""
+    z = bernoulli(logits, samples)
+    return (f(2 * z - 1)[:, None] * (z - torch.sigmoid(logits))).mean(0)
+
+
+def log_softmax_over_variables_loss(logits, f):
+    """log-softmax over the first axis."""
+    z = classes(logits, 1)
+    return f(z)[0].detach() * (torch.log_softmax(logits, 0) * z[0]).sum()
+
+
+def step_of_the_logits(logits, f):
+    """A difference of f at logits a whole step apart, in a random direction."""
+    d = torch.where(torch.rand_like(logits) < 0.5, 1.0, -1.0).to(logits)
+    a, b = ((torch.rand_like(logits) < torch.sigmoid(logits + sign * d)).to(logits) for sign in (1, -1))
+    return (f(a[None])[0] - f(b[None])[0]) / 2 * d
+
+
+def self_normalised(logits, f, samples):
+    """Uniform samples whose weights are divided by their sum."""
+    z = (torch.rand(samples, len(logits), dtype=logits.dtype) < 0.5).to(logits)
+    w = log_p(logits, z).exp()
+    return (w / w.sum() * f(z)) @ (z - torch.sigmoid(logits))
+
+
+def sum_of_sample_and_mean(logits):
+    """z + π where z is meant: detached together."""
+    pi = torch.softmax(logits, -1)
+    z = one_hot(torch.multinomial(pi.detach(), 1)[:, 0], pi.shape[-1]).to(pi)
+    return (z + pi).detach() + pi - pi.detach()
+
+
+def laplace_sampler(logits):
+    """argmax with Laplace noise in place of Gumbel noise."""
+    u = torch.rand_like(logits) - 0.5
+    y = torch.softmax(logits - u.sign() * (1 - 2 * u.abs()).log(), -1)
+    return one_hot(y.argmax(-1), y.shape[-1]).to(y) + y - y.detach()
+
+
 B, C = "bernoulli", "categorical"
 
 WRONG = (
+    Entry(reversed_advantages, "advantages", B, ("order",)),
+    Entry(sorted_advantages, "advantages", C, ("order",)),
+    Entry(coefficient_of_the_same_samples, "advantages", B, ("own_reward",)),
+    Entry(antithetic_difference, "gradient", B, ("halves_cancel",)),
+    Entry(rao_blackwell_of_the_next, "gradient", C, ("several_variables",), slow=True),
+    Entry(pairs_of_classes, "gradient", C, ("several_classes",), slow=True),
+    Entry(product_of_scores, "gradient", B, ("several_variables",)),
+    Entry(half_precision, "gradient", B, ("rounded",)),
+    Entry(spins, "gradient", B, ("no_sample",)),
+    Entry(log_softmax_over_variables_loss, "loss", C, ("log_softmax_over_variables",)),
+    Entry(step_of_the_logits, "gradient", B, ("law",), slow=True),
+    Entry(self_normalised, "gradient", B, ("uniform_samples",)),
+    Entry(sum_of_sample_and_mean, "sampler", C, ("no_sample",)),
+    Entry(laplace_sampler, "sampler", C, ("law",)),
     Entry(proposal_inverse, "gradient", B, ("law",)),
     Entry(arm_of_one_side, "gradient", B, ("flipped_samples", "sign")),
     Entry(one_uniform_for_all, "gradient", B, ("dependent",)),
