@@ -21,7 +21,7 @@ LIMIT = 5.0
 """Standard errors."""
 
 FITTED = 6.0
-"""By how much, in χ², a temperature that was fitted must be better than a distribution that was not."""
+"""By how much, in χ², a number that was fitted must make a distribution better than one that was not."""
 
 DEPENDENT = 6.0
 """A correlation, in standard errors, that is no chance."""
@@ -124,6 +124,7 @@ def frequency_cause(frequency: Tensor, d: Independent, n: int) -> tuple[str, str
     if _like(frequency, d.mean, n):
         return None
     found = [(_apart(frequency, other(d), n), key, look) for key, other, look in LAWS if _like(frequency, other(d), n)]
+    found.append((FITTED * d.n_variables * (d.classes - 1), "law", LOOK))  # any probabilities
     tau = _temperature(frequency, d, n)
     if tau is not None:
         look = (
@@ -131,7 +132,7 @@ def frequency_cause(frequency: Tensor, d: Independent, n: int) -> tuple[str, str
             f"are clipped do about the same; {PROPOSAL}"
         )
         found.append((_apart(frequency, d.tempered(tau).mean, n) + FITTED, "law", look))
-    return min(found)[1:] if found else ("law", LOOK)
+    return min(found)[1:]
 
 
 def _apart(frequency: Tensor, P: Tensor, n: int) -> float:
