@@ -59,10 +59,10 @@ def mean_p_value(s: Shards) -> float:
 
     T_w = Σ h_j², h_j = H(b_j/se_j) over the P′ coordinates with variance, as (tr R̂²/P′)·χ²_ν with ν = P′²/tr R̂²,
     R̂ the correlation matrix. No inverse: a singular covariance and P > S are allowed. Where records are kept `in_span`,
-    the variances of the coordinates are not known: there it is the test of ‖b‖² whose inverse is its interval.
+    the variances of the coordinates are not known: there it is the test of ‖b‖² (`QuadraticForm.p_value`).
     """
     if s.in_span:
-        return _quadratic_form(s, s.t / s.z).exceed_if_zero if s.v > 0 else NAN
+        return _quadratic_form(s, s.t / s.z).p_value if s.v > 0 else NAN
     varies = s.var > 0
     if not varies.any():
         return NAN
