@@ -36,8 +36,9 @@ class Moments:
     zeros        [S]     number of estimates that are exactly zero (their cosine counts as 0)
     c1, c2, c3   [S]     Σ cos, Σ (cos − c̄)², Σ (cos − c̄)³, c̄ the mean of the shard; NaN where the true gradient is
                          unknown or zero
-    d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags only;
-                         in quadrature about the shift of its sums)
+    d4, umax     [S]     Σ‖ĝ − m_b‖⁴ and max‖ĝ − m_b‖², m_b the mean of the piece computed at once (for flags, and for
+                         what sampled moments may differ by from exact ones; in quadrature d4 is the least that it can
+                         be by Minkowski's inequality, and umax is about the shift of its sums)
     s1, m2, m3   [S, P]  Σ ĝ, Σ (ĝ − m)², Σ (ĝ − m)³ per coordinate, m the mean of the shard
     """
 
@@ -187,13 +188,19 @@ def _all_finite(packed: Tensor, parameters: int) -> bool:
 
 
 def central(sums: Floats, shift: Floats) -> Floats:
-    """The packed records [S, 8 + 3P] that `power_sums` about `shift` amount to."""
+    """The packed records [S, 8 + 3P] that `power_sums` about `shift` amount to.
+
+    E‖ĝ − m‖⁴ follows only up to |(E‖ĝ − shift‖⁴)^¼ − ‖m − shift‖|⁴, which is the least that it can be.
+    """
     packed, P = sums.copy(), len(shift)
     n, some = sums[:, :1], np.where(sums[:, :1] > 0, sums[:, :1], 1.0)
     for start, width, moved in ((_C1, 1, np.zeros(1)), (len(SCALARS), P, shift)):
         s1, s2, s3 = (sums[:, start + i * width : start + (i + 1) * width] for i in range(3))
         columns = (s1 + n * moved, *_about_mean(s1, s2, s3, s1 / some))
         packed[:, start : start + 3 * width] = np.concatenate(columns, axis=1)
+    moved = np.linalg.norm(first(sums) / some, axis=1)  # from the shift to the mean
+    d4 = SCALARS.index("d4")
+    packed[:, d4] = n[:, 0] * ((sums[:, d4] / some[:, 0]) ** 0.25 - moved).clip(min=0) ** 4
     return packed
 
 

@@ -23,7 +23,10 @@ G = {1: [-0.7], 3: [0.3, -1.0, 0.2]}
 
 
 def obvious(x: Floats, g: Floats | None, w: Floats | None = None, shift: Floats | None = None) -> dict[str, Any]:
-    """The sums of one shard [n, P], one estimate after the other; d4 and umax about the mean, or about a shift."""
+    """The sums of one shard [n, P], one estimate after the other; umax about the mean, or about a shift.
+
+    From sums about a shift, d4 is the least that it can be: less than about the mean.
+    """
     P = x.shape[1]
     keep = np.isfinite(x @ np.ones(P))  # of the sum of each
     w = (np.ones(len(x)) if w is None else w) * keep
@@ -44,6 +47,11 @@ def obvious(x: Floats, g: Floats | None, w: Floats | None = None, shift: Floats 
             total[name] = total[name] + weight * (estimate if k == 1 else (estimate - mean) ** k)
         total["d4"] += weight * U**2
         total["umax"] = max(total["umax"], U * (weight > 0))
+    if shift is not None:
+        about_mean = float(w @ ((x - mean) ** 2).sum(1) ** 2)
+        least = (total["d4"] / total["n"]) ** 0.25 - float(np.linalg.norm(mean - shift))
+        total["d4"] = total["n"] * max(least, 0.0) ** 4
+        assert total["d4"] <= about_mean
     return total | {"non_finite": float((~keep).sum())}
 
 

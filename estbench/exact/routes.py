@@ -105,13 +105,17 @@ def _enumerated(problem: Problem, estimator: Estimator, samples: int) -> Exact:
 def _of_mean(packed: Floats, N: int) -> Floats:
     """The record of a mean of N independent rows from that of one row: the same mean, variance/N, the rest unknown.
 
-    Estimates that are not finite stay left out, and so does what they weigh.
+    But for E‖ḡ − m‖⁴ = [E‖ĝ − m‖⁴ + (N − 1)(v² + 2 tr Σ²)]/N³, v = tr Σ, where tr Σ² is at least Σ_d Σ_dd². Estimates
+    that are not finite stay left out, and so does what they weigh.
     """
     n, non_finite = (packed[:, [SCALARS.index(name)]] for name in ("n", "non_finite"))
     if not n.any():
         return packed
     of_mean = n * record(first(packed) / n, second(packed) / n / N)
     of_mean[:, [SCALARS.index("non_finite")]] = non_finite
+    d4, variance = packed[:, SCALARS.index("d4")], second(packed) / n  # [1, P]
+    v, squares = variance.sum(1), (variance**2).sum(1)
+    of_mean[:, SCALARS.index("d4")] = (d4 + n[:, 0] * (N - 1) * (v**2 + 2 * squares)) / N**3
     return of_mean
 
 

@@ -226,5 +226,5 @@ def _exact(plan: Plan, moments: Moments, item: dict[str, Any], row: dict[str, An
     row["reason"] = "" if error == 0 else f"{item['route']}, relative error {error:.0e}"
     row["reason"] += WORSE if error > 1e-8 else ""
     row["bias_verdict"] = exact_verdict(moments, mean_error, plan.config.delta)
-    mean = moments.s1.sum(0) / moments.n.sum()
-    return Exactly(mean, row["variance"], mean_error, error)
+    n = moments.n.sum()
+    return Exactly(moments.s1.sum(0) / n, row["variance"], mean_error, error, float(moments.d4.sum() / n))

@@ -24,6 +24,7 @@ from estbench.errors import UsageError
 from estbench.estimators.base import Facts
 from estbench.exact import Exact, Unavailable, exact
 from estbench.exact.quadrature import adaptive, gamma, lattice, lobatto, nested, panels
+from estbench.exact.routes import _of_mean
 from estbench.intervals import exact_verdict
 from estbench.moments import SCALARS, Moments, first, power_sums
 from estbench.objectives.power import Power
@@ -374,11 +375,23 @@ def test_tuples_of_states(N: int) -> None:
 
 
 def test_means_of_integrated_rows() -> None:
-    """A mean of N rows whose noise is integrated has the mean of one and 1/N of its variance."""
+    """A mean of N rows whose noise is integrated has the mean of one, 1/N of its variance, and more of its tails."""
     of = problem([0.4], "sine")
-    one, five = (mean_and_variance(exact(of, build("gumbel", temperature=0.5), N), of) for N in (1, 5))
-    np.testing.assert_allclose(five[0], one[0], rtol=1e-14)
-    assert five[1] == pytest.approx(one[1] / 5, rel=1e-12)
+    one, five = (exact(of, build("gumbel", temperature=0.5), N) for N in (1, 5))
+    (mean, v), (mean_of_5, v_of_5) = mean_and_variance(one, of), mean_and_variance(five, of)
+    np.testing.assert_allclose(mean_of_5, mean, rtol=1e-14)
+    assert v_of_5 == pytest.approx(v / 5, rel=1e-12)
+    fourth, of_5 = (x.packed[0, SCALARS.index("d4")] for x in (one, five))
+    assert of_5 / v_of_5**2 - 3 == pytest.approx((fourth / v**2 - 3) / 5, rel=1e-9)  # cumulants of a sum add up
+
+
+@pytest.mark.parametrize(("logits", "exactly"), [([0.4], True), ([0.4, -1.0], False)])
+def test_fourth_moments_of_means(logits: list[float], exactly: bool) -> None:
+    """That of a mean of rows from those of one row is that of all tuples, with several parameters no more than it."""
+    of, d4 = problem(logits, "mlp"), SCALARS.index("d4")
+    one, three = (exact(of, build("reinforce"), N).packed for N in (1, 3))
+    found, wanted = _of_mean(one, 3)[0, d4], three[0, d4]
+    assert found == pytest.approx(wanted, rel=1e-12) if exactly else 0.9 * wanted < found < wanted
 
 
 def test_cosines_are_known_for_tuples_alone() -> None:

@@ -23,7 +23,7 @@ from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.expand import expand
 from estbench.intervals import Exactly, Shards, disagreement, flags, verdict
 from tests.intervals.bounds import at_most, draws
-from tests.intervals.cells import reinforce, scaled
+from tests.intervals.cells import Cell, reinforce, scaled
 from tests.sizes import slow
 
 
@@ -142,6 +142,33 @@ def test_rate_of_false_disagreement() -> None:
     assert disagreement(s, Exactly(1.1 * mean, cell.truth["variance"]))[0] < 1e-6
     assert disagreement(s, Exactly(mean, 1.1 * cell.truth["variance"]))[1] < 1e-6
     assert np.isnan(disagreement(s, Exactly(1.1 * mean, 1.1 * cell.truth["variance"], mean_error=1.0, error=1.0))).all()
+
+
+TAIL = Cell(
+    np.concatenate((np.linspace(-1.0, 1.0, 40), [-6.0, 30.0]))[:, None],
+    np.concatenate((np.full(40, 0.0247), [0.01, 0.002])),
+    np.array([1.0]),
+)
+"""Two thirds of the variance lie where 1 estimate of 500 is."""
+
+
+def test_a_tail_that_was_not_seen_refutes_nothing() -> None:
+    """Of 304 draws half have not seen the tail: neither moment is called wrong more often than p says, in 2000 runs.
+
+    By the draws' own standard errors one run in twenty would be, at p < .002. Enough draws do show a wrong variance.
+    """
+    trials, mean = 2000, TAIL.prob @ TAIL.values
+    v, fourth = TAIL.truth["variance"], float(TAIL.prob @ np.linalg.norm(TAIL.values - mean, axis=1) ** 4)
+    seen = list(draws(TAIL, 304, trials))
+    p, by_themselves = (
+        np.array([disagreement(s, exactly) for s in seen])
+        for exactly in (Exactly(mean, v, fourth=fourth), Exactly(mean, v))
+    )
+    for level in (0.05, 0.002):
+        assert ((p < level).sum(0) <= at_most(level, trials)).all(), (level, (p < level).mean(0))
+    assert (by_themselves[:, 1] < 0.002).sum() > at_most(0.02, trials)
+    (s,) = draws(TAIL, 1_000_000, 1)
+    assert disagreement(s, Exactly(mean, 1.1 * v, fourth=1.21 * fourth))[1] < 1e-6
 
 
 def test_a_rare_class_is_flagged_whatever_was_seen(tmp_path: Path) -> None:
