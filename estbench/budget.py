@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -46,6 +48,16 @@ def plan_within(
     plan = planned(tuple(sorted(set(chosen.values()))))
     kept = tuple(cell for cell in plan.cells if chosen[cell.problem, cell.estimator.id] == cell.samples)
     return replace(plan, cells=kept)
+
+
+def least_for_all(plan: Plan) -> int:
+    """The smallest N that all estimators of a plan take, of those that can be built."""
+    least, multiple = 1, 1
+    for spec in {cell.estimator.id: cell.estimator for cell in plan.cells}.values():
+        with suppress(Exception):  # the cell says why it cannot be built
+            facts = facts_of(estimator(spec))
+            least, multiple = max(least, facts.min_samples), math.lcm(multiple, facts.multiple)
+    return -(-least // multiple) * multiple
 
 
 def _largest(

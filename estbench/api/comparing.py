@@ -15,7 +15,7 @@ from estbench.api.estimators import choices
 from estbench.api.frames import Comparison, Measurements, comparison_frame
 from estbench.api.measuring import Seed, computed, kept, listed, planned, problems, seed_of
 from estbench.api.problem import F
-from estbench.budget import plan_within
+from estbench.budget import least_for_all, plan_within
 from estbench.comparison import At, Entry, Metric, compared, entries, is_named, skipped
 from estbench.config.problem import ProblemConfig
 from estbench.distributions import Distribution
@@ -68,7 +68,7 @@ def compare(
     metric      "mse" (default; "variance" at equal seconds), "variance", or "work": the variance times evaluations
     correction  of the p-values for their number: "holm", "bh" or "none"; `margin`: ratios so near to 1 are equivalent
     f, distribution, samples, temperatures, replicates, seed, on, jobs
-                of the measurement, see `measure`
+                of the measurement, see `measure`; samples by default the smallest N that all take, without a budget
 
     UsageError for a frame that is not of one measurement, as one that was joined of two: what pairs the draws is not in
     its columns; and for a reference that is not there. ResultsError where no Monte Carlo cell is finished.
@@ -131,8 +131,9 @@ def plan_to_compare(
     """The plan that measures estimators, as `choices` takes them, for a comparison.
 
     The reference is measured too, unless it is among the estimators: `gumbel[temperature=0.5]` is, if there is gumbel
-    and 0.5 is among the temperatures. Without `samples`, each N is the largest that the budget allows; what takes
-    longer than `timeout` seconds to be counted has its smallest N. `settings` are others of the config.
+    and 0.5 is among the temperatures. Without `samples`, each N is the largest that the budget allows, or the smallest
+    that all estimators take; what takes longer than `timeout` seconds to be counted has its smallest N. `settings` are
+    others of the config.
     """
     chosen = [*choices(estimators)]
     given = (spec for choice in chosen for spec in choice.specs(temperatures))
@@ -144,8 +145,11 @@ def plan_to_compare(
         "timings": at == "seconds",
         **settings,
     }
-    if budget is None or samples is not None:
-        return planned(tuple(chosen), on_problems, samples=listed(1 if samples is None else samples), **fixed)
+    if budget is None and samples is None:
+        samples = least_for_all(planned(tuple(chosen), on_problems, samples=(1,), **fixed))
+    if samples is not None:
+        return planned(tuple(chosen), on_problems, samples=listed(samples), **fixed)
+    assert budget is not None
     if at == "seconds":
         raise UsageError("a budget of seconds: give samples too, as only what is timed is known to fit")
     return plan_within(lambda N: planned(tuple(chosen), on_problems, samples=N, **fixed), at, budget, timeout)

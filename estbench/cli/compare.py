@@ -42,7 +42,9 @@ def compare(
     distribution: Annotated[
         str | None, typer.Option(help="Of its variables; by default bernoulli, or categorical for rows of logits.")
     ] = None,
-    samples: Annotated[str | None, typer.Option(help="N, as 1,4; by default 1, or what a budget allows.")] = None,
+    samples: Annotated[
+        str | None, typer.Option(help="N, as 1,4; by default the least that all take, or what a budget allows.")
+    ] = None,
     temperatures: Annotated[str | None, typer.Option(help="As 0.5,1, for estimators that have one.")] = None,
     replicates: Annotated[int | None, typer.Option(min=32, help="Estimates of each cell; by default 20000.")] = None,
     budget: Annotated[

@@ -15,7 +15,7 @@ from estbench.intervals.variance import relative_se
 from estbench.moments import Floats
 
 FALSE_ALARM = 1e-3
-"""Chance that a run in which all exact moments are right has any of them called wrong (p-values adjusted by Holm)."""
+"""Chance that a run in which all exact moments (all claims) are right has any called wrong; p-values by Holm."""
 
 UNSEEN = {"constant", "rare_event", "few_events", "heavy_tail", "skewed_mean"}
 """Flags that say that what was seen is not to be relied on, so that it refutes nothing."""

@@ -224,6 +224,16 @@ def test_wrong_arguments(frame: Measurements, name: str, given: Any) -> None:
         compare(frame, **{name: given})
 
 
+@pytest.mark.parametrize(
+    ("estimators", "N"), [(["reinforce", "ste"], 1), (["reinforce", "rloo"], 2), (["reinforce", "rloo", "disarm"], 2)]
+)
+def test_without_samples_all_take_part(estimators: list[str], N: int) -> None:
+    """Without `samples` or a budget, N is the smallest that all estimators take."""
+    found = compare(estimators, f=coupled, distribution=SMALL, replicates=64)
+    assert sorted(found["name"]) == sorted(estimators)
+    assert set(found["samples"]) == {N}
+
+
 def test_skipped_estimators_are_named() -> None:
     """An estimator that needs more samples than are wanted is no row: the comparison says so, and why."""
     options: dict[str, Any] = {"f": coupled, "distribution": SMALL, "samples": 1, "replicates": 64}

@@ -21,7 +21,8 @@ from estbench.engine.benchmark import Benchmark
 from estbench.estimators.base import Facts
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.expand import expand
-from estbench.intervals import Exactly, Shards, disagreement, flags, verdict
+from estbench.intervals import Exactly, Shards, bias, disagreement, flags, verdict
+from estbench.summary import rows
 from tests.intervals.bounds import at_most, draws
 from tests.intervals.cells import Cell, reinforce, scaled
 from tests.sizes import slow
@@ -113,6 +114,20 @@ def test_exact_moments_that_the_draws_exclude(tmp_path: Path, samples: int) -> N
     names = [*CONFIG["estimators"], f"{HERE}:TwoFaced", f"{HERE}:TwoFaced[factor=1]"]
     frame = frame_of(tmp_path / "run", estimators=names, samples=[samples])
     assert flagged(frame, "exact_disagrees") == {(f"{HERE}:TwoFaced", method) for method in CONFIG["methods"]}
+
+
+@pytest.mark.parametrize(("factor", "refuted"), [(1.02, False), (1.1, True)])
+def test_a_claim_needs_more_than_a_verdict_to_be_refuted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, refuted: bool
+) -> None:
+    """A row that is *biased* at p between .001 and .05 leaves the claim alone; below .001 it refutes it."""
+    settings = {"estimators": [f"{HERE}:Longer[factor={factor}]"], "replicates": 20_000, "methods": ["monte_carlo"]}
+    if not refuted:
+        monkeypatch.setattr(rows, "adjust", lambda p: np.full_like(p, 0.01))
+        monkeypatch.setattr(bias, "bias_bound", lambda _: np.inf)
+    frame = frame_of(tmp_path / "run", **settings)
+    assert set(frame["bias_verdict"]) == {"biased"}
+    assert bool(flagged(frame, "claim_refuted")) == refuted
 
 
 def test_constants_that_differ() -> None:
