@@ -198,9 +198,10 @@ def central(sums: Floats, shift: Floats) -> Floats:
         s1, s2, s3 = (sums[:, start + i * width : start + (i + 1) * width] for i in range(3))
         columns = (s1 + n * moved, *_about_mean(s1, s2, s3, s1 / some))
         packed[:, start : start + 3 * width] = np.concatenate(columns, axis=1)
-    moved = np.linalg.norm(first(sums) / some, axis=1)  # from the shift to the mean
     d4 = SCALARS.index("d4")
-    packed[:, d4] = n[:, 0] * ((sums[:, d4] / some[:, 0]) ** 0.25 - moved).clip(min=0) ** 4
+    with np.errstate(over="ignore", invalid="ignore"):  # it is NaN or infinite where ‖ĝ‖⁴ is no float
+        moved = np.linalg.norm(first(sums) / some, axis=1)  # from the shift to the mean
+        packed[:, d4] = n[:, 0] * ((sums[:, d4] / some[:, 0]) ** 0.25 - moved).clip(min=0) ** 4
     return packed
 
 

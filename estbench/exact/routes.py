@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 from torch import Tensor
 
 from estbench.errors import UsageError
@@ -114,8 +115,9 @@ def _of_mean(packed: Floats, N: int) -> Floats:
     of_mean = n * record(first(packed) / n, second(packed) / n / N)
     of_mean[:, [SCALARS.index("non_finite")]] = non_finite
     d4, variance = packed[:, SCALARS.index("d4")], second(packed) / n  # [1, P]
-    v, squares = variance.sum(1), (variance**2).sum(1)
-    of_mean[:, SCALARS.index("d4")] = (d4 + n[:, 0] * (N - 1) * (v**2 + 2 * squares)) / N**3
+    with np.errstate(over="ignore"):  # where v² is no float, this is infinite
+        v, squares = variance.sum(1), (variance**2).sum(1)
+        of_mean[:, SCALARS.index("d4")] = (d4 + n[:, 0] * (N - 1) * (v**2 + 2 * squares)) / N**3
     return of_mean
 
 

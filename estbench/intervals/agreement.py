@@ -42,9 +42,9 @@ class Exactly:
 
     def relative_se(self, replicates: float) -> float:
         """The exact standard error of the variance of so many replicates over the variance; 0 where it is unknown."""
-        if self.variance <= 0 or not self.fourth > self.variance**2:
+        if self.variance <= 0 or not sqrt(self.fourth) > self.variance:
             return 0.0
-        return sqrt((self.fourth / self.variance**2 - 1) / replicates)
+        return sqrt(((sqrt(self.fourth) / self.variance) ** 2 - 1) / replicates)
 
 
 def disagreement(s: Shards, exactly: Exactly) -> tuple[float, float]:
