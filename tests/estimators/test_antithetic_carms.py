@@ -179,8 +179,9 @@ def test_every_order_is_drawn() -> None:
         u = np.full((1, 2, 2), 0.5)
         u[0, 0] = 1e-200, 1 - 1e-15  # d → 1 and U → 0 in the first sample of variable 0, the other way about in 1
         spied = replace(p, objective=Noted())
+        SEEN.clear()
         run(Carms(), spied, {COPULA: u, ORDER: np.full((1, 2), (i + 0.5) / 6)}, 2)
-        z = SEEN[-1].view(2, 2, 4).argmax(-1)
+        z = SEEN[0].view(2, 2, 4).argmax(-1)
         assert int(z[0, 0]) == int(z[1, 1])
         assert int(z[0, 1]) == int(z[1, 0])
         found.add((int(z[0, 0]), int(z[1, 0])))

@@ -183,7 +183,7 @@ def test_a_tail_that_was_not_seen_refutes_nothing() -> None:
         assert ((p < level).sum(0) <= at_most(level, trials)).all(), (level, (p < level).mean(0))
     assert (by_themselves[:, 1] < 0.002).sum() > at_most(0.002, trials)
     (s,) = draws(TAIL, 1_000_000, 1)
-    assert disagreement(s, Exactly(mean, 1.1 * v, fourth=1.21 * fourth))[1] < 1e-6
+    assert disagreement(s, Exactly(mean, 1.3 * v, fourth=1.69 * fourth))[1] < 1e-6
 
 
 def test_a_rare_class_is_flagged_whatever_was_seen(tmp_path: Path) -> None:
