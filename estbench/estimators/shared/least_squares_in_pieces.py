@@ -57,6 +57,8 @@ class _Sums:
         """The estimates of another piece."""
         n = self._n
         found = [estimate(c) for c in ([0.0] * n, *torch.eye(n).tolist())]
+        if not len(found[0]):  # the last samples may be too few for one group of N
+            return
         g0 = found[0].double()
         rows = torch.stack([*(m.double() - g0 for m in found[1:]), g0])  # [n + 1, R, P], g₀ last
         if not self._R:
