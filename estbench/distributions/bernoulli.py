@@ -250,7 +250,7 @@ class Bernoulli:
 
     def kl_to_uniform(self) -> Tensor:
         """KL(P ‖ uniform) = Σ_d p log p + q log q + log 2, [*batch_shape]; differentiable in the logits."""
-        p, q = self.mean, 1 - self.mean
+        p, q = self.mean, 1 - self.mean  # digits of a small q are lost, and of the sum none
         terms = torch.where(p > 0, p * self.log_mean, 0) + torch.where(q > 0, q * self.log_q, 0)
         return (terms + math.log(2)).sum(-1)
 
