@@ -18,6 +18,7 @@ from estbench.config.network import OWN, NetworkConfig, TrainingConfig
 from estbench.config.schema import AnyProblem
 from estbench.config.selector import format_value
 from estbench.config.trajectory import DescentConfig, TrajectoryConfig
+from estbench.distributions.base import size_text
 from estbench.estimators.base import Facts, why_no_estimate
 from estbench.isolation import reason
 from estbench.networks.base import draws_examples
@@ -91,7 +92,7 @@ def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]
     network, K = problem.network, problem.categories
     other = changed(catalog.network_class(network.name), network.options)
     text = format_selector(network.name, other)
-    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
+    size = size_text(problem.event_shape)
     of_files = "" if draws_examples(catalog.network_class(network.name)) else fingerprint(problem.data)
     data = [problem.data, of_files] if of_files else problem.data
     what = (network.name, other, data, problem.distribution, problem.dimensions, K)
@@ -172,7 +173,7 @@ def _problem(problem: ProblemConfig) -> ProblemSpec:
     id_ = content_hash(objective.name, other, distribution, problem.dimensions, K, logits, problem.tie)
     named = format_selector(objective.name, other)
     named = named if len(named) <= LONG_NAME else f"{objective.name}[…]"
-    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", problem.event_shape, strict=False))
+    size = size_text(problem.event_shape)
     text = _logits_text(problem)
     label = f"{named} {distribution} {size} logits={text}{' tied' if problem.tie else ''}"
     return ProblemSpec(

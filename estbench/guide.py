@@ -151,7 +151,7 @@ def page(selector: str) -> str:
 
 
 def _plugin(name: str, options: Mapping[str, Any]) -> str:
-    """The page of what is not of the catalogue: of an estimator, or of an objective if it can be no estimator."""
+    """The page of a class outside the catalogue: of an estimator, or of an objective if it cannot be an estimator."""
     if plugins.is_function(name) and not (plugins.takes_logits(name) or "form" in options):
         return _objective(name, catalog.objective_class(name), options)
     try:
@@ -226,7 +226,7 @@ def _facts(name: str, estimator: Estimator, given: Mapping[str, Any]) -> dict[st
         "Cost": f"{cost(facts)} per {'estimate' if _per_estimate(facts) else 'sample'}",
         "Samples": f"N ≥ {facts.min_samples}, {'averaged' if isinstance(estimator, RowEstimator) else 'coupled'}",
         "Fitted": "on a stream of its own, then frozen" if isinstance(estimator, Fitted) else "",
-        "Off vertices": "f or ∇f is asked for between the classes" if facts.evaluates_relaxed else "",
+        "Off vertices": "f or ∇f is evaluated between the classes" if facts.evaluates_relaxed else "",
         "Serves": " and ".join(sorted(facts.distributions)),
         "Links": _links(facts),
         "Options": options(type(estimator), given),
@@ -238,8 +238,8 @@ def _facts(name: str, estimator: Estimator, given: Mapping[str, Any]) -> dict[st
 
 
 def _links(facts: Facts) -> str:
-    """The links of Bernoulli variables that an estimator serves, where it serves these variables."""
-    if "bernoulli" not in facts.distributions:
+    """The links of Bernoulli variables that an estimator serves."""
+    if "bernoulli" not in facts.distributions:  # others have no link
         return ""
     return "any p(φ) of Bernoulli variables" if facts.links == LINKS else " and ".join(sorted(facts.links)) + " only"
 

@@ -93,7 +93,8 @@ def at_middle_temperature(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def are_bernoulli(rows: pd.DataFrame) -> bool:
-    """Whether all variables are Bernoulli: results count 2 classes of these too, so that the name alone says it."""
+    """Whether all variables are Bernoulli variables."""
+    # results have 2 classes of these too, so that the name alone says it
     return bool(rows["distribution"].str.startswith("bernoulli").all())
 
 

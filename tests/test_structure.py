@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -189,7 +190,30 @@ def test_no_test_imports_a_test() -> None:
     assert [path.name for path in sorted(tests.rglob("*.py")) if rule.search(path.read_text())] == []
 
 
+def test_tests_lie_in_the_folders_of_what_they_test() -> None:
+    """Each folder of tests has the name of a package of estbench, or of the scripts in `benchmarks`."""
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
+    assert folders - {path.parent.name for path in ROOT.glob("*/__init__.py")} == {"benchmarks"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "estimators").rglob("*.py")), ids=lambda path: path.stem)
 def test_estimators_are_short(path: Path) -> None:
     """No file of the estimators is longer than 150 lines."""
     assert len(path.read_text().splitlines()) <= 150
+
+
+DECISION = re.compile(
+    r"isinstance\(.*(Bernoulli|Categorical)|event_dim [=!]= \d|\.ndim == 3 and"
+    r"|[\"'](bernoulli|categorical)[\"'] (not )?in |name [=!]= [\"'](bernoulli|categorical)|startswith\([\"'](bern|cat)"
+)
+"""Lines that do one thing for Bernoulli variables and another one for categorical ones."""
+
+
+def test_decisions_by_the_distribution_are_few_and_say_why() -> None:
+    """Outside `distributions` they have a comment beside or above them, and there are at most 13 of them."""
+    found = []
+    for path in ROOT.rglob("*.py"):
+        lines = ["", *path.read_text().splitlines()] if "distributions" not in path.parts else []
+        found += [(path.name, two) for two in pairwise(lines) if DECISION.search(two[1])]
+    assert [place for place in found if "#" not in "".join(place[1])] == []
+    assert len(found) <= 13

@@ -138,12 +138,12 @@ def class_of(target: Any) -> type[Adapted]:
     """The class of estimators that call a function: one and the same for the same function.
 
     Its options are those of the function that have a plain type, and those of `Adapted`. What the function calls tau or
-    temperature is `temperature`. Raises UsageError for what is no function.
+    temperature is `temperature`. Raises UsageError for anything but a function.
     """
     if not callable(target):
-        raise UsageError(f"{target!r} is no function: an estimator is made of {_ACCEPTED}")
+        raise UsageError(f"{target!r} is not a function: an estimator is made of {_ACCEPTED}")
     if inspect.isclass(target) and not issubclass(target, torch.autograd.Function):
-        raise UsageError(f"{name_of(target)} is a class, and no estimator; give {_ACCEPTED}, or an instance")
+        raise UsageError(f"{name_of(target)} is a class, but not an estimator; give {_ACCEPTED}, or an instance")
     return _class_of(Target(target))
 
 
@@ -180,7 +180,7 @@ def _distribution(text: str | None) -> tuple[str | None, str]:
     match = re.fullmatch(r"(\w+)(?:\[link=(\w+)\])?", text)
     if match is None or match[1] not in DISTRIBUTIONS or (match[2] or "sigmoid") not in links.LINKS:
         raise UsageError(f"distribution={text!r}: give {', '.join(DISTRIBUTIONS)}, or bernoulli[link=probit]")
-    if match[2] and match[1] != "bernoulli":
+    if match[2] and not hasattr(DISTRIBUTIONS[match[1]], "link"):
         raise UsageError(f"distribution={text!r}: only bernoulli has a link")
     return match[1], match[2] or "sigmoid"
 

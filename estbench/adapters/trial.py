@@ -125,7 +125,7 @@ def _served(
             continue
         seen = [z.double().reshape(-1, *problem.distribution.event_shape) for z in watching.seen]
         if not given and seen and not _fits(torch.cat(seen), name):
-            wrong[event] = f"its samples are no {name} samples"
+            wrong[event] = f"its samples are not {name} samples"
             return None
         random = any(not torch.equal(each, first) for each in rest)
 
@@ -177,6 +177,7 @@ def _estimate(calls: Calls, number: int) -> Tensor:
 def _fits(z: Tensor, name: str) -> bool:
     """Whether most samples may be of the distribution: one-hot samples add up to 1, and those of numbers do not."""
     one_hot = (z.sum(-1) - 1).abs() < 1e-3
+    # samples of code that is not known yet: it may draw of either kind, at logits of either shape
     return not bool(one_hot.all()) if name == "bernoulli" else bool(one_hot.double().mean() > 0.5)
 
 

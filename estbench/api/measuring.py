@@ -125,7 +125,7 @@ def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **
 
 
 def computed(plan: Plan, jobs: int) -> Results:
-    """A plan done in memory by so many processes; what is kept of objects that it was given is let go."""
+    """Run a plan in memory with `jobs` processes, then drop what was cached for the objects that it was given."""
     if isinstance(jobs, bool) or not isinstance(jobs, Integral) or not 0 <= jobs <= MAX_JOBS:
         raise UsageError(f"jobs: expected a number of processes, or 0 for one on each core, got {jobs!r:.80}")
     try:
@@ -170,11 +170,9 @@ def _problem(f: F, distribution: Distribution, on: On | None, called: Naming) ->
     if problem.distribution.batch_shape:
         shape = list(distribution.logits.shape)
         raise UsageError(f"distribution: expected logits of one problem, [D] or [D, K], got {shape}; give a list")
-    D, *K = problem.distribution.event_shape
     data = {
         "distribution": _distribution(problem.distribution, distribution, called),
-        "dimensions": D,
-        "categories": K[0] if K else None,
+        **dict(zip(("dimensions", "categories"), problem.distribution.event_shape, strict=False)),
         "logits": problem.distribution.logits.tolist(),
         "objective": _objective(f, problem.objective, called),
     }

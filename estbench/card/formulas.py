@@ -42,7 +42,7 @@ def by_n(factor: Callable[[int], float]) -> MeanOf:
 
 
 def by_shape(factor: Callable[[Problem], float]) -> MeanOf:
-    """A factor of D and K, · g."""
+    """factor · g, where the factor depends on D and K."""
 
     def mean(problem: Problem, N: int) -> Floats:
         del N
@@ -94,12 +94,6 @@ def own_probability(problem: Problem, z: Tensor) -> Tensor:
     """π of the class that was drawn, variable by variable, to multiply samples."""
     d = problem.independent
     return d.pick(z, d.marginals)
-
-
-def raw_score(problem: Problem, z: Tensor) -> Tensor:
-    """∂ log P(z)/∂ probabilities, like z: by p, which 1 − p depends on, or by each π_k as if they were free."""
-    d = problem.independent
-    return z / d.mean - (1 - z) / d.q if d.event_dim == 1 else z / d.mean
 
 
 def joint(problem: Problem, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What does not depend on how a problem is written: constants in f, names of variables and classes, memory layout."""
+"""What must not change estimates: constants in f, the order of variables and classes, the memory layout of logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from estbench.card.findings import Claim, Finding
 from estbench.card.observed import ROUNDING, exact_mean
 from estbench.card.problems import Probe, information
 from estbench.card.sampling import SEED, sample
-from estbench.card.transforms import affine, relabelled, under_first_names
+from estbench.card.transforms import affine, in_first_order, in_reverse
 from estbench.draws import Draw, Streams
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
@@ -106,7 +106,7 @@ def _shift(holds: bool, text: str) -> Finding:
 def relabelling(estimator: Estimator, probe: Probe, N: int, first: Callable[[], Tensor]) -> Finding:
     """Variables and classes in reverse order give the same means in reverse order."""
     one = probe.problem
-    two, _ = relabelled(one)
+    two = in_reverse(one)
     a, b = exact_mean(one, estimator, N), exact_mean(two, estimator, N)
     what = "variables and classes in reverse order"
     look = (
@@ -114,14 +114,14 @@ def relabelling(estimator: Estimator, probe: Probe, N: int, first: Callable[[], 
         "wrong axis, or a class that is treated apart"
     )
     if a is not None and b is not None:
-        back = under_first_names(one, torch.from_numpy(b.m))
+        back = in_first_order(one, torch.from_numpy(b.m))
         off = float((back - torch.from_numpy(a.m)).norm()) / a.size
         if off < ROUNDING * 10 + (a.rounding + b.rounding) / a.size:
             return Finding("relabelling", True, f"exactly, {what}")
         return Finding("relabelling", False, f"E ĝ is off by {percent(off)} of ‖g‖ with {what}", look, "order")
 
     def difference(size: int, mine: Tensor) -> Tensor:
-        return under_first_names(one, sample(two, estimator, N, size, "relabelled")) - mine
+        return in_first_order(one, sample(two, estimator, N, size, "relabelled")) - mine
 
     moved, smallest = _zero_mean(
         difference(R, first()), lambda n: difference(n, sample(one, estimator, N, n, "order again")), _size(one)

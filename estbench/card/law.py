@@ -15,16 +15,16 @@ from estbench.preflight.unbiasedness import percent
 from estbench.problem import Problem
 
 WITHIN = 1e-3
-"""By what a sample in float32 may leave [0, 1]."""
+"""How far a sample in float32 may lie outside [0, 1]."""
 
 LIMIT = 5.0
-"""Standard errors."""
+"""Standard errors by which a frequency may differ from its probability."""
 
 FITTED = 6.0
 """By how much, in χ², a number that was fitted must make a distribution better than one that was not."""
 
 DEPENDENT = 6.0
-"""A correlation, in standard errors, that is no chance."""
+"""A correlation, in standard errors, that chance does not explain."""
 
 SHARED = (
     "variables that should be independent are not: one random number, or a broadcast of it, is used for several of them"
@@ -114,7 +114,7 @@ def _no_samples(z: Tensor) -> str:
     low, high = float(z.min()), float(z.max())
     if low < -WITHIN or high > 1 + WITHIN:
         return f"samples have values from {low:.3g} to {high:.3g}"
-    if z.ndim == 3 and float((z.sum(-1) - 1).abs().max()) > WITHIN:
+    if z.ndim == 3 and float((z.sum(-1) - 1).abs().max()) > WITHIN:  # the text is about classes, which are one-hot
         return f"the classes of a sample add up to {float(z.sum(-1).max()):.3g}, not to 1"
     return ""
 

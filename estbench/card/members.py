@@ -15,6 +15,7 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.card.observed import ROUNDING, observe
+from estbench.card.problems import probes
 from estbench.card.sampling import SEED, sample
 from estbench.config.selector import format_selector
 from estbench.draws import Draw, Streams
@@ -23,7 +24,6 @@ from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator
 from estbench.isolation import Isolated
 from estbench.moments import Floats
 from estbench.objectives.base import Objective
-from estbench.objectives.sine import Sine
 from estbench.preflight.problems import served
 from estbench.preflight.trial import same
 from estbench.problem import Evaluations, Problem, make
@@ -111,7 +111,7 @@ def _fits(estimator: Estimator, distribution: str) -> bool:
     """Whether an estimator has numbers that are fitted with these options."""
     if not isinstance(estimator, Fitted):
         return False
-    problem = make(Sine(), torch.zeros((2,) if distribution == "bernoulli" else (2, 3)).double(), distribution)
+    problem = probes(distribution)[0].problem
     return bool(estimator.fit(problem, _draw(problem, 1)) != estimator)
 
 

@@ -28,7 +28,6 @@ from estbench.card.formulas import (
     own_probability,
     plus,
     probit_law,
-    raw_score,
     sampled_from,
     scaled,
     score_at,
@@ -251,7 +250,7 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "probability_score",
-        of_sample(lambda p, z: p.distribution.lift(p.f(z)) * raw_score(p, z)),
+        of_sample(lambda p, z: p.distribution.lift(p.f(z)) * p.independent.probability_score(z)),
         "E ĝ = E f ∂log P(z)/∂π",
         "the score is that of the probabilities, not of the logits: the factor dp/dφ = p(1 − p), or the Jacobian of "
         "the softmax, is missing",

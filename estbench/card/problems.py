@@ -19,10 +19,11 @@ from estbench.objectives.base import Objective
 from estbench.objectives.mlp import Mlp
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
+from estbench.preflight.problems import named
 from estbench.problem import Problem, make
 
 TINY = 1e-9
-"""What is less than this beside another number is 0."""
+"""Numbers below this, relative to another one, count as 0."""
 
 Role = str
 """What a problem is for: "one", a single variable; "coupled"; "extreme", with a rare class; "two", K = 2 classes;
@@ -67,7 +68,7 @@ def probes(distribution: str) -> tuple[Probe, ...]:
 
 def _probe(choice: _Choice, distribution: str) -> Probe:
     problem = make(choice.objective, torch.tensor(choice.logits, dtype=torch.float64), distribution)
-    return Probe(choice.role, named(problem, type(choice.objective).__name__.lower()), centred(problem))
+    return Probe(choice.role, named(problem), centred(problem))
 
 
 def centred(problem: Problem) -> Problem:
@@ -125,10 +126,3 @@ def quadratic(problem: Problem) -> Problem:
 
 def _with(problem: Problem, objective: Objective) -> Problem:
     return make(objective, problem.distribution.logits, problem.distribution.name)
-
-
-def named(problem: Problem, objective: str) -> str:
-    """What a problem is called in a line of text."""
-    d = problem.distribution
-    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", d.event_shape, strict=False))
-    return f"{objective} {d.name} {size}"

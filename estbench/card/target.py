@@ -1,4 +1,4 @@
-"""From what a user names or hands over to the subject of a card, and the problems that are its user's own."""
+"""Resolve a target, named or given as an object, to the subject of a card, with the user's own problems."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from estbench.adapters.signature import demand_written, guessed, parameters
 from estbench.api.entries import read_entry
 from estbench.api.measuring import seed_of
 from estbench.api.problem import problem_of
-from estbench.card.problems import Probe, named
+from estbench.card.problems import Probe
 from estbench.card.subject import NAMES, Form, Subject
 from estbench.catalog import facts_of
 from estbench.config.choice import read_distribution
 from estbench.config.selector import format_selector, parse_selector
+from estbench.distributions.links import link_of
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, is_estimator
 from estbench.function_options import as_options
 from estbench.isolation import Isolated, reason
 from estbench.names import ALIASES
 from estbench.objectives.mlp import Mlp
+from estbench.preflight.problems import named
 from estbench.problem import Problem
 
 
@@ -43,7 +45,7 @@ class UnservedError(UsageError):
 
 
 def settled(smallest: Any, limit: Any, seed: Any, unbiased: Any = None) -> int:
-    """The seed as an int; UsageError for a size of biases, a time, a seed or a claim that is none."""
+    """The seed as an int; UsageError for an invalid size of biases, time limit, seed or claim."""
     for name, value, least in (("smallest", smallest, "above 0"), ("limit", limit, "of at least 0")):
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not (number and (value > 0 if name == "smallest" else value >= 0)):
@@ -162,7 +164,7 @@ def _of_estimator(
     kind: Any = target if isinstance(target, type) else type(target)
     right = is_dataclass(kind)
     if not right:
-        raise UsageError(f"{label or kind.__name__} is no dataclass: write @dataclass(frozen=True) above the class")
+        raise UsageError(f"{label or kind.__name__} is not a dataclass: write @dataclass(frozen=True) above the class")
     if isinstance(target, type):
         options = _known(kind, options, label or kind.__name__)
     elif options:
@@ -181,10 +183,10 @@ def _of_estimator(
 
 
 def _name(distribution: Any) -> str | None:
-    """The name of a distribution, or of what is one."""
+    """The name of a distribution that is given by its name or as an object."""
     if distribution is None:
         return None
-    name, link = getattr(distribution, "name", None), getattr(distribution, "link", "sigmoid")
+    name, link = getattr(distribution, "name", None), link_of(distribution)
     if isinstance(distribution, str):
         name = distribution.partition("[")[0].strip()
         if name in NAMES:

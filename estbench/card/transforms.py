@@ -1,4 +1,4 @@
-"""An objective made of another one: a f + b, and f of relabelled variables and classes."""
+"""An objective made of another one: a f + b, and f of variables and classes in reverse order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from estbench.objectives.base import Objective
@@ -48,15 +47,10 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
-class Relabelled:
-    """f of samples whose variables and classes have other numbers: variable d here is `variables[d]` there.
-
-    It takes samples as they are, [..., D] or one-hot [..., D, K]; `reversed_classes`: class k is called K − 1 − k.
-    """
+class Reversed:
+    """f of samples whose variables and classes are in reverse order: [..., D] or one-hot [..., D, K]."""
 
     problem: Problem
-    variables: tuple[int, ...]
-    reversed_classes: bool
 
     on: ClassVar[Literal["one-hot"]] = "one-hot"
 
@@ -66,17 +60,8 @@ class Relabelled:
         return self.problem.objective.distributions
 
     def value(self, v: Tensor) -> Tensor:
-        """f of the sample under its first names: [...]."""
-        return self.problem.objective.value(self.problem.inputs(self.renamed(v)))
-
-    def renamed(self, v: Tensor) -> Tensor:
-        """A sample, or anything of its shape but for the sign of what is reversed, under the other names."""
-        event_dim = self.problem.distribution.event_dim
-        index = torch.tensor(self.variables, device=v.device)
-        v = v.index_select(-event_dim, index)
-        if not self.reversed_classes:
-            return v
-        return v.flip(-1) if event_dim == 2 else 1 - v  # v may be relaxed: it is no class that has a number
+        """f of the sample in its first order: [...]."""
+        return self.problem.objective.value(self.problem.inputs(self.problem.independent.reverse(v)))
 
 
 def affine(problem: Problem, scale: float = 1.0, shift: float = 0.0) -> Problem:
@@ -92,25 +77,16 @@ _affine = lru_cache(maxsize=64)(Affine)
 """The same object for the same f, as what is known of an objective is kept with it."""
 
 
-def relabelled(problem: Problem) -> tuple[Problem, Relabelled]:
-    """The same problem with its variables and its classes in reverse order, and what made it.
-
-    Its gradient is that of the first in reverse order (of Bernoulli variables with the other sign).
-    """
-    d = problem.distribution
-    backwards = Relabelled(problem, tuple(reversed(range(problem.D))), True)
-    return make_like(problem, backwards, _reversed(d.logits, d.event_dim).contiguous()), backwards
+def in_reverse(problem: Problem) -> Problem:
+    """The same problem with its variables and its classes in reverse order, and so with its gradient in that order."""
+    logits = problem.independent.reverse_vjp(problem.distribution.logits)
+    return make_like(problem, Reversed(problem), logits.contiguous())
 
 
-def under_first_names(problem: Problem, gradients: Tensor) -> Tensor:
-    """Gradients [..., P] of a relabelled problem as gradients of the first one."""
+def in_first_order(problem: Problem, gradients: Tensor) -> Tensor:
+    """Gradients [..., P] of a problem in reverse as gradients of the first one."""
     shaped = gradients.view(*gradients.shape[:-1], *problem.distribution.event_shape)
-    return _reversed(shaped, problem.distribution.event_dim).reshape(gradients.shape)
-
-
-def _reversed(t: Tensor, event_dim: int) -> Tensor:
-    """Logits or gradients with variables and classes in reverse order: one logit is then that of the other class."""
-    return t.flip(-1, -2) if event_dim == 2 else -t.flip(-1)
+    return problem.independent.reverse_vjp(shaped).reshape(gradients.shape)
 
 
 def make_like(problem: Problem, objective: Objective, logits: Tensor) -> Problem:

@@ -112,13 +112,13 @@ def read_toy(value: Any) -> ProblemConfig:
 
 
 def one_hot(distribution: Any) -> bool:
-    """Whether samples are one-hot, as far as what was given names a distribution: only these have categories."""
+    """Whether samples are one-hot, as far as what was given names a distribution."""
     if not isinstance(distribution, DistributionChoice):
         try:
             distribution = read_distribution(distribution)
         except ValidationError:
             return False
-    return bool(distribution.event_dim == 2)
+    return bool(distribution.event_dim == 2)  # only then a config says `categories`
 
 
 def event_shape(D: int, K: int | None) -> tuple[int, ...]:

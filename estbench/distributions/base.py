@@ -14,6 +14,7 @@ stands in a protocol of its own: an estimator's facts say which of them it needs
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Self
 
 from torch import Tensor
@@ -275,3 +276,8 @@ class Integrable(Protocol):
     def noise_resolution(self) -> float:
         """The relative error of the smallest probability as the noise tells it."""
         ...
+
+
+def size_text(event_shape: Iterable[int]) -> str:
+    """The size of a sample in labels: D=3, or D=3 K=4 where it is one-hot."""
+    return " ".join(f"{letter}={n}" for letter, n in zip("DK", event_shape, strict=False))

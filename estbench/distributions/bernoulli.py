@@ -44,8 +44,8 @@ class Sigmoid:
 class Bernoulli:
     """Bernoulli variables with `logits` φ of shape [*batch_shape, D]; base noise: uniforms u in (0, 1).
 
-    Samples are [*batch_shape, N, D], see `base`. Everything is right at large |φ|: 1 − p is computed as σ(−φ), never
-    subtracted.
+    Samples are [*batch_shape, N, D], see `base`. No digits are lost at large |φ|: 1 − p is computed as σ(−φ), without a
+    subtraction.
 
     link  p as a function of φ: sigmoid; hard_sigmoid, (clip(φ, −1, 1) + 1)/2; probit, Φ(φ); identity, φ in (0, 1).
           Gradients are with respect to φ, whatever the link (see `links`). UsageError where it does not take the logits
@@ -168,6 +168,16 @@ class Bernoulli:
         """p′/(p q), the derivative of log p/q in φ, like the logits; 1 with the sigmoid, 0 where z is certain."""
         return torch.ones_like(self.logits) if self.canonical else self.scores[1] - self.scores[0]
 
+    @property
+    def normal_quantile(self) -> tuple[Tensor, Tensor]:
+        """Φ⁻¹(p) and its derivative p′/n(Φ⁻¹(p)) in φ, from the smaller of p and q; φ and 1 with the probit."""
+        if self.link == "probit":
+            return self.logits, torch.ones_like(self.logits)
+        tail = torch.special.ndtri(torch.minimum(self.mean, self.q))
+        quantile = torch.where(self.mean < self.q, tail, -tail)
+        derivative = self.slope * math.sqrt(2 * math.pi) * torch.exp(quantile**2 / 2)
+        return quantile, torch.where(self.slope > 0, derivative, 0.0)  # nothing moves where z is certain
+
     @cached_property
     def marginals(self) -> Tensor:
         """P(z_d = k) for k = 0, 1: [*batch_shape, D, 2]."""
@@ -286,6 +296,18 @@ class Bernoulli:
     def mean_jac_of(self, d: int, f: Tensor) -> Tensor:
         """∂/∂φ_d of Σ_k P(z_d = k) f_k for numbers f [*batch, 2]: p′ (f_1 − f_0), [*batch]."""
         return self.slope[..., d] * (f[..., 1] - f[..., 0])
+
+    def probability_score(self, z: Tensor) -> Tensor:
+        """∂ log P(z)/∂p = z/p − (1 − z)/q, like z."""
+        return z / self._p - (1 - z) / self._q
+
+    def reverse(self, z: Tensor) -> Tensor:
+        """Samples, or relaxed ones, with variables and classes in reverse order: 1 − z_{D−1−d}."""
+        return 1 - z.flip(-1)
+
+    def reverse_vjp(self, g: Tensor) -> Tensor:
+        """Gradients of the reversed variables as those of the variables, −g_{D−1−d}; logits too, with the sigmoid."""
+        return -g.flip(-1)
 
     def certain(self, d: int, k: int) -> Bernoulli:
         """The distribution with variable d sure to be k."""

@@ -315,6 +315,18 @@ class Categorical:
         one = self.only(slice(d, d + 1))
         return one.mean_jac(one.align(f.unsqueeze(-2))).view(f.shape)
 
+    def probability_score(self, z: Tensor) -> Tensor:
+        """∂ log P(z)/∂π = z/π, like z, each π_k as if it were free."""
+        return z / self._pi
+
+    def reverse(self, z: Tensor) -> Tensor:
+        """Samples, or relaxed ones, with variables and classes in reverse order."""
+        return z.flip(-1, -2)
+
+    def reverse_vjp(self, g: Tensor) -> Tensor:
+        """Gradients of the reversed variables as those of the variables; logits too."""
+        return g.flip(-1, -2)
+
     def certain(self, d: int, k: int) -> Categorical:
         """The distribution with variable d sure to be of class k."""
         logits = self.logits.clone()

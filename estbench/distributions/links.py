@@ -99,3 +99,8 @@ LINKS: dict[LinkName, Link] = {
     "probit": Link(_probit, _log_probit, _probit_slope, _probit_score, torch.neg, (-37.0, 37.0)),
     "identity": Link(lambda a: a, torch.log, torch.ones_like, lambda a: 1 / a, lambda a: 1 - a, (2.0**-1000, 1 - _EPS)),
 }
+
+
+def link_of(distribution: object) -> str:
+    """The link of a distribution; the sigmoid where it has none, as what takes it is made for canonical logits."""
+    return str(getattr(distribution, "link", "sigmoid"))

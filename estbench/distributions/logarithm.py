@@ -1,4 +1,4 @@
-"""The natural logarithm of many numbers, by whoever is quicker at it."""
+"""The natural logarithm of many numbers, by numpy or torch, whichever is faster."""
 
 from __future__ import annotations
 

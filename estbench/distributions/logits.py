@@ -19,7 +19,7 @@ def as_logits(given: Tensor | ArrayLike, name: str, event_dim: int) -> Tensor:
     """The tensor of logits of a distribution called `name`, [*batch_shape, D] or [*batch_shape, D, K].
 
     A tensor of float32 or float64 is taken as it is, a float32 array becomes a float32 tensor; lists, float64 arrays
-    and whole numbers become float64. UsageError for what are no real numbers, or not of that shape.
+    and whole numbers become float64. UsageError for anything but real numbers of that shape.
     """
     logits = given if isinstance(given, Tensor) else _of_array(given, name)
     if not logits.is_floating_point():

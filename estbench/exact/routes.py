@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 from torch import Tensor
 
+from estbench.distributions.links import link_of
 from estbench.errors import UsageError
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Referenced, RowEstimator, why_no_estimate
@@ -32,8 +33,7 @@ def exact(problem: Problem, estimator: Estimator, samples: int) -> Exact:
     UsageError where the estimator does not serve the distribution, its link, or these numbers of variables and samples.
     """
     d = problem.distribution
-    link = getattr(d, "link", "sigmoid")
-    if (why := why_no_estimate(estimator.facts, d.name, link, problem.D, d.classes, samples)) is not None:
+    if (why := why_no_estimate(estimator.facts, d.name, link_of(d), problem.D, d.classes, samples)) is not None:
         raise UsageError(
             f"{type(estimator).__name__} {why}; here are {d.name} variables, D = {problem.D}, N = {samples}"
         )

@@ -144,7 +144,7 @@ def _tried(
     parameters = (parameter for module in modules_of(f).values() for parameter in module.parameters())
     device = next((parameter.device for parameter in parameters), None)
     for library, dtype in FORMS:
-        made = Function(f, on, dtype, library, distribution.event_dim == 2 and on != "one-hot", device)
+        made = Function(f, on, dtype, library, v.shape != z.shape, device)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message=".*__array_wrap__")  # a function of numpy, given a tensor

@@ -1,4 +1,4 @@
-"""A linear function: every sensible estimator is unbiased on it."""
+"""A linear function: its gradient is constant, so that the straight-through estimator is unbiased on it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class NamedFunction:
         """The objective itself; UsageError where the function cannot be evaluated."""
         given = {name: getattr(self, name) for name in vars(self) if name != "on"}
         f = functools.update_wrapper(partial(self.target, **given), self.target) if given else self.target
-        return function_of(f, distribution, self.on if distribution.event_dim == 2 or self.on != "one-hot" else None)
+        return function_of(f, distribution, self.on)
 
     def value(self, v: Tensor) -> Tensor:
         """It has none before its distribution is known."""

@@ -1,4 +1,4 @@
-"""Quadratic distance to a target: the toy of the field, E[(z − 0.45)²]."""
+"""Quadratic distance to a target, E[(z − 0.45)²]: the usual toy problem."""
 
 from __future__ import annotations
 

@@ -272,13 +272,14 @@ def _sample_of_f(problem: Problem) -> Tensor:
 
 
 def _points(problem: Problem, points: int) -> tuple[Tensor, Tensor]:
-    """Random points inside and vertices, [2 points, D(, K)], and which are inside."""
+    """Random points inside, mixtures of the classes, and vertices, [2 points, D(, K)]; and which are inside."""
     d = problem.oracle.distribution
     streams = Streams(0, "preflight/points", range(1))
-    u = streams.uniform("points", points, *d.event_shape)
-    if d.event_dim == 2:  # one-hot samples lie in a simplex, numbers in a cube
-        u = u / u.sum(-1, keepdim=True)
+    weights = streams.uniform("points", points, d.classes, d.n_variables)
+    weights /= weights.sum(1, keepdim=True)
+    pure = (d.one_hot(torch.full_like(weights[:, k], k)) for k in range(d.classes))
+    mixed = torch.stack([d.per_variable(weights[:, k]) * z for k, z in enumerate(pure)]).sum(0)
     few = Draw(problem.oracle, points, 1, noise={"main": streams.uniform("vertices", points, 1, *d.event_shape)})
     vertices = few.z[:, 0]
     inside = torch.arange(2 * points) < points
-    return torch.cat((u, vertices)), inside
+    return torch.cat((mixed, vertices)), inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from estbench.distributions.base import size_text
 from estbench.estimators.base import Facts
 from estbench.objectives.mlp import Mlp
 from estbench.objectives.sine import Sine
@@ -34,8 +35,7 @@ def served(problem: Problem, facts: Facts) -> bool:
     )
 
 
-def named(problem: Problem) -> str:
-    """What a problem of one's own is called in a line of text."""
-    objective, d = type(problem.objective).__name__.lower(), problem.distribution
-    size = " ".join(f"{letter}={n}" for letter, n in zip("DK", d.event_shape, strict=False))
-    return f"{objective} {d.name} {size}"
+def named(problem: Problem, objective: str | None = None) -> str:
+    """What a problem is called in a line of text; by default with the name of the class of its objective."""
+    d = problem.distribution
+    return f"{objective or type(problem.objective).__name__.lower()} {d.name} {size_text(d.event_shape)}"

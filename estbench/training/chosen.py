@@ -16,6 +16,7 @@ from estbench import catalog, plugins
 from estbench.config.choice import read_estimator
 from estbench.config.explain import explain
 from estbench.distributions import Distribution
+from estbench.distributions.links import link_of
 from estbench.draws import MAIN
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, Facts, Referenced, is_estimator
@@ -45,7 +46,7 @@ class Chosen:
             raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
         if samples < self.facts.min_samples:
             raise UsageError(f"{self.text} needs samples of at least {self.facts.min_samples}, got {samples}")
-        if why := self.facts.unserved(distribution.name, getattr(distribution, "link", "sigmoid")):
+        if why := self.facts.unserved(distribution.name, link_of(distribution)):
             raise UsageError(f"{self.text} {why}, and the distribution is {distribution.name}")
         if self.facts.unbatchable:
             raise UsageError(f"{self.text} {self.facts.unbatchable}; subtract a running mean of f in f, add it outside")
@@ -144,7 +145,7 @@ def _chosen(estimator: Estimator, temperature: float | None, text: str) -> Chose
         except ValidationError as error:
             raise UsageError(f"{text}: temperature: {_faults(error)}") from None
     if isinstance(estimator, Relax | Lax) and estimator.fitted is not None:
-        raise UsageError(f"a fitted {text} is no estimator for training: {CRITIC}")
+        raise UsageError(f"a fitted {text} cannot be used in training: {CRITIC}")
     facts = estimator.facts
     return Chosen(estimator, facts, text, more_noise=bool({*facts.noise} - {MAIN}))
 

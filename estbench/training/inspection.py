@@ -123,7 +123,7 @@ def _where(kept: Tensor, z: Tensor, other: Tensor) -> Tensor:
 
 def _others(z: Tensor, event_dim: int) -> Tensor:
     """Other samples: every number, or class, is another one."""
-    return z.roll(1, -1) if event_dim == 2 else 1 - z
+    return z.roll(1, -1) if event_dim == 2 else 1 - z  # a function of one's own comes without its distribution
 
 
 def _generators(z: Tensor) -> list[bytes]:

@@ -270,3 +270,20 @@ def test_an_objective_takes_a_plug_ins_samples_by_their_shape() -> None:
     """`arsm_toy` is of one-hot samples, so not of a chain's."""
     with pytest.raises(UsageError, match=r"arsm_toy serves 'categorical' variables, not 'tests.coupled:Chain'"):
         load(config("tests.coupled:Chain", objective="arsm_toy"))
+
+
+@pytest.mark.parametrize("d", MEMBERS[:2], ids=lambda d: d.name)
+def test_variables_and_classes_in_reverse_order(d: Independent) -> None:
+    """P(reverse z) at reversed logits is P(z), and the score there, reversed, is that of z."""
+    other = d.with_logits(d.reverse_vjp(d.logits))
+    z = d.states()
+    torch.testing.assert_close(other.log_prob(d.reverse(z)), d.log_prob(z), rtol=1e-13, atol=0)
+    torch.testing.assert_close(d.reverse_vjp(other.score(d.reverse(z))), d.score(z), rtol=1e-13, atol=1e-15)
+    assert torch.equal(d.numbers(d.reverse(z)), d.classes - 1 - d.numbers(z).flip(-1))
+
+
+@pytest.mark.parametrize("d", MEMBERS[:2], ids=lambda d: d.name)
+def test_the_score_is_that_of_the_probabilities_times_their_derivative(d: Independent) -> None:
+    """s(z) = (dp/dlogits)ᵀ ∂ log P(z)/∂p."""
+    z = d.states()
+    torch.testing.assert_close(d.mean_jac(d.probability_score(z)), d.score(z), rtol=1e-13, atol=1e-15)

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from estbench import catalog
+from estbench.distributions import Bernoulli, Categorical
 from estbench.errors import UsageError
+from estbench.objectives import named_function
 from estbench.objectives.base import WithExpectation, WithGrad
 from estbench.preflight.objective import differences
 from estbench.problem import Problem
@@ -162,6 +164,14 @@ def test_coefficients_of_the_wrong_size_are_refused() -> None:
     linear = catalog.build(catalog.objective_class("linear"), {"weights": [1.0]})
     with pytest.raises(UsageError, match="1 weights for 3 variables"):
         make(linear, LOGITS["bernoulli"]).f(torch.zeros(1, 3, dtype=torch.float64))
+
+
+def test_a_named_function_of_one_hot_samples_serves_no_bernoulli_variables() -> None:
+    """`on: one-hot` is refused where samples are not one-hot, and is the sample itself where they are."""
+    named = named_function.class_of(lambda z: z.flatten(1).sum(-1))(on="one-hot")
+    assert named.for_distribution(Categorical([[0.0, 1.0]])).on == "one-hot"
+    with pytest.raises(UsageError, match="bernoulli variables are not one-hot"):
+        named.for_distribution(Bernoulli([0.5, -1.0]))
 
 
 def test_extreme_logits_keep_the_gradient_right() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, cast
 
 import torch
@@ -49,17 +48,7 @@ class Igr:
         """y (1 − y) f′(y)/τ · dμ/dφ."""
         d, sigma, tau = draw.distribution, self.sigma, self.temperature
         double = cast(Bernoulli, d.with_logits(d.align(d.logits).double()))  # all that it serves
-        quantile, dquantile = (t.to(d.logits) for t in normal_quantile(double))
+        quantile, dquantile = (t.to(d.logits) for t in double.normal_quantile)
         noisy = Sigmoid(sigma * (quantile - torch.special.ndtri(draw.noise())))
         y = noisy.relax(tau)
         return noisy.vjp(y, tau, draw.problem.df(y)) * (sigma * dquantile)
-
-
-def normal_quantile(d: Bernoulli) -> tuple[Tensor, Tensor]:
-    """Φ⁻¹(p) and its derivative p′/n(Φ⁻¹(p)), from the smaller of p and q; with the probit they are φ and 1."""
-    if d.link == "probit":
-        return d.logits, torch.ones_like(d.logits)
-    tail = torch.special.ndtri(torch.minimum(d.mean, d.q))
-    quantile = torch.where(d.mean < d.q, tail, -tail)
-    derivative = d.slope * math.sqrt(2 * math.pi) * torch.exp(quantile**2 / 2)
-    return quantile, torch.where(d.slope > 0, derivative, 0.0)  # nothing moves where z is certain
