@@ -327,7 +327,7 @@ def test_the_form_of_functions_on_the_command_line(here: Path) -> None:
     offers.use([Path("mine.py")])
     assert in_form(["ste", "half", "leave_one_out"], "gradient") == ["ste", "half", "leave_one_out[form=gradient]"]
     assert in_form(["ste"], None) == ["ste"]
-    with pytest.raises(UsageError, match=r"--as loss: among ste, half is no function"):
+    with pytest.raises(UsageError, match=r"--as loss: among ste, half there is no function"):
         in_form(["ste", "half"], "loss")
     assert named("half[factor=2]") == "mine.py:half[factor=2]"
     assert here
@@ -338,9 +338,9 @@ WRONG = [
     ("estimator", "mine.py:nothing", "nothing"),
     ("estimator", "mine.py:Sum", "it has no `facts`"),
     ("objective", "mine.py:Plain", "it has no `on`"),
-    ("estimator", "mine.py:SCALE", "is no function"),
+    ("estimator", "mine.py:SCALE", "is not a function"),
     ("objective", "mine.py:SCALE", "is a function of samples"),
-    ("distribution", "mine.py:energy", "it is no class"),
+    ("distribution", "mine.py:energy", "it is not a class"),
 ]
 
 

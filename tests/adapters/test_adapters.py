@@ -1,4 +1,4 @@
-"""Adapted functions: the numbers of the catalogue where they are the same estimator, and nobody else's numbers touched.
+"""Adapted functions: the numbers of the catalogue where they are the same estimator; global generators are left alone.
 
 Comparisons by sampling are of the mean and the variance of each coordinate with exact moments, at R = 2^13 estimates
 (2^10 where a function is called once for each). All of them together, about 150, fail falsely once in 10⁴: the limit of
@@ -617,7 +617,7 @@ WRONG: Sequence[tuple[Any, dict[str, Any], str]] = [
     (fs.straight_through, {"distribution": "poisson"}, "give bernoulli, categorical"),
     (fs.straight_through, {"hard": True}, "hard"),
     (fs.rloo_advantages, {"samples": 4}, "advantages are of all N rewards of an estimate; leave out samples"),
-    (3.5, {}, "is no function"),
+    (3.5, {}, "is not a function"),
     (dict, {}, "is a class"),
 ]
 

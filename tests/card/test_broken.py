@@ -97,7 +97,7 @@ def test_what_is_no_dataclass_is_wrong_usage() -> None:
         facts = Facts("score function")
         rows = Raises.rows
 
-    with pytest.raises(UsageError, match="is no dataclass"):
+    with pytest.raises(UsageError, match="is not a dataclass"):
         check(Plain)
 
 

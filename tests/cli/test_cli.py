@@ -751,7 +751,7 @@ def test_plugins_are_shown(cli: Cli) -> None:
     )
     page = [f"{PLUGINS}:Sum", "", "An objective of one's own: f(v) = Σ v.", "", "Options       none"]
     assert cli("show", f"{PLUGINS}:Sum").out.splitlines()[:5] == page
-    assert "is no estimator: it has no `facts`" in clean(cli("show", f"{PLUGINS}:Other"), 2)
+    assert "is not an estimator: it has no `facts`" in clean(cli("show", f"{PLUGINS}:Other"), 2)
     assert "No module named 'nosuch'" in clean(cli("show", "nosuch:Thing"), 2)
 
 
@@ -861,11 +861,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         estimator(name="nosuch:Thing"),
         "cannot be imported: No module named 'nosuch'",
     ),
-    "plug-in that is none": (estimator(name="os:getpid"), "is no estimator"),
+    "plug-in that is none": (estimator(name="os:getpid"), "is not an estimator"),
     "objective returning NaN": (problem(objective=f"{PLUGINS}:Nan"), "Nan is nan at a sample"),
     "objective that raises": (problem(objective=f"{PLUGINS}:Raises"), "cannot be evaluated at a sample: KeyError"),
     "objective of another shape": (problem(objective=f"{PLUGINS}:Wide"), "must return one number for each sample"),
-    "objective as an estimator": (estimator(name=f"{PLUGINS}:Nan"), "is no estimator: it has no `facts`"),
+    "objective as an estimator": (estimator(name=f"{PLUGINS}:Nan"), "is not an estimator: it has no `facts`"),
 }
 
 

@@ -79,7 +79,7 @@ FAULTS = [
     ("objective: sine", "objective: sin", f"10:16 problems[1].objective.name: unknown objective 'sin'. Did you mean 'sine'? {OBJECTIVES}"),
     ("bernoulli", "bernouli", "8:19 problems[0].distribution.name: unknown distribution 'bernouli'. Did you mean 'bernoulli'? (estbench list distributions)"),
     ("- reinforce", "- no.such.module:Class", "16:5 estimators[0].name: estimator plug-in 'no.such.module:Class' cannot be imported: No module named 'no'"),
-    ("- reinforce", "- pathlib:Path", "16:5 estimators[0].name: 'pathlib:Path' is no estimator: it has no `facts`"),
+    ("- reinforce", "- pathlib:Path", "16:5 estimators[0].name: 'pathlib:Path' is not an estimator: it has no `facts`"),
     # keys
     ("seed: 0", "sed: 0", "2:1 sed: unknown key 'sed'. Did you mean 'seed'? Allowed: name, seed, precision, replicates, samples, temperatures, methods, level, delta, timings, problems, estimators"),
     ("    dimensions: 2", "    dimension: 2", "12:5 problems[1].dimension: unknown key 'dimension'. Did you mean 'dimensions'? Allowed: distribution, dimensions, categories, tie, logits, objective, kind, sweep"),

@@ -1,4 +1,4 @@
-"""An estimator whose answers are none, and little else: every worker that meets it imports this."""
+"""An estimator that returns no gradients, and little else: every worker that meets it imports this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact moments: the engine against calculations of its own kind only."""
+"""Exact moments by quadrature, and of means of rows, against calculations that share no code with the package."""
 
 from __future__ import annotations
 

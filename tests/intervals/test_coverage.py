@@ -1,4 +1,4 @@
-"""The measure of an interval is its coverage, that of a verdict its error rates: measured on fresh draws.
+"""Coverage of intervals and error rates of verdicts, measured on fresh draws.
 
 A cell passes if its count of hits is one that the stated rate would give with a chance of more than 1e-6.
 """

@@ -1,4 +1,4 @@
-"""What must not change the answer does not, and what must change it does so exactly."""
+"""Invariances of intervals: rescaling, rotation, order and grouping change them not at all, or as they must."""
 
 from __future__ import annotations
 

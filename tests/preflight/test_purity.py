@@ -1,4 +1,4 @@
-"""Estimators that are no pure functions of their draw are found, each with the right sentence; the catalogue is."""
+"""Estimators that are not pure functions of their draw are found, each with its message; the catalogue is pure."""
 
 from __future__ import annotations
 

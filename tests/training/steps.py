@@ -1,4 +1,4 @@
-"""One training step, and the same by the estimators of the house, example by example."""
+"""One training step, and the same by the estimators of the catalogue, example by example."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_critics_are_refused(estimator: str) -> None:
     problem = make(objective("sine"), torch.zeros(3, dtype=torch.float64), "bernoulli")
     one = replace(Relax(), n_fit=512, steps=1)
     fitted = one.fit(problem, Draw(problem, 512, 1, streams=Streams(0, "x", range(1))))
-    with pytest.raises(UsageError, match=r"a fitted Relax is no estimator for training: a critic"):
+    with pytest.raises(UsageError, match=r"a fitted Relax cannot be used in training: a critic"):
         gradient(fitted, seeded())
 
 

@@ -1,4 +1,4 @@
-"""An estimator's numbers do not depend on which others are asked, nor in what order."""
+"""The numbers of an estimator do not depend on which others are evaluated on the same draw, nor in what order."""
 
 from __future__ import annotations
 

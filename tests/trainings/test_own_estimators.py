@@ -16,9 +16,9 @@ from estbench.engine.tasks import Group, Looked, TrajectoryTask
 from estbench.engine.tasks.group import RANDOM, is_own
 from estbench.expand import expand
 from estbench.plan import Given
-from tests.trajectories.own import Noisy
+from tests.trainings.own import Noisy
 
-NOISY, FALLING = "tests.trajectories.own:Noisy", "tests.trajectories.own:Falling"
+NOISY, FALLING = "tests.trainings.own:Noisy", "tests.trainings.own:Falling"
 TRAJECTORY: dict[str, Any] = {
     "kind": "trajectory",
     "objective": "quadratic",
