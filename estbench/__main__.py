@@ -1,6 +1,6 @@
 """The program: `estbench`, and `python -m estbench`.
 
-Nothing is imported here before the working directory has its place on the path, and Ctrl-C its meaning.
+Before anything else is imported, the working directory is moved to the end of the path, and Ctrl-C is handled.
 """
 
 import atexit

@@ -220,7 +220,7 @@ def names(columns: Iterable[Column] = COLUMNS) -> list[str]:
 
 
 def dtypes(columns: Iterable[Column] = COLUMNS) -> dict[str, str]:
-    """Name → type of all columns that are no text, as `DataFrame.astype` takes them."""
+    """Name → type of all columns except text, as `DataFrame.astype` takes them."""
     return {name: column.dtype for column in columns for name in column.names if column.dtype != "text"}
 
 

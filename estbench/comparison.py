@@ -255,7 +255,7 @@ def _whose(entry: Entry) -> tuple[int, int, str]:
 
 
 def _beyond(pool: Sequence[Entry], fitting: Sequence[Entry], at: At, budget: float) -> str:
-    """Which estimators cost more than the budget at every N that there is; empty if none do."""
+    """Which estimators cost more than the budget at every N of the run; empty if none do."""
     there = {_whose(entry) for entry in fitting}
     least: dict[str, float] = {}
     for entry in pool:
@@ -371,7 +371,7 @@ def _rows(
             "bias_verdict": row["bias_verdict"],
             "declared_unbiased": row["declared_unbiased"],
             "flags": " ".join(dict.fromkeys((*_paired_flags(paired, entry is rival), *row["flags"].split()))),
-            "run": escaped(str(entry.run.folder)),  # tables of pandas take no half characters
+            "run": escaped(str(entry.run.folder)),  # pandas takes no lone surrogates
             "paired": paired,
             "entry": entry,
             "rival": rival,

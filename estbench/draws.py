@@ -212,7 +212,7 @@ class Draw:
         track(self, "logits", vars(self.distribution), "logits")
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
-        """Never allowed: all estimators read the same attributes."""
+        """Refused with AttributeError: all estimators read the same attributes."""
         raise AttributeError(f"a draw is shared by all estimators: {name} cannot be set")
 
     def with_same_noise(self) -> Draw:
@@ -224,7 +224,7 @@ class Draw:
     def split(self, size: int, streams: Sequence[str]) -> Iterator[Draw]:
         """The replicates in order, so many at a time: draws of the same base noise, in the streams of these names.
 
-        Of one shard that is read on a processor, no more than that is held at once: the noise is made again each time.
+        Of one shard that is read on the CPU no more than that is held at once: the noise is made again each time.
         """
         again = self._again()
         tail, dtype = (self.N, *self.distribution.event_shape), self.distribution.logits.dtype
@@ -244,7 +244,7 @@ class Draw:
         return self if again is None else Draw(self.problem, rows, self.N, streams=again)
 
     def _again(self) -> Streams | None:
-        """The streams from their beginning, where they can be read in pieces: those of one shard, on a processor."""
+        """The streams from their beginning, where they can be read in pieces: those of one shard, on the CPU."""
         streams = self._streams
         one = isinstance(streams, Streams) and streams.in_pieces and self.shard == self.R
         return cast(Streams, streams).again() if one else None
@@ -304,7 +304,7 @@ class Draw:
             yield "the streams (ask the draw: draw.uniform(name, ...))"
 
     def differences(self, clean: Draw) -> Iterator[str]:
-        """Which of the tensors kept here are others in a draw of the same noise that nobody has touched, by name."""
+        """The names of the tensors kept here that differ from those of an untouched draw of the same noise."""
         pairs = [(self, clean), (self.problem, clean.problem), (self.distribution, clean.distribution)]
         pairs += [(kept, clean.relaxed(kept.tau, redraw)) for redraw, kept in self._relaxed.items()]
         for mine, theirs in pairs:

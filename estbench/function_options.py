@@ -51,7 +51,7 @@ def name_of(target: Any) -> str:
 def option(target: Any, p: Parameter) -> Option | None:
     """A parameter as an option: of the type that is annotated if that is plain, else of that of its default.
 
-    None where it is none: its default is not plain, or it stands for any number of arguments.
+    None if it is not an option: its default is not plain, or it stands for any number of arguments.
     """
     if p.kind in VARIABLE or not (p.default is Parameter.empty or isinstance(p.default, (*PLAIN, tuple))):
         return None
@@ -78,7 +78,7 @@ def _parts(hint: Any) -> Iterator[Any]:
 
 
 def as_options(given: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
-    """Given options by the names of the options that there are: what a function calls tau is `temperature`."""
+    """Given options under the names of existing ones: what a function calls tau is `temperature`."""
     return {("temperature" if name == "tau" and "tau" not in names else name): value for name, value in given.items()}
 
 

@@ -43,17 +43,17 @@ _ALONE = threading.RLock()
 
 
 class UserCodeError(Exception):
-    """An error of user code whose text says all: what it raised that is no `Exception`, or what it must not do."""
+    """An error of user code whose text says all: what it raised beside an `Exception`, or what it must not do."""
 
 
 def reason(error: BaseException) -> str:
-    """An error as the reason why a cell failed: on one line, and nothing in it that a terminal would obey."""
+    """An error as the reason why a cell failed: one line without control characters."""
     if isinstance(error, UserCodeError):
         return str(error)
     try:
         text = str(error)
     except BaseException as second:  # its text is user code too
-        text = f"(its text cannot be had: {type(second).__name__})"
+        text = f"(its text is not available: {type(second).__name__})"
     if isinstance(error, BaseExceptionGroup):
         text += f" [{'; '.join(reason(each) for each in error.exceptions[:3])}]"
     text = " ".join(f"{type(error).__name__}: {text}".split())

@@ -23,7 +23,7 @@ def use(files: list[Path]) -> None:
     """Make the names known that some files export; UsageError where there is no such file."""
     for file in files:
         if file.suffix != ".py" or not file.is_file():
-            raise UsageError(f"--plugin: expected a Python file (.py), and {file} is none")
+            raise UsageError(f"--plugin: expected a Python file (.py), got {file}")
     FILES[:] = dict.fromkeys([*FILES, *(os.path.normpath(file) for file in files)])
 
 

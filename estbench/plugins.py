@@ -95,26 +95,30 @@ def exported(what: What, file: str) -> list[str]:
 def class_of(what: What, name: str) -> Any:
     """The class of what a name `where:thing` stands for: that of an instance, and one made for a function.
 
-    UsageError, with the reason, where it cannot be imported, and where it can be no such thing.
+    UsageError, with the reason, where it cannot be imported, and where it is something else.
     """
     found = thing(what, name)
     if inspect.isclass(found) and not issubclass(found, torch.autograd.Function):
         missing = [member for member in MEMBERS[what] if not hasattr(found, member)]
         if missing:
-            raise UsageError(f"{name!r} is no {what}: it has no `{missing[0]}`{_instead(what, name, found)}")
+            raise UsageError(f"{_is_not(name, what)}: it has no `{missing[0]}`{_instead(what, name, found)}")
         if what == "estimator" and not is_estimator(found):
-            raise UsageError(f"{name!r} is no estimator: it has neither `rows` nor `joint`")
+            raise UsageError(f"{_is_not(name, what)}: it has neither `rows` nor `joint`")
         if not dataclasses.is_dataclass(found):
             raise UsageError(f"{name!r} is not a dataclass, as every {what} must be: write @dataclass(frozen=True)")
         return found
     if _is_instance(what, found):
         return type(found)
     if what not in ("estimator", "objective"):
-        raise UsageError(f"{name!r} is no {what}: it is no class")
+        raise UsageError(f"{_is_not(name, what)}: it is not a class")
     try:
         return adapters.class_of(found) if what == "estimator" else named_function.class_of(found)
     except UsageError as error:
-        raise UsageError(f"{name!r} is no {what}: {error}") from None
+        raise UsageError(f"{_is_not(name, what)}: {error}") from None
+
+
+def _is_not(name: str, what: What) -> str:
+    return f"{name!r} is not {'an' if what in ('estimator', 'objective') else 'a'} {what}"
 
 
 def _instead(what: What, name: str, kind: type[Any]) -> str:

@@ -169,7 +169,7 @@ def _reached(name: str) -> set[str]:
 
 
 def _file(name: str) -> Path | None:
-    """The file that a module of the user would be imported from now; None for what is installed, or is no file."""
+    """The file that a module of the user would be imported from now; None for what is installed, or is not a file."""
     if name in _NAMED:
         return _NAMED[name] if _NAMED[name].is_file() else None
     if name == "__main__":

@@ -85,7 +85,7 @@ def _serve(work: Callable[[Any], Any], begin: Callable[[], None] | None, connect
     if begin is not None:
         begin()
     with suppress(OSError):
-        os.dup2(2, 1)  # what threads of plug-ins print at any time is no output of ours
+        os.dup2(2, 1)  # what threads of plug-ins print is not output of the command
     with suppress(EOFError, ConnectionError):
         connection.send((None, None))
         while True:

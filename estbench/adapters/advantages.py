@@ -1,7 +1,7 @@
 """(rewards [N], …) -> advantages: the estimate is the mean of A_n s(z_n), s the score; A depends on the rewards alone.
 
-So hold verl, TRL and OpenRLHF their estimators of policy gradients. The rewards are f(z_n). The parameters that such
-functions have beside the rewards are filled in by their names: a mask of tokens is all ones [N, D], as each variable is
+verl, TRL and OpenRLHF write their policy-gradient estimators in this form. The rewards are f(z_n). The parameters that
+such functions have beside the rewards are filled in by name: a mask of tokens is all ones [N, D], as each variable is
 one token; the index of the prompt is the same for all N samples, which form one group; its size is N. Rewards per token
 are [N, D], with the reward at the last token.
 """
@@ -19,7 +19,7 @@ from estbench.draws import Draw
 def estimate(advantages: Callable[[Tensor], Tensor], draw: Draw, samples: int, *, shift_free: bool) -> Tensor:
     """(1/N) Σ_n A_n s(z_n), or A_nd s_d(z_n) where A is [N, D]: [R, D(, K)].
 
-    Rounding is no direction: where all rewards of an estimate are equal, a function that does not depend on a constant
+    Rounding errors become 0: where all rewards of an estimate are equal, a function that does not depend on a constant
     added to them is given zeros, and advantages that are rounding beside the rewards are 0.
     """
     f = draw.fz[:, :samples].clone()

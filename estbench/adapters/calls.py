@@ -31,7 +31,7 @@ WAYS: dict[Way, str] = {
 }
 
 _ROWS = (23, 12)
-"""Numbers of rows on which ways are compared: a function may treat odd and even lengths, or multiples, each its way."""
+"""Numbers of rows on which ways are compared: a function may treat odd and even lengths, or multiples, differently."""
 
 
 def lengths(*others: int) -> list[int]:

@@ -73,7 +73,7 @@ def number_of(draw: Draw) -> int:
 
 @contextmanager
 def of_the_function() -> Iterator[None]:
-    """What is raised in here is an error of the function, a UserCodeError; all else that is raised is one of ours."""
+    """A context in which whatever is raised is an error of the function, a UserCodeError."""
     try:
         yield
     except UserCodeError:

@@ -110,7 +110,7 @@ class Groups:
 
         The rewards are given as they are, or per token, at the last one. What else the function takes is filled in by
         its name: masks are ones, the index tells the groups of N samples apart, the size of a group is N. UserCodeError
-        for what it raises, and for what is none.
+        for what it raises, and for anything but advantages.
         """
         function, shape = self.function, rewards.shape
         fills = {

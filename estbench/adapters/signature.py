@@ -101,7 +101,7 @@ def guessed(found: Parameters) -> tuple[Form, ...]:
 
 
 def demand_written(form: Any, samples: Any) -> None:
-    """UsageError for a form that there is not, and for what is no number of samples; None is either by default."""
+    """Raise UsageError for an unknown form or an invalid number of samples; None stands for the default of either."""
     if form is not None and not (isinstance(form, str) and form in FORMS):
         raise UsageError(f"form={form!r:.80}: there are {', '.join(FORMS)}")
     whole = isinstance(samples, Integral) and not isinstance(samples, bool)

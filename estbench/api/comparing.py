@@ -156,7 +156,7 @@ def plan_to_compare(
 
 
 def _demand_choices(at: Any, metric: Any, correction: Any) -> None:
-    """UsageError for a word that is none of those that there are."""
+    """Raise UsageError for an unknown basis, metric or correction."""
     for name, given, known in (
         ("at", at, get_args(At)),
         ("metric", metric, get_args(Metric)),
@@ -167,7 +167,7 @@ def _demand_choices(at: Any, metric: Any, correction: Any) -> None:
 
 
 def _demand_numbers(budget: Any, margin: Any) -> None:
-    """UsageError for a budget or a margin that is no number, or out of range."""
+    """Raise UsageError for a budget or a margin that is not a number, or out of range."""
     if budget is not None and not (_is_number(budget) and 0 < budget < math.inf):
         raise UsageError(f"budget: expected a number above 0, got {budget!r:.80}")
     if not (_is_number(margin) and 0 <= margin <= 10):
@@ -205,7 +205,7 @@ def entries_of(frame: pd.DataFrame) -> list[Entry]:
 
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """What tells a row; no temperature, which is NaN, is None."""
+    """The values of `KEY` in a row, None for a missing temperature (NaN)."""
     return tuple(None if row[name] != row[name] else row[name] for name in KEY)
 
 

@@ -1,4 +1,4 @@
-"""Whether the mean of an estimator is the gradient of anything, for a function of one's own."""
+"""Whether the mean of an estimator is the gradient of some function of the logits, for any f."""
 
 from __future__ import annotations
 

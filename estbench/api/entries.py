@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def read_entry(read: Callable[[Any], T], value: Any, where: str) -> T:
-    """The entry that one of the readers of `estbench.config.choice` makes of a value; UsageError says all faults."""
+    """The entry that one of the readers of `estbench.config.choice` makes of a value; UsageError lists all faults."""
     try:
         return read(value)
     except ValidationError as error:

@@ -20,9 +20,9 @@ CATALOGUED = {kind: name for name, kind in catalog.ESTIMATORS.items()}
 
 
 def choices(given: Any) -> tuple[EstimatorChoice, ...]:
-    """The estimators of a list, or of one that stands alone; UsageError for what is none.
+    """The estimators of a list, or of one that stands alone; UsageError for anything else.
 
-    Objects that are called the same are told apart by a number: `MyEstimator`, `MyEstimator #2`.
+    Objects of the same name are told apart by a number: `MyEstimator`, `MyEstimator #2`.
     """
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if not several:
@@ -72,7 +72,7 @@ def _catalogue_options(estimator: Any) -> dict[str, Any] | None:
 
 
 def _of_class(kind: type[Any], called: Naming) -> EstimatorChoice:
-    """A class of a user: its options are at their defaults, and the temperatures of a measurement are its."""
+    """A class of a user, with its options at their defaults and the temperatures of the measurement."""
     fields = catalog.options_of(kind)
     missing = [name for name, info in fields.items() if info.is_required() and name != TEMPERATURE]
     if missing:

@@ -26,7 +26,7 @@ F = Callable[[Any], Any] | Objective | type[Objective] | str
 def problem_of(f: F, distribution: Distribution, on: On | None = None) -> Problem:
     """The problem of an f and a distribution, in float64, whatever the type of the logits and with no graph behind it.
 
-    UsageError for what is no distribution, logits that are not finite, and an f that is refused by `objective_of`.
+    UsageError for anything but a distribution, logits that are not finite, and an f that `objective_of` refuses.
     """
     if not isinstance(getattr(distribution, "logits", None), Tensor) or isinstance(distribution, type):
         raise UsageError(

@@ -28,7 +28,7 @@ class Card(Findings):
         return junit({self.target: render.cases(self)})
 
     def to_json(self) -> str:
-        """JSON: the target, `ok`, and all findings with their status, text and cause. A number that is not is null."""
+        """JSON: the target, `ok`, and all findings with their status, text and cause. NaN and infinity are null."""
         return strict(self.to_dict())
 
     def to_dict(self) -> dict[str, object]:

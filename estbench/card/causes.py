@@ -1,4 +1,4 @@
-"""The search for the cause of a bias: by observed means, by what f does to estimates, and by what f is asked."""
+"""The search for the cause of a bias: in means, in how estimates change with f, and in the points where f is taken."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIKELY = 8
 """Members with about the same mean, of which one may be the one."""
 
 _VAGUE = ("moves", "other", "known_scaled", "decay", "factor", "factor_of_n", "unrelated")
-"""Causes that say little: the samples at which f is asked may say more."""
+"""Causes that say little: the samples at which f is evaluated may say more."""
 
 _VAGUER = ("moves", "other", "factor_of_n", "unrelated")
 """Causes that say less than how advantages follow the rewards."""
@@ -148,7 +148,7 @@ def _known(known: Known) -> tuple[str, str]:
 
 
 def _by_calls(setting: Setting, worst: Verdict, key: str) -> tuple[str, str] | None:
-    """What its calls tell of the cause: that they are all the same, or the samples at which f is asked."""
+    """What its calls tell of the cause: that they are all the same, or the samples at which f is evaluated."""
     estimator, N, R = setting.estimator, setting.sizes[-1], setting.R
     probe = setting.role("coupled")
     if isinstance(estimator, Adapted) and not estimator.found.random:

@@ -47,7 +47,7 @@ def check(
     seed: Seed = 0,
     **options: Any,
 ) -> Card | ConfigCard:
-    """Look at an estimator on small problems whose gradient is known: bias and its cause, invariances, cost, figures.
+    """Check an estimator on small problems whose gradient is known: bias and its cause, invariances, cost, figures.
 
     The card prints itself. `card.ok` says that nothing was found to be wrong and that the mean was measured;
     `card.failures` are the claims that are false, each with its usual cause; `card.to_json()` holds all of it.
@@ -69,7 +69,7 @@ def check(
                   the time suffices
     options       arguments of the function, or options of the estimator
 
-    Raises UsageError for a target that is none. A function that works in no form has a card that says so.
+    Raises UsageError for any other target. A function that works in no form has a card that says so.
     """
     if isinstance(target, Path) or (isinstance(target, str) and target.endswith((".yaml", ".yml"))):
         return config_card(Path(target))

@@ -15,7 +15,7 @@ from estbench.estimators.base import Estimator
 from estbench.preflight.unbiasedness import percent
 
 SMALL_ANGLE = 0.5
-"""Degrees that are no turn."""
+"""An angle, in degrees, below which E ĝ counts as parallel to g."""
 
 LARGE = 4
 """How many times more samples are taken to see whether a bias falls."""

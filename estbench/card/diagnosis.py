@@ -221,7 +221,7 @@ def _factor(observations: Sequence[Observed], means: Sequence[Floats]) -> tuple[
 
 
 def per_coordinate(observations: Sequence[Observed]) -> Cause | None:
-    """Whether E ĝ_j = c_j g_j at the same logits for every f: the factors of a few are said."""
+    """Whether E ĝ_j = c_j g_j at the same logits for every f: some of the factors are stated."""
     m, g = (np.stack([getattr(seen, name) for seen in observations]) for name in ("m", "g"))
     noise = np.stack([seen.noise for seen in observations])
     if not np.isfinite(m).all():
@@ -275,7 +275,7 @@ def _right(seen: Observed) -> bool | None:
 
 
 def _natural(c: float, error: float, also: Sequence[float] = ()) -> float:
-    """The factor of a mistake that a fitted one is, within its standard error; 0 if it is none, or not known well."""
+    """The usual factor that a fitted one is, within its standard error; 0 if there is none, or it is not precise."""
     near = (n for n in (*NATURAL, *also) if abs(c - n) < LIMIT * error + 1e-6 and error < PRECISE * abs(n))
     return min(near, key=lambda n: abs(c - n), default=0.0)
 

@@ -106,5 +106,5 @@ class Findings:
 
     @property
     def ok(self) -> bool:
-        """Whether no claim is false, and its mean was measured. Which parts were not checked the verdict says."""
+        """Whether no claim is false, and its mean was measured. The verdict says which parts were not checked."""
         return self.measured and not self.failures

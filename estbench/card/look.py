@@ -89,7 +89,7 @@ class _Look:
         self.beside: list[Beside] = []
 
     def add(self, *findings: Finding) -> None:
-        """Keep findings; what only repeats that it raises is no failure more."""
+        """Keep findings; a failure that only repeats that it raises counts once."""
         for f in findings:
             again = self.raises and f.holds is False and (f.key == "raises" or self.raises in f.text)
             if not (again and f.claim == "runs"):

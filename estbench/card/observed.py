@@ -1,4 +1,4 @@
-"""The mean of an estimator on one problem: from exact moments where they are had at once, else from a sample."""
+"""The mean of an estimator on one problem: from exact moments where these take little time, else from a sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function does during its calls: the samples at which it asks for f, and writes into what it is given."""
+"""What a function does during its calls: the samples at which it evaluates f, and writes into its arguments."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What f was asked in some calls: the samples of each call, [m, D] or [m, D, K], and whether ∇f was wanted."""
+    """The samples at which f was evaluated, [m, D] or [m, D, K] for each of some calls, and whether ∇f was, too."""
 
     problem: Problem
     calls: tuple[Tensor, ...]
@@ -67,7 +67,7 @@ class Asked:
 
 
 def asked(problem: Problem, estimator: Estimator, N: int, streams: Iterable[str], R: int = 1) -> Asked:
-    """What f is asked for R estimates from each of the streams: these are the calls where R = 1."""
+    """The samples at which f is evaluated for R estimates from each of the streams: these are the calls where R = 1."""
     recording = Recording(problem)
     recorded = make_like(problem, recording, problem.distribution.logits)
     shape, calls = problem.distribution.event_shape, []
@@ -80,7 +80,7 @@ def asked(problem: Problem, estimator: Estimator, N: int, streams: Iterable[str]
 
 
 def evidence(problem: Problem, estimator: Estimator, N: int, R: int) -> tuple[str, str] | None:
-    """The cause of a bias that the samples tell at which f is asked: its key and what to look for.
+    """The cause of a bias, from the samples at which f is evaluated: its key and what to look for.
 
     They alone are no fault: antithetic, enumerated and relaxed samples have other laws. R: the estimates by which a law
     is looked at where some calls show nothing.
@@ -90,7 +90,7 @@ def evidence(problem: Problem, estimator: Estimator, N: int, R: int) -> tuple[st
     if len(z) < CALLS // 2:
         return None
     if bool(((z < -WITHIN) | (z > 1 + WITHIN)).any()):
-        return "no_sample", f"f is asked at values from {float(z.min()):.3g} to {float(z.max()):.3g}: {NO_SAMPLE}"
+        return "no_sample", f"f is evaluated at values from {float(z.min()):.3g} to {float(z.max()):.3g}: {NO_SAMPLE}"
     hard = ((z == 0) | (z == 1)).flatten(1).all(1)
     if not bool(hard.all()):
         return _relaxed(seen, some_hard=bool(hard.any()))
@@ -117,8 +117,8 @@ def halves_cancel(problem: Problem, estimator: Estimator, N: int) -> tuple[str, 
 def _relaxed(seen: Asked, *, some_hard: bool) -> tuple[str, str]:
     if not seen.differentiated and not some_hard:
         return "relaxed_f", (
-            "f is asked at relaxed samples, or at means, and its value multiplies a score: the score needs f of the "
-            "hard sample"
+            "f is evaluated at relaxed samples, or at means, and its value multiplies a score: the score needs f of "
+            "the hard sample"
         )
     if some_hard:
         return "control_variate", (
@@ -127,8 +127,8 @@ def _relaxed(seen: Asked, *, some_hard: bool) -> tuple[str, str]:
             "hard sample, and no detach"
         )
     return "relaxation", (
-        "f is asked at relaxed samples alone: E ĝ is the gradient of E f of the relaxed sample, which is another one "
-        "at every temperature; where that is meant, say so (--biased)"
+        "f is evaluated at relaxed samples alone: E ĝ is the gradient of E f of the relaxed sample, which is another "
+        "one at every temperature; where that is meant, say so (--biased)"
     )
 
 

@@ -14,7 +14,7 @@ CLOSE = 1e-3
 
 
 def by_rewards(estimator: Estimator, N: int, D: int) -> tuple[str, str] | None:
-    """The cause of a bias that the change of advantages with single rewards tells: its key and what to look for."""
+    """The cause of a bias, from how advantages change with single rewards: its key and what to look for."""
     assert isinstance(estimator, Adapted)
     J = responses(Groups(estimator.function, D, estimator.found.array), N)
     own = J.diagonal()

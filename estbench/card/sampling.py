@@ -239,7 +239,7 @@ def run(tests: Sequence[Test], wanted: float, deadline: float) -> list[Test]:
 def _pace(test: Test) -> float:
     """The seconds of an estimate, about, from a few that are not used.
 
-    How a function can be called is found out in its first call: that is no part of it.
+    The first call, in which it is found out how a function can be called, is not timed.
     """
     test.draws(PILOT, "pilot")
     start = time.monotonic()

@@ -49,7 +49,7 @@ class Setting:
 
     @property
     def makes_samples(self) -> bool:
-        """Whether it is a function that asks for f at samples that it makes."""
+        """Whether it is a function that evaluates f at samples of its own."""
         return self.subject.function is not None and self.subject.form in ("loss", "gradient")
 
     @property

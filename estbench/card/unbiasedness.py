@@ -24,7 +24,7 @@ class Verdict:
 
     `broken`: nothing can be known of it, as estimates are not finite or it raised: the key of the failure that this is.
     `weak`: it was sampled, and larger biases than were to be seen would have been seen: of up to `UNDERPOWERED`.
-    `telling`: of so many estimates the bias is about ten standard errors; 0 where it is exact.
+    `telling`: the number of estimates of which the bias is about ten standard errors; 0 where it is exact.
     """
 
     probe: Probe

@@ -1,4 +1,4 @@
-"""A card made in a process of its own: what its target does to that process is found out, and does no other harm."""
+"""A card made in a process of its own: a target that ends or blocks that process is reported, and harms no other."""
 
 from __future__ import annotations
 

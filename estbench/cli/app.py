@@ -39,7 +39,7 @@ class _Commands(TyperGroup):
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; what a user can cause or do is one message and its exit code, and no traceback."""
+        """Run a command; errors that a user can cause end in one message and an exit code, without a traceback."""
         try:
             with _readable():
                 return super().invoke(ctx)
@@ -53,7 +53,7 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """What the parser complains of is told without control characters, and as this program talks."""
+    """Errors of the parser are shown without control characters, in the form of this program's own messages."""
     try:
         yield
     except Exception as error:

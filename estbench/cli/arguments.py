@@ -22,7 +22,7 @@ def place(text: str | Path) -> Path:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is a file of that name; no name that the system refuses, such as one of 300 letters, is one."""
+    """Whether there is a file of that name; False for names that the system refuses, such as one of 300 letters."""
     try:
         return Path(path).is_file()
     except OSError:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from estbench.preflight.check import Check
 
 QUICK = 5.0
-"""Seconds in which no progress is said."""
+"""Seconds before progress is shown."""
 
 Format = Literal["table", "json", "markdown", "junit"]
 
@@ -131,8 +131,8 @@ def _is_config(target: str) -> bool:
         return False
     hint = closest(target, [*catalog.ESTIMATORS, *ALIASES, *shipped()])
     raise UsageError(
-        f"{target!r} is no estimator (estbench list estimators), no config (a file in YAML, or one of "
-        f"{', '.join(shipped())}), and no function, which is written my_file.py:thing.{hint}"
+        f"{target!r} is not an estimator (estbench list estimators), a config (a file in YAML, or one of "
+        f"{', '.join(shipped())}) or a function, which is written my_file.py:thing.{hint}"
     )
 
 

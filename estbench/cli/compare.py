@@ -37,15 +37,15 @@ def compare(
         str | None, typer.Option(help="Measured in place of the suite: 'quadratic[target=0.3]', my_module:f")
     ] = None,
     logits: Annotated[
-        str | None, typer.Option(help="Of its variables: '[0.5, -1]'; of categorical ones '[[0, 1, 2]]'")
+        str | None, typer.Option(help="Logits of its variables: '[0.5, -1]'; of categorical ones '[[0, 1, 2]]'")
     ] = None,
     distribution: Annotated[
         str | None, typer.Option(help="Of its variables; by default bernoulli, or categorical for rows of logits.")
     ] = None,
     samples: Annotated[
-        str | None, typer.Option(help="N, as 1,4; by default the least that all take, or what a budget allows.")
+        str | None, typer.Option(help="N, such as 1,4; by default the smallest that all take, or what a budget allows.")
     ] = None,
-    temperatures: Annotated[str | None, typer.Option(help="As 0.5,1, for estimators that have one.")] = None,
+    temperatures: Annotated[str | None, typer.Option(help="Such as 0.5,1, for estimators that have one.")] = None,
     replicates: Annotated[int | None, typer.Option(min=32, help="Estimates of each cell; by default 20000.")] = None,
     budget: Annotated[
         float | None,
@@ -80,7 +80,7 @@ def compare(
         float, typer.Option(min=1e-6, max=10, callback=finite, help="Ratios this near to 1 are equivalent.")
     ] = 0.05,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="Of what is measured; by default 0, or the config's.")
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of what is measured; by default 0, or the config's.")
     ] = None,
     cell_timeout: Annotated[
         float,
@@ -89,7 +89,7 @@ def compare(
             max=1e8,
             metavar="SECONDS",
             callback=finite,
-            help="Of what is measured: a plug-in that takes longer than this in one job fails.",
+            help="A plug-in that takes longer than this in one job fails, where compare measures.",
         ),
     ] = 60.0,
     mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs of other versions or devices too.")] = False,

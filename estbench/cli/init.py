@@ -53,7 +53,7 @@ def _starter(what: str, of: str) -> None:
         raise UsageError(f"init {what} {of}: expected one name, or one of {', '.join(STARTERS)} and a name")
     module = of.removesuffix(".py")
     if not module.isidentifier() or keyword.iskeyword(module):
-        raise UsageError(f"init {what}: expected a name as Python has them, such as my_{what}, got {of!r}")
+        raise UsageError(f"init {what}: expected a Python name, such as my_{what}, got {of!r}")
     kind = "".join(word.capitalize() for word in module.split("_")) or module
     files = [Path(f"{module}.py"), Path(f"test_{module}.py")]
     for file in files:

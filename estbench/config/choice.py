@@ -104,7 +104,7 @@ class EstimatorChoice:
     """An estimator of a config, and the temperatures that are given for it.
 
     `spec` has the default temperature, or none where there is no default. `temperatures` are those of this entry alone;
-    None: those of the config are its, if it `has_temperature`.
+    None: it has those of the config, if it `has_temperature`.
     """
 
     spec: EstimatorSpec
@@ -112,7 +112,7 @@ class EstimatorChoice:
     has_temperature: bool = False
 
     def specs(self, shared: tuple[float, ...]) -> tuple[EstimatorSpec, ...]:
-        """One for each of its temperatures, or of those of the config; by default the one with the default."""
+        """A spec for each of its temperatures, else for each of the config's, else the one at the default."""
         if not self.has_temperature:
             return (self.spec,)
         return tuple(_at_temperature(self.spec, t) for t in self.temperatures or shared) or (self.spec,)

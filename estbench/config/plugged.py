@@ -29,7 +29,7 @@ def in_form(selectors: Sequence[str], form: Form | None) -> list[str]:
     """
     fitting = [selector for selector in selectors if form is not None and _may_have(selector, form)]
     if form is not None and not fitting:
-        raise UsageError(f"--as {form}: among {', '.join(selectors)} is no function {adapters.FORMS[form]}")
+        raise UsageError(f"--as {form}: among {', '.join(selectors)} there is no function {adapters.FORMS[form]}")
     return [_with(selector, form) if selector in fitting else selector for selector in selectors]
 
 

@@ -51,7 +51,7 @@ class TrajectoryConfig:
 
     start        the problem at the logits where all seeds begin; drawn logits are drawn anew for each seed
     checkpoints  steps after which losses are recorded and gradients measured; by default the first and the last
-    curl         whether to measure if the mean of an estimator is the gradient of anything
+    curl         whether to measure how far the mean of an estimator is from being a gradient (`exact.curl`)
     """
 
     kind: Literal["trajectory"] = "trajectory"

@@ -70,7 +70,7 @@ def _closed(opened: Any) -> Iterator[Any]:
 
 
 def _check_address(scheduler: str) -> None:
-    """UsageError for what can be no address, or needs certificates; a client of it would wait for its own end."""
+    """UsageError for an invalid address, or one that needs certificates, where a client would wait for its timeout."""
     scheme, _, place = scheduler.rpartition("://")
     wanted = None
     if scheme == "inproc":  # of a scheduler in this very process

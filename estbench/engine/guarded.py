@@ -63,7 +63,7 @@ def fatal(source: Path | Document, settings: Sequence[str] = (), seconds: float 
 def breaks(selector: str, seconds: float | None = None) -> str | None:
     """How the plug-in of an estimator's selector fails as it is imported or built; None if it does not.
 
-    None too for what is only written wrongly: a module, a class or an option that there is not.
+    None too for a mistake in writing: a module, a class or an option that does not exist.
     """
     return _why({"estimators": [selector]}, [("estimator", selector)], seconds)
 
@@ -146,7 +146,7 @@ def _why(config: dict[str, Any], entries: Sequence[tuple[str, Any]], seconds: fl
 
 
 _BESIDE = ("name", "options", "label", "temperatures", "anneal")
-"""Keys of an entry that are no options."""
+"""Keys of an entry that are not options."""
 
 
 def _failure(what: str, entry: Any) -> str | None:

@@ -126,7 +126,7 @@ def replaced(draw: Draw, before: Held) -> list[str]:
 
 
 def writes(estimator: Estimator, touched: list[str]) -> str:
-    """What an estimator did that others would have suffered from."""
+    """The message for an estimator that has changed what others read."""
     what = ", ".join(dict.fromkeys(touched))
     return f"{_name(estimator)} changes what other estimators read too: {what}. It must work on a copy (.clone())"
 

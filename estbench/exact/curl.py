@@ -1,4 +1,4 @@
-"""Whether the mean of an estimator is the gradient of anything."""
+"""Whether the mean of an estimator is the gradient of some function of the logits."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Integrand:
     def pair(self, level: int) -> tuple[Floats, Floats]:
         """The packed record from some nodes, and from twice as many: those of the start doubled `level` times.
 
-        Raises TooMany where nobody can wait for so many.
+        Raises TooMany where these would take too long.
         """
         before, after = zip(*(self._pair(part, level) for part in self.parts), strict=True)
         return self._together(before), self._together(after)
@@ -115,7 +115,7 @@ class Integrand:
         return np.concatenate(before), np.concatenate(after)
 
     def _product(self, part: tuple[str, ...], level: int) -> Floats:
-        """The records given each class, over the product of rules for the streams of `part`; the others stand still."""
+        """The records given each class, over the product of rules for the streams of `part`; the others are fixed."""
         if (part, level) not in self._found:
             fineness = 2 ** (level / max(self._axes(part), 1))
             given = ({s: self._rule(s, k, fineness) for s in part} for k in self.classes)

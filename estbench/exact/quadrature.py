@@ -58,7 +58,7 @@ def adaptive(
     """The sums over panels (group, from, to) of the records that `evaluate` gives, and over their halves: [groups, …].
 
     Where halves move E δ by more than the tolerance times √(E‖δ‖² + away) of the group, or E δ² by that times its
-    square, they are halved again: about kinks and jumps that nobody has announced. `away`, the
+    square, they are halved again: about kinks and jumps that `parts` do not end at. `away`, the
     squared distance of their mean from the true gradient, keeps the rounding of estimates that hardly vary out of this.
     """
     own, group = evaluate(parts), parts[:, 0].astype(int)

@@ -64,7 +64,7 @@ def _derived(cells: Sequence[Moments]) -> Iterator[Derived]:
     m, scatter, third, d = np.empty((C, P)), np.empty((C, P)), np.empty((C, P)), np.empty((C, S, P))
     records = [[getattr(k, name) for k in cells] for name in ("s1", "m2", "m3")]
     of_within, of_d, of_off = np.zeros((3, C, S))
-    each, width = n[:, :, None], max(_AT_ONCE // S, 1)  # not of C: a cell has the same bytes in any company
+    each, width = n[:, :, None], max(_AT_ONCE // S, 1)  # not of C: its bytes depend on no other cell
     for i in range(0, P, width):
         some = slice(i, i + width)
         s1, within, m3 = (np.stack([x[:, some] for x in of]) for of in records)

@@ -115,7 +115,7 @@ class TwoLayer:
         return (size / torch.where(self.sin > 0, self.sin, 1.0)).unsqueeze(-1) * self.across
 
     def coarse_gradient_w(self, proxy: str) -> Tensor:
-        """E Zᵀ (ψ(Z w) ⊙ v)(y − y*), [..., n]; UsageError for a proxy that is no multiple of an indicator."""
+        """E Zᵀ (ψ(Z w) ⊙ v)(y − y*), [..., n]; UsageError unless the proxy is a multiple of an indicator."""
         if proxy not in INDICATORS:
             raise UsageError(f"no closed form for proxy {proxy}; there are {', '.join(INDICATORS)}")
         h, lower, upper = INDICATORS[proxy]

@@ -16,7 +16,7 @@ _SEEDS, _EXAMPLES, _SAMPLES = 2, 3, 2
 
 
 def tried(network: Network, images: Images, kind: Kind) -> None:
-    """Build two networks and call each member of the contract; UsageError says what is not as `base` has it."""
+    """Build two networks and call each member of the contract; UsageError says where it departs from `base`."""
     name = type(network).__name__
     model = _built(network, images, kind)
     x = images.train[:_EXAMPLES].expand(_SEEDS, -1, -1)

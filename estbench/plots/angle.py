@@ -33,8 +33,8 @@ def of_angles(problem: str) -> str:
 def angle(rows: pd.DataFrame, level: float) -> Figure | None:
     """The cosine of the mean, and the mean cosine, against θ; None if there are not two angles at the start.
 
-    The cosine of the mean is exact, as a line; where it is not known, it is that of all replicates together, as points,
-    which have no interval. Of the mean cosine there are samples alone.
+    Cosine of the mean: exact values as lines; of estimators without them, the cosine of the mean of all replicates, as
+    points without an interval. Mean cosine: sampled values with their intervals.
     """
     if "network" not in rows or "checkpoint" not in rows:
         return None

@@ -19,15 +19,15 @@ from estbench.tables.adaptive import broken
 from estbench.views import variables
 
 EXACT = "exact"
-LINE = 0.24  # inches of an estimator in the panel of the end
+LINE = 0.24  # inches of height for each estimator in the panels of final values
 
 
 def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     """The loss of each training of one network, on data kept back, or of the logits of one trajectory.
 
-    Shown are median and band over seeds, the mean at the end, for logits the share of seeds that are then worse than at
-    the start, and for gates the share that is then open beside its target. Where no data are kept back it is the loss
-    on all data. Where a training has but one checkpoint there is nothing to show: None.
+    On the left the median and a band over seeds, on the right the final mean; further, for logits the share of seeds
+    that end worse than they began, for gates the share of open gates beside its target. Where no data are kept back it
+    is the loss on all data. None if there are not two checkpoints.
     """
     logits = bool((rows["kind"] == "trajectory").any())
     kept_back = rows["data"] == "valid"
@@ -97,7 +97,7 @@ def _end(
     group: Mapping[str, Look],
     of: Literal["loss", "share_worse", "open_share"] = "loss",
 ) -> None:
-    """One number a training at the end, beside its name; where it has an interval, with it."""
+    """A final value of each training, with its interval where it has one, beside the name of the training."""
     own: dict[str, dict[Any, float]] = {row["trained_by"]: row for row in final.to_dict("records")}
     ax.xaxis.set_major_locator(MaxNLocator(4))
     for i, name in enumerate(reversed(names)):

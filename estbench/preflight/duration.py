@@ -28,20 +28,20 @@ _NODES, _MORE = 2000, 25  # nodes of one axis, and how many times more each furt
 
 
 def durations(plan: Plan, seconds: Mapping[str, float]) -> list[float]:
-    """The seconds that each problem of a plan takes on one core, about; a run takes START more.
+    """About the seconds that each problem of a plan takes on one core; a run takes START more.
 
-    `seconds` are those of one estimate, by cell key. Counted are R estimates of each cell (of rows those of the largest
-    N alone, which all N share), the timings that are asked for, for exact moments all multisets of N states (see
-    `exact.enumeration`) or some 2000 · 25^{axes − 1} nodes, and the fits: each estimator is fitted here once, for all
-    its temperatures and problems. A run shares draws between estimators too, and may well be faster. With a precision
-    only the pilot is counted. NaN where the time of an estimate is NaN: it was not measured.
+    `seconds` are those of one estimate, by cell key. The sum has R estimates of each cell (where rows are averaged, of
+    the largest N alone, as all N share them); the timings, if the config has them; for exact moments all multisets of N
+    states (see `exact.enumeration`) or some 2000 · 25^{axes − 1} nodes; and the fits: each estimator is fitted once for
+    all its temperatures and problems. A run also shares draws between estimators, and may be faster. With a
+    precision only the pilot is counted. NaN where the time of an estimate is NaN: it was not measured.
     """
     fits: dict[str, float] = {}
     return [_duration(plan, i, seconds, fits) for i in range(len(plan.problems))]
 
 
 def trajectories(plan: Plan, seconds: Mapping[str, float]) -> float:
-    """The seconds that the trainings of all trajectories take on one core, about: those of their steps alone."""
+    """About the seconds that the steps of all trajectories take on one core."""
     steps: dict[str, float] = {}
     for cell in plan.cells:
         at = plan.problems[cell.problem].at

@@ -50,7 +50,7 @@ class Run:
 def read(folder: Path) -> Run:
     """Read a run folder. It needs no lock, and may be written meanwhile.
 
-    ResultsError if it is none, is damaged, or if its journal is not that of its manifest.
+    ResultsError if it is not a run folder, is damaged, or if its journal is not that of its manifest.
     """
     if not is_run(folder):
         raise ResultsError(f"{folder}: not a run folder, it has no {MANIFEST}. `estbench run CONFIG` makes one.")

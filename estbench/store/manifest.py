@@ -152,7 +152,7 @@ def _check(manifest: Json, path: Path) -> None:
 
 
 def read_plan(manifest: Json, folder: Path) -> Plan:
-    """The plan of a manifest that was read from this folder; ResultsError if its tables are none."""
+    """The plan of a manifest that was read from this folder; ResultsError if its tables are not those of a plan."""
     return plan_of(manifest, str(folder / MANIFEST))
 
 

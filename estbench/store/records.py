@@ -97,7 +97,7 @@ def _refuse(word: str) -> NoReturn:
 
 
 def items_of(record: Any) -> dict[Item, Any]:
-    """The items of a record; ValueError if it is none."""
+    """The items of a record; ValueError if it is not a record."""
     match record:
         case {"kind": str(kind), "key": str(key), "cells": dict(cells), **rest} if not rest:
             return {(kind, key, cell): result for cell, result in cells.items()}

@@ -36,7 +36,7 @@ class Results:
 def read_results(folder: Path) -> Results:
     """Read a run folder from its manifest and its journal alone; nothing that they name is imported.
 
-    ResultsError if it is none or is damaged.
+    ResultsError if it is not a run folder, or is damaged.
     """
     found = read(folder)
     return Results(folder, found.manifest, found.plan, found.items)

@@ -137,7 +137,7 @@ def _place(spec: ProblemSpec, cell: Cell) -> dict[str, Any]:
 def measured(plan: Plan, items: Items) -> list[Finding]:
     """Each cell that is done by itself, without what takes the others: verdict and contradictions.
 
-    Metrics may fail, as those of estimates near 1e80, whose fourth powers are no floats: that cell has failed, alone.
+    Metrics may fail, as those of estimates near 1e80, whose fourth powers overflow: then that cell alone has failed.
     """
     read = [
         found for cell in plan.cells if (found := _alone(plan, cell, partial(_read, plan, cell, items))) is not None

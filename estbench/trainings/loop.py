@@ -53,7 +53,7 @@ def train(
     """(epoch, the networks) at each checkpoint, from 0 to `epochs`; they are trained on while the caller looks on.
 
     Whatever trains them, networks begin with the same parameters and see the same batches in the same order. The rest
-    of a pass that is no whole batch is left out. The numbers are float32.
+    of a pass that does not fill a batch is left out. The numbers are float32.
     """
     model = initial(network, images, kind, training.seeds, seed)
     optimizer = optimizer_of(training, model)

@@ -109,8 +109,8 @@ class Reinforce:
 def moving_average(f: Tensor, shard: int, decay: float, history: int) -> Tensor:
     """Σ_h w_h f of the replicate h places earlier in the shard, w_h ∝ decay^(h − 1), h = 1 … H: [R, N].
 
-    A baseline carried along as state would make its variance depend on luck; here every replicate sees the H before it,
-    around the circle of its shard, never itself. Replicates are then uncorrelated, not independent; shards are.
+    A baseline carried along as state would depend on the order of calls; here every replicate sees the H before it,
+    cyclically within its shard, never itself. Replicates are then uncorrelated, not independent; shards are.
     """
     R, N = f.shape
     shard = shard if R % shard == 0 else R

@@ -31,7 +31,7 @@ def least_squares_by_size(estimate: Callable[[Draw, int, Sequence[float]], Tenso
 
 
 def at_size(fits: Fits, samples: int) -> tuple[float, ...]:
-    """The coefficients of the largest of `SIZES` that is not above `samples`; of the last that there are."""
+    """The coefficients of the largest of `SIZES` that is not above `samples`; of the last where not all were fitted."""
     return fits[min(bisect_right(SIZES, samples), len(fits)) - 1]
 
 

@@ -1,1 +1,1 @@
-"""Straight-through estimators: the backward pass pretends that sampling was a smooth function."""
+"""Straight-through estimators: the backward pass treats sampling as a smooth function."""

@@ -20,7 +20,7 @@ class BengioSts:
 
     @property
     def facts(self) -> Facts:
-        """Biased: half the truth even on linear f, as the gradient passes through the smooth factor only."""
+        """Biased: half the true gradient even on linear f, as the gradient passes through the smooth factor only."""
         return Facts(
             "straight-through",
             links=LINKS,
