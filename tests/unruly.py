@@ -108,7 +108,7 @@ THROWS: dict[str, Any] = {
     "GeneratorExit": lambda: _raise(GeneratorExit()),
     "StopIteration": lambda: _raise(StopIteration()),
     "Panic: rust": lambda: _raise(Panic("rust")),
-    "Mute: (its text cannot be had: KeyboardInterrupt)": lambda: _raise(Mute()),
+    "Mute: (its text is not available: KeyboardInterrupt)": lambda: _raise(Mute()),
     "BaseExceptionGroup: two (2 sub-exceptions)": lambda: _raise(BaseExceptionGroup("two", [Panic(), ValueError()])),
 }
 ENDS: dict[str, Any] = {

@@ -168,7 +168,8 @@ def test_coefficients_of_the_wrong_size_are_refused() -> None:
 
 def test_a_named_function_of_one_hot_samples_serves_no_bernoulli_variables() -> None:
     """`on: one-hot` is refused where samples are not one-hot, and is the sample itself where they are."""
-    named = named_function.class_of(lambda z: z.flatten(1).sum(-1))(on="one-hot")
+    kind: Any = named_function.class_of(lambda z: z.flatten(1).sum(-1))
+    named = kind(on="one-hot")
     assert named.for_distribution(Categorical([[0.0, 1.0]])).on == "one-hot"
     with pytest.raises(UsageError, match="bernoulli variables are not one-hot"):
         named.for_distribution(Bernoulli([0.5, -1.0]))
