@@ -48,6 +48,7 @@ LEVELS = (
     "objectives",
     "parametrisation",
     "problem",
+    "rarity",
     "draws",
     "networks",
     "estimators",

@@ -25,7 +25,7 @@ from estbench.intervals import OutOfRange, Shards, in_range, shards_needed
 from estbench.moments import Moments
 from estbench.plan import PILOT, Cell, EstimatorSpec, Plan, ProblemSpec, Training, fit_key
 from estbench.store import Item, Memory, Run, Store
-from estbench.summary import packed_shards, prepared, truth
+from estbench.summary import packed_shards, prepared, rarest, truth
 
 Items = Mapping[Item, Any]
 
@@ -238,10 +238,10 @@ def shards_wanted(plan: Plan, cell: Cell, items: Items) -> int:
     packed = packed_shards(plan, cell, items)
     if packed is None or len(packed) < PILOT or not prepared(plan, cell, items):  # failed, or another part's
         return PILOT
-    rarest = plan.problems[cell.problem].rarest * cell.samples * PILOT * layout.shard_size
+    shown = rarest(plan, cell, items) * cell.samples * PILOT * layout.shard_size
     try:
         with in_range():
-            pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)), rarest=rarest)
+            pilot = Shards.of(Moments.unpack(packed[:PILOT], truth(plan, cell, items)), rarest=shown)
             return shards_needed(pilot, precision.relative, layout.stages[-1], precision.metric)
     except OutOfRange:  # more of it would be no better
         return PILOT

@@ -104,7 +104,7 @@ def replicates_to_decide(s: Shards, delta: float = 0.01) -> float:
 def verdict(s: Shards, p_adjusted: float, delta: float = 0.01) -> str:
     """*unbiased* if √U₉₅ ≤ δ‖g‖; else *biased* if the adjusted p < .05; else *inconclusive: about n more replicates*.
 
-    Where the rarest class is expected too seldom (see `flags.RARE`), *inconclusive*, whatever was seen.
+    Where the rarest event is expected too seldom (see `flags.RARE`), *inconclusive*, whatever was seen.
     n fresh replicates would by themselves show an unbiased estimator to be so, 8 times of 10. Empty where g is unknown.
     """
     if not _known(s):
@@ -112,7 +112,7 @@ def verdict(s: Shards, p_adjusted: float, delta: float = 0.01) -> str:
     if rare(s):
         more = s.R * (RARE / s.rarest - 1)
         needed = f"about {_rounded(more)} more replicates would show" if more < OUT_OF_REACH else "sampling never shows"
-        return f"inconclusive: {needed} the rarest class"
+        return f"inconclusive: {needed} the rarest event"
     if bias_bound(s) <= (delta * s.true_norm) ** 2:
         return "unbiased"
     if p_adjusted < ALPHA:

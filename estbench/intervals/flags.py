@@ -11,7 +11,7 @@ import numpy as np
 from estbench.intervals.shards import Shards
 
 RARE = 30.0
-"""Expected number of the rarest class below which nothing that depends on it can be relied on.
+"""Expected number of the rarest class or event below which nothing that depends on it can be relied on.
 
 Measured with a rare class beside ordinary variables (sine, mlp, two families, seven estimators, 1000 benchmarks each):
 among the benchmarks with no other flag, unbiased estimators are called *biased* in all where 2 are expected, in up to
@@ -31,8 +31,8 @@ FLAGS: Mapping[str, Flag] = {
     "constant": Flag("const", "no variation seen: events rarer than 3/R are invisible"),
     "rare_event": Flag(
         "rare",
-        f"a class is expected fewer than {RARE:g} times in all samples: what depends on it is not seen, "
-        "intervals may not hold, and the verdict on bias is inconclusive",
+        f"a class, or an event of several variables that f depends on, is expected fewer than {RARE:g} times in all "
+        "samples: what depends on it is not seen, intervals may not hold, and the verdict on bias is inconclusive",
     ),
     "few_events": Flag("few", "a few estimates make up the variance: its interval is a guess"),
     "heavy_tail": Flag("tail", "the fourth moment may not exist: the interval of the variance is a guess"),
@@ -63,7 +63,7 @@ def flags(s: Shards) -> tuple[str, ...]:
     """Compute the names in `FLAGS` that the shards alone can tell.
 
     constant     v = 0
-    rare_event   the rarest class of any variable is expected fewer than 30 times, whatever was seen
+    rare_event   the rarest class of any variable, or effect on f, is expected fewer than 30 times, whatever was seen
     few_events   n_eff = R·v²/Var‖ĝ − m‖² < 10, or one estimate holds a fifth of Σ‖ĝ − m‖⁴
     heavy_tail   n ≥ 100, S ≥ 32, and mean log(top S/4 shard maxima of ‖ĝ − m‖² over the next) > .45 (Hill)
     skewed_mean  max|γ_j|/√R > .3 over the coordinates and the cosine; of records kept `in_span`, over the cosine alone
@@ -84,7 +84,7 @@ def flags(s: Shards) -> tuple[str, ...]:
 
 
 def rare(s: Shards) -> bool:
-    """Whether too few of the rarest class are expected."""
+    """Whether too few of the rarest event are expected."""
     return s.rarest < RARE
 
 

@@ -57,7 +57,8 @@ class Shards:
     moments           the moments; shards without a finite estimate are left out
     non_finite        number of estimates left out, in all shards
     level             of the intervals
-    rarest            expected number of the rarest class of any variable among all samples; infinite if not said
+    rarest            expected number of the rarest class of any variable, or effect on f, among all samples; infinite
+                      if not said
     rank              the number of parameters of the estimates: P, unless their records are kept `in_span` of a few
                       directions
     R, n [S]          number of estimates: in all, per shard

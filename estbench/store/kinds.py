@@ -95,14 +95,16 @@ class SourceHead:
 class ProblemResult:
     """What is known of a problem.
 
-    route       how its gradient was found; null where it was not
-    true        the gradient, [P]; null where it is not known
-    parameters  P, where the gradients are recorded in the span of their means (see `estbench.moments.in_span`)
+    route         how its gradient was found; null where it was not
+    true          the gradient, [P]; null where it is not known
+    parameters    P, where the gradients are recorded in the span of their means (see `estbench.moments.in_span`)
+    rarest_event  the share of samples that show the rarest effect on f; runs of earlier versions do not have it
     """
 
     route: str | None
     true: Array | None
     parameters: Count | None = None
+    rarest_event: Share | None = None
 
 
 @dataclass(frozen=True, config=_RECORD)

@@ -1,6 +1,6 @@
 """From the journal of a run to its results. `table`, which makes frames, is the one module here that needs pandas."""
 
-from estbench.summary.cells import grouped, packed_shards, prepared, truth
+from estbench.summary.cells import grouped, packed_shards, prepared, rarest, truth
 from estbench.summary.details import fits, precision_reached
 from estbench.summary.endings import endings
 from estbench.summary.reading import Results, read_results
@@ -16,6 +16,7 @@ __all__ = [
     "packed_shards",
     "precision_reached",
     "prepared",
+    "rarest",
     "read_results",
     "truth",
 ]

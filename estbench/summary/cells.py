@@ -53,6 +53,13 @@ def rank(plan: Plan, cell: Cell, items: Items) -> int | None:
     return found
 
 
+def rarest(plan: Plan, cell: Cell, items: Items) -> float:
+    """The share of samples that show the rarest class or the rarest effect on f."""
+    spec = plan.problems[cell.problem]
+    of_effects: float | None = items[("problem", spec.id, "")].get("rarest_event")
+    return spec.rarest if of_effects is None else min(spec.rarest, of_effects)
+
+
 def packed_shards(plan: Plan, cell: Cell, items: Items) -> Floats | None:
     """The packed records of a Monte Carlo cell, shard by shard from the first: [S, 8 + 3P]; None if there are none."""
     spec, layout = plan.problems[cell.problem], plan.layouts[cell.problem]

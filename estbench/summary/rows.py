@@ -27,7 +27,7 @@ from estbench.intervals import (
 from estbench.moments import Moments
 from estbench.plan import Cell, Plan, ProblemSpec
 from estbench.store import decode
-from estbench.summary.cells import Items, grouped, outcome, rank, seconds, truth
+from estbench.summary.cells import Items, grouped, outcome, rank, rarest, seconds, truth
 
 WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
 """Why exact moments may be known to less than 1e-8."""
@@ -188,8 +188,8 @@ def _read(plan: Plan, cell: Cell, items: Items) -> Finding | _Sampled | None:
         return Finding(cell, row | NOT_FINITE)
     row |= DONE
     if sampled:
-        rarest = spec.rarest * cell.samples * replicates if spec.at is None else inf
-        return _Sampled(cell, row, moments, rarest, rank(plan, cell, items))
+        shown = rarest(plan, cell, items) * cell.samples * replicates if spec.at is None else inf
+        return _Sampled(cell, row, moments, shown, rank(plan, cell, items))
     row |= exact_metrics(moments)
     exactly = _exact(plan, moments, items[("exact", cell.key, "")], row)
     return Finding(cell, row | _costs(cell, row, items), exactly=exactly)

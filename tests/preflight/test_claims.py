@@ -209,7 +209,7 @@ def test_what_was_not_looked_at_is_not_ok() -> None:
     assert mean.startswith("reinforce: unbiased not checked at N = 2, because the exact gradient is not known")
     rare = {"objective": "sine", "distribution": "bernoulli", "logits": [-12.0, 0.5]}
     line = check("arms", problems=[rare], samples=[2]).unchecked[0]
-    assert "because a class of probability 6e-06 is too rare to be sampled" in line
+    assert "because an event of probability 6e-06 is too rare to be sampled" in line
 
 
 @pytest.mark.parametrize("factor", [1.01, 1 + 1e-8])

@@ -196,12 +196,24 @@ def test_a_rare_class_is_flagged_whatever_was_seen(tmp_path: Path) -> None:
     assert sampled["flags"].str.contains("rare_event").all()
     assert (
         sampled["bias_verdict"]
-        .str.fullmatch(r"inconclusive: about \d+ more replicates would show the rarest class")
+        .str.fullmatch(r"inconclusive: about \d+ more replicates would show the rarest event")
         .all()
     )
     assert not rare.loc[rare["method"] == "exact", "flags"].str.contains("rare_event").any()
     assert len(sampled) == len(names)
     assert not frame.loc[frame["logits"] == "[-1,0.5]", "flags"].str.contains("rare_event").any()
+
+
+def test_a_rare_joint_event_is_flagged_whatever_was_seen(tmp_path: Path) -> None:
+    """Where f is large in a rare event of common classes, estimators that miss it are not said to be biased."""
+    objective = {"name": "product", "offset": 0.5, "slope": 4.0}
+    problem = CONFIG["problems"][0] | {"objective": objective, "logits": [-2.0, -2.5, -3.0]}
+    frame = frame_of(tmp_path / "run", problems=[problem], estimators=["reinforce", "muprop"], seed=1, replicates=1000)
+    sampled = frame[frame["method"] == "monte_carlo"]
+    assert (sampled["bias_p_value"] < 1e-3).any()  # as if it were refuted
+    assert sampled["flags"].str.contains("rare_event").all()
+    assert not frame["flags"].str.contains("claim_refuted").any()
+    assert sampled["bias_verdict"].str.contains("would show the rarest event").all()
 
 
 def test_a_rare_class_silences_the_verdict() -> None:
@@ -213,7 +225,7 @@ def test_a_rare_class_silences_the_verdict() -> None:
             own = Shards.of(s.moments, rarest=rarest)
             assert ("rare_event" in flags(own)) is quiet
             assert verdict(own, 1e-9).partition(":")[0] == ("inconclusive" if quiet else said)
-    assert verdict(Shards.of(s.moments, rarest=1e-30), 1e-9) == "inconclusive: sampling never shows the rarest class"
+    assert verdict(Shards.of(s.moments, rarest=1e-30), 1e-9) == "inconclusive: sampling never shows the rarest event"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Referenced
 from estbench.plan import ProblemSpec
 from estbench.problem import Evaluations, Problem
+from estbench.rarity import rarest_event
 from estbench.store import encode
 
 
@@ -23,9 +24,9 @@ from estbench.store import encode
 class CostTask:
     """What is known about a problem and its cells before anything is sampled.
 
-    `problem`: the exact gradient and how it was found. `cost`, for each cell: evaluations of f and ∇f for one estimate,
-    counted on a draw of its own (sharing would hide them); whether it is declared unbiased; and the gradient it is
-    measured against, where that is one of its own.
+    `problem`: the exact gradient, how it was found, and how seldom samples show the rarest effect on f. `cost`, for
+    each cell: evaluations of f and ∇f for one estimate, counted on a draw of its own (sharing would hide them); whether
+    it is declared unbiased; and the gradient it is measured against, where that is one of its own.
     """
 
     spec: ProblemSpec
@@ -48,12 +49,13 @@ class CostTask:
             with isolated(has_user_code(self.spec), self.spec.id), limited(self.timeout):
                 problem = problem_of(self.spec, self.device)
                 true = None if problem.exact_gradient is None else problem.exact_gradient.cpu().numpy()
+                rarest = rarest_event(problem)
             if true is not None and not np.isfinite(true).all():
                 raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
         except Exception as error:
             return failures(self.cells(), reason(error))
         records: list[Record] = [{"kind": "problem", "key": self.spec.id, "route": problem.route}]
-        records[0]["true"] = None if true is None else encode(true)
+        records[0] |= {"true": None if true is None else encode(true), "rarest_event": rarest}
         for group in self.groups:
             try:
                 with group.isolated(self.spec, self.seed, "cost"):
