@@ -37,7 +37,7 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     final = rows[rows["checkpoint"] == rows["checkpoint"].max()].sort_values("loss")
     names = [EXACT] * bool((final["trained_by"] == EXACT).any())
     names += [name for name in final["trained_by"] if name != EXACT]
-    groups = looks([name for name in names if name != EXACT]) or [{}]
+    groups = looks([name for name in names if name != EXACT])
     texts = [[broken(name, 30) for name in group] for group in groups]
     seeds, target = int(rows["seeds"].max()), float(final["open_target"].iloc[0])
     gates = not math.isnan(target)

@@ -64,8 +64,11 @@ LOOKS = (  # colours of Okabe and Ito (2008), their yellow, too light on white, 
 
 
 def looks(names: Sequence[str]) -> list[dict[str, Look]]:
-    """The names in groups of like size, small enough for every name of a group to have a look of its own."""
-    groups = -(-len(names) // len(LOOKS))
+    """The names in groups of like size, small enough for every name of a group to have a look of its own.
+
+    No names are one group of none.
+    """
+    groups = max(1, -(-len(names) // len(LOOKS)))
     ends = [round(i * len(names) / groups) for i in range(groups + 1)]
     return [dict(zip(names[a:b], LOOKS, strict=False)) for a, b in itertools.pairwise(ends)]
 

@@ -87,7 +87,7 @@ def test_problems_of_a_training_share_a_name() -> None:
 
 
 def test_losses_are_ranked_at_the_end_with_the_exact_gradient_on_top() -> None:
-    """The panel of the end names every training, the exact one first, then by loss; a band for each is drawn."""
+    """The panel of the end names every training, the exact one first, or alone, then by loss, each with a band."""
     figure = losses(along(), 0.9)
     assert figure is not None
     curve, end = figure.axes
@@ -96,6 +96,9 @@ def test_losses_are_ranked_at_the_end_with_the_exact_gradient_on_top() -> None:
     assert len(curve.collections) == 3
     assert "90 % interval" in figure.texts[1].get_text()
     assert losses(along().query("checkpoint == 0"), 0.9) is None
+    alone = losses(along().query("trained_by == 'exact'"), 0.9)
+    assert alone is not None
+    assert [text.get_text() for text in alone.axes[1].texts] == ["exact"]
 
 
 @pytest.mark.parametrize("kinds", [None, ["losses"], ["checkpoints"]])
