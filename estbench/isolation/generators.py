@@ -1,0 +1,62 @@
+"""The global generators of random numbers, of torch, numpy and Python: seeded, put back, and watched."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed(*entropy: object) -> None:
+    """Seed the global generators of torch, numpy and Python from numbers and texts."""
+    number = int.from_bytes(sha256(repr(entropy).encode()).digest()[:8], "big")
+    torch.default_generator.manual_seed(number >> 1)
+    if _cuda():
+        torch.cuda.manual_seed_all(number >> 1)
+    np.random.seed([number >> 32, number & 0xFFFFFFFF])
+    random.seed(number)
+
+
+def _cuda() -> bool:
+    """Whether CUDA is in use: asking for its generators would begin it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call] # of torch
+
+
+def generators() -> Callable[[], None]:
+    """Note their states; what puts them back."""
+    of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    of_cuda = torch.cuda.get_rng_state_all() if _cuda() else None
+
+    def restore() -> None:
+        torch.set_rng_state(of_torch)
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
+        if of_cuda is not None:
+            torch.cuda.set_rng_state_all(of_cuda)
+
+    return restore
+
+
+def next_numbers() -> tuple[float, float, float]:
+    """The next numbers of torch's, numpy's and Python's global generators: others once one of them was used."""
+    return float(torch.rand((), dtype=torch.float64, device="cpu")), np.random.random(), random.random()  # noqa: S311 # no secret
+
+
+def states_beside_torch() -> object:
+    """The states of numpy's and Python's global generators: equal where nothing was drawn in between."""
+    _, keys, *rest = np.random.get_state()
+    return random.getstate(), np.asarray(keys).tobytes(), *rest
+
+
+def generator(kind: str, number: int, device: torch.device) -> Any:
+    """A generator of its own that is seeded with a number: "torch", "numpy", or a key of "jax"."""
+    if kind == "torch":
+        return torch.Generator(device).manual_seed(number)
+    if kind == "numpy":
+        return np.random.default_rng(number)
+    return importlib.import_module("jax").random.PRNGKey(number % 2**32)
