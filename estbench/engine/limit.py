@@ -7,11 +7,15 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 from estbench.interrupts import end_process
+from estbench.isolation import at_boundary
 
 GRACE = 2.0
 """Seconds that code has, once its time is over and it was told so, before its worker process is ended."""
@@ -42,6 +46,9 @@ def _text(seconds: float) -> str:
 
 _WHICH = "(--cell-timeout)"
 
+_MOMENT = 0.01
+"""Seconds after which a limit that ran out as an `Isolated` was entered or left is tried again."""
+
 
 def is_limit(reason: str) -> bool:
     """Whether the reason of a failure is that a limit was passed."""
@@ -50,8 +57,11 @@ def is_limit(reason: str) -> bool:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    def expired(signum: int, frame: object) -> None:
-        del signum, frame
+    def expired(signum: int, frame: FrameType | None) -> None:
+        del signum
+        if at_boundary(frame):
+            signal.setitimer(signal.ITIMER_REAL, _MOMENT, 1.0)
+            return
         raise TimeoutError(_text(seconds))
 
     before = signal.signal(signal.SIGALRM, expired)
@@ -68,10 +78,13 @@ def _thread_alarm(seconds: float) -> Iterator[None]:
     """The alarm of a thread that is not the main one: Python raises a class there, so its text is in the class."""
     error = type("TimeoutError", (TimeoutError,), {"__str__": lambda _: _text(seconds)})
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    thread = ctypes.c_ulong(threading.get_ident())
+    ident = threading.get_ident()
+    thread = ctypes.c_ulong(ident)
     lock, over = threading.Lock(), False
 
     def expired() -> None:
+        while not over and at_boundary(sys._current_frames().get(ident)):
+            time.sleep(_MOMENT)
         with lock:
             if not over:
                 raise_in(thread, ctypes.py_object(error))

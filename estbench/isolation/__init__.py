@@ -6,7 +6,7 @@ logging, functions that it replaces, child processes. What it raises becomes an 
 the user goes on.
 """
 
-from estbench.isolation.call import BEGINNING, Isolated, UserCodeError, exit_if_forked, reason
+from estbench.isolation.call import BEGINNING, Isolated, UserCodeError, at_boundary, exit_if_forked, reason
 from estbench.isolation.generators import generator, next_numbers, seed, states_beside_torch
 from estbench.isolation.output import stdout_to_stderr
 
@@ -14,6 +14,7 @@ __all__ = [
     "BEGINNING",
     "Isolated",
     "UserCodeError",
+    "at_boundary",
     "exit_if_forked",
     "generator",
     "next_numbers",

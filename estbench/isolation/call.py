@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from estbench.interrupts import end_process
@@ -101,6 +101,14 @@ class Isolated:
 
         signal.signal(signal.SIGINT, heard)
         return lambda: put_back(signal.SIGINT, before)
+
+
+def at_boundary(frame: FrameType | None) -> bool:
+    """Whether a call is just being entered or left in this frame: what is raised there would leave it half undone."""
+    boundary = (Isolated.__enter__.__code__, Isolated.__exit__.__code__)
+    while frame is not None and frame.f_code not in boundary:
+        frame = frame.f_back
+    return frame is not None
 
 
 BEGINNING: list[Callable[[tuple[object, ...]], None]] = []

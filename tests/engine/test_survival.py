@@ -17,6 +17,7 @@ import pytest
 
 import estbench
 from estbench.engine.limit import limited
+from estbench.isolation import BEGINNING, Isolated
 from estbench.store import read
 from tests.cli.forked import PATIENCE, Forks, Said, alive, environment, until
 from tests.engine.runs import CONFIG, LESS, config, odd, same_as, statuses, values
@@ -327,6 +328,27 @@ def test_a_limit_in_any_thread() -> None:
             pass
     assert signal.getsignal(signal.SIGALRM) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_limit_that_runs_out_as_a_call_of_user_code_begins() -> None:
+    """It stops what follows, and the call is not left open: standard output is as before, and the next is isolated."""
+    stdout = sys.stdout
+
+    def late() -> None:
+        with limited(60):
+            with Isolated("late"):
+                pass
+            time.sleep(5)
+
+    BEGINNING.append(lambda _: signal.raise_signal(signal.SIGALRM))
+    try:
+        with pytest.raises(TimeoutError):
+            late()
+    finally:
+        BEGINNING.pop()
+    assert sys.stdout is stdout
+    with Isolated("next"):
+        assert sys.stdout is sys.stderr is not stdout
 
 
 # --- names that would be more than names --------------------------------------------------------------------------
