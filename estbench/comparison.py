@@ -14,6 +14,7 @@ from rich.text import Text
 
 from estbench.columns import COMPARISON, head, names
 from estbench.config import parse_selector
+from estbench.config.complaint import closest
 from estbench.config.selector import format_value
 from estbench.errors import ResultsError, UsageError
 from estbench.intervals import Estimate, Ratio, Shards, adjust, compare, exact_ratio, mse, ratio, variance
@@ -467,8 +468,9 @@ def selected(pool: Sequence[Entry], names: Sequence[str], option: str = "--estim
         found = [entry for entry in pool if name in (entry.name, entry.cell.estimator.label)]
         found = found or [entry for entry in pool if is_named(entry.cell.estimator, name)]
         if not found:
-            known = ", ".join(dict.fromkeys(entry.name for entry in pool))
-            raise UsageError(f"{option}: no finished cell is of '{name}'; there are {known}")
+            known = list(dict.fromkeys(entry.name for entry in pool))
+            near = closest(name, known)
+            raise UsageError(f"{option}: no finished cell is of '{name}'.{near} There are {', '.join(known)}")
         chosen += [entry for entry in found if entry not in chosen]
     return chosen
 

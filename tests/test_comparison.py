@@ -164,7 +164,7 @@ def test_mixing_is_refused(pool: list[Entry], tmp_path: Path) -> None:
 
 def test_unknown_names_are_refused(pool: list[Entry]) -> None:
     """A reference or an estimator that no cell has is named, with those there are."""
-    with pytest.raises(UsageError, match="--reference: no finished cell is of 'nobody'; there are reinforce"):
+    with pytest.raises(UsageError, match=r"--reference: no finished cell is of 'nobody'\. There are reinforce"):
         comparison(pool, reference="nobody")
     with pytest.raises(UsageError, match="--estimators: no finished cell is of 'nobody'"):
         selected(pool, ["nobody"])

@@ -8,12 +8,13 @@ from the draw around all calls, so that the same seed gives the same numbers.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
 from typing import Any, cast
 
 from pydantic import ValidationError
 
-from estbench.adapters.adapted import Adapted, class_of
+from estbench.adapters.adapted import OWN, Adapted, class_of
 from estbench.adapters.signature import FORMS, Form, demand_written, may_have
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, is_estimator
@@ -48,7 +49,9 @@ def adapt(
             f"distribution={distribution!r:.80}: expected a name: bernoulli, categorical, or bernoulli[link=probit]"
         )
     kind: Any = class_of(target)
-    own = as_options(options, {field.name for field in fields(kind)})
+    names = [field.name for field in fields(kind)]
+    own = as_options(options, names)
+    _demand_options(name_of(target), options, own, fields(kind))
     try:
         made = kind(form=form, distribution=distribution, samples=None if samples is None else int(samples), **own)
     except ValidationError as error:
@@ -58,3 +61,14 @@ def adapt(
         raise UsageError(f"{name_of(target)}: {error}") from None
     _ = made.found  # where it works in no form, this says so
     return cast(Estimator, made)
+
+
+def _demand_options(label: str, given: Mapping[str, Any], own: Mapping[str, Any], known: Sequence[Field[Any]]) -> None:
+    """UsageError for options that a function does not have, and for those that are needed and not given."""
+    names = [field.name for field in known if field.name not in OWN]
+    if unknown := [name for name, option in zip(given, own, strict=True) if option not in names]:
+        raise UsageError(f"{label} has no option {unknown[0]!r}; it has {', '.join(names) or 'none'}")
+    needed = [field.name for field in known if field.default is MISSING and field.default_factory is MISSING]
+    if missing := [name for name in needed if name not in own]:
+        call = f"estbench.adapt({label.rpartition(':')[2]}, {', '.join(f'{name}=…' for name in missing)})"
+        raise UsageError(f"{label}: {', '.join(missing)} must be given, as {call}")

@@ -46,7 +46,7 @@ class Adapted:
     @cached_property
     def function(self) -> Function:
         """The function with its options."""
-        own = {name: value for name, value in self._given().items() if name not in _OWN}
+        own = {name: value for name, value in self._given().items() if name not in OWN}
         found = parameters(self.target, self.form)
         return Function(self.target, found, named(own, found))
 
@@ -61,6 +61,11 @@ class Adapted:
         forms = (self.form,) if self.form is not None else guessed(function.parameters)
         if forms in (("loss",), ("gradient",)) and function.parameters.f is None:
             raise UsageError(f"{shown}a {forms[0]} is a function of (logits, f), and this has no parameter for f")
+        if forms == ("sampler",) and function.parameters.f is not None:
+            raise UsageError(
+                f"{shown}a sampler is a function of the logits alone, and {function.parameters.f!r} stands for f: it "
+                "may be a loss or a gradient"
+            )
         name, _ = _distribution(self.distribution)
         try:
             with Isolated(STREAM, "trial"), warnings.catch_warnings():
@@ -131,7 +136,7 @@ class Adapted:
         return {name: getattr(self, name) for name in names}
 
 
-_OWN = ("form", "samples", "distribution")
+OWN = ("form", "samples", "distribution")
 
 
 def class_of(target: Any) -> type[Adapted]:

@@ -32,7 +32,11 @@ GENERATORS = {"generator": "torch", "rng": "numpy", "key": "jax", "rng_key": "ja
 MASKS = ("response_mask", "eos_mask", "action_mask", "completion_mask", "loss_mask", "mask")
 GROUPS = ("index", "uid", "uids", "group_ids", "group_index")
 GROUP_SIZES = ("num_generations", "group_size", "n_samples_per_prompt", "rloo_k", "num_samples_per_prompt")
-RESERVED = ("form", "samples", "distribution", "name", "label", "temperatures", "options")
+RESERVED = (
+    *("form", "samples", "distribution", "name", "label", "temperatures", "options"),  # of a config
+    *("target", "function", "found", "facts", "joint", "rows", "fit", "breakpoints"),  # of an estimator
+)
+"""Parameters of these names are no options: they have their defaults."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from estbench.api.frames import Comparison, Measurements, comparison_frame
 from estbench.api.measuring import Seed, computed, kept, listed, planned, problems, seed_of
 from estbench.api.problem import F
 from estbench.budget import least_for_all, plan_within
+from estbench.columns import names
 from estbench.comparison import At, Entry, Metric, compared, entries, is_named, skipped
 from estbench.config.problem import ProblemConfig
 from estbench.distributions import Distribution
@@ -100,6 +101,8 @@ def compare(
             )
             results = computed(plan, jobs)
             pool, without = entries([results]), skipped([results])
+    if at == "seconds" and any(math.isnan(entry.cost("seconds")) for entry in pool):
+        raise UsageError("at='seconds': not all cells have been timed; measure with timings=True")
     try:
         found = compared(
             pool,
@@ -197,7 +200,7 @@ def entries_of(frame: pd.DataFrame) -> list[Entry]:
     chosen: dict[tuple[Any, ...], Entry] = {}
     for label, row in zip(frame.index, frame.to_dict("records"), strict=True):
         key = _key(row)
-        if key not in measured or not _same(row["variance"], measured[key].get("variance", float("nan"))):
+        if key not in measured or not _unchanged(row, measured[key]):
             raise UsageError(f"row {label} of the frame is not as it was measured: {dict(zip(KEY, key, strict=True))}")
         if key in pool:
             chosen[key] = pool[key]
@@ -209,5 +212,8 @@ def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     return tuple(None if row[name] != row[name] else row[name] for name in KEY)
 
 
-def _same(a: float, b: float) -> bool:
-    return a == b or (math.isnan(a) and math.isnan(b))
+def _unchanged(row: Mapping[Any, Any], measured: Mapping[str, Any]) -> bool:
+    """Whether all its numbers are those that were measured; what was not is NaN."""
+    known = names()
+    floats = {name: value for name, value in row.items() if isinstance(value, float) and name in known}
+    return all(value == measured.get(name) or math.isnan(value) for name, value in floats.items())

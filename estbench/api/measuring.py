@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import fields
 from numbers import Integral
 from typing import Any, Literal
 
@@ -119,7 +120,9 @@ def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **
     if "precision" in given and not isinstance(given["precision"], Mapping):
         raise UsageError(f"precision: expected a mapping such as {{'relative': 0.02}}, got {given['precision']!r:.80}")
     if "precision" in given:
-        given["precision"] = read_entry(lambda p: Precision(**p), dict(given["precision"]), "precision")
+        given["precision"] = read_entry(
+            lambda p: Precision(**p), dict(given["precision"]), "precision", (each.name for each in fields(Precision))
+        )
     data = {"name": "measured", "problems": problems, "estimators": estimators, **given}
     return expand(read_entry(lambda data: Config(**data), data, ""))
 

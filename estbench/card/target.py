@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from estbench.config.selector import format_selector, parse_selector
 from estbench.distributions.links import link_of
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, is_estimator
+from estbench.estimators.facts import why_no_estimate
 from estbench.function_options import as_options
 from estbench.isolation import Isolated, reason
 from estbench.names import ALIASES
@@ -83,9 +84,12 @@ def resolved(
     subject = subject_of(target, form, name, samples, unbiased=unbiased, options=options)
     names = (name,) if name is not None else NAMES
     own = _own(distribution, f)
-    for each in (n for n in names if subject.estimator.facts.unserved(n) is not None):
-        if name is not None:
-            raise UnservedError(f"{subject.label} {subject.estimator.facts.unserved(each)}")
+    facts = subject.estimator.facts
+    if name is not None and (why := facts.unserved(name)) is not None:
+        raise UnservedError(f"{subject.label} {why}")
+    served = next((n for n in names if facts.unserved(n) is None), None)
+    if samples is not None and served is not None and (why := why_no_estimate(facts, served, "sigmoid", 1, 2, samples)):
+        raise UnservedError(f"{subject.label} {why}, got samples={samples}")
     return Resolved(subject, names, own)
 
 
@@ -107,11 +111,18 @@ def subject_of(
             name = name if plugins.is_plugin(name) else plugins.alias("estimator", name) or name
             implied = plugins.implied_options("estimator", name) if plugins.is_plugin(name) else {}
         target, options = catalog.estimator_class(name), {**implied, **given, **options}
-        if isinstance(target, type) and issubclass(target, Adapted):
-            target = target.target
+    if isinstance(target, Adapted):  # what it was made of is looked at
+        _demand_none(options, label or _called(target.target))
+        target, options = target.target, {each.name: getattr(target, each.name) for each in fields(cast(Any, target))}
+    if isinstance(target, type) and issubclass(target, Adapted):
+        target = target.target
     if is_estimator(target):
+        if form is not None:
+            raise UsageError(f"form={form!r}: {label or 'this'} is an estimator, and only a function has a form")
         return _of_estimator(target, label, samples, unbiased=unbiased, options=options)
     options = _known(class_of(target), options, label or _called(target))
+    form, samples = _once("form", form, options), _once("samples", samples, options)
+    distribution = _once("distribution", distribution, {"distribution": _name(options.pop("distribution", None))})
 
     of_one_call = None if form == "advantages" or _of_rewards(target, form) else samples
 
@@ -144,6 +155,19 @@ def _known(kind: type[Any], options: Mapping[str, Any], label: str) -> dict[str,
     return given
 
 
+def _once(name: str, given: Any, options: dict[str, Any]) -> Any:
+    """What is given as an argument or, in the same words, as an option, which is taken out."""
+    option = options.pop(name, None)
+    if given is not None and option is not None and given != option:
+        raise UsageError(f"{name}: {given!r} and {option!r} are given; give one of them")
+    return option if given is None else given
+
+
+def _demand_none(options: Mapping[str, Any], label: str) -> None:
+    if options:
+        raise UsageError(f"{label} is an instance: it has its options already")
+
+
 def _of_rewards(target: Any, form: Form | None) -> bool:
     """Whether it is a function of rewards, whose calls are of all N: `samples` is then an N to look at."""
     return form is None and guessed(parameters(target, None)) == ("advantages",)
@@ -167,8 +191,8 @@ def _of_estimator(
         raise UsageError(f"{label or kind.__name__} is not a dataclass: write @dataclass(frozen=True) above the class")
     if isinstance(target, type):
         options = _known(kind, options, label or kind.__name__)
-    elif options:
-        raise UsageError(f"{label or kind.__name__} is an instance: it has its options already")
+    else:
+        _demand_none(options, label or kind.__name__)
     try:
         meant = bool(facts_of(build()).unbiased) if unbiased is None else unbiased
     except UsageError:

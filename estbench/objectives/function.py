@@ -58,7 +58,7 @@ class Function:
         """What the callable makes of rows [n, …]: [n] or [n, 1]; WrongShapeError for anything else."""
         given = rows.to(self.device, self.dtype)
         found = self.f(given if self.library == "torch" else given.detach().cpu().numpy())
-        values = found if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found))
+        values = found if isinstance(found, Tensor) else torch.as_tensor(_numbers(found))
         n = len(rows)
         if values.shape not in ((n,), (n, 1)):
             raise WrongShapeError(
@@ -80,6 +80,14 @@ class Function:
         }
         usual = {"on": "", "dtype": "float64", "library": "torch", "device": "cpu"}
         return tuple((option, value) for option, value in found.items() if value != usual[option])
+
+
+def _numbers(found: Any) -> np.ndarray[Any, Any]:
+    """What a function has returned, as an array; TypeError where it is none of numbers."""
+    array = np.asarray(found)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"it returned {found!r:.60}, and must return one number for each sample")
+    return array
 
 
 class WrongShapeError(ValueError):

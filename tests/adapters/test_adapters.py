@@ -602,6 +602,28 @@ def without_backward(logits: Tensor) -> Tensor:
     return torch.bernoulli(logits.sigmoid().detach())
 
 
+def with_needs(logits: Tensor, f: Any, scale: float, shift: float) -> Tensor:
+    """Two options without a default."""
+    found: Tensor = scale * f(torch.bernoulli(logits.sigmoid()).unsqueeze(0))[0] * logits.sum() + shift
+    return found
+
+
+def leave_out(logits: Tensor, f: Any) -> Tensor:
+    """Wants f."""
+    found: Tensor = f(torch.bernoulli(logits.sigmoid()).unsqueeze(0))[0] * logits.sum()
+    return found
+
+
+def names_of_estimators(
+    logits: Tensor, f: Any, target: float = 0.3, found: int = 1, facts: int = 2, fit: int = 3
+) -> Tensor:
+    """Parameters that are called as members of estimators are."""
+    p = logits.sigmoid()
+    z = torch.bernoulli(p.unsqueeze(0))
+    estimate: Tensor = ((f(z) - target - found + facts - fit).unsqueeze(-1) * (z - p)).mean(0)
+    return estimate
+
+
 def of_another_shape(logits: Tensor) -> Tensor:
     """A number."""
     return logits.sum()
@@ -615,7 +637,10 @@ WRONG: Sequence[tuple[Any, dict[str, Any], str]] = [
     (fs.straight_through, {"form": "picture"}, "there are sampler, loss, gradient, advantages"),
     (fs.straight_through, {"form": "loss"}, "no parameter for f"),
     (fs.straight_through, {"distribution": "poisson"}, "give bernoulli, categorical"),
-    (fs.straight_through, {"hard": True}, "hard"),
+    (fs.straight_through, {"hard": True}, "has no option 'hard'; it has none"),
+    (with_needs, {"scale": 2.0}, r"shift must be given, as estbench.adapt\(with_needs, shift=…\)"),
+    (with_needs, {"shift": 2.0, "scal": 1.0}, "has no option 'scal'; it has scale, shift"),
+    (leave_out, {"form": "sampler"}, "a sampler is a function of the logits alone, and 'f' stands for f"),
     (fs.rloo_advantages, {"samples": 4}, "advantages are of all N rewards of an estimate; leave out samples"),
     (3.5, {}, "is not a function"),
     (dict, {}, "is a class"),
@@ -627,6 +652,13 @@ def test_what_cannot_be_adapted(target: Any, options: dict[str, Any], message: s
     """What fits no form is refused with what went wrong, and what there is."""
     with pytest.raises(UsageError, match=message):
         adapt(target, **options)
+
+
+def test_parameters_that_are_called_as_members_of_estimators() -> None:
+    """They are no options, and keep their defaults: nothing of the estimator is overwritten."""
+    made = adapted(names_of_estimators, distribution="bernoulli")
+    assert made.found.form == "gradient"
+    assert sampled(made, BITS, 1, 32).isfinite().all()
 
 
 def test_forms_are_documented() -> None:

@@ -158,6 +158,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "read from a file": (lambda frame: pd.read_csv(StringIO(frame.to_csv())), {}, "read from a file"),
     "merged": (lambda frame: frame.merge(frame[["label"]].drop_duplicates(), on="label"), {}, "joined"),
     "other numbers": (lambda frame: frame.assign(variance=1.0), {}, "row 0 .* not as it was measured"),
+    "another metric": (lambda frame: frame.assign(mse=1.0), {}, "row 0 .* not as it was measured"),
     "other names": (lambda frame: frame.assign(label="mine"), {}, "not as it was measured"),
     "columns": (lambda frame: frame[["variance"]], {}, "lacks the columns problem, label"),
     "reference": (lambda frame: frame, {"reference": "nobody"}, "^reference: no finished cell is of 'nobody'"),
@@ -165,7 +166,8 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "metric": (lambda frame: frame, {"metric": "bias"}, "metric: expected 'variance'"),
     "correction": (lambda frame: frame, {"correction": "b"}, "correction: expected 'holm'"),
     "budget": (lambda frame: frame, {"budget": 0}, "budget: expected a number above 0, got 0"),
-    "seconds": (lambda frame: frame, {"at": "seconds"}, "have not been timed"),
+    "seconds": (lambda frame: frame, {"at": "seconds"}, "not all .* timed; measure with timings=True"),
+    "near": (lambda frame: frame, {"reference": "reinforc"}, "'reinforc'. Did you mean 'reinforce'"),
     "f beside a frame": (lambda frame: frame, {"f": coupled}, "not with a frame"),
     "no f": (lambda _: ["rloo"], {}, "give f= and distribution="),
     "seconds ahead": (

@@ -219,6 +219,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "one number a variable": (lambda z: z, lambda: Bernoulli(LOGITS), r"shape \[4, 3\]"),
     "raises": (lambda z: z @ torch.ones(4).double(), lambda: Bernoulli(LOGITS), "mat1|size"),
     "not finite": (lambda z: z.sum(-1).log(), lambda: Bernoulli(LOGITS), "NaN or infinite"),
+    "None": (lambda _: None, lambda: Bernoulli(LOGITS), "returned None, and must return one number for each sample"),
     "complex": (lambda z: z.sum(-1) * 1j, lambda: Bernoulli(LOGITS), "complex numbers"),
     "no function": (3, lambda: Bernoulli(LOGITS), "function of samples or an objective, got 3"),
     "unknown name": ("quadratik", lambda: Bernoulli(LOGITS), "Did you mean 'quadratic'"),

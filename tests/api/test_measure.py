@@ -383,6 +383,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "negative seed": ("rloo", {"seed": -1}, "seed: expected a number ≥ 0"),
     "jobs": ("rloo", {"jobs": -1}, "jobs"),
     "temperature": ("gumbel", {"temperatures": [0]}, "temperatures.*> 0"),
+    "key": ("rloo", {"precision": {"rel": 0.1}}, "unknown key 'rel'. Allowed: relative, metric, max_replicates"),
     "both": ("rloo", {"replicates": 64, "precision": {"relative": 0.1}}, "not both"),
 }
 

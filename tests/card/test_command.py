@@ -13,6 +13,7 @@ import pytest
 
 from estbench.card.check import check
 from estbench.card.config import ConfigCard
+from estbench.card.target import resolved
 from estbench.cli import check as command
 from estbench.errors import UsageError
 from tests.sizes import SMALL
@@ -44,6 +45,15 @@ def estbench(folder: Path, *arguments: str, columns: int = 80) -> subprocess.Com
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+@pytest.mark.parametrize("name", ["good[form=gradient]", "good[samples=2,distribution=bernoulli]", "made"])
+def test_what_is_said_of_a_function_in_brackets_is_taken(name: str, tmp_path: Path) -> None:
+    """`my_file.py:fn[form=…,samples=…,distribution=…]` is the function with that said, and an adapted one is it."""
+    (tmp_path / "said.py").write_text(MINE + "\nfrom estbench import adapt\nmade = adapt(good, samples=2)\n")
+    found = resolved(f"{tmp_path}/said.py:{name}", None, None, None, None, unbiased=None, options={})
+    assert (found.subject.form, found.subject.options) == ("gradient", {})
+    assert found.subject.samples == (None if "form" in name else 2)
 
 
 @pytest.mark.parametrize("logits", [None, "[0.5]"])

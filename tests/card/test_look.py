@@ -9,6 +9,8 @@ import torch
 
 import estbench
 from estbench.card.check import check
+from estbench.card.look import look
+from estbench.card.target import resolved
 from estbench.distributions import Bernoulli, Categorical
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
@@ -95,6 +97,49 @@ def test_a_function_of_ones_own() -> None:
     assert "on 4 problems" in found.text
     with pytest.raises(UsageError, match="f needs logits"):
         check("rloo", f=lambda z: z.sum(-1))
+
+
+def inclusive(logits: Any, f: Any, samples: int, scale: float = 1.0) -> Any:
+    """Its baseline is the mean of all."""
+    z = torch.bernoulli(torch.sigmoid(logits).expand(samples, *logits.shape))
+    r = f(z)
+    return scale * ((r - r.mean()).unsqueeze(-1) * (z - torch.sigmoid(logits))).mean(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "N"),
+    [
+        ({}, [2, 4]),
+        pytest.param({"samples": 4}, [4], marks=[pytest.mark.slow]),
+        pytest.param({"form": "gradient", "scale": 2.0}, [2, 4], marks=[pytest.mark.slow]),
+    ],
+)
+def test_an_adapted_function_has_the_card_of_the_function(options: dict[str, Any], N: list[int]) -> None:
+    """What `adapt` has made is looked at as the function that it was made of, with all that was said of it."""
+    subject = resolved(
+        estbench.adapt(inclusive, **options), None, "bernoulli", None, None, unbiased=None, options={}
+    ).subject
+    assert (subject.function, subject.form, subject.unbiased) == (inclusive, "gradient", True)
+    assert subject.options == {"scale": options.get("scale", 1.0)}
+    assert [n for n in subject.sizes() if n > 1] == N
+    card = look(subject, ["bernoulli"], smallest=0.5, brief=True)
+    assert [f.claim for f in card.failures] == ["unbiased"], str(card)
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "message"),
+    [
+        ("rloo", {"form": "loss"}, "rloo is an estimator, and only a function has a form"),
+        ("rloo", {"samples": 1}, "rloo needs N ≥ 2, got samples=1"),
+        (lambda rewards: (rewards - rewards.mean()) / (len(rewards) - 1), {"samples": 1}, "needs N ≥ 2, got samples=1"),
+        (estbench.adapt(inclusive, form="gradient"), {"form": "loss"}, "form: 'loss' and 'gradient' are given"),
+        (estbench.adapt(inclusive, form="gradient"), {"scale": 2.0}, "is an instance: it has its options already"),
+    ],
+)
+def test_what_is_given_twice_or_in_vain_is_refused(target: Any, given: dict[str, Any], message: str) -> None:
+    """A form of an estimator, an N that it does not take, and two forms of one function are wrong usage."""
+    with pytest.raises(UsageError, match=message):
+        check(target, distribution="bernoulli", **given)
 
 
 def test_a_distribution_that_is_not_served() -> None:
