@@ -10,13 +10,14 @@ import torch
 
 from benchmarks.stopwatch import Bar, Section, Spread, Stopwatch, markdown
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.moments import moments
 from estbench.objectives.quadratic import Quadratic
 from estbench.plan import BLOCK
 from estbench.problem import Problem, make
+from estbench.streams import Streams
 
 SHAPES = {"D=1": (1,), "D=8": (8,), "D=64": (64,), "8×4": (8, 4), "8×16": (8, 16)}
 """Logits of three Bernoulli problems and of two categorical ones, D × K."""

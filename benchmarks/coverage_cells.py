@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from scipy.stats import binom
 
 from benchmarks.coverage_truth import Probabilities, exact_values, problem_at
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates, truth
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.base import Estimator
@@ -31,6 +31,7 @@ from estbench.intervals import (
 from estbench.moments import Moments, moments
 from estbench.plan.layout import BLOCK, MIN_SHARDS, shard_size
 from estbench.problem import Problem
+from estbench.streams import Streams
 from estbench.summary import grouped
 
 RARE = (0.5, 0.1, 0.02, 0.005)

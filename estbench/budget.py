@@ -11,13 +11,13 @@ from typing import Literal
 
 from estbench.catalog import estimator, facts_of
 from estbench.config.schema import MAX_ELEMENTS
-from estbench.draws import Streams
 from estbench.engine.limit import limited
 from estbench.engine.tasks import Group, problem_of
 from estbench.engine.tasks.cost import evaluations
 from estbench.errors import UsageError
 from estbench.expand import skip_reason
 from estbench.plan import EstimatorSpec, Plan, ProblemSpec
+from estbench.streams import Streams
 
 MOST = 2**16
 """The largest N that is looked for: more samples for one estimate are worth no comparison of estimators."""

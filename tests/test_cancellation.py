@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.straight_through.ste import Ste
 from estbench.exact import exact
@@ -15,6 +15,7 @@ from estbench.intervals import exact_metrics
 from estbench.moments import Moments
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import make
+from estbench.streams import Streams
 
 
 @pytest.mark.parametrize(("target", "N"), [(0.25, 4), (0.3, 10)])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.distributions import Bernoulli, Categorical
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Facts
 from estbench.estimators.rao_blackwell import sum_and_sample, unordered_set
@@ -31,6 +31,7 @@ from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.problems import make
 from tests.sizes import thinned
 

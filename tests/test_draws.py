@@ -9,7 +9,8 @@ from scipy import stats
 
 from estbench import catalog
 from estbench.distributions import Bernoulli, Categorical
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
+from estbench.streams import Streams
 from tests.problems import make
 
 PHI = torch.tensor([0.7, -1.4], dtype=torch.float64)

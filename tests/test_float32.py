@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.problem import make
+from estbench.streams import Streams
 
 LOGITS: dict[str, list[Any]] = {
     "bernoulli": [[-100.0, 0.3], [100.0, 0.3]],

@@ -27,7 +27,7 @@ from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import IN_THIS_PROCESS, Execution
 from estbench.engine.run import Failure
@@ -35,6 +35,7 @@ from estbench.errors import UsageError
 from estbench.isolation import Isolated, UserCodeError
 from estbench.problem import Problem, make
 from estbench.sources import current, source_hash
+from estbench.streams import Streams
 from tests.cli.forked import Forks
 from tests.sizes import SMALL, thinned
 from tests.unruly import HIDDEN, QUIET, RANDOM, THROWS, UNCOUNTED, UNREACHED, WRITES, Odd

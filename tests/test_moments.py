@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.antithetic.arm import Arm
 from estbench.moments import SCALARS, Floats, Moments, central, first, merge, moments, power_sums, record, second
 from estbench.objectives.quadratic import Quadratic
+from estbench.streams import Streams
 from tests.problems import make
 
 G = {1: [-0.7], 3: [0.3, -1.0, 0.2]}

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimate import estimates
 from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.objectives.sine import Sine
 from estbench.parametrisation import FREE, TIED, Jacobian, Parametrisation
 from estbench.problem import Problem, make
+from estbench.streams import Streams
 
 
 def logits(distribution: str) -> Tensor:

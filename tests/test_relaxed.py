@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.objectives.quadratic import Quadratic
+from estbench.streams import Streams
 from tests.problems import make
 
 LOGITS = {

@@ -49,6 +49,7 @@ LEVELS = (
     "parametrisation",
     "problem",
     "rarity",
+    "streams",
     "draws",
     "networks",
     "estimators",
@@ -159,7 +160,7 @@ def test_help_imports_no_torch() -> None:
 
 
 def test_random_numbers_have_one_source() -> None:
-    """Nothing but `draws` makes random numbers; objectives draw their fixed coefficients from a seed of their own.
+    """Nothing but `streams` makes random numbers; objectives draw their fixed coefficients from a seed of their own.
 
     `isolation` seeds the generators that code of users draws from, and draws nothing itself. `networks` draws initial
     parameters and cuts data, and `trainings` orders examples and makes the generators of training steps.
@@ -174,7 +175,7 @@ def test_random_numbers_have_one_source() -> None:
         "numpy.random",
         "bernoulli_(",
     )
-    allowed = {"api", "draws", "objectives", "config", "isolation", "networks", "trainings"}
+    allowed = {"api", "streams", "objectives", "config", "isolation", "networks", "trainings"}
     for path in ROOT.rglob("*.py"):
         package = path.relative_to(ROOT).parts[0].removesuffix(".py")
         if package not in allowed:

@@ -15,13 +15,14 @@ from estbench.card.observed import ROUNDING, exact_mean
 from estbench.card.problems import Probe, information
 from estbench.card.sampling import SEED, sample
 from estbench.card.transforms import affine, in_first_order, in_reverse
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.isolation import Isolated, reason
 from estbench.preflight.trial import same
 from estbench.preflight.unbiasedness import percent
 from estbench.problem import Problem
+from estbench.streams import Streams
 
 LIMIT = 5.0
 """Standard errors that a difference of means may be off, in two samples of which the second is four times as large."""

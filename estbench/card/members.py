@@ -18,7 +18,7 @@ from estbench.card.observed import ROUNDING, observe
 from estbench.card.problems import probes
 from estbench.card.sampling import SEED, sample
 from estbench.config.selector import format_selector
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
 from estbench.isolation import Isolated
@@ -27,6 +27,7 @@ from estbench.objectives.base import Objective
 from estbench.preflight.problems import served
 from estbench.preflight.trial import same
 from estbench.problem import Evaluations, Problem, make
+from estbench.streams import Streams
 
 TEMPERATURES = (1.0, 0.5)
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from estbench.card.problems import unit
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator
 from estbench.intervals import Shards, flags
@@ -29,6 +29,7 @@ from estbench.moments import Floats, Moments, moments
 from estbench.preflight.unbiasedness import FEW, NOT_NORMAL, p_value
 from estbench.problem import Problem
 from estbench.rarity import rarest_event
+from estbench.streams import Streams
 
 SCREENING, CONFIRMATION, CERTAIN = 5e-3, 1e-3, 1e-12
 STAGES = 8

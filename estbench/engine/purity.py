@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from estbench.distributions.base import Factorised
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.isolation import UserCodeError, exit_if_forked, next_numbers, seed
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
 from estbench.objectives.function import Function, name_of
 from estbench.problem import Problem
+from estbench.streams import Streams
 
 ROWS, MANY, REPLICATES = 24, 1536, 32
 

@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from estbench.distributions import Bernoulli, Categorical
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Fitted
 from estbench.moments import Floats
 from estbench.pictures.evaluated import Evaluated
 from estbench.plots.style import GREY, LOOKS, key
 from estbench.problem import Problem
+from estbench.streams import Streams
 
 RANGE = 3.0
 POINTS = 97  # an odd number, so that 0 is one of them

@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from estbench.distributions import Bernoulli, Categorical
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.pictures.evaluated import Evaluated
 from estbench.plots.style import GREY
 from estbench.problem import Problem
+from estbench.streams import Streams
 
 TEMPERATURES = (0.1, 0.5, 1.0, 2.0, 10.0)
 PROBABILITIES = (0.1, 0.2, 0.3, 0.4)

@@ -11,12 +11,13 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.tasks import reason
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.objectives.base import WithExpectation, WithGrad
 from estbench.preflight.unbiasedness import NotChecked, confirmed, percent, sampled
 from estbench.problem import Evaluations, Problem
+from estbench.streams import Streams
 
 MAX_FOR_DIFFERENCES = 2**12
 STEP = 1e-4

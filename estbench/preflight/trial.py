@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from estbench.catalog import facts_of
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.isolation import Isolated
 from estbench.problem import Problem
+from estbench.streams import Streams
 
 REPLICATES = 48
 """Replicates of a draw."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from estbench.catalog import facts_of
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.exact import Unavailable, exact, size, why_not
@@ -22,6 +22,7 @@ from estbench.isolation import Isolated
 from estbench.moments import Floats, Moments, moments
 from estbench.problem import Problem
 from estbench.rarity import rarest_event
+from estbench.streams import Streams
 
 MAX_ESTIMATES = 2**12
 """Estimates that are gone through here, one for each joint state or multiset of N (see `exact.size`)."""

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from estbench.distributions import Distribution
-from estbench.draws import Draw, TorchStreams, common_noise
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.problem import Problem
+from estbench.streams import TorchStreams, common_noise
 from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
 from estbench.training.given import NOT_DIFFERENTIABLE, Function, Given
 from estbench.training.node import node

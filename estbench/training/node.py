@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from estbench.distributions import Distribution
-from estbench.draws import Draw, TorchStreams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimate import has_rows
 from estbench.estimators.base import Estimator
 from estbench.problem import Problem
+from estbench.streams import TorchStreams
 from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
 from estbench.training.once import differentiable_once
 from estbench.training.precision import Autocast, as_type

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from estbench import catalog
-from estbench.draws import Draw, TorchStreams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
@@ -24,6 +24,7 @@ from estbench.networks.base import POPULATION, Kind, WithMoments
 from estbench.networks.coarse_moments import CoarseMoments
 from estbench.plan import Training
 from estbench.problem import Problem
+from estbench.streams import TorchStreams
 from estbench.trainings.loop import generator, initial, optimizer_of
 
 _NUMBERS = 2**22

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estbench.draws import Draw, Uniforms
+from estbench.draws import Draw
 from estbench.estimators.base import Estimator
 from estbench.exact.batched import batch_moments
 from estbench.intervals.derived import ROUNDING, unless_cancelled, without_rounding
 from estbench.problem import Problem
+from estbench.streams import Uniforms
 from estbench.trainings.trajectory import Gradient
 
 ESTIMATES = 2

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.estimators.control_variate.lax import Lax
@@ -18,6 +18,7 @@ from estbench.estimators.control_variate.relax import Relax
 from estbench.objectives.base import WithExpectation
 from estbench.plan import ProblemSpec, Training
 from estbench.problem import Problem
+from estbench.streams import Streams
 from estbench.trainings.critics import LearningCritic
 
 Gradient = Callable[[Draw], Tensor]

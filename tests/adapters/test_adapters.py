@@ -25,7 +25,7 @@ from estbench.adapters import FORMS, adapt, replay
 from estbench.adapters.adapted import Adapted, class_of
 from estbench.adapters.calls import Calls
 from estbench.distributions import Bernoulli
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
@@ -33,6 +33,7 @@ from estbench.exact import exact
 from estbench.isolation import UserCodeError
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.adapters import functions as fs
 from tests.adapters.sampling import sampled
 from tests.problems import make

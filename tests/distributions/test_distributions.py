@@ -23,7 +23,7 @@ from estbench.distributions import (
     Mirrored,
     Redrawable,
 )
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import UsageError
 from estbench.exact import exact
@@ -32,6 +32,7 @@ from estbench.moments import Moments
 from estbench.objectives.base import Objective
 from estbench.preflight.objective import differences
 from estbench.problem import Problem, make
+from estbench.streams import Streams
 from tests.coupled import Chain
 from tests.estimators.members import build, objective
 

@@ -18,7 +18,7 @@ from estbench import catalog
 from estbench.config import load
 from estbench.distributions import Bernoulli
 from estbench.distributions.links import LinkName
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.errors import UsageError
 from estbench.estimate import estimates
@@ -27,6 +27,7 @@ from estbench.exact import Unavailable, exact
 from estbench.expand import expand
 from estbench.moments import Moments
 from estbench.problem import Problem, make
+from estbench.streams import Streams
 from tests.estimators.members import UNFITTED, build, gradients, objective
 
 LOGITS: dict[LinkName, list[float]] = {

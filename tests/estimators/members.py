@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import Estimator, Fitted, JointEstimator, RowEstimator
 from estbench.objectives.base import Objective
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.problems import make
 
 BERNOULLI = (0.4, -1.3, 0.8)

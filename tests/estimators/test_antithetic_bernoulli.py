@@ -14,7 +14,7 @@ from scipy.integrate import quad
 from scipy.special import expit, ndtr, ndtri
 from torch import Tensor
 
-from estbench.draws import MAIN, Draw, Streams
+from estbench.draws import MAIN, Draw
 from estbench.estimate import estimates
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.antithetic.arms import Arms
@@ -27,6 +27,7 @@ from estbench.names import ALIASES
 from estbench.objectives.product import Product
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.noise import Measure, assert_same_law, dirichlet, intervals, mean, run, stacked, variance
 from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import make

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import MAIN, Draw, Streams
+from estbench.draws import MAIN, Draw
 from estbench.estimators.antithetic.arms import Arms
 from estbench.estimators.antithetic.carms import Carms, _orders
 from estbench.estimators.antithetic.disarm import Disarm
@@ -23,6 +23,7 @@ from estbench.estimators.base import CATEGORICAL, Facts
 from estbench.moments import Floats
 from estbench.objectives.product import Product
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.noise import Measure, assert_same_law, dirichlet, intervals, mean, product, run, stacked
 from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import independent, make

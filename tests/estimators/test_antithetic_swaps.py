@@ -11,7 +11,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import MAIN, Draw, Streams
+from estbench.draws import MAIN, Draw
 from estbench.estimators.antithetic.ar import Ar
 from estbench.estimators.antithetic.arm import Arm
 from estbench.estimators.antithetic.ars import Ars
@@ -26,6 +26,7 @@ from estbench.objectives.mlp import Mlp
 from estbench.objectives.product import Product
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.noise import Measure, intervals, mean, product, run, simplex, stacked, variance
 from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import make

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from scipy.special import expit, logsumexp
 from torch import Tensor
 
-from estbench.draws import MAIN, Draw, Streams
+from estbench.draws import MAIN, Draw
 from estbench.estimators.antithetic.disarm import Disarm
 from estbench.estimators.antithetic.disarm_iw import DisarmIw
 from estbench.estimators.antithetic.disarm_sb import DisarmSb
@@ -24,6 +24,7 @@ from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.product import Product
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.noise import Measure, assert_same_law, intervals, mean, run, stacked, variance
 from tests.estimators.states import Classes, f, marginals, problem, truth
 from tests.problems import make

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, Fitted
 from estbench.objectives.base import Objective
 from estbench.problem import Problem, make
+from estbench.streams import Streams
 from tests.coupled import Chain
 from tests.estimators.members import ALL, build, gradients, objective
 

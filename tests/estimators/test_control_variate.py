@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import Estimator
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.rebar import Rebar
@@ -15,6 +15,7 @@ from estbench.estimators.score_function.reinforce import Reinforce
 from estbench.estimators.shared.critic import Critic
 from estbench.exact import exact
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.complex_steps import ByHand, Given, Network, critic, given, lax, of_formula, rebar, relax
 from tests.estimators.noise import (
     ONE,

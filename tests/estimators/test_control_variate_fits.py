@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.estimators.control_variate.double_cv import DoubleCv
@@ -36,6 +36,7 @@ from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.mlp import Mlp
 from estbench.problem import Evaluations, Problem
+from estbench.streams import Streams
 from tests.estimators.noise import ONE, ONE_OF_THREE, SEVERAL, Logits, by_quadrature, cells, of_estimator
 from tests.estimators.states import problem
 from tests.problems import make

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.estimators.control_variate.double_cv import DoubleCv
@@ -21,6 +21,7 @@ from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.noise import SEVERAL, Logits
 from tests.estimators.states import Numbers, problem, truth, wave
 from tests.problems import make

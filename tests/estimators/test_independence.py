@@ -11,10 +11,11 @@ from torch import Tensor
 
 from estbench import catalog
 from estbench.distributions import Bernoulli
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Fitted
 from estbench.problem import Problem, make
+from estbench.streams import Streams
 from tests.estimators.members import BERNOULLI, CATEGORICAL, build, draw, objective, variants
 
 Named = tuple[str, Estimator]

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.exact import exact
 from estbench.intervals.metrics import Columns, exact_metrics
 from estbench.moments import Moments
 from estbench.objectives.base import BOTH, Objective
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.problems import make
 from tests.sizes import slow
 

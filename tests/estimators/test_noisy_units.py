@@ -13,7 +13,7 @@ import torch
 from scipy.integrate import quad
 from torch import Tensor
 
-from estbench.draws import MAIN, Draw, Streams
+from estbench.draws import MAIN, Draw
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Referenced, RowEstimator, evaluations
 from estbench.estimators.shared.noisy_unit import MAX_VARIABLES
@@ -29,6 +29,7 @@ from estbench.objectives.power import Power
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.decimals import gradient
 from tests.estimators.states import Wave, mean_and_variance, problems, samples, states, values, wave_slope
 from tests.problems import make

@@ -15,7 +15,7 @@ from scipy.special import expit, ndtr
 from scipy.stats import norm
 from torch import Tensor
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import RowEstimator
 from estbench.estimators.perturbation import es, spsa
 from estbench.estimators.perturbation.es import Es
@@ -28,6 +28,7 @@ from estbench.moments import Floats
 from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.states import (
     Wave,
     check_unbiased,

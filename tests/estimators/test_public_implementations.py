@@ -35,12 +35,13 @@ from torch.nn.functional import gumbel_softmax
 
 from estbench import catalog
 from estbench.distributions import Bernoulli
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.exact import exact
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.problems import independent, make
 from tests.sizes import slow
 

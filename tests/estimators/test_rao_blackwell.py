@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import Facts, RowEstimator
 from estbench.estimators.rao_blackwell.leg import Leg
 from estbench.estimators.rao_blackwell.measure_valued import MeasureValued
@@ -27,6 +27,7 @@ from estbench.objectives.linear import Linear
 from estbench.objectives.power import Power
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.states import (
     Wave,
     check_unbiased,

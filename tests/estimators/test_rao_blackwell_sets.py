@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from typing_extensions import Protocol  # that of the contract: `isinstance` cannot do with both
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import Facts, RowEstimator
 from estbench.estimators.rao_blackwell.enumerate import Enumerate
 from estbench.estimators.rao_blackwell.leg import Leg
@@ -28,6 +28,7 @@ from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.sine import Sine
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.states import f, over_states, problem, sample, score, states, truth
 from tests.problems import independent, make
 

@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.special import expit, ndtri
 from scipy.stats import norm
 
-from estbench.draws import MAIN, Draw, Streams
+from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Estimator
 from estbench.estimators.relaxation.gumbel import Gumbel
 from estbench.estimators.relaxation.gumbel_rao import GumbelRao
@@ -24,6 +24,7 @@ from estbench.exact import exact
 from estbench.moments import Floats
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.complex_steps import ByHand, Given, given, of_formula
 from tests.estimators.noise import ONE, ONE_OF_THREE, SEVERAL, Logits, by_quadrature, cells, rows
 from tests.estimators.states import Numbers, problem, truth, wave

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from estbench.distributions import Bernoulli
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import Estimator, Facts, JointEstimator, RowEstimator
 from estbench.estimators.rao_blackwell.enumerate import Enumerate
 from estbench.estimators.score_function.muprop import Muprop
@@ -24,6 +24,7 @@ from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.decimals import gradient, on_states, probabilities, scores
 from tests.estimators.states import (
     Wave,

@@ -16,7 +16,7 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from estbench.distributions import Bernoulli
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.base import Estimator, Facts, RowEstimator
 from estbench.estimators.shared.proxies import FIXED, PROXIES, SCALED
 from estbench.estimators.straight_through.darn import Darn
@@ -30,6 +30,7 @@ from estbench.objectives.linear import Linear
 from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.estimators.decimals import (
     Matrix,
     OfOneVariable,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import estbench
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import Facts
 from estbench.exact import Exact, Unavailable, exact
@@ -30,6 +30,7 @@ from estbench.moments import SCALARS, Moments, first, power_sums
 from estbench.objectives.power import Power
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
+from estbench.streams import Streams
 from tests.problems import make
 from tests.sizes import thinned
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from estbench.distributions import DISTRIBUTIONS, Independent
-from estbench.draws import Draw, TorchStreams
+from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
 from estbench.problem import Problem
+from estbench.streams import TorchStreams
 
 SHAPES = {"bernoulli": (3,), "categorical": (2, 3)}
 EXAMPLES = 4

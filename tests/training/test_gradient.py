@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from estbench.distributions import Bernoulli, Independent
-from estbench.draws import Draw, TorchStreams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
 from estbench.estimators.straight_through.ste import Ste
 from estbench.problem import Problem
+from estbench.streams import TorchStreams
 from estbench.training import expectation, sample
 from estbench.training.expected import Value
 from tests.estimators.members import ALL, build

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
-from estbench.draws import Draw, TorchStreams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import Facts, RowEstimator
 from estbench.estimators.shared.proxies import FIXED, SCALED
 from estbench.estimators.straight_through.ste import Ste
 from estbench.problem import Problem
+from estbench.streams import TorchStreams
 from estbench.training import expectation, sample, straight_through
 from tests.estimators.members import ALL, build
 from tests.training.steps import EXAMPLES, SHAPES, Network, distribution_of, options, seeded, some_logits

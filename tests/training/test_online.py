@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from estbench import catalog
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.control_variate.double_cv import DoubleCv, double_cv
 from estbench.estimators.control_variate.rebar import Rebar
 from estbench.estimators.control_variate.relax import Relax
 from estbench.problem import make
+from estbench.streams import Streams
 from estbench.training import Online, expectation
 from estbench.training.online import WARM_UP
 from tests.estimators.members import objective

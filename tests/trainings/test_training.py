@@ -10,7 +10,7 @@ import torch
 
 from estbench import catalog
 from estbench.config import load
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.estimators.control_variate.relax import Relax
 from estbench.estimators.shared.critic import Critic
 from estbench.expand import expand
@@ -18,6 +18,7 @@ from estbench.objectives.mlp import Mlp
 from estbench.objectives.quadratic import Quadratic
 from estbench.plan import EstimatorSpec, Training
 from estbench.problem import Problem, make
+from estbench.streams import Streams
 from estbench.trainings.critics import LearningCritic, SeedCritics
 from estbench.trainings.seeds import exactly, sampled
 from estbench.trainings.trajectory import Expectation, beginning, trajectory

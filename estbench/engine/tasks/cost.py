@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.limit import limited
 from estbench.engine.purity import random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
@@ -18,6 +18,7 @@ from estbench.plan import ProblemSpec
 from estbench.problem import Evaluations, Problem
 from estbench.rarity import rarest_event
 from estbench.store import encode
+from estbench.streams import Streams
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import json
 import time
 from dataclasses import dataclass, fields, replace
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import Group, keys, own_problem, problem_of
 from estbench.estimators.base import Fitted
 from estbench.plan import ProblemSpec, fit_key
 from estbench.problem import Evaluations
+from estbench.streams import Streams
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import reduce
 
 import torch
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.limit import limited
 from estbench.engine.purity import held, replaced, writes
 from estbench.engine.tasks.failure import Record, failures, reason
@@ -17,6 +17,7 @@ from estbench.estimators.base import Estimator
 from estbench.moments import merge, moments
 from estbench.plan import Layout, ProblemSpec
 from estbench.store import encode
+from estbench.streams import Streams
 
 
 @dataclass(frozen=True)

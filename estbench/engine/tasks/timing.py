@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from estbench.draws import Draw, Streams
+from estbench.draws import Draw
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import Group, apart, keys, own_problem, problem_of
@@ -17,6 +17,7 @@ from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.plan import ProblemSpec
 from estbench.problem import Problem
+from estbench.streams import Streams
 
 _NUMBERS = 2**15
 """Random numbers in a timed block: enough that the time of a call is not that of its overhead alone."""

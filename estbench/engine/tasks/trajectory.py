@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from estbench import catalog
-from estbench.draws import Streams
 from estbench.engine.limit import limited
 from estbench.engine.purity import random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
@@ -22,6 +21,7 @@ from estbench.exact.curl import curl
 from estbench.plan import ProblemSpec, Training
 from estbench.problem import Problem
 from estbench.store import encode
+from estbench.streams import Streams
 from estbench.trainings.seeds import ESTIMATES, Numbers, exactly, sampled
 from estbench.trainings.trajectory import Gradient, beginning, trajectory
 
