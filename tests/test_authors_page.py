@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from estbench.adapters import FORMS
 from estbench.cli.app import app
 from estbench.distributions import Bernoulli, Categorical
-from estbench.draws import Draw
+from estbench.draws import Draw, Relaxed
 from estbench.estimators.base import Facts
 
 PAGE = (Path(__file__).parents[1] / "docs" / "authors.md").read_text()
@@ -54,6 +54,8 @@ def test_the_tables_name_what_there_is() -> None:
     assert of_draw - engine <= members
     for name in members - of_draw:
         assert all(hasattr(kind, name) for kind in (Bernoulli, Categorical)), name
+    (relaxed,) = re.findall(r"^\| `relaxed.*$", PAGE, re.MULTILINE)
+    assert {*re.findall(r"`\.(\w+)`", relaxed)} == {"y", "f", "df"} <= {*dir(Relaxed)}
     assert table("## The four forms") >= set(FORMS)
 
 
