@@ -7,12 +7,12 @@ from functools import lru_cache
 from math import ceil, inf, isnan, log10, sqrt
 
 import numpy as np
-from scipy.special import chdtrc, chdtri, chndtrinc, ndtri, stdtrit
+from scipy.special import chdtri, chndtrinc, ndtri, stdtrit
 
 from estbench.intervals.flags import RARE, rare
 from estbench.intervals.hall import hall, hall_interval
-from estbench.intervals.quadratic import QuadraticForm
-from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, bounded_trace_square
+from estbench.intervals.quadratic import QuadraticForm, p_value, trace_cube
+from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, gram, within_bounds
 
 ALPHA = 0.05  # of the verdict
 POWER = 0.8
@@ -57,9 +57,9 @@ def bias_p_value(s: Shards) -> float:
 def mean_p_value(s: Shards) -> float:
     """Test b = 0 in all coordinates at once; NaN without variation.
 
-    T_w = Σ h_j², h_j = H(b_j/se_j) over the P′ coordinates with variance, as (tr R̂²/P′)·χ²_ν with ν = P′²/tr R̂²,
-    R̂ the correlation matrix. No inverse: a singular covariance and P > S are allowed. Where records are kept `in_span`,
-    the variances of the coordinates are not known: there it is the test of ‖b‖² (`QuadraticForm.p_value`).
+    T_w = Σ h_j², h_j = H(b_j/se_j) over the P′ coordinates with variance, by three moments of the correlation matrix R:
+    P′, tr R² and tr R³ (see `quadratic.p_value`). No inverse: a singular covariance and P > S are allowed. Where
+    records are kept `in_span`, the variances of the coordinates are not known: there it is the test of ‖b‖².
     """
     if s.in_span:
         return _quadratic_form(s, s.t / s.z).p_value if s.v > 0 else NAN
@@ -70,8 +70,9 @@ def mean_p_value(s: Shards) -> float:
     t = np.clip(s.b[varies] / sd * sqrt(s.R), -FARTHEST, FARTHEST)
     h = hall(t, s.skew[varies] / sqrt(s.R))
     d = s.d if varies.all() else s.d[:, varies]
-    trRR = bounded_trace_square(s.n, d, trace=count, rank=count, unit=sd)
-    return float(chdtrc(count**2 / trRR, float(h @ h) * count / trRR))
+    G = gram(s.n, d, sd)
+    trRR = within_bounds(G, len(s.n), count, count)
+    return p_value(float(h @ h), count, trRR, trace_cube(G / (len(s.n) - 1), count, trRR))
 
 
 def bias_bound(s: Shards) -> float:

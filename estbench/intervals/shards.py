@@ -205,10 +205,15 @@ def bounded_trace_square(n: Floats, d: Floats, trace: float, rank: int, unit: Fl
 
 def products(n: Floats, d: Floats, unit: Floats | float = 1.0) -> Floats:
     """√(n_s n_t) d_s·d_t of shard means d [S, P], in `unit` [P]: [S, S]; [P, P] of the same trace and norm if P < S."""
+    if d.shape[1] >= len(n):
+        return gram(n, d, unit)
+    rows = np.sqrt(n)[:, None] * (d / unit)
+    return rows.T @ rows
+
+
+def gram(n: Floats, d: Floats, unit: Floats | float = 1.0) -> Floats:
+    """√(n_s n_t) d_s·d_t of shard means d [S, P], in `unit` [P]: [S, S]."""
     root, (S, P) = np.sqrt(n)[:, None], d.shape
-    if P < S:
-        rows = root * (d / unit)
-        return rows.T @ rows
     found = np.zeros((S, S))
     for i in range(0, P, _COLUMNS):
         some = slice(i, i + _COLUMNS)

@@ -238,7 +238,7 @@ def test_bounds_far_from_zero() -> None:
 
 @pytest.mark.parametrize("P", [2, 5, 40])
 def test_p_value_of_bias(P: int) -> None:
-    """Corrected t's in a quadratic form, scaled by the correlation matrix; a constant coordinate is left out."""
+    """Corrected t's in a quadratic form with three moments of the correlations; a constant coordinate is left out."""
     raw, g = skewed(P)
     raw[..., 0] = 0.3
     S, n, _ = raw.shape
@@ -248,8 +248,13 @@ def test_p_value_of_bias(P: int) -> None:
         hall((x.mean() - c) / (x.std(ddof=1) / sqrt(R)), stats.skew(x) / sqrt(R))
         for x, c in zip(flat.T, g[1:], strict=True)
     ]
-    trRR = trace_square((raw.mean(1)[:, 1:] - flat.mean(0)) / sd, n, P - 1, P - 1)
-    p = stats.chi2.sf(sum(x**2 for x in h) * (P - 1) / trRR, (P - 1) ** 2 / trRR)
+    d = (raw.mean(1)[:, 1:] - flat.mean(0)) / sd
+    trRR = trace_square(d, n, P - 1, P - 1)
+    G = n / (S - 1) * d @ d.T
+    cube = sum(G[i, j] * G[j, k] * G[k, i] for i, j, k in itertools.permutations(range(S), 3))
+    trRRR = np.clip(cube * S**2 / ((S - 1) * (S - 2)), trRR**2 / (P - 1), trRR**1.5)
+    nu = trRR**3 / trRRR**2
+    p = stats.chi2.sf(nu + (sum(x**2 for x in h) - (P - 1)) * sqrt(nu / trRR), nu)
     assert bias_p_value(Shards.of(sums(raw, g))) == pytest.approx(p, rel=1e-6, abs=1e-300)
 
 
