@@ -13,7 +13,7 @@ from estbench.distributions import Independent, Mirrored, Noisy
 from estbench.errors import UsageError
 from estbench.problem import Problem
 from estbench.streams import Streams, Uniforms
-from estbench.tensor_versions import cached_property, track, written
+from estbench.tensor_versions import cached_property, leave_untracked, track, written
 
 MAIN = "main"
 
@@ -32,6 +32,8 @@ class Draw:
 
     Where the logits have batch axes, each replicate is one entry of the batch, in order: R is the product of these
     axes, and takes their place in all shapes.
+
+    A draw that is not `watched` cannot tell what was `written` into: nobody asks in training, and it costs.
     """
 
     problem: Problem
@@ -41,6 +43,7 @@ class Draw:
     shard: int
     weights: Tensor | None
     _streams: Uniforms | None
+    _watched: bool
     _given: dict[str, Tensor]
     _noise: dict[_Stream, Tensor]
     _kept_noisy: dict[int | None, Noisy]
@@ -59,19 +62,23 @@ class Draw:
         noise: Mapping[str, Tensor] | None = None,
         z: Tensor | None = None,
         weights: Tensor | None = None,
+        watched: bool = True,
     ) -> None:
-        problem = problem.with_flat_batch()
         batch = problem.distribution.batch_shape
+        if len(batch) > 1:
+            problem = problem.with_flat_batch()
+            batch = problem.distribution.batch_shape
         if batch not in ((), (replicates,)):
             raise UsageError(f"one replicate for each entry of the batch of logits: {batch[0]}, not {replicates}")
         vars(self).update(
             problem=problem,
-            distribution=problem.independent,
+            distribution=problem.distribution,
             R=replicates,
             N=samples,
             shard=replicates if shard is None else shard,
             weights=weights,
             _streams=streams,
+            _watched=watched,
             _given=dict(noise or {}),
             _noise={},
             _kept_noisy={},
@@ -81,6 +88,9 @@ class Draw:
         )
         if z is not None:
             vars(self)["z"] = z
+        if not watched:
+            leave_untracked(self, problem, self.distribution)
+            return
         track(self, "logits", vars(self.distribution), "logits")
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
@@ -89,7 +99,15 @@ class Draw:
 
     def with_same_noise(self) -> Draw:
         """A draw of the same base noise, with nothing derived from it yet."""
-        twin = Draw(self.problem, self.R, self.N, streams=self._streams, shard=self.shard, noise=self._given)
+        twin = Draw(
+            self.problem,
+            self.R,
+            self.N,
+            streams=self._streams,
+            shard=self.shard,
+            noise=self._given,
+            watched=self._watched,
+        )
         twin._noise.update(self._noise)
         return twin
 
@@ -145,7 +163,8 @@ class Draw:
         if stream not in self._noise:
             u = self._read(name, name, (self.N, *self.distribution.event_shape), "noise")
             self._noise[stream] = self.distribution.base_noise(u)
-            track(self, f"noise '{name}'", self._noise, stream)
+            if self._watched:
+                track(self, f"noise '{name}'", self._noise, stream)
         return self._noise[stream]
 
     def _read(self, name: str, seed: str, tail: tuple[int, ...], reader: str = "") -> Tensor:
@@ -273,6 +292,9 @@ class Draw:
             d = self.distribution
             x = d.noisy(self.noise()) if redraw is None else d.conditional(self.z, self.redraw(redraw))
             self._kept_noisy[redraw] = x
+            if not self._watched:
+                leave_untracked(x)
+                return x
             for part, value in list(vars(x).items()):
                 if isinstance(value, Tensor):
                     track(x, "the noisy logits", vars(x), part)

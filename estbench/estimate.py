@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -25,9 +25,8 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
     """
     project, event = draw.problem.project, draw.distribution.event_shape
     if not has_rows(estimator):
-        if not _has_joint(estimator):
-            raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")
-        return torch.stack([project(_checked(estimator.joint(draw, N), (draw.R, *event), draw)) for N in samples])
+        joint = _joint(estimator).joint
+        return torch.stack([project(_checked(joint(draw, N), (draw.R, *event), draw)) for N in samples])
     rows = _checked(estimator.rows(draw), (draw.R, draw.N, *event), draw)
     if draw.N == 1:
         return project(rows.squeeze(1)).unsqueeze(0)
@@ -40,7 +39,21 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
     return project(sums.div_(N))
 
 
-def _leave_no_rounding(sums: Tensor, rows: Tensor, samples: Sequence[int]) -> None:
+def estimate(estimator: Estimator, draw: Draw) -> Tensor:
+    """The estimate of `estimates` from all N samples, in the logits: [R, *event]."""
+    event = draw.distribution.event_shape
+    if not has_rows(estimator):
+        return _checked(_joint(estimator).joint(draw, draw.N), (draw.R, *event), draw)
+    rows = _checked(estimator.rows(draw), (draw.R, draw.N, *event), draw)
+    if draw.N == 1:
+        return rows.squeeze(1)
+    total = over_samples(rows)
+    if draw.problem.zero_rounding:
+        _leave_no_rounding([total], rows, [draw.N])
+    return total.div_(draw.N)
+
+
+def _leave_no_rounding(sums: Iterable[Tensor], rows: Tensor, samples: Sequence[int]) -> None:
     """Make 0 what is left of sums over the first N rows that cancel: at most (2 + √N) eps Σ |row|."""
     on_cpu = rows.device.type == "cpu"  # elsewhere, asking would wait for the device
     norm = float(torch.linalg.vector_norm(rows)) if on_cpu else math.inf  # Σ_n |row_n| ≤ √N norm
@@ -73,8 +86,10 @@ def has_rows(estimator: Estimator) -> TypeGuard[RowEstimator]:
     return hasattr(estimator, "rows")
 
 
-def _has_joint(estimator: Estimator) -> TypeGuard[JointEstimator]:
-    return hasattr(estimator, "joint")
+def _joint(estimator: Estimator) -> JointEstimator:
+    if not hasattr(estimator, "joint"):
+        raise TypeError(f"{type(estimator).__name__} has neither `rows` nor `joint`")
+    return cast(JointEstimator, estimator)
 
 
 def _checked(gradient: Tensor, shape: tuple[int, ...], draw: Draw) -> Tensor:

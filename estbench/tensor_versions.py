@@ -38,30 +38,37 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 - it stands i
         assert self.attrname is not None
         kept, name = instance.__dict__, self.attrname
         value = kept[name] = self.func(instance)
-        if not isinstance(value, Tensor):
+        tracked: Tracked | None = kept.setdefault("_tracked", [])
+        if tracked is None or not isinstance(value, Tensor):
             return value
         if value.is_inference():
             track(instance, name, kept, name)
             return kept[name]
-        tracked: Tracked = kept.setdefault("_tracked", [])  # as `track` does, in fewer steps: small draws have many
-        tracked.append((name, None, name, value, value._version))
+        tracked.append((name, None, name, value, value._version))  # as `track`, in fewer steps: small draws have many
         return value
+
+
+def leave_untracked(*owners: object) -> None:
+    """Remember no versions of what these keep: nobody will ask, and in a small step of training it costs."""
+    for owner in owners:
+        vars(owner)["_tracked"] = None
 
 
 def track(owner: Any, label: str, place: dict[Any, Any], key: Any) -> None:
     """Remember the tensor that is kept at `place[key]` as it is now."""
+    tracked: Tracked | None = vars(owner).setdefault("_tracked", [])
+    if tracked is None:
+        return
     tensor = place[key]
     if tensor.is_inference():  # made in `torch.inference_mode()` of a plug-in; others may want gradients of it
         with torch.inference_mode(mode=False):
             tensor = place[key] = tensor.clone()
-    vars(owner).setdefault("_tracked", []).append(
-        (label, None if place is vars(owner) else place, key, tensor, tensor._version)
-    )
+    tracked.append((label, None if place is vars(owner) else place, key, tensor, tensor._version))
 
 
 def written(owner: Any) -> Iterator[str]:
     """What of an owner's tensors was written into, replaced, or made to require a gradient since it was made."""
-    for label, place, key, tensor, version in vars(owner).get("_tracked", ()):
+    for label, place, key, tensor, version in vars(owner).get("_tracked") or ():
         now = (vars(owner) if place is None else place).get(key)
         if tensor._version != version or tensor.requires_grad or now is not tensor:
             yield label

@@ -241,6 +241,8 @@ class Bernoulli:
 
     @cached_property
     def _scores(self) -> tuple[Tensor, Tensor]:
+        if self.canonical:
+            return -self._p, self._q
         at0, at1 = self.scores
         return self.align(at0), self.align(at1)
 

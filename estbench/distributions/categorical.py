@@ -35,7 +35,7 @@ class Softmax:
     def of_exponentials(cls, s: Tensor) -> Softmax:
         """From s = e^x, which is overwritten."""
         top = greatest(s)
-        tops = repeat(top, s.shape[-1])
+        tops = spread(top, s.shape[-1])
         z = torch.eq(s, tops, out=torch.empty_like(s))
         return cls(s.div_(tops), z, top)
 
@@ -55,19 +55,19 @@ class Softmax:
             power = omega if tau == 1 else omega * omega if tau == 0.5 else (omega * omega).square_()
         else:
             power = (self._log * (math.log2(math.e) / tau)).exp2_()
-        return power / repeat((power @ power.new_ones(power.shape[-1])).unsqueeze(-1), power.shape[-1])
+        return power / spread(total(power), power.shape[-1])
 
     def vjp(self, y: Tensor, tau: float, g: Tensor) -> Tensor:
         """(dy/dx)ᵀ g = J(y) g/τ, g first centred at the hard class: no digit is lost where y rounds to one-hot."""
         K = g.shape[-1]
-        h = g - repeat(dot(g, self.hard), K)
-        h.sub_(repeat(dot(y, h), K)).mul_(y)
+        h = g - spread(dot(g, self.hard), K)
+        h.sub_(spread(dot(y, h), K)).mul_(y)
         return h if tau == 1 else h.mul_(1 / tau)
 
     def redraw_vjp(self, mean: Tensor, h: Tensor) -> Tensor:
         """(dx̃/dθ)ᵀ h = a − π Σ a, a = h (1 − ω), where x̃ is a redraw: 1 − ω_i is e_i/(e_i + π_i e_k), 0 for class k."""
         a = torch.addcmul(h, h, self.odds, value=-1)
-        return a.sub_(repeat((a @ a.new_ones(a.shape[-1])).unsqueeze(-1), a.shape[-1]).mul_(mean))
+        return a.sub_(repeat(total(a), a.shape[-1]).mul_(mean))
 
 
 def greatest(x: Tensor) -> Tensor:
@@ -87,14 +87,23 @@ def repeat(t: Tensor, K: int) -> Tensor:
     return t.expand(*t.shape[:-1], K).contiguous()
 
 
+def spread(t: Tensor, K: int) -> Tensor:
+    """Numbers [..., 1] for arithmetic with [..., K]: `repeat` of many, and a few as they are."""
+    return repeat(t, K) if t.numel() * K >= MANY else t
+
+
+def total(t: Tensor) -> Tensor:
+    """Σ_k t_k, kept as an axis of length 1; a matrix product, as short sums are slow."""
+    return t @ t.new_ones(t.shape[-1], 1)
+
+
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """a·b over the classes, kept as an axis of length 1; a matrix product, as short sums are slow."""
-    product = a * b
-    return (product @ product.new_ones(product.shape[-1])).unsqueeze(-1)
+    """a·b over the classes, kept as an axis of length 1."""
+    return total(a * b)
 
 
 SHORT, MANY = 16, 2**13
-"""Classes, and numbers in all, for which `log_softmax` is quicker by operations along all numbers, on a CPU."""
+"""Classes, and numbers in all, for which operations along all numbers are quicker than along the classes, on a CPU."""
 
 
 def log_softmax(x: Tensor) -> Tensor:
@@ -102,8 +111,7 @@ def log_softmax(x: Tensor) -> Tensor:
     if x.device.type != "cpu" or x.shape[-1] > SHORT or x.numel() < MANY:
         return torch.log_softmax(x, -1)
     below = x - repeat(greatest(x.detach()), x.shape[-1])
-    total = below.exp()
-    return below - (total @ total.new_ones(total.shape[-1])).log().unsqueeze(-1)
+    return below - total(below.exp()).log()
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +295,7 @@ class Categorical:
     def mean_jac(self, g: Tensor) -> Tensor:
         """J(π) g = π ⊙ (g − π·g), g first centred at the mode: no digit is lost where π is almost one-hot."""
         h = g - g.gather(-1, self.align(self.logits.argmax(-1, keepdim=True)).expand(*g.shape[:-1], 1))
-        return h.sub_(repeat(dot(h, self._pi), self.classes)).mul_(self._pi)
+        return h.sub_(spread(dot(h, self._pi), self.classes)).mul_(self._pi)
 
     def mean_jac_values(self, g: Tensor) -> Tensor:
         """J(π) (dv/dz)ᵀ g for g of shape [..., D]: [..., D, K]."""
@@ -341,8 +349,8 @@ class Categorical:
     def jac_halfway(self, z: Tensor, g: Tensor) -> Tensor:
         """J((π + z)/2) g, with g first centred at z so that no digit is lost where π is almost one-hot."""
         K, half = self.classes, self._pi / 2
-        h = g - repeat(dot(g, z), K)
-        return h.sub_(repeat(dot(h, half), K)).mul_(torch.add(half, z, alpha=0.5))
+        h = g - spread(dot(g, z), K)
+        return h.sub_(spread(dot(h, half), K)).mul_(torch.add(half, z, alpha=0.5))
 
     def noisy(self, e: Tensor) -> Softmax:
         """x = log π − log e: Gumbel with location log π; z = one-hot of argmax x."""
@@ -350,7 +358,7 @@ class Categorical:
 
     def noisy_vjp(self, g: Tensor) -> Tensor:
         """(dx/dθ)ᵀ g = g − π Σ g, as x has log π in it."""
-        return g - repeat((g @ g.new_ones(self.classes)).unsqueeze(-1), self.classes).mul_(self._pi)
+        return g - repeat(total(g), self.classes).mul_(self._pi)
 
     def free_noisy(self, e: Tensor, noisy: Noisy) -> Tensor:
         """θ − log e: the noisy logits with θ not normalised."""
@@ -375,7 +383,7 @@ class Categorical:
         large = math.log(torch.finfo(e.dtype).max) - 5  # 1/π beyond it times e is not finite
         r = e * torch.exp((-self._log_pi).clamp(max=large))
         e_k = dot(e, z)
-        each = repeat(e_k, self.classes)
+        each = spread(e_k, self.classes)
         return Softmax(each / r.sub_(r * z).add_(each), z, 1 / e_k)
 
     def conditional_vjp(self, z: Tensor, e: Tensor, h: Tensor, noisy: Noisy | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from numbers import Integral
 from typing import Any
@@ -39,11 +39,20 @@ class Chosen:
     text: str
     more_noise: bool
     """Whether it reads other streams of noise than that of the samples."""
+    served: set[Any] = field(default_factory=set, compare=False)
+    """What it is known to serve: to ask again at each step would take longer than a small f."""
 
     def serves(self, distribution: Distribution, samples: int) -> None:
         """UsageError where it does not serve this distribution or so few samples, with what to do."""
-        if not isinstance(samples, Integral) or isinstance(samples, bool) or samples < 1:
+        whole = type(samples) is int or (isinstance(samples, Integral) and not isinstance(samples, bool))
+        if not whole or samples < 1:
             raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
+        what = (type(distribution), getattr(distribution, "link", "sigmoid"), distribution.event_shape, samples)
+        if what not in self.served:
+            self._serves(distribution, samples)
+            self.served.add(what)
+
+    def _serves(self, distribution: Distribution, samples: int) -> None:
         if samples < self.facts.min_samples:
             raise UsageError(f"{self.text} needs samples of at least {self.facts.min_samples}, got {samples}")
         if why := self.facts.unserved(distribution.name, link_of(distribution)):

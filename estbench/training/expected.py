@@ -12,7 +12,7 @@ from torch import Tensor
 from estbench.distributions import Distribution
 from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.estimate import estimates
+from estbench.estimate import estimate
 from estbench.estimators.base import Estimator
 from estbench.problem import Problem
 from estbench.streams import TorchStreams, common_noise
@@ -21,7 +21,7 @@ from estbench.training.given import NOT_DIFFERENTIABLE, Function, Given
 from estbench.training.node import node
 from estbench.training.once import differentiable_once
 from estbench.training.online import Online
-from estbench.training.precision import Autocast, as_type
+from estbench.training.precision import Autocast, as_type, outside
 
 Value = Literal["own", "hard"]
 
@@ -116,7 +116,7 @@ def _estimated(
     online: Online | None,
     samples: int,
     generator: torch.Generator | None,
-    autocast: Autocast,
+    autocast: Autocast | None,
     *,
     measured: bool,
 ) -> Tensor:
@@ -127,21 +127,20 @@ def _estimated(
     problem = Problem(flat, given, zero_rounding=measured)
     if measured:
         vars(problem)["size"] = 0.0  # to find it takes 64 evaluations of f for each example
-    draw = Draw(problem, len(flat.logits), samples, streams=streams)
-    with autocast.off():
-        z = draw.z
+    draw = Draw(problem, len(flat.logits), samples, streams=streams, watched=False)
+    z = outside(autocast, lambda: draw.z)
     fz = given.at_samples(z, wants_gradient=wanted and chosen.facts.df != 0)
-    mean = (fz if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
+    mean, batch = fz if samples == 1 else fz.mean(1), distribution.batch_shape
     if not wanted:
-        return mean
+        return mean.view(batch)
     vars(draw)["fz"] = as_type(fz.detach(), flat.logits.dtype)
 
     def gradient() -> Tensor:
-        with autocast.off():
-            g = estimates(chosen.estimator, draw, [samples])[0] if online is None else online.estimate(draw, samples)
-        return g.view(logits.shape)
+        if online is None:
+            return outside(autocast, estimate, chosen.estimator, draw).view(logits.shape)
+        return outside(autocast, online.estimate, draw, samples).view(logits.shape)
 
-    attached: Tensor = _Attached.apply(mean, logits, gradient)  # type: ignore[no-untyped-call] # of torch
+    attached: Tensor = _Attached.apply(mean, batch, logits, gradient)  # type: ignore[no-untyped-call] # of torch
     return attached
 
 
@@ -149,11 +148,13 @@ class _Attached(torch.autograd.Function):
     """The value; its gradient with respect to the logits is what `gradient` gives, without a graph."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, logits: Tensor, gradient: Callable[[], Tensor]) -> Tensor:
-        """The value, as a tensor of its own: who writes into it (`loss += …`) may do so."""
+    def forward(
+        ctx: Any, value: Tensor, shape: tuple[int, ...], logits: Tensor, gradient: Callable[[], Tensor]
+    ) -> Tensor:
+        """The value in this shape, as a tensor of its own: who writes into it (`loss += …`) may do so."""
         ctx.save_for_backward(gradient())
         ctx.value, ctx.logits = value, logits
-        return value.clone()
+        return torch.view_copy(value, shape)
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
@@ -164,4 +165,5 @@ class _Attached(torch.autograd.Function):
             each = cotangent.view(*cotangent.shape, *[1] * (g.ndim - cotangent.ndim))
             return as_type(each * g, ctx.logits.dtype)
 
-        return cotangent, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None
+        above = cotangent.view(ctx.value.shape)
+        return above, None, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None

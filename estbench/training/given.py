@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estbench.distributions import Distribution
 from estbench.errors import UsageError
-from estbench.training.precision import Autocast, as_type
+from estbench.training.precision import Autocast, as_type, inside
 
 Function = Callable[..., Tensor]
 NOT_DIFFERENTIABLE = (
@@ -33,21 +33,25 @@ class Given:
     distributions = frozenset({"bernoulli", "categorical"})
 
     def __init__(
-        self, function: Function, of: Distribution, inner: Callable[[], torch.Generator] | None, autocast: Autocast
+        self,
+        function: Function,
+        of: Distribution,
+        inner: Callable[[], torch.Generator] | None,
+        autocast: Autocast | None,
     ) -> None:
         self._function, self._inner, self._autocast = function, inner, autocast
-        self._batch, self._event, self._dtype = of.batch_shape, of.event_shape, of.logits.dtype
+        self._of, self._batch, self._dtype = of, of.batch_shape, of.logits.dtype
         self._kept: tuple[Tensor, int, Tensor] | None = None
         self._graph: tuple[Tensor, Tensor, Tensor] | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
         """f with its graph, [B, N], in float32 at least."""
         N = z.shape[1]
-        given = z if len(self._batch) == 1 else z.view(*self._batch, N, *self._event)
+        given = z if len(self._batch) == 1 else z.view(*self._batch, N, *self._of.event_shape)
         before = version(given)
+        noise = () if self._inner is None else (self._inner(),)
         try:
-            with self._autocast.again():
-                value = self._function(given) if self._inner is None else self._function(given, self._inner())
+            value = inside(self._autocast, self._function, given, *noise)
         except RuntimeError as error:
             if "a leaf Variable that requires grad" in str(error):
                 raise UsageError(WRITES) from error

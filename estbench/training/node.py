@@ -16,7 +16,7 @@ from estbench.problem import Problem
 from estbench.streams import TorchStreams
 from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
 from estbench.training.once import differentiable_once
-from estbench.training.precision import Autocast, as_type
+from estbench.training.precision import Autocast, as_type, outside
 
 
 def sample(
@@ -53,21 +53,16 @@ def node(
     samples: int,
     shape: tuple[int, ...],
     generator: torch.Generator | None,
-    autocast: Autocast,
+    autocast: Autocast | None,
 ) -> Tensor:
     """The same in this shape, of as many numbers."""
     logits = distribution.logits
-    backward = _Backward(chosen, distribution, samples, generator, autocast)
+    backward = _Backward(chosen, distribution, samples, shape, generator, autocast)
     if torch.is_grad_enabled() and logits.requires_grad:
-        z: Tensor = _Node.apply(logits, backward, shape)  # type: ignore[no-untyped-call] # of torch
+        z: Tensor = _Node.apply(logits, backward)  # type: ignore[no-untyped-call] # of torch
         return z
     with torch.no_grad():
-        return _as_new(backward.point(), shape, logits.dtype)
-
-
-def _as_new(point: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """A contiguous copy in this shape: the user may write into it."""
-    return as_type(point.reshape(shape), dtype).clone(memory_format=torch.contiguous_format)
+        return backward.point()
 
 
 class _Asked(Exception):  # noqa: N818 - it is no error
@@ -111,31 +106,35 @@ class _Backward:
         chosen: Chosen,
         distribution: Distribution,
         samples: int,
+        shape: tuple[int, ...],
         generator: torch.Generator | None,
-        autocast: Autocast,
+        autocast: Autocast | None,
     ) -> None:
         flat, self._cotangent = flattened(distribution), _Cotangent(chosen.text)
         logits, problem = flat.logits, Problem(flat, self._cotangent)
-        self._draw = Draw(problem, logits.shape[0], samples, streams=TorchStreams(logits.device, generator))
+        streams = TorchStreams(logits.device, generator)
+        self._draw = Draw(problem, logits.shape[0], samples, streams=streams, watched=False)
         self._chosen, self._autocast, self._used = chosen, autocast, False
-        self._shape = (logits.shape[0], samples, *flat.event_shape)
+        self._given, self._dtype = shape, distribution.logits.dtype
 
     def point(self) -> Tensor:
-        """Where ∇f is wanted, [B, N, D(, K)]."""
+        """Where ∇f is wanted: a contiguous copy in the user's shape and type, into which the user may write."""
         try:
             self._rows(self._draw)
         except _Asked as asked:
             point = asked.point
         else:
             raise UsageError(f"the facts of {self._chosen.text} say node=True, but it asks for no ∇f")
+        self._shape = point.shape
         if self._chosen.more_noise:  # read it now, so that the backward pass draws no random numbers
             self.rows(torch.zeros_like(point))
-        return point
+        return as_type(torch.view_copy(point, self._given), self._dtype)
 
     def rows(self, g: Tensor) -> Tensor:
         """Its rows for this ∇f of any shape, [B, N, D(, K)]."""
         draw = self._draw.with_same_noise() if self._used else self._draw  # what is kept holds an earlier ∇f
-        g = as_type(g, draw.distribution.logits.dtype).contiguous().view(self._shape)
+        g = as_type(g, draw.distribution.logits.dtype).contiguous()
+        g = g if g.shape == self._shape else g.view(self._shape)
         self._used, self._cotangent.brought = True, g
         try:
             return self._rows(draw)
@@ -145,18 +144,17 @@ class _Backward:
     def _rows(self, draw: Draw) -> Tensor:
         estimator = self._chosen.estimator
         assert has_rows(estimator)  # as every node
-        with self._autocast.off():
-            return estimator.rows(draw)
+        return outside(self._autocast, estimator.rows, draw)
 
 
 class _Node(torch.autograd.Function):
     """Forward the point, backward the sum of the rows over the samples."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, backward: _Backward, shape: tuple[int, ...]) -> Tensor:
-        """The point, in this shape."""
+    def forward(ctx: Any, logits: Tensor, backward: _Backward) -> Tensor:
+        """The point."""
         ctx.estimator, ctx.logits = backward, logits  # not saved: who writes into logits after this may do so
-        return _as_new(backward.point(), shape, logits.dtype)
+        return backward.point()
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
@@ -167,4 +165,4 @@ class _Node(torch.autograd.Function):
             rows: Tensor = ctx.estimator.rows(g)
             return as_type((rows if rows.shape[1] == 1 else rows.sum(1)).view(logits.shape), logits.dtype)
 
-        return differentiable_once(total, g, logits), None, None
+        return differentiable_once(total, g, logits), None

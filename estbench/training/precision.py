@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-_AS_IT_IS = nullcontext()
+Args = ParamSpec("Args")
+Made = TypeVar("Made")
 
 
 def as_type(t: Tensor, dtype: torch.dtype) -> Tensor:
@@ -17,21 +18,29 @@ def as_type(t: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Autocast(NamedTuple):
-    """Whether autocast was on, on a device, when a step began, and with which type."""
+    """That autocast was on when a step began: on which device, and with which type."""
 
     device: str
-    dtype: torch.dtype | None
+    dtype: torch.dtype
 
     @classmethod
-    def now(cls, device: torch.device) -> Autocast:
-        """As it is now."""
-        on = torch.is_autocast_enabled(device.type)
-        return cls(device.type, torch.get_autocast_dtype(device.type) if on else None)
+    def now(cls, device: torch.device) -> Autocast | None:
+        """As it is now; None where it is off."""
+        kind = device.type
+        return cls(kind, torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
 
-    def off(self) -> AbstractContextManager[object]:
-        """For what an estimator computes: sums of products would lose their digits."""
-        return _AS_IT_IS if self.dtype is None else torch.autocast(self.device, enabled=False)
 
-    def again(self) -> AbstractContextManager[object]:
-        """For what the user computes."""
-        return _AS_IT_IS if self.dtype is None else torch.autocast(self.device, dtype=self.dtype)
+def outside(autocast: Autocast | None, make: Callable[Args, Made], *args: Args.args, **kwargs: Args.kwargs) -> Made:
+    """What an estimator makes: with autocast, sums of products would lose their digits."""
+    if autocast is None:
+        return make(*args, **kwargs)
+    with torch.autocast(autocast.device, enabled=False):
+        return make(*args, **kwargs)
+
+
+def inside(autocast: Autocast | None, make: Callable[Args, Made], *args: Args.args, **kwargs: Args.kwargs) -> Made:
+    """What the user's code makes."""
+    if autocast is None:
+        return make(*args, **kwargs)
+    with torch.autocast(autocast.device, dtype=autocast.dtype):
+        return make(*args, **kwargs)
