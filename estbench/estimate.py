@@ -9,6 +9,7 @@ from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
@@ -58,13 +59,11 @@ def _leave_no_rounding(sums: Iterable[Tensor], rows: Tensor, samples: Sequence[i
     on_cpu = rows.device.type == "cpu"  # elsewhere, asking would wait for the device
     norm = float(torch.linalg.vector_norm(rows)) if on_cpu else math.inf  # Σ_n |row_n| ≤ √N norm
     for total, N in zip(sums, samples, strict=True):
-        eps, size = (2 + math.sqrt(N)) * torch.finfo(rows.dtype).eps, total.abs()
-        if norm < math.inf:
-            small = size <= eps * math.sqrt(N) * norm
-            if not bool((small & (size > 0)).any()):
-                continue
+        eps = (2 + math.sqrt(N)) * torch.finfo(rows.dtype).eps
+        if norm < math.inf and torch.equal(hardshrink(total, eps * math.sqrt(N) * norm), total):
+            continue  # none but 0 is small enough
         least = over_samples(rows[:, :N].abs()).mul_(eps)
-        total.masked_fill_((size <= least) & (least < math.inf), 0.0)
+        total.masked_fill_((total.abs() <= least) & (least < math.inf), 0.0)
 
 
 def truth(problem: Problem, estimator: Estimator) -> Tensor | None:

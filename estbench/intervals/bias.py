@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from math import ceil, inf, isnan, log10, sqrt
 
 import numpy as np
-from scipy.special import chdtri, chndtrinc, ndtri, stdtrit
+from scipy.special import chdtri, chndtrinc
 
 from estbench.intervals.flags import RARE, rare
 from estbench.intervals.hall import hall, hall_interval
 from estbench.intervals.quadratic import QuadraticForm, p_value, trace_cube
-from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, gram, within_bounds
+from estbench.intervals.shards import NAN, UNKNOWN, Estimate, Shards, gram, normal, student, within_bounds
 
 ALPHA = 0.05  # of the verdict
 POWER = 0.8
@@ -83,8 +82,14 @@ def bias_bound(s: Shards) -> float:
         return float(s.b @ s.b)
     if len(s.b) == 1:
         return max(x**2 for x in _hall_interval(s, 1 - 2 * ALPHA))
-    one_sided = float(stdtrit(len(s.n) - 1, 1 - ALPHA) / ndtri(1 - ALPHA))
-    return _quadratic_form(s, one_sided).upper(ALPHA)
+    return _one_sided(s).upper(ALPHA)
+
+
+def bound_within(s: Shards, limit: float) -> bool:
+    """Whether U₉₅ ≤ limit; without U₉₅ itself where P > 1."""
+    if not _known(s) or s.v == 0 or len(s.b) == 1:
+        return bias_bound(s) <= limit
+    return _one_sided(s).upper_within(limit, ALPHA)
 
 
 def replicates_to_decide(s: Shards, delta: float = 0.01) -> float:
@@ -114,7 +119,7 @@ def verdict(s: Shards, p_adjusted: float, delta: float = 0.01) -> str:
         more = s.R * (RARE / s.rarest - 1)
         needed = f"about {_rounded(more)} more replicates would show" if more < OUT_OF_REACH else "sampling never shows"
         return f"inconclusive: {needed} the rarest event"
-    if bias_bound(s) <= (delta * s.true_norm) ** 2:
+    if bound_within(s, (delta * s.true_norm) ** 2):
         return "unbiased"
     if p_adjusted < ALPHA:
         return "biased"
@@ -142,17 +147,9 @@ def _hall_interval(s: Shards, level: float) -> tuple[float, float]:
 
 def _quadratic_form(s: Shards, t_over_z: float) -> QuadraticForm:
     """T = ‖b‖², V = Σ̂/R; spreads along b times (t/z)², since they are known from S shards only."""
-    return replace(_form(s), inflate=t_over_z**2)
+    return replace(s.form, inflate=t_over_z**2)
 
 
-@lru_cache(maxsize=1)
-def _form(s: Shards) -> QuadraticForm:
-    """The same, without that factor; kept, as several ends are asked for, one after the other."""
-    scale = s.noise_of_mean(np.ones(len(s.n)))
-    along = scale * (s.d @ s.b)
-    if len(s.n) <= len(s.b):
-        G = s.products * (s.v / ((len(s.n) - 1) * s.R))
-    else:
-        noise = s.noise_of_mean(s.d)
-        G = noise @ noise.T
-    return QuadraticForm.of_shards(float(s.b @ s.b), s.v / s.R, s.trace_square / s.R**2, G, along, 1.0)
+def _one_sided(s: Shards) -> QuadraticForm:
+    """For one-sided bounds of 95 %."""
+    return _quadratic_form(s, student(len(s.n) - 1, 1 - ALPHA) / normal(1 - ALPHA))

@@ -41,7 +41,9 @@ class QuadraticForm:
     inflate: float = 1.0
 
     @classmethod
-    def of_shards(cls, T: float, trV: float, trVV: float, G: Floats, along: Floats, inflate: float) -> QuadraticForm:
+    def of_shards(
+        cls, T: float, trV: float, trVV: float, G: Floats, along: Floats, inflate: float = 1.0
+    ) -> QuadraticForm:
         """With q, w and trV³ from the noise of S shards: G = x xᵀ [S, S], x with Σ xxᵀ = V̂, and along [S] = x·b̂.
 
         Powers of V come from distinct shards, w ∝ Σ_{s≠t} along_s (x_s·x_t) along_t.
@@ -53,6 +55,10 @@ class QuadraticForm:
     def upper(self, tail: float) -> float:
         """Solve F(max(T, trV); U) = tail for U = ‖b‖²."""
         return self._solve(max(self.T, self.trV), tail, 0.0)
+
+    def upper_within(self, limit: float, tail: float) -> bool:
+        """Whether `upper` is at most `limit`: as F falls with β, whether F(max(T, trV); limit) ≤ tail."""
+        return self._cdf(max(self.T, self.trV), limit, 0.0) <= tail
 
     def lower(self, tail: float) -> float:
         """Solve F(T; L) = 1 − tail for L = ‖b‖²; 0 if even β = 0 leaves no less than `tail` above T.

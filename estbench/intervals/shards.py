@@ -14,6 +14,7 @@ from scipy.special import ndtri, stdtrit
 
 from estbench.errors import UsageError
 from estbench.intervals.derived import MIN_SHARDS, ROUNDING, derived
+from estbench.intervals.quadratic import QuadraticForm
 from estbench.moments import Floats, Moments
 
 NAN = float("nan")
@@ -149,6 +150,18 @@ class Shards:
     def products(self) -> Floats:
         """√(n_s n_t) d_s·d_t/v, [S, S], or as many products of coordinates, [P, P], if they are fewer; v > 0."""
         return products(self.n, self.d, sqrt(self.v))
+
+    @cached_property
+    def form(self) -> QuadraticForm:
+        """The quadratic form T = ‖b‖² with V = Σ̂/R, v > 0."""
+        scale = self.noise_of_mean(np.ones(len(self.n)))
+        along = scale * (self.d @ self.b)
+        if len(self.n) <= len(self.b):
+            G = self.products * (self.v / ((len(self.n) - 1) * self.R))
+        else:
+            noise = self.noise_of_mean(self.d)
+            G = noise @ noise.T
+        return QuadraticForm.of_shards(float(self.b @ self.b), self.v / self.R, self.trace_square / self.R**2, G, along)
 
     @cached_property
     def of_cosine(self) -> tuple[float, float, float]:

@@ -11,7 +11,6 @@ import numpy as np
 from estbench.moments import SCALARS, Floats, merge
 from estbench.plan import Cell, Plan
 from estbench.store import Item, decode
-from estbench.summary.seeds import of_seeds
 
 Items = Mapping[Item, Any]
 
@@ -28,6 +27,8 @@ def outcome(plan: Plan, cell: Cell, items: Items) -> Floats | dict[str, Any] | N
     if cell.reason is not None:
         return {"status": "skipped", "reason": cell.reason}
     if (item := items.get(("seeds", cell.key, ""))) is not None:
+        from estbench.summary.seeds import of_seeds  # noqa: PLC0415 - intervals alone need scipy
+
         return of_seeds(cell, item, plan.config.level)
     if prepared(plan, cell, items):
         if cell.method == "monte_carlo":

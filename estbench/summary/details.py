@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from estbench.intervals import precision
 from estbench.plan import Cell, Plan, fit_key
 from estbench.summary.cells import Items
-from estbench.summary.rows import Finding
+
+if TYPE_CHECKING:
+    from estbench.summary.rows import Finding
 
 COSTS = ("f_evaluations", "grad_evaluations", "seconds")
 
@@ -44,6 +45,8 @@ def precision_reached(plan: Plan, found: Sequence[Finding]) -> str | None:
     wanted = plan.config.precision
     if wanted is None:
         return None
+    from estbench.intervals import precision  # noqa: PLC0415 - metrics alone need scipy
+
     shards = [f.shards for f in found if f.shards is not None and f.row["status"] == "ok"]
     errors = np.array([precision(each, wanted.metric) for each in shards])
     errors[np.isnan(errors)] = np.inf  # too few finite estimates to say

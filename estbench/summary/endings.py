@@ -9,7 +9,7 @@ import numpy as np
 from estbench.moments import SCALARS, Floats
 from estbench.plan import Plan
 from estbench.summary.cells import Items, outcome, truth
-from estbench.summary.rows import DONE, findings, identity
+from estbench.summary.identity import DONE, identity
 
 SMALLEST, LARGEST = 1e-30, 1e40
 """Of estimates with no smaller or larger numbers but 0 all metrics exist: they take sixth powers, and no higher ones.
@@ -39,6 +39,8 @@ def endings(plan: Plan, items: Items) -> list[dict[str, Any]]:
     ordinary = not true or _within(np.concatenate(true), SMALLEST)
     if some_finite and ordinary and all(_ordinary(np.concatenate(same)) for same in records.values()):
         return rows
+    from estbench.summary.rows import findings  # noqa: PLC0415 - metrics alone need scipy
+
     return [found.row for found in findings(plan, items)]
 
 

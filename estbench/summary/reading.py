@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from estbench.plan import Plan
 from estbench.store import read
 from estbench.summary.cells import Items
-from estbench.summary.rows import Finding, findings
+
+if TYPE_CHECKING:
+    from estbench.summary.rows import Finding
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Results:
     @cached_property
     def findings(self) -> list[Finding]:
         """`findings` of all that is done, computed once."""
+        from estbench.summary.rows import findings  # noqa: PLC0415 - metrics alone need scipy
+
         return findings(self.plan, self.items)
 
 

@@ -25,9 +25,10 @@ from estbench.intervals import (
     verdict,
 )
 from estbench.moments import Moments
-from estbench.plan import Cell, Plan, ProblemSpec
+from estbench.plan import Cell, Plan
 from estbench.store import decode
 from estbench.summary.cells import Items, grouped, outcome, rank, rarest, seconds, truth
+from estbench.summary.identity import DONE, identity
 
 WORSE = ": kinks in several axes, four axes of noise, or probabilities that uniforms next to 1 do not tell apart"
 """Why exact moments may be known to less than 1e-8."""
@@ -35,7 +36,6 @@ WORSE = ": kinks in several axes, four axes of noise, or probabilities that unif
 T = TypeVar("T")
 
 NOT_FINITE = {"status": "failed", "reason": "every estimate is NaN or infinite"}
-DONE = {"status": "ok", "reason": ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,42 +96,6 @@ def _disagreement(sampled: Shards, exactly: Exactly) -> tuple[float, float]:
 
 def _flag(found: Finding, name: str) -> None:
     found.row["flags"] = f"{found.row['flags']} {name}".strip()
-
-
-def identity(plan: Plan, cell: Cell) -> dict[str, Any]:
-    """The columns that say what a cell is."""
-    spec, estimator = plan.problems[cell.problem], cell.estimator
-    return {
-        "problem": spec.label,
-        "distribution": spec.distribution_text,
-        "objective": spec.objective_text,
-        "dimensions": spec.dimensions,
-        "categories": spec.classes,
-        "logits": spec.logits_text,
-        "estimator": estimator.name,
-        "options": estimator.options_text,
-        "label": estimator.label,
-        "temperature": np.nan if cell.temperature is None else cell.temperature,
-        "samples": cell.samples,
-        "method": cell.method,
-        **_place(spec, cell),
-    }
-
-
-def _place(spec: ProblemSpec, cell: Cell) -> dict[str, Any]:
-    """Of what kind the problem is, and where in a training."""
-    if spec.at is None:
-        return {"kind": spec.kind}
-    training = spec.at.training_of(cell.estimator, cell.samples)
-    place = {
-        "kind": spec.kind,
-        "checkpoint": spec.at.epoch,
-        "trained_by": training.trained_by,
-        "parameters": spec.at.parameters,
-    }
-    if spec.kind == "network":
-        place |= {"network": spec.objective_text, "batch": training.batch}
-    return place
 
 
 def measured(plan: Plan, items: Items) -> list[Finding]:

@@ -37,6 +37,7 @@ from estbench.intervals import (
     variance,
     verdict,
 )
+from estbench.intervals.bias import bound_within
 from estbench.intervals.quadratic import QuadraticForm
 from tests.intervals.cells import categorical, reinforce, straight_through
 from tests.intervals.sums import RNG, Floats, skewed, sums
@@ -208,6 +209,7 @@ def test_bias_of_many_parameters(P: int, size: float, level: float) -> None:
     close(relative_bias(bias_squared(s), s.true_norm), *(x / float(np.linalg.norm(g)) for x in norms))
     one_sided = replace(form, inflate=(stats.t.ppf(0.95, S - 1) / stats.norm.ppf(0.95)) ** 2)
     assert bias_bound(s) == pytest.approx(one_sided.root(max(T, trV), 0.05), rel=1e-7)
+    assert [bound_within(s, bias_bound(s) * (1 + x)) for x in (-1e-9, 1e-9)] == [False, True]
 
 
 def isotropic(T: float, nu: float, eigenvalue: float) -> QuadraticForm:
