@@ -16,8 +16,8 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 from tests.cli.forked import Forks, forking
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("any machine", deadline=None)
+# How long an example takes says how busy the machine is. Half of as many as usual: each run tries others.
+settings.register_profile("any machine", deadline=None, max_examples=50)
 settings.load_profile("any machine")
 
 if torch := sys.modules.get("torch"):  # it has been imported before, by a plug-in of pytest

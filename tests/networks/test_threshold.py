@@ -48,7 +48,7 @@ TRAINED: dict[str, Any] = PROBLEM | {
     "network": {"name": "coarse_gradient", "inputs": 5, "start": "minimum", "steps": 50},
     "dimensions": 10,
     "data": "population",
-    "training": {"estimator": ["exact", "own"], "epochs": 5, "seeds": 3, "optimizer": "sgd", "learning_rate": 0.1},
+    "training": {"estimator": ["exact", "own"], "epochs": 5, "seeds": 2, "optimizer": "sgd", "learning_rate": 0.1},
     "checkpoints": [0, 5],
 }
 del TRAINED["sweep"]

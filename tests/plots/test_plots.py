@@ -53,6 +53,12 @@ def _style() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def _no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and files written, but what is in the pictures takes no time."""
+    monkeypatch.setattr("estbench.plots._pixels", lambda _: np.zeros((1, 1, 3), np.uint8))
+
+
 def axes() -> Axes:
     """An empty panel."""
     return Figure().add_subplot()
@@ -92,6 +98,7 @@ def shown_rows(**options: object) -> pd.DataFrame:
 # --- what is written
 
 
+@pytest.mark.usefixtures("_no_pixels")
 def test_draw_writes_every_kind_of_every_problem(tmp_path: Path) -> None:
     """Four figures per problem, PNG by default, in a folder that is made; the paths come back."""
     written = draw(results(("a", "b")), tmp_path / "deep" / "figures")
@@ -133,6 +140,7 @@ def test_bytes_do_not_hang_on_the_order_of_sets(tmp_path: Path) -> None:
     assert here == there
 
 
+@pytest.mark.usefixtures("_no_pixels")
 def test_kinds_without_anything_to_show_are_left_out(tmp_path: Path) -> None:
     """One temperature: no temperature figure; one N: none against N; no finished cell: nothing, and no folder."""
 
@@ -209,6 +217,7 @@ def test_an_error_in_either_process_is_the_same(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be kept to some cores here")
+@pytest.mark.usefixtures("_no_pixels")
 def test_one_core_is_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept to one core of many, a process draws alone."""
     monkeypatch.setattr("estbench.plots.EACH", 1)

@@ -91,6 +91,12 @@ def _no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("estbench.preflight.duration._fit", lambda *_: 0.0)
 
 
+@pytest.fixture
+def _no_own_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small problems of a check's own, beside those of the config, are tested by themselves."""
+    monkeypatch.setattr("estbench.preflight.check.own_problems", tuple)
+
+
 def claiming(**options: Any) -> dict[str, Any]:
     """The plug-in with these options, labelled `mine`."""
     return {"name": "tests.preflight.test_claims:Claiming", "label": "mine", **options}
@@ -117,14 +123,12 @@ DECIDED: list[dict[str, Any]] = [
     ],
     ids=["some", "moderate", "more"],
 )
-def test_the_catalogue_keeps_its_claims(
-    names: list[str], problems: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_no_own_problems")
+def test_the_catalogue_keeps_its_claims(names: list[str], problems: list[dict[str, Any]]) -> None:
     """Every estimator at its defaults: nothing is wrong, at moderate logits; at 0 and where nearly all is decided.
 
     All of them are slow.
     """
-    monkeypatch.setattr("estbench.preflight.check.own_problems", tuple)  # tested by themselves
     found = check(*names, problems=problems, temperatures=[1.0])
     assert found.faults == []
     assert found.well
@@ -144,6 +148,7 @@ def test_the_catalogue_keeps_its_claims(
         ({"noisy": True}, "say exact = 'z', but LookupError: this draw holds no noise named 'mine'"),
     ],
 )
+@pytest.mark.usefixtures("_no_own_problems")
 def test_false_claims_are_found_and_nothing_else(options: dict[str, Any], said: str) -> None:
     """Each false claim is one line that names the estimator, the claim and the first problem; true ones are none."""
     found = check("reinforce", claiming(**options))
@@ -172,6 +177,7 @@ def test_the_size_of_a_bias_is_told() -> None:
     "options",
     thinned(3, [{}, {"scale": 2.0, "unbiased": False}, {"noisy": True, "exact": "none"}]),
 )
+@pytest.mark.usefixtures("_no_own_problems")
 def test_what_is_not_claimed_is_not_false(options: dict[str, Any]) -> None:
     """An estimator that says it is biased, or reads noise of its own and has no exact moments, is believed."""
     assert check(claiming(**options)).well

@@ -37,6 +37,7 @@ from estbench.store import (
     write_atomically,
 )
 from estbench.store.compatibility import union
+from tests.sizes import slow
 
 Json = dict[str, Any]
 
@@ -243,13 +244,19 @@ def test_every_edit_is_found(four_jobs: tuple[Path, bytes], data: st.DataObject)
         assert all(items[item] == result for item, result in found.items())
 
 
-def test_a_torn_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None:
-    """A journal cut at any byte gives the whole lines before the cut; appended to, it is as if never cut."""
+@pytest.mark.parametrize("step", [7, slow(1)])
+def test_a_torn_line_is_dropped_wherever_it_is_torn(step: int, tmp_path: Path) -> None:
+    """A journal cut at any byte gives the whole lines before the cut; appended to, it is as if never cut.
+
+    At every seventh byte, and on both sides of every newline; all of them are slow.
+    """
     records = [fit(f"{number}") for number in range(3)]
     folder = written(tmp_path / "run", *records)
     journal = folder / "journal.jsonl"
     good = journal.read_bytes()
-    for cut in range(good.index(b"\n") + 1, len(good)):
+    ends = {i + side for i, byte in enumerate(good) if byte == ord("\n") for side in (0, 1)}
+    cuts = ends.union(range(0, len(good), step)).intersection(range(good.index(b"\n") + 1, len(good)))
+    for cut in sorted(cuts):
         journal.write_bytes(good[:cut])
         whole = good[:cut].count(b"\n")
         torn = cut - (good[:cut].rindex(b"\n") + 1 if whole else 0)
