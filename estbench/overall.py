@@ -19,9 +19,9 @@ def overall(rows: Sequence[Mapping[str, Any]], level: float) -> pd.DataFrame:
     """The geometric means over the problems, one row for each basis, estimator and temperature, smallest first.
 
     `rows` are those of a comparison, with the estimator (`entry`), the reference (`rival`) and their `paired` ratio.
-    Problems are drawn independently, so the errors of their ratios are too. There are only rows of those that stand
-    beside the reference on every problem that has any; of one problem there are none. A ratio of 0 or infinity on one
-    problem leaves no mean.
+    Problems are drawn independently, so the errors of their ratios are too. There is a row for those that are
+    compared with the reference on every problem that has comparisons, and none where there is but one problem. A ratio
+    of 0 or infinity on one problem leaves no mean.
     """
     problems = {(row["basis"], row["problem"]) for row in rows}
     grouped: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}

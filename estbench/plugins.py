@@ -37,7 +37,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "distribution": ("event_dim", "independent", "sample", "score", "log_prob", "states"),
     "network": ("images", "build"),
 }
-"""What a class has that is one."""
+"""The members by which a class of each kind is known."""
 
 
 def is_plugin(name: str) -> bool:

@@ -48,7 +48,7 @@ def run_suite(
 ) -> tuple[Results, list[Failure]]:
     """Run the suite for some estimators, each at one temperature, and return its results and the cells that failed.
 
-    `places`: where the estimators are written, for what there is to complain of. `timings`: whether estimates are
+    `places`: where the estimators are written, for error messages. `timings`: whether estimates are
     timed too. With a `budget` of samples or evaluations, each has the largest N that fits, on each problem. `timeout`:
     seconds after which a job of a plug-in is given up.
     """

@@ -33,7 +33,7 @@ class Death:
 class Worker:
     """A `Process` that does `work` on one task after the other, having called `begin` first.
 
-    It prints to standard error. For `imports`, `script` and errors see there.
+    It prints to standard error. For `imports`, `script` and errors see `Process`.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from estbench.card.unbiasedness import Verdict
 from estbench.preflight.unbiasedness import percent
 
 LIKELY = 8
-"""Members with about the same mean, of which one may be the one."""
+"""How many of the members with the nearest means have their law compared, too."""
 
 _VAGUE = ("moves", "other", "known_scaled", "decay", "factor", "factor_of_n", "unrelated")
 """Causes that say little: the samples at which f is evaluated may say more."""
@@ -32,7 +32,7 @@ _VAGUER = ("moves", "other", "factor_of_n", "unrelated")
 
 @dataclass(frozen=True)
 class Known:
-    """A biased member of the catalogue whose mean, times a factor, is the one observed; `in_law`: its law too."""
+    """A biased member of the catalogue with the observed mean, times a factor; `in_law`: with the observed law, too."""
 
     member: Member
     factor: float
@@ -93,7 +93,7 @@ def moved(seen: Sequence[Observed]) -> str:
 
 
 def known_member(setting: Setting, seen: Sequence[Observed]) -> Known | None:
-    """The biased member of the catalogue that it is, times a factor. A mean alone tells little of a factor."""
+    """The biased member of the catalogue that it is, times a factor: a mean alone tells little of a factor."""
     biased = [c for c in members(setting.name, setting.temperatures) if c.estimator.facts.unbiased is False]
     N, problem = setting.sizes[-1], setting.role("coupled").problem
     x = cache(lambda: sample(problem, setting.estimator, N, setting.R, "law"))

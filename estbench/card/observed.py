@@ -60,7 +60,7 @@ class Observed:
 
 
 def exact_mean(problem: Problem, estimator: Estimator, N: int) -> Observed | None:
-    """The exact mean, where it is had at once; None otherwise."""
+    """The exact mean where it takes little time, else None."""
     rows = isinstance(estimator, RowEstimator)
     with Isolated("card", SEED.get(), "exact", N):
         if not affordable(problem, estimator, 1 if rows else N):

@@ -155,7 +155,7 @@ def plugins(config: Config) -> dict[str, type[Any]]:
 
 
 def kept_apart(config: Config) -> bool:
-    """Whether code of users is asked in other processes: where there is any that another process can import."""
+    """Whether code of users is called in other processes: where there is any that another process can import."""
     names = plugins(config)
     return bool(names) and all(map(in_other_processes, names))
 

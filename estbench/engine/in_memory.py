@@ -26,7 +26,7 @@ def run_in_memory(
     """What `estbench run` would have recorded of a plan; each event is seen.
 
     What the plan was given itself (`Given`) goes to the workers by value.
-    `workers`: 1 is this process, 0 is one process for each core. `apart`: code of users is asked in other processes,
+    `workers`: 1 is this process, 0 is one process for each core. `apart`: code of users is called in other processes,
     where a job is given up after `timeout` seconds.
     """
     memory = Memory()

@@ -1,4 +1,4 @@
-"""Objects that a plan holds themselves: what a user has made in his session, and no name leads to."""
+"""Objects that a plan holds directly: a user made them in the session, and no name leads to them."""
 
 from __future__ import annotations
 

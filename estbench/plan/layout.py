@@ -24,7 +24,7 @@ DEVICE_BLOCK = 2**24
 """The same on an accelerator, which wants large batches."""
 
 MIN_SHARDS = 16
-"""Fewer give no interval worth having."""
+"""The fewest shards: intervals from fewer are too wide to be of use."""
 
 PILOT = 32
 """Shards of the first stage when a precision decides how many replicates there are."""

@@ -13,8 +13,8 @@ from estbench.views import at_smallest_samples
 def temperature(rows: pd.DataFrame, level: float) -> Figure | None:
     """The trade of bias² for variance of one problem, at the smallest N. None if there are not two temperatures.
 
-    Estimators with a temperature come first; of those without, which are level lines and have their place in the
-    overview, so many follow as there are looks left.
+    Estimators with a temperature come first. Those without are horizontal lines, of which only as many are named as
+    there are looks left; the overview names all.
     """
     rows = at_smallest_samples(rows)
     metrics = [metric for metric in ("bias_squared", "variance") if rows[metric].notna().any()]

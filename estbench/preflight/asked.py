@@ -30,7 +30,7 @@ class Place:
 
     @property
     def user_code(self) -> bool:
-        """Whether code of a user is asked there."""
+        """Whether code of a user is called there."""
         return self.group.plugin if self.spec is None else self.group.runs_user_code(self.spec)
 
     @property

@@ -73,7 +73,7 @@ class Check:
 def checked(plan: Plan, tell: Tell = lambda _: None, *, apart: bool = False, timeout: float | None = None) -> Check:
     """Look at each problem of a plan, and at each claim of its estimators, there and on problems of the check's own.
 
-    `apart`: code of users is asked in a worker process, so that it may crash its process and is found to do so.
+    `apart`: code of users is called in a worker process: if it crashes that process, the check says so.
     `timeout`: seconds after which one look at code of users is given up.
     """
     configure_process()

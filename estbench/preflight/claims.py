@@ -68,7 +68,7 @@ def cost(problem: Problem, group: Group, counted: Counted) -> Answer:
 def means(problem: Problem, estimator: Estimator, samples: Sequence[int]) -> Iterator[Mean]:
     """What is known of the mean at some N.
 
-    Exact moments are looked at where they are had at once; of an estimator that is called unbiased the mean is else
+    Exact moments decide where they take little time; of an estimator that is called unbiased the mean is else
     sampled, at the smallest and at the largest N. The mean of independent rows is that of one row, at every N.
     """
     rows, unbiased = isinstance(estimator, RowEstimator), facts_of(estimator).unbiased

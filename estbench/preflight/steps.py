@@ -51,9 +51,9 @@ class Step:
 
 
 class Runner:
-    """Does steps in order: here, or, if code of users is to be kept `apart`, those that ask it in a worker process.
+    """Does steps in order: here, or, if code of users is to be kept `apart`, those that call it in a worker process.
 
-    `timeout`: seconds after which a step that asks code of users is given up. `tell` is told of each as it begins.
+    `timeout`: seconds after which a step that calls code of users is given up. `tell` is told of each as it begins.
     """
 
     def __init__(self, tell: Tell, *, apart: bool, timeout: float | None) -> None:

@@ -118,7 +118,7 @@ def exactly(problem: Problem, estimator: Estimator, samples: int) -> Exactly | N
 
 
 def affordable(problem: Problem, estimator: Estimator, N: int) -> bool:
-    """Whether exact moments are had at once."""
+    """Whether exact moments take little time."""
     facts = facts_of(estimator)
     integrated = facts.exact == "smooth" or bool(facts.noise)
     few = problem.n_states == 2 if integrated else size(problem, estimator, N) <= MAX_ESTIMATES

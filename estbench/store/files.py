@@ -142,9 +142,9 @@ def explained(path: Path, action: str) -> Iterator[None]:
                 "there."
             ) from error
         if error.errno in _FORBIDDEN:
-            raise ResultsError(f"{said} Get the right to, or choose another folder (-o).") from error
+            raise ResultsError(f"{said} Get permission to do so, or choose another folder (-o).") from error
         raise ResultsError(
-            f"{said} What was there before still is; choose another folder (-o) if this one cannot be mended."
+            f"{said} What was there before is unchanged; choose another folder (-o) if this one cannot be repaired."
         ) from error
 
 

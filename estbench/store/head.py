@@ -54,7 +54,7 @@ def layouts_of(head: Mapping[Item, Any]) -> dict[str, Layout]:
 
 
 def differences(head: Mapping[Item, Any], manifest: Json) -> list[str]:
-    """How the run that a journal belongs to differs from that of a manifest, a sentence for each; empty if it is it.
+    """How the run of a journal differs from that of a manifest, a sentence for each difference; empty if there is none.
 
     Stages and plug-ins that the manifest has and the journal has not are still to be written.
     """

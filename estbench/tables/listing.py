@@ -20,7 +20,7 @@ PROSE = 36  # a column of prose is not squeezed below this, as long as others ca
 class Listing:
     """A renderable catalogue: one line per row, the keys of the first row as heads; the column `prose` wraps.
 
-    Where the width asks for it columns are left out, the last first, the first one never.
+    Where the console is too narrow the last columns are left out; the first one never is.
     """
 
     rows: Sequence[Mapping[str, object]]
@@ -51,7 +51,7 @@ class Listing:
 
 
 def aligned_text(rows: Sequence[Mapping[str, object]]) -> str:
-    """The same as lines as wide as they are, all columns in line: a hundred times faster, for thousands of rows."""
+    """The same as plain lines of any width with aligned columns: a hundred times faster, for thousands of rows."""
     heads = list(rows[0]) if rows else []
     columns = [[head, *(_words(row[head]) for row in rows)] for head in heads]
     sizes = [[cell_len(cell) for cell in column] for column in columns]

@@ -81,7 +81,7 @@ def _event_dim(z: Tensor, value: object) -> int:
 
 
 def _at(f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str]) -> Tensor | None:
-    """f(z), or None where it is nothing to go on with; what is wrong with it is added to the faults."""
+    """f(z), or None where the check cannot go on with it; what is wrong with it is added to the faults."""
     value, more = _evaluated(f, z)
     faults += more
     return _numbers(value, z, axis, faults)

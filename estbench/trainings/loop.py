@@ -50,7 +50,7 @@ def initial(network: Network, images: Images, kind: Kind, seeds: int, seed: int)
 def train(
     network: Network, images: Images, kind: Kind, training: Training, checkpoints: Sequence[int], seed: int
 ) -> Iterator[tuple[int, Any]]:
-    """(epoch, the networks) at each checkpoint, from 0 to `epochs`; they are trained on while the caller looks on.
+    """Yield (epoch, networks) at each checkpoint; the same networks are trained further afterwards.
 
     Whatever trains them, networks begin with the same parameters and see the same batches in the same order. The rest
     of a pass that does not fill a batch is left out. The numbers are float32.
