@@ -13,7 +13,8 @@ from estbench.distributions.base import (
     Relaxable,
 )
 from estbench.distributions.bernoulli import Bernoulli, Sigmoid
-from estbench.distributions.categorical import Categorical, Softmax
+from estbench.distributions.categorical import Categorical
+from estbench.distributions.softmax import Softmax
 
 DISTRIBUTIONS: dict[str, type[Bernoulli] | type[Categorical]] = {"bernoulli": Bernoulli, "categorical": Categorical}
 """Name -> class."""

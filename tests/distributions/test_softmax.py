@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench.distributions.categorical import MANY, SHORT, log_softmax
+from estbench.distributions.softmax import MANY, SHORT, log_softmax
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
