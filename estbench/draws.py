@@ -13,7 +13,7 @@ from estbench.distributions import Independent, Mirrored, Noisy
 from estbench.errors import UsageError
 from estbench.problem import Problem
 from estbench.streams import Streams, Uniforms
-from estbench.tensor_versions import cached_property, leave_untracked, track, written
+from estbench.tensor_versions import cached_property, leave_untracked, shared_tensors, track, written
 
 MAIN = "main"
 
@@ -189,10 +189,17 @@ class Draw:
 
     def written(self) -> Iterator[str]:
         """What was written into of all that estimators share, by name: none of it may be."""
-        for kept in (self, self.problem, self.distribution, *self._kept_noisy.values(), *self._relaxed.values()):
+        for kept in self._owners():
             yield from written(kept)
         if self._streams is not None and self._streams.reads != self._first_read + self._reads[0]:
             yield "the streams (ask the draw: draw.uniform(name, ...))"
+
+    def shared(self) -> Iterator[tuple[str, Tensor]]:
+        """All tensors that estimators share and that were made so far, by name."""
+        return ((label, tensor) for kept in self._owners() for label, tensor in shared_tensors(kept))
+
+    def _owners(self) -> tuple[object, ...]:
+        return self, self.problem, self.distribution, *self._kept_noisy.values(), *self._relaxed.values()
 
     def differences(self, clean: Draw) -> Iterator[str]:
         """The names of the tensors kept here that differ from those of an untouched draw of the same noise."""

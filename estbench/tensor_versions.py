@@ -1,7 +1,7 @@
 """Cached tensors with their versions, so that a later write into one is detected.
 
 Torch counts the writes into a tensor and into its views (`Tensor._version`). Writes through numpy memory or `.data`
-are not counted; the comparison with recomputed values sees those (`estbench.engine.purity`).
+are not counted; the comparison with copies and with recomputed values sees those (`estbench.engine.purity`).
 """
 
 from __future__ import annotations
@@ -72,3 +72,8 @@ def written(owner: Any) -> Iterator[str]:
         now = (vars(owner) if place is None else place).get(key)
         if tensor._version != version or tensor.requires_grad or now is not tensor:
             yield label
+
+
+def shared_tensors(owner: Any) -> Iterator[tuple[str, Tensor]]:
+    """An owner's tensors, each with what it is called."""
+    return ((label, tensor) for label, _, _, tensor, _ in vars(owner).get("_tracked") or ())

@@ -90,12 +90,18 @@ def _deleted(draw: Draw) -> None:
     object.__delattr__(draw, "z")
 
 
+def _through_numpy(draw: Draw) -> None:
+    if draw.R > 32:  # as many as its trial has
+        draw.z.numpy()[-1] = 1.0
+
+
 HIDDEN: dict[str, Any] = {
     "out=": lambda draw: torch.mul(draw.z, 2.0, out=draw.z),
     "a thread": _in_thread,
     "the objective": lambda draw: object.__setattr__(draw.problem, "objective", Odd("none")),
     "z set": lambda draw: object.__setattr__(draw, "z", draw.z * 0.5),
     "z deleted": _deleted,
+    "z through numpy, of many": _through_numpy,
     "torch.sigmoid": lambda _: setattr(torch, "sigmoid", torch.tanh),
 }
 THROWS: dict[str, Any] = {

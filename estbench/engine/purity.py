@@ -7,6 +7,7 @@ is compared with what a draw that it never saw has. Both are asked with the glob
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -112,18 +113,35 @@ def random_of_its_own(made: Callable[[], Problem], estimator: Estimator, N: int)
     return makes_numbers or not _same(first, asked(third, 1))
 
 
-Held = list[dict[str, object]]
+class Held(NamedTuple):
+    """What a draw's problem and distribution hold, by name, and copies of the tensors that are shared.
+
+    Torch does not count writes through numpy memory or `.data`: the copies show them.
+    """
+
+    members: list[dict[str, object]]
+    copies: list[tuple[str, Tensor, Tensor]]
 
 
-def held(draw: Draw) -> Held:
-    """What a draw's problem and distribution hold now, by name."""
+def held(draw: Draw, *, copies: bool = False) -> Held:
+    """What they hold now; with copies where code of a user has the tensors themselves."""
+    shared = draw.shared() if copies else ()
+    return Held(_members(draw), [(label, tensor, tensor.detach().clone()) for label, tensor in shared])
+
+
+def _members(draw: Draw) -> list[dict[str, object]]:
     return [dict(vars(of)) for of in (draw.problem, draw.distribution)]
 
 
 def replaced(draw: Draw, before: Held) -> list[str]:
     """The names of what was `held` before, and is something else now, or gone."""
-    pairs = zip(before, held(draw), strict=True)
-    return [name for known, now in pairs for name, value in known.items() if now.get(name) is not value]
+    pairs = zip(before.members, _members(draw), strict=True)
+    names = [name for known, now in pairs for name, value in known.items() if now.get(name) is not value]
+    return names + [label for label, tensor, copy in before.copies if not _equal(tensor, copy)]
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
 def writes(estimator: Estimator, touched: list[str]) -> str:

@@ -72,8 +72,8 @@ class ShardTask:
         estimators: dict[Group, Estimator] = {}
         for number, rows in enumerate(self._rows()):
             draw = Draw(problem, self.shards * rows, self.samples, streams=streams, shard=rows)
-            for group in list(found):
-                before = held(draw) if group.runs_user_code(self.spec) else None
+            for group in sorted(found, key=lambda group: group.plugin):  # last, so that no other reads what they wrote
+                before = held(draw, copies=group.plugin) if group.runs_user_code(self.spec) else None
                 try:
                     with group.isolated(self.spec, self.seed, self.first, number):
                         if group not in estimators:
