@@ -13,7 +13,7 @@ from estbench.workers import Answer, Death, Worker
 
 
 class Pool:
-    """So many processes, each with one torch thread, started when there is something to do.
+    """Processes, each with one torch thread, started when there is something to do.
 
     Each has one task at a time, so when one dies it is known which task it was doing. No task is begun then until those
     under way are done. That task is then cut in pieces and done again with no other beside it, so that it has all the

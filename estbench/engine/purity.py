@@ -26,7 +26,7 @@ ROWS, MANY, REPLICATES = 24, 1536, 32
 
 
 class ImpureError(UserCodeError):
-    """It is no pure function of what it is given."""
+    """An objective or an estimator is not a pure function of its arguments."""
 
 
 def demand_purity(problem: Problem) -> None:

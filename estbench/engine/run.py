@@ -28,7 +28,7 @@ Execute = Callable[[Iterable[Task]], Iterator[tuple[Task, list[Record]]]]
 
 @dataclass(frozen=True)
 class Progress:
-    """So many of the tasks known so far are done; `replicates` came with the last one."""
+    """How many of the tasks known so far are done; `replicates` came with the last one."""
 
     done: int
     total: int

@@ -100,7 +100,7 @@ class Referenced(Estimator, Protocol):
     """An estimator that is unbiased for the gradient of an expectation of its own."""
 
     def reference(self, problem: Problem) -> Tensor:
-        """That gradient, [P] in float64."""
+        """The gradient of that expectation, [P] in float64."""
         ...
 
 

@@ -49,7 +49,7 @@ class _Bytes(io.RawIOBase):
     """Standard error without a buffer; closing it closes nothing else."""
 
     def writable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def write(self, data: Any) -> int:
@@ -68,11 +68,11 @@ class _Error(io.TextIOBase):
         self.buffer = _Bytes()
 
     def writable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def fileno(self) -> int:
-        """That of standard error."""
+        """The file descriptor of standard error."""
         return 2
 
     def write(self, text: str) -> int:

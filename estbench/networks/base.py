@@ -133,7 +133,7 @@ class Drawn(Protocol):
         ...
 
     def examples(self, number: int, generator: torch.Generator) -> Problem:
-        """So many new examples, the same for all networks: logits [S number, …], with the Jacobian of `part`."""
+        """`number` new examples, the same for all networks: logits [S number, …], with the Jacobian of `part`."""
         ...
 
     def others(self, problem: Problem) -> dict[str, Tensor]:

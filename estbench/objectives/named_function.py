@@ -34,7 +34,7 @@ class NamedFunction:
         return function_of(f, distribution, self.on)
 
     def value(self, v: Tensor) -> Tensor:
-        """It has none before its distribution is known."""
+        """Raise TypeError: a value needs the distribution, which a problem knows."""
         del v
         raise TypeError(f"{name_of(self.target)} is asked through a problem, which knows the distribution")
 

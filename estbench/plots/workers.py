@@ -60,7 +60,7 @@ def share(
 
 
 def _started(work: Callable[..., Any], count: int) -> list[Worker]:
-    """So many workers, or as many as the system allows. They are spawned: this process need not wait for them."""
+    """`count` workers, or as many as the system allows. They are spawned: this process need not wait for them."""
     workers: list[Worker] = []
     with suppress(OSError):
         while len(workers) < count:

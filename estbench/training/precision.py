@@ -18,7 +18,7 @@ def as_type(t: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Autocast(NamedTuple):
-    """That autocast was on when a step began: on which device, and with which type."""
+    """The device and the type of autocast, where it was on when a step began."""
 
     device: str
     dtype: torch.dtype
