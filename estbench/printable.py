@@ -24,8 +24,10 @@ def plain(text: object) -> str:
     Unknown are None, NaN and pandas' NA.
     """
     unknown = text is None or (isinstance(text, float) and math.isnan(text)) or type(text).__name__ == "NAType"
-    kept = (c for c in ("" if unknown else str(text)) if c.isspace() or unicodedata.category(c)[0] != "C")
-    return " ".join("".join(kept).split())
+    words = "" if unknown else str(text)
+    if not words.isprintable():  # nearly all are
+        words = "".join(c for c in words if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(words.split())
 
 
 def escaped(text: str) -> str:
