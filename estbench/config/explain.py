@@ -64,7 +64,7 @@ def shown(value: Any) -> str:
 def _written(details: ErrorDetails, data: Any) -> Path:
     """The path as far as the user wrote it: pydantic adds the members of unions, and items of a lone value."""
     if details["type"] in {_FAULT, "missing"}:
-        return details["loc"]
+        return details["loc"][:-1] if _item(details) else details["loc"]
     path: Path = ()
     for part in details["loc"]:
         if isinstance(data, dict) and part in data:
@@ -77,13 +77,24 @@ def _written(details: ErrorDetails, data: Any) -> Path:
     return path
 
 
+def _item(details: ErrorDetails) -> bool:
+    """Whether what is missing is an item of a list whose length is given."""
+    return details["type"] == "missing" and isinstance(details["loc"][-1], int)
+
+
 def _messages(path: Path, errors: list[ErrorDetails], keys: Mapping[tuple[str, ...], list[str]]) -> list[str]:
     said, expected = [], []
+    if missing := [int(error["loc"][-1]) for error in errors if _item(error)]:
+        said.append(f"expected {max(missing) + 1} items, got {min(missing)}")
     for error in errors:
         kind, context = error["type"], error.get("ctx", {})
         if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
             allowed = keys.get(tuple(part for part in path[:-1] if isinstance(part, str)), [])
             said.append(f"{UNKNOWN} {path[-1]!r}.{closest(path[-1], allowed)} Allowed: {', '.join(allowed) or 'none'}")
+        elif _item(error):
+            pass  # said above
+        elif kind == "too_long":
+            said.append(f"expected at most {context['max_length']} items, got {context['actual_length']}")
         elif kind == "missing":
             said.append("this key is required")
         elif kind in _EXPECTED:
