@@ -141,8 +141,12 @@ def test_what_shows_computes_nothing(package: str) -> None:
 
 
 def test_no_torch_needed() -> None:
-    """These modules and packages can be imported where torch is not installed."""
-    code = "import sys, importlib; sys.modules['torch'] = None\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    """These modules can be imported where torch is not installed, and what `status` needs without scipy."""
+    code = (
+        "import sys, importlib; sys.modules['torch'] = None\n"
+        "import estbench.summary, estbench.tables.progress; assert 'scipy' not in sys.modules\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)"
+    )
     names = [f"estbench.{name}" for name in WITHOUT_TORCH]
     done = subprocess.run([sys.executable, "-c", code, *names], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
