@@ -8,7 +8,8 @@ from estbench.card.causes import Clues, Known, explanation, known_member, moved,
 from estbench.card.describe import described
 from estbench.card.diagnosis import Cause, fitting
 from estbench.card.findings import Bias, Finding
-from estbench.card.linearity import linearity
+from estbench.card.linearity import bends, linearity
+from estbench.card.mistakes import MISTAKES
 from estbench.card.setting import Setting
 from estbench.card.subject import Subject
 from estbench.card.unbiasedness import Verdict
@@ -16,6 +17,8 @@ from estbench.isolation import reason
 
 _NEVER_MEANT = ("zero", "sign", "half_sign", "double_sign", "flipped_samples", "no_noise")
 """Mistakes that nobody means to make, also where a bias is meant."""
+
+_NOT_LINEAR = frozenset(mistake.key for mistake in MISTAKES if not mistake.linear)
 
 
 def biased(setting: Setting, found: Sequence[Verdict], *, brief: bool) -> tuple[Finding, Bias | None]:
@@ -38,6 +41,9 @@ def _explained(setting: Setting, worst: Verdict, *, brief: bool) -> tuple[Findin
     seen = observations(setting, worst)
     straight = linearity(estimator, setting.role("one").problem, setting.sizes[-1])
     fits = fitting(seen, linear=not straight.key)
+    if fits is not None and straight.key == "not_linear" and fits.key not in _NOT_LINEAR:
+        one, N = setting.role("one").problem, setting.sizes[-1]
+        fits = None if bends(estimator, one, N, setting.R) else fits  # it is not what it seems to be
     known = known_member(setting, seen) if fits is None else None
     lines = [] if brief else list(described(setting.subject, estimator, coupled, worst.N, seen, setting.R))
     clues = Clues(fits, known, straight, moved(seen))

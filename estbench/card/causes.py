@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from math import sqrt
 
 from estbench.adapters import Adapted
-from estbench.card.diagnosis import Cause, biased_members, by_size, per_coordinate
+from estbench.card.diagnosis import LIMIT, Cause, biased_members, by_size, per_coordinate
 from estbench.card.invariances import shifted
 from estbench.card.linearity import Linearity
 from estbench.card.members import Member, in_law, members, serves
 from estbench.card.observed import Observed, observe
-from estbench.card.problems import linear, quadratic
+from estbench.card.problems import information, linear, quadratic
 from estbench.card.recorded import evidence, halves_cancel
 from estbench.card.rewards import by_rewards
 from estbench.card.sampling import sample
 from estbench.card.setting import MOST, Setting
+from estbench.card.transforms import affine
 from estbench.card.unbiasedness import Verdict
+from estbench.estimators.base import RowEstimator
 from estbench.preflight.unbiasedness import percent
 
 LIKELY = 8
 """How many of the members with the nearest means have their law compared, too."""
+
+SMALL = 0.02
+"""A mean of the score, relative to its size, that a baseline with the digits of a fit may leave."""
 
 _VAGUE = ("moves", "other", "known_scaled", "decay", "factor", "factor_of_n", "unrelated")
 """Causes that say little: the samples at which f is evaluated may say more."""
@@ -79,6 +85,8 @@ def observations(setting: Setting, worst: Verdict) -> list[Observed]:
     for probe, N in pairs:
         if (probe, N) != (simplest, few):
             found.append(observe(probe.problem, estimator, N, R, f"mean/{probe.label}/{N}"))
+    if isinstance(estimator, RowEstimator):  # a mean of rows has the mean of one: no factor of it depends on N
+        return [replace(seen, N=1) for seen in found]
     return found
 
 
@@ -114,6 +122,8 @@ def explanation(setting: Setting, worst: Verdict, seen: Sequence[Observed], clue
         return Explanation(factors.key, factors.look, factors)
     if key in _VAGUER and setting.subject.form == "advantages":
         key, look = by_rewards(setting.estimator, setting.sizes[-1], setting.role("coupled").problem.D) or (key, look)
+    if key in ("moves", "other") and setting.makes_samples:
+        key, look = _by_constant(setting) or (key, look)
     if key == "other":
         key, look = by_size(seen) or (key, look)
     return Explanation(key, look, clues.fits)
@@ -160,6 +170,20 @@ def _by_calls(setting: Setting, worst: Verdict, key: str) -> tuple[str, str] | N
         return cause
     return evidence(probe.problem, estimator, N, R) or (
         evidence(worst.probe.problem, estimator, N, R) if worst.probe is not probe else None
+    )
+
+
+def _by_constant(setting: Setting) -> tuple[str, str] | None:
+    """Whether E ĝ is not 0 where f is 1 at all samples, whatever the baseline."""
+    one = affine(setting.role("coupled").problem, scale=0.0, shift=1.0)
+    x = sample(one, setting.estimator, setting.sizes[-1], setting.R, "f = 1")
+    mean, se = x.mean(0), (x.var(0) / len(x)).sqrt()
+    if not bool((mean.abs() > LIMIT * se).any()) or float(mean.norm()) < SMALL * sqrt(information(one)):
+        return None
+    return "score_mean", (
+        "with f = 1 at all samples E ĝ is not 0, so that the score does not have mean 0: log P(z) is that of other "
+        "probabilities than z is drawn with (a temperature, a clamp, smoothed labels), or is differentiated through "
+        "the sample too"
     )
 
 

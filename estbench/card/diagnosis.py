@@ -24,6 +24,9 @@ LIMIT = 4.5
 PER_RARITY = 6.0
 """By how much, in χ², a formula must fit better than one that is commoner by one step."""
 
+RARE = 3
+"""The rarity from which on a formula is not looked at with a factor."""
+
 FREE = 8.0
 """The same for a factor that was fitted."""
 
@@ -155,6 +158,8 @@ def _times_a_factor(observations: Sequence[Observed], *, linear: bool) -> Cause 
     """The mistake whose mean, times a factor, fits."""
     found = []
     for mistake in _possible(linear=linear):
+        if mistake.rarity >= RARE:  # with a factor, one of many would fit almost anything
+            continue
         means = [_mean(mistake, seen) for seen in observations]
         some = [mean for mean in means if mean is not None]
         if len(some) < len(observations) or not all(np.isfinite(mean).all() for mean in some):
@@ -178,7 +183,10 @@ def _partly_zero(observations: Sequence[Observed]) -> Cause | None:
     if not never.any() or never.all():
         return None
     where = ", ".join(str(i) for i in np.flatnonzero(never)[:6])
-    look = "look for an index that is fixed, and for a sum or a mean that is taken over the wrong axis"
+    look = (
+        "look for an index that is fixed, for a sum or a mean that is taken over the wrong axis, and for a clamp that "
+        "cuts probabilities off there"
+    )
     return Cause("some_zero", f"ĝ is always 0 in the logits {where} (counted from 0)", look)
 
 
@@ -230,7 +238,8 @@ def per_coordinate(observations: Sequence[Observed]) -> Cause | None:
     c = (m * g / noise**2).sum(0) / np.maximum(weight, 1e-300)
     if (weight < PRECISE**-2).any() or (np.abs(m - c * g) / noise).max() >= LIMIT:
         return None
-    if (np.abs(c) < LIMIT * weight**-0.5).any():  # these say nothing
+    error = weight**-0.5
+    if (np.abs(c) < LIMIT * error).any() or np.ptp(c) < LIMIT * error.max() + 1e-6:  # they say nothing, or are one
         return None
     said = ", ".join(f"{x:.3g}" for x in c[:4]) + (", …" if len(c) > 4 else "")
     return Cause(

@@ -13,6 +13,10 @@ from estbench.preflight.trial import same
 from estbench.problem import Problem
 
 FEW = 64
+MULTIPLE = 16.0
+SURE = 5.0
+"""Standard errors."""
+
 LARGE = 1e6
 
 
@@ -69,6 +73,13 @@ def linearity(estimator: Estimator, problem: Problem, N: int) -> Linearity:
             "lower median), or an advantage that is cut",
         )
     return Linearity(())
+
+
+def bends(estimator: Estimator, problem: Problem, N: int, R: int) -> bool:
+    """Whether the mean at a multiple of f is surely not that multiple: E ĝ is then no linear function of f."""
+    x, large = (sample(affine(problem, scale=scale), estimator, N, R, "bends") for scale in (1.0, MULTIPLE))
+    d = torch.nan_to_num(large - MULTIPLE * x)
+    return bool((d.mean(0).abs() > SURE * (d.var(0) / R).sqrt()).any())
 
 
 def _near(x: torch.Tensor, y: torch.Tensor) -> bool:

@@ -55,13 +55,16 @@ class Mistake:
 _G = times(1.0)
 _ST = of_sample(straight_through)
 
+TEMPERATURES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""Those that code has, for a score or a problem at logits/τ."""
+
 MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "zero",
         times(0.0),
         "E ĝ = 0",
         "no gradient reaches the logits: everything that depends on them is detached, or the loss has no log P(z) (and "
-        "the sample no straight-through part)",
+        "the sample no straight-through part), or f is subtracted from itself, as by the mean over one sample",
     ),
     Mistake(
         "sign",
@@ -94,7 +97,7 @@ MISTAKES: tuple[Mistake, ...] = (
         by_n(lambda N: 1 / N),
         "E ĝ = g/N",
         "it is divided by N twice (a mean of a mean, or the mean of f times the mean of the score), or all but one of "
-        "the N samples are left out",
+        "the N samples are left out, or f is that of a sample that is chosen at random",
     ),
     Mistake(
         "minus_inverse_n",
@@ -462,9 +465,9 @@ MISTAKES: tuple[Mistake, ...] = (
             f"E ĝ = E f s at logits/{tau:g}",
             f"the score is that of logits/{tau:g}, and the samples are drawn at the logits themselves: a temperature "
             "is used in one place and left out in another",
-            2,
+            2 if tau in (0.5, 2.0) else 3,
         )
-        for tau in (0.5, 2.0)
+        for tau in TEMPERATURES
     ),
     *(
         Mistake(
@@ -472,9 +475,9 @@ MISTAKES: tuple[Mistake, ...] = (
             all_at(tau),
             f"E ĝ = ∇E f(z), z drawn at logits/{tau:g}",
             f"it is the gradient of another problem, at logits/{tau:g}: the logits are divided by a temperature",
-            2,
+            2 if tau in (0.5, 2.0) else 3,
         )
-        for tau in (0.5, 2.0)
+        for tau in TEMPERATURES
     ),
     Mistake("absolute", of_f(torch.abs), "E ĝ = E |f| s", "f goes through an absolute value", 3, linear=False),
     Mistake(

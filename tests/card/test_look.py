@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from estbench.card.check import check
 from estbench.card.look import look
 from estbench.card.target import resolved
 from estbench.distributions import Bernoulli, Categorical
+from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.estimators.base import Estimator
+from estbench.estimators.base import Estimator, Facts
 from tests.card.faulty import FAULTY
 from tests.estimators.wrong_on_purpose import WRONG
 from tests.sizes import thinned
@@ -124,6 +126,24 @@ def test_an_adapted_function_has_the_card_of_the_function(options: dict[str, Any
     assert [n for n in subject.sizes() if n > 1] == N
     card = look(subject, ["bernoulli"], smallest=0.5, brief=True)
     assert [f.claim for f in card.failures] == ["unbiased"], str(card)
+
+
+@dataclass(frozen=True)
+class Twice:
+    """Rows that are twice as large as they should be."""
+
+    facts: ClassVar[Facts] = Facts("score function", unbiased=True, f=1)
+
+    def rows(self, draw: Draw) -> torch.Tensor:
+        """2 f s."""
+        return 2 * draw.lift(draw.fz) * draw.score
+
+
+def test_no_factor_of_a_mean_of_rows_depends_on_n() -> None:
+    """At N = 2, where 2 g is N g, rows of twice the size are said to be that, and not summed."""
+    subject = resolved(Twice, None, "bernoulli", None, None, unbiased=None, options={}).subject
+    card = look(subject, ["bernoulli"], brief=True)
+    assert [f.key for f in card.failures] == ["double"], str(card)
 
 
 @pytest.mark.parametrize(

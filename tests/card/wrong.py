@@ -653,9 +653,61 @@ def laplace_sampler(logits):
     return one_hot(y.argmax(-1), y.shape[-1]).to(y) + y - y.detach()
 
 
+def relaxed_density_loss(logits, f):
+    """f log q(y) of a relaxed sample that is not detached."""
+    d = torch.distributions.RelaxedBernoulli(torch.tensor(0.7, dtype=logits.dtype), logits=logits)
+    y = d.rsample()
+    return f((y > 0.5).to(logits)[None])[0].detach() * d.log_prob(y).sum()
+
+
+def smoothed_labels_loss(logits, f, samples):
+    """Cross-entropy with label smoothing for −log P."""
+    k = torch.distributions.Categorical(logits=logits).sample((samples,))
+    each = logits.expand(samples, *logits.shape).transpose(1, 2)
+    ce = torch.nn.functional.cross_entropy(each, k, reduction="none", label_smoothing=0.2)
+    return -(f(one_hot(k, logits.shape[-1]).to(logits)).detach() * ce.sum(-1)).mean()
+
+
+def score_at_seven_tenths_loss(logits, f, samples):
+    """log π at logits/0.7."""
+    z = classes(logits, samples)
+    return (f(z).detach() * log_pi(logits / 0.7, z)).mean()
+
+
+def log_of_mean_exp_loss(logits, f, samples):
+    """The gradient of E log Σ exp f, without the part of its value."""
+    z = bernoulli(logits, samples)
+    return (torch.softmax(f(z).detach(), 0) * log_p(logits, z)).sum()
+
+
+def fitted_baseline(logits, f, samples):
+    """A baseline that is a linear fit of f on the same samples."""
+    z = bernoulli(logits, samples)
+    r, X = f(z), torch.cat((torch.ones_like(z[:, :1]), z), 1)
+    beta = torch.linalg.solve(X.T @ X + 1e-3 * torch.eye(X.shape[1], dtype=z.dtype), X.T @ r)
+    return ((r - X @ beta)[:, None] * (z - torch.sigmoid(logits))).mean(0)
+
+
+def shuffled_advantages(rewards):
+    """f − f̄, shuffled."""
+    return (rewards - rewards.mean())[torch.randperm(len(rewards))]
+
+
+def middle_as_baseline(rewards):
+    """f less the middle between the largest and the smallest."""
+    return rewards - (rewards.max() + rewards.min()) / 2
+
+
 B, C = "bernoulli", "categorical"
 
 WRONG = (
+    Entry(relaxed_density_loss, "loss", B, ("score_mean",), slow=True),
+    Entry(smoothed_labels_loss, "loss", C, ("score_mean",), slow=True),
+    Entry(score_at_seven_tenths_loss, "loss", C, ("score_at_temperature_0.7",), slow=True),
+    Entry(log_of_mean_exp_loss, "loss", B, ("not_linear",), slow=True),
+    Entry(fitted_baseline, "gradient", B, ("moves",), slow=True),
+    Entry(shuffled_advantages, "advantages", B, ("order",), slow=True),
+    Entry(middle_as_baseline, "advantages", B, ("own_reward",)),
     Entry(reversed_advantages, "advantages", B, ("order",)),
     Entry(sorted_advantages, "advantages", C, ("order",)),
     Entry(coefficient_of_the_same_samples, "advantages", B, ("own_reward",)),
