@@ -91,16 +91,14 @@ def _messages(path: Path, errors: list[ErrorDetails], keys: Mapping[tuple[str, .
         if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
             allowed = keys.get(tuple(part for part in path[:-1] if isinstance(part, str)), [])
             said.append(f"{UNKNOWN} {path[-1]!r}.{closest(path[-1], allowed)} Allowed: {', '.join(allowed) or 'none'}")
-        elif _item(error):
-            pass  # said above
+        elif _item(error) or (kind == "too_short" and error["input"]):
+            pass  # said above, and of a list whose items are wrong
         elif kind == "too_long":
             said.append(f"expected at most {context['max_length']} items, got {context['actual_length']}")
         elif kind == "missing":
             said.append("this key is required")
         elif kind in _EXPECTED:
             expected.append(_EXPECTED[kind].format(**context))
-        elif kind == "too_short" and error["input"]:
-            pass  # said of a list whose items are wrong
         elif kind == "too_short":
             said.append("expected at least one item, got an empty list")
         else:
