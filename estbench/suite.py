@@ -10,7 +10,6 @@ from estbench.comparison import At
 from estbench.config import CONFIG, Document, Place, load
 from estbench.engine.benchmark import kept_apart
 from estbench.engine.in_memory import run_in_memory
-from estbench.engine.run import Failure, Progress
 from estbench.expand import expand
 from estbench.summary import Results
 
@@ -45,8 +44,8 @@ def run_suite(
     at: At = "samples",
     budget: float | None = None,
     timeout: float | None = None,
-) -> tuple[Results, list[Failure]]:
-    """Run the suite for some estimators, each at one temperature, and return its results and the cells that failed.
+) -> Results:
+    """Run the suite for some estimators, each at one temperature.
 
     `places`: where the estimators are written, for error messages. `timings`: whether estimates are
     timed too. With a `budget` of samples or evaluations, each has the largest N that fits, on each problem. `timeout`:
@@ -54,10 +53,9 @@ def run_suite(
     """
     data = {**SUITE, "seed": seed, "timings": timings, "estimators": list(estimators)}
     config = Document(data, CONFIG, {("estimators", i): place for i, place in enumerate(places)})
-    checked, events = load(config), list[Progress | Failure]()
+    checked = load(config)
     if budget is None or at == "seconds":
         plan = expand(checked)
     else:
         plan = plan_within(lambda N: expand(replace(checked, samples=N)), at, budget, timeout)
-    found = run_in_memory(plan, see=events.append, apart=kept_apart(checked), timeout=timeout)
-    return found, [event for event in events if isinstance(event, Failure)]
+    return run_in_memory(plan, apart=kept_apart(checked), timeout=timeout)

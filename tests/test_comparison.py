@@ -413,7 +413,7 @@ def test_fail_on(pool: list[Entry], tmp_path: Path) -> None:
 
 def test_the_suite_ranks_at_equal_evaluations() -> None:
     """An estimator that costs more a sample is met, at equal evaluations, with fewer samples: rebar takes four."""
-    pool = entries([run_suite(["reinforce", "rebar", "arm"])[0]])
+    pool = entries([run_suite(["reinforce", "rebar", "arm"])])
     frame = comparison(pool, at=("samples", "evaluations"), samples=N)
     at_samples = frame["basis"].str.startswith("equal samples")
     assert set(frame.loc[at_samples, "samples"]) == {N}

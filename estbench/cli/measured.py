@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from estbench.comparison import At, Entry
     from estbench.config import Place
     from estbench.config.problem import ProblemConfig
-    from estbench.engine.run import Failure
     from estbench.plan import Plan
+    from estbench.summary import Results
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
 
     seed, at, budget = wanted.seed or 0, wanted.at or "samples", wanted.budget
     timings = wanted.at == "seconds"
-    found, failed = run_suite(
+    found = run_suite(
         list(places),
         seed,
         list(places.values()),
@@ -101,7 +101,7 @@ def _on_suite(places: Mapping[str, Place], wanted: Wanted) -> Measured:
         budget=budget,
         timeout=wanted.timeout,
     )
-    return Measured(entries([found]), N if budget is None else None, _lines(failed), skipped([found]))
+    return Measured(entries([found]), N if budget is None else None, _lines(found), skipped([found]))
 
 
 def _on_problem(estimators: list[str], reference: str | None, wanted: Wanted) -> Measured:
@@ -170,16 +170,15 @@ def _done(plan: Plan, wanted: Wanted, *, apart: bool) -> Measured:
     with quick_imports():
         from estbench.comparison import entries, skipped
         from estbench.engine.in_memory import run_in_memory
-        from estbench.engine.run import Failure
 
-    events: list[Any] = []
-    results = run_in_memory(plan, wanted.jobs, events.append, apart=apart, timeout=wanted.timeout)
-    failures = _lines(event for event in events if isinstance(event, Failure))
-    return Measured(entries([results]), None, failures, skipped([results]))
+    results = run_in_memory(plan, wanted.jobs, apart=apart, timeout=wanted.timeout)
+    return Measured(entries([results]), None, _lines(results), skipped([results]))
 
 
-def _lines(failures: Iterable[Failure]) -> tuple[str, ...]:
-    count = Counter((failure.cell.estimator.label, failure.reason) for failure in failures)
+def _lines(results: Results) -> tuple[str, ...]:
+    """Each estimator that failed, and why: in its calls, or because its metrics are no floats."""
+    failed = (found for found in results.findings if found.row["status"] == "failed")
+    count = Counter((found.cell.estimator.label, found.row["reason"]) for found in failed)
     return tuple(f"{label} failed in {n} cell{'s' * (n > 1)}: {why}" for (label, why), n in count.items())
 
 

@@ -89,7 +89,8 @@ def _derived(cells: Sequence[Moments]) -> Iterator[Derived]:
     # leaving a shard out takes its own scatter and its distance from the others: n_s R/(R − n_s) ‖d_s‖²
     rest = scatter.sum(1)[:, None] - of_within - n * R_ / (R_ - n) * of_d
     v_without = np.where(v[:, None] > 0, rest / (R_ - n - 1), 0.0)
-    skew = np.where(var > 0, third / R_, 0.0) / np.where(var > 0, scatter / R_, 1.0) ** 1.5
+    with np.errstate(invalid="ignore"):  # NaN where powers of the estimates are below the range of float64
+        skew = np.where(var > 0, third / R_, 0.0) / np.where(var > 0, scatter / R_, 1.0) ** 1.5
     y1 = of_within + n * of_off
     for i in range(C):
         yield Derived(float(R[i]), n[i], g[i], m[i], b[i], d[i], var[i], skew[i], float(v[i]), v_without[i], y1[i])

@@ -167,3 +167,13 @@ def test_an_objective_that_hangs(tmp_path: Path, named: str) -> None:
     text = said(*options, *plugin, "--cell-timeout", "1", code=2)
     assert f"--objective {name}: " in text
     assert "takes longer than 1 s (--cell-timeout)" in text
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("weight", "code"), [("1e-120", 0), ("1e120", 3)])
+def test_what_is_beyond_the_range_of_numbers(weight: str, code: int) -> None:
+    """Where the metrics of all cells are no floats that is said of each; numpy warns of nothing."""
+    options = ("--logits", "[0.3]", "--estimators", "rloo,reinforce", "--replicates", "256", "--samples", "2")
+    result = CliRunner().invoke(app, ["compare", "--objective", f"linear[weights=[{weight}]]", *options])
+    assert result.exit_code == code
+    assert ("failed in 1 cell: its metrics are beyond the range of float64" in result.stderr) is (code == 3)
