@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -135,24 +134,22 @@ def _estimated(
         return mean.view(batch)
     vars(draw)["fz"] = as_type(fz.detach(), flat.logits.dtype)
 
-    def gradient() -> Tensor:
+    with torch.no_grad():
         if online is None:
-            return outside(autocast, estimate, chosen.estimator, draw).view(logits.shape)
-        return outside(autocast, online.estimate, draw, samples).view(logits.shape)
-
-    attached: Tensor = _Attached.apply(mean, batch, logits, gradient)  # type: ignore[no-untyped-call] # of torch
+            g = outside(autocast, estimate, chosen.estimator, draw)
+        else:
+            g = outside(autocast, online.estimate, draw, samples)
+    attached: Tensor = _Attached.apply(mean, batch, logits, g)  # type: ignore[no-untyped-call] # of torch
     return attached
 
 
 class _Attached(torch.autograd.Function):
-    """The value; its gradient with respect to the logits is what `gradient` gives, without a graph."""
+    """The value; its gradient with respect to the logits is g, without a graph."""
 
     @staticmethod
-    def forward(
-        ctx: Any, value: Tensor, shape: tuple[int, ...], logits: Tensor, gradient: Callable[[], Tensor]
-    ) -> Tensor:
+    def forward(ctx: Any, value: Tensor, shape: tuple[int, ...], logits: Tensor, g: Tensor) -> Tensor:
         """The value in this shape, as a tensor of its own: who writes into it (`loss += …`) may do so."""
-        ctx.save_for_backward(gradient())
+        ctx.save_for_backward(g)
         ctx.value, ctx.logits = value, logits
         return torch.view_copy(value, shape)
 
@@ -162,8 +159,9 @@ class _Attached(torch.autograd.Function):
         g: Tensor = ctx.saved_tensors[0]
 
         def passed() -> Tensor:
-            each = cotangent.view(*cotangent.shape, *[1] * (g.ndim - cotangent.ndim))
-            return as_type(each * g, ctx.logits.dtype)
+            logits: Tensor = ctx.logits
+            each = cotangent.view(*cotangent.shape, *[1] * (logits.ndim - cotangent.ndim))
+            return as_type(each * g.view(logits.shape), logits.dtype)
 
         above = cotangent.view(ctx.value.shape)
         return above, None, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None

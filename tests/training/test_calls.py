@@ -37,8 +37,8 @@ class Calls(TorchFunctionMode):
     [
         ("ste", "bernoulli", 18),
         ("gumbel", "bernoulli", 21),
-        ("reinforce", "bernoulli", 27),
-        ("disarm", "bernoulli", 40),
+        ("reinforce", "bernoulli", 28),
+        ("disarm", "bernoulli", 41),
         ("gumbel", "categorical", 33),
     ],
 )
