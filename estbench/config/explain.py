@@ -86,16 +86,13 @@ def _messages(path: Path, errors: list[ErrorDetails], keys: Mapping[tuple[str, .
     said, expected = [], []
     if missing := [int(error["loc"][-1]) for error in errors if _item(error)]:
         said.append(f"expected {max(missing) + 1} items, got {min(missing)}")
-    for error in (error for error in errors if not _item(error)):
+    for error in errors:
         kind, context = error["type"], error.get("ctx", {})
         if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
             allowed = keys.get(tuple(part for part in path[:-1] if isinstance(part, str)), [])
             said.append(f"{UNKNOWN} {path[-1]!r}.{closest(path[-1], allowed)} Allowed: {', '.join(allowed) or 'none'}")
-<<<<<<< HEAD
         elif _item(error) or (kind == "too_short" and error["input"]):
             pass  # said above, and of a list whose items are wrong
-=======
->>>>>>> 785bade (Compiled steps of rloo and reinforce work again: what estimates keep in their draw cannot leave a traced function, so they are made before it)
         elif kind == "too_long":
             said.append(f"expected at most {context['max_length']} items, got {context['actual_length']}")
         elif kind == "missing":
