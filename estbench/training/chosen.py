@@ -47,7 +47,7 @@ class Chosen:
         whole = type(samples) is int or (isinstance(samples, Integral) and not isinstance(samples, bool))
         if not whole or samples < 1:
             raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
-        what = (type(distribution), getattr(distribution, "link", "sigmoid"), distribution.event_shape, samples)
+        what = (type(distribution), link_of(distribution), distribution.event_shape, samples)
         if what not in self.served:
             self._serves(distribution, samples)
             self.served.add(what)
