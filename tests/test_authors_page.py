@@ -50,7 +50,7 @@ def test_the_tables_name_what_there_is() -> None:
         "distribution",
         "weights",
     }
-    engine = {"written", "differences", "with_same_noise", "unserved", "shard"}
+    engine = {"written", "differences", "shared", "with_same_noise", "unserved", "shard"}
     assert of_draw - engine <= members
     for name in members - of_draw:
         assert all(hasattr(kind, name) for kind in (Bernoulli, Categorical)), name
