@@ -176,4 +176,4 @@ def test_what_is_beyond_the_range_of_numbers(weight: str, code: int) -> None:
     options = ("--logits", "[0.3]", "--estimators", "rloo,reinforce", "--replicates", "256", "--samples", "2")
     result = CliRunner().invoke(app, ["compare", "--objective", f"linear[weights=[{weight}]]", *options])
     assert result.exit_code == code
-    assert ("failed in 1 cell: its metrics are beyond the range of float64" in result.stderr) is (code == 3)
+    assert ("failed in 1 cell: its metrics are beyond the range of float64" in result.output) is (code == 3)
