@@ -19,15 +19,11 @@ import torch
 from torch import overrides
 from torch.utils import _python_dispatch
 
-_POP: tuple[Callable[[], Any], ...] = (_python_dispatch._pop_mode, overrides._pop_mode)
-
-_left_open: list[Any] = []
-"""Modes that were left open, kept: torch 2.4 crashes once they are freed."""
-
-
-def _modes() -> tuple[int, int]:
-    """How many modes of dispatch and of functions are entered: each sees, and can change, all that torch computes."""
-    return torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
+_MODES: tuple[tuple[Callable[[], list[Any]], Callable[[], Any]], ...] = (
+    (_python_dispatch._get_current_dispatch_mode_stack, _python_dispatch._pop_mode),
+    (overrides._get_current_function_mode_stack, overrides._pop_mode),
+)
+"""What gives the modes that are entered, and what leaves the last: each sees, and can change, all that torch computes."""
 
 
 def _default_device() -> torch.device | None:
@@ -45,7 +41,7 @@ def of_torch_and_numpy() -> Callable[[], None]:
         np.geterr(),
     )
     deterministic, path = torch.are_deterministic_algorithms_enabled(), list(sys.path)
-    anomaly, modes = torch.is_anomaly_enabled(), _modes()
+    anomaly, modes = torch.is_anomaly_enabled(), [len(entered()) for entered, _ in _MODES]
     device = _default_device()
     folder: Path | None = None
     with suppress(OSError):  # it has been deleted
@@ -67,9 +63,10 @@ def of_torch_and_numpy() -> Callable[[], None]:
                     del torch._GLOBAL_DEVICE_CONTEXT.device_context
         if torch.is_anomaly_enabled() != anomaly:
             torch.autograd.set_detect_anomaly(anomaly)
-        for pop, depth, before in zip(_POP, _modes(), modes, strict=True):
-            for _ in range(depth - before):  # `with` was left open
-                _left_open.append(pop())
+        for (entered, leave), before in zip(_MODES, modes, strict=True):
+            left_open = entered()[before:]  # torch 2.4 crashes later where nothing else holds a mode that it leaves
+            for _ in left_open:
+                leave()
         np.seterr(**errors)
         sys.path[:] = path
         if folder is not None:
