@@ -192,6 +192,17 @@ def test_a_call_leaves_no_trace(key: str) -> None:
     assert _state() == before
 
 
+def test_a_mode_that_was_left_open_is_freed() -> None:
+    """Nothing keeps a mode that a call has entered and not left, and the collector finds no fault with it."""
+    with Isolated(0):
+        mode = TorchDispatchMode()  # type: ignore[no-untyped-call] # of torch
+        mode.__enter__()  # type: ignore[no-untyped-call] # of torch
+        freed = weakref.ref(mode)
+        del mode
+    gc.collect()
+    assert freed() is None
+
+
 def test_prints_go_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     """Those of Python, of the system and of a shell; also those of a stream that was kept."""
     with Isolated(0):

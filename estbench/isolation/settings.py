@@ -23,7 +23,7 @@ _MODES: tuple[tuple[Callable[[], list[Any]], Callable[[], Any]], ...] = (
     (_python_dispatch._get_current_dispatch_mode_stack, _python_dispatch._pop_mode),
     (overrides._get_current_function_mode_stack, overrides._pop_mode),
 )
-"""What gives the modes that are entered, and what leaves the last: each sees, and can change, all that torch computes."""
+"""What lists the modes that are entered, and what leaves the last: each can change all that torch computes."""
 
 
 def _default_device() -> torch.device | None:
