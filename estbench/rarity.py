@@ -10,6 +10,12 @@ from torch import Tensor
 from estbench.problem import Problem
 
 
+def rarest(problem: Problem) -> float:
+    """The share of samples that show the rarest class that can be, or the rarest effect on f: [0, 1]."""
+    of_classes = problem.marginals[problem.marginals > 0]
+    return min(float(of_classes.min()), rarest_event(problem))
+
+
 @lru_cache(maxsize=16)
 def rarest_event(problem: Problem) -> float:
     """The share of samples that show the rarest effect on f: min over effects h of (E h²)²/E h⁴, at most 1.

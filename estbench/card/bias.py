@@ -43,7 +43,7 @@ def _explained(setting: Setting, worst: Verdict, *, brief: bool) -> tuple[Findin
     fits = fitting(seen, linear=not straight.key)
     if fits is not None and straight.key == "not_linear" and fits.key not in _NOT_LINEAR:
         one, N = setting.role("one").problem, setting.sizes[-1]
-        fits = None if bends(estimator, one, N, setting.R) else fits  # it is not what it seems to be
+        fits = None if bends(estimator, one, N, setting.R) else fits  # that formula is linear in f, and E ĝ is not
     known = known_member(setting, seen) if fits is None else None
     lines = [] if brief else list(described(setting.subject, estimator, coupled, worst.N, seen, setting.R))
     clues = Clues(fits, known, straight, moved(seen))

@@ -28,7 +28,7 @@ from estbench.isolation import Isolated, reason
 from estbench.moments import Floats, Moments, moments
 from estbench.preflight.unbiasedness import FEW, NOT_NORMAL, p_value
 from estbench.problem import Problem
-from estbench.rarity import rarest_event
+from estbench.rarity import rarest
 from estbench.streams import Streams
 
 SCREENING, CONFIRMATION, CERTAIN = 5e-3, 1e-3, 1e-12
@@ -192,11 +192,11 @@ def stage(test: Test, R: int) -> Stage:
 
 def _doubt(s: Shards, problem: Problem, N: int) -> str:
     R = int(s.R + s.non_finite)
-    rarest = min(float(problem.marginals[problem.marginals > 0].min()), rarest_event(problem))
+    share = rarest(problem)
     if s.non_finite:
         return f"{int(s.non_finite)} of {R} estimates are NaN or infinite"
-    if R * N * rarest < RARE:
-        return f"an event of probability {rarest:.1g} is too rare for {R} estimates"
+    if R * N * share < RARE:
+        return f"an event of probability {share:.1g} is too rare for {R} estimates"
     if wrong := [name for name in flags(s) if name in NOT_NORMAL]:
         return f"of {R} estimates {NOT_NORMAL[wrong[0]]}"
     off = np.abs(s.b) > 1e-9 * s.true_norm + 1e-12 * sqrt(s.v + float(s.m @ s.m))

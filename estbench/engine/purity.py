@@ -141,7 +141,7 @@ def replaced(draw: Draw, before: Held) -> list[str]:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num())
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def writes(estimator: Estimator, touched: list[str]) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from scipy.special import eval_gegenbauer, eval_legendre
+from scipy.special import eval_legendre, roots_jacobi
 from torch import Tensor
 
 from estbench.moments import Floats, first, second
@@ -30,22 +30,11 @@ class TooMany(Exception):  # noqa: N818 - it is an answer, not a failure
 @lru_cache(maxsize=16)
 def _lobatto(n: int) -> tuple[Floats, Floats]:
     """Nodes on (0, 1), the outermost 1e-8 away from the ends, where there may be jumps, and weights."""
-    x = np.concatenate(([-1.0], _inner(n - 2), [1.0]))
+    inner, _ = roots_jacobi(n - 2, 1, 1)
+    x = np.concatenate(([-1.0], inner, [1.0]))
     w = (1 - 2 * _INSIDE) / (n * (n - 1) * eval_legendre(n - 1, x) ** 2)
     w[[0, -1]] += _INSIDE
     return 0.5 + (0.5 - _INSIDE) * x, w
-
-
-def _inner(m: int) -> Floats:
-    """The zeros of P′_{m+1} = C^{3/2}_m: eigenvalues of its Jacobi matrix (Golub & Welsch 1969), and a step of Newton.
-
-    To the last bit those of `scipy.special.roots_jacobi(m, 1, 1)`, which imports scipy's linear algebra for them.
-    """
-    k = np.arange(1.0, m)
-    x = np.linalg.eigvalsh(np.diag(np.sqrt(k * (k + 2) / ((2 * k + 1) * (2 * k + 3))), -1))
-    C = eval_gegenbauer(m, 1.5, x)
-    x -= C * (1 - x**2) / ((m + 2) * eval_gegenbauer(m - 1, 1.5, x) - m * x * C)
-    return (x - x[::-1]) / 2
 
 
 def lobatto(a: Floats, b: Floats, n: int = NODES) -> tuple[Floats, Floats]:

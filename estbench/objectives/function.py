@@ -83,7 +83,7 @@ class Function:
 
 
 def _numbers(found: Any) -> np.ndarray[Any, Any]:
-    """What a function has returned, as an array; TypeError where it is none of numbers."""
+    """What a function has returned, as an array; TypeError unless it is of numbers."""
     array = np.asarray(found)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"it returned {found!r:.60}, and must return one number for each sample")

@@ -21,7 +21,7 @@ from estbench.intervals.hall import hall
 from estbench.isolation import Isolated
 from estbench.moments import Floats, Moments, moments
 from estbench.problem import Problem
-from estbench.rarity import rarest_event
+from estbench.rarity import rarest
 from estbench.streams import Streams
 
 MAX_ESTIMATES = 2**12
@@ -139,9 +139,9 @@ def sampled(problem: Problem, estimator: Estimator, samples: int, stage: int = 1
 def _sampled(problem: Problem, estimator: Estimator, samples: int, R: int, stream: str) -> Sampled:
     if truth(problem, estimator) is None:
         raise NotChecked(f"the exact gradient is not known: {problem.distribution.classes}^{problem.D} joint states")
-    rarest = min(float(problem.marginals[problem.marginals > 0].min()), rarest_event(problem))
-    if R * samples * rarest < RARE:
-        raise NotChecked(f"an event of probability {rarest:.1g} is too rare to be sampled")
+    share = rarest(problem)
+    if R * samples * share < RARE:
+        raise NotChecked(f"an event of probability {share:.1g} is too rare to be sampled")
     s = Shards.of(_moments(problem, estimator, samples, R, f"preflight/{stream}"))
     if wrong := [name for name in flags(s) if name in NOT_NORMAL]:
         raise NotChecked(f"of {R} estimates {NOT_NORMAL[wrong[0]]}")
