@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.stopwatch import Bar, Section, Spread, Stopwatch, markdown
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
@@ -118,7 +118,7 @@ class Bench:
 
     def sweep(self) -> Spread:
         """A cell of the sweep, when all share one draw."""
-        built = [catalog.build(catalog.ESTIMATORS[name], options) for name, options in SWEEP]
+        built = [catalogue.build(catalogue.ESTIMATORS[name], options) for name, options in SWEEP]
 
         def cells() -> None:
             draw = self.draw()
@@ -134,7 +134,7 @@ def allowed(name: str, D: int, reads: float) -> float:
     return AT_ONE if limit == 4 and D == 1 else limit
 
 
-def section(benches: Mapping[str, Bench], names: Collection[str] = catalog.ESTIMATORS) -> Section:
+def section(benches: Mapping[str, Bench], names: Collection[str] = catalogue.ESTIMATORS) -> Section:
     """A table of moments, of every estimator alone, and of a shared sweep."""
     bars: list[Bar] = []
 
@@ -144,7 +144,7 @@ def section(benches: Mapping[str, Bench], names: Collection[str] = catalog.ESTIM
 
     rows = [["moments", "", *(entry(f"moments, {at}", b.moments(), MOMENTS) for at, b in benches.items())]]
     for name in names:
-        estimator, row, most = catalog.build(catalog.ESTIMATORS[name], {}), [], 0.0
+        estimator, row, most = catalogue.build(catalogue.ESTIMATORS[name], {}), [], 0.0
         for at, bench in benches.items():
             if serves(estimator, bench.problem):
                 reads = bench.reads(estimator)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.coverage_cells import benchmarks, too_few, too_many
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import parse_selector
 from estbench.exact import exact
 from estbench.intervals import Shards, bias_bound, bias_p_value, bias_squared, exact_metrics, flags, variance
@@ -72,7 +72,7 @@ RARE = (0.5, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0)
 def problem_of(objective: str, logits: Logits) -> Problem:
     """The problem of an objective with its options in brackets."""
     return make(
-        _built(catalog.objective_class, objective),
+        _built(catalogue.objective_class, objective),
         torch.tensor(logits, dtype=torch.float64),
         "bernoulli" if isinstance(logits[0], float) else "categorical",
     )
@@ -80,14 +80,14 @@ def problem_of(objective: str, logits: Logits) -> Problem:
 
 def _built(kind_of: Any, selector: str) -> Any:
     name, options = parse_selector(selector)
-    return catalog.build(kind_of(name), options)
+    return catalogue.build(kind_of(name), options)
 
 
 def measure_bias(repeats: int, seed: int) -> list[Bias]:
     """All cells. The true bias is that of the exact engine; what claims to be unbiased has none."""
     found = []
     for objective, logits, name, R in CELLS:
-        problem, estimator = problem_of(objective, logits), _built(catalog.estimator_class, name)
+        problem, estimator = problem_of(objective, logits), _built(catalogue.estimator_class, name)
         N = estimator.facts.min_samples
         assert problem.exact_gradient is not None
         true, size = problem.exact_gradient.numpy(), float(problem.exact_gradient.norm())
@@ -124,12 +124,12 @@ class Rare:
 
 def measure_rare(repeats: int, seed: int, R: int = 2000) -> list[Rare]:
     """Sine of two variables, one with a rare class, as if nothing were known of it but what is seen."""
-    estimators = {name: _built(catalog.estimator_class, name) for name in ("reinforce", "muprop", "leg")}
+    estimators = {name: _built(catalogue.estimator_class, name) for name in ("reinforce", "muprop", "leg")}
     found = []
     for expected in RARE:
         p = expected / R
         problem = make(
-            _built(catalog.objective_class, "sine"), torch.tensor([p, 0.6], dtype=torch.float64).logit(), "bernoulli"
+            _built(catalogue.objective_class, "sine"), torch.tensor([p, 0.6], dtype=torch.float64).logit(), "bernoulli"
         )
         assert problem.exact_gradient is not None
         true = problem.exact_gradient.numpy()

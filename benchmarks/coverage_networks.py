@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.coverage_cells import INTERVALS, Tally, too_many
-from estbench import catalog
+from estbench import catalogue
 from estbench.intervals import Shards, bias_p_value, flags
 from estbench.moments import Moments, in_span, moments
 from estbench.networks.base import Kind
@@ -95,7 +95,7 @@ def batch_at(epoch: int, seed: int) -> exact.Batch:
 
 def exact_values(batch: exact.Batch, epoch: int, name: str) -> tuple[dict[str, float], InNetwork]:
     """The exact moments of an estimator of one sample, and its cell without any repeat."""
-    estimator: Any = catalog.ESTIMATORS[name]()
+    estimator: Any = catalogue.ESTIMATORS[name]()
     bias, v = exact.moments(batch, estimator, 1)
     b, g = (0 * bias if estimator.facts.unbiased else bias).numpy(), batch.true.numpy()
     size = float(np.linalg.norm(b))
@@ -111,7 +111,7 @@ def exact_values(batch: exact.Batch, epoch: int, name: str) -> tuple[dict[str, f
 
 def benchmarks(batch: exact.Batch, name: str, repeats: int, seed: int, epoch: int) -> Iterator[Shards]:
     """Repeats of the sampled gradients of a batch, recorded as a run records them."""
-    R, estimator = SHARDS * SIZE, catalog.ESTIMATORS[name]()
+    R, estimator = SHARDS * SIZE, catalogue.ESTIMATORS[name]()
     model, x = copies(batch.model, 0, R), batch.x.expand(R, -1, -1)
     for repeat in range(repeats):
         noise = generator(seed, "coverage", epoch, name, repeat)

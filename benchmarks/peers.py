@@ -12,7 +12,7 @@ import torch
 from benchmarks.cells import Bench
 from benchmarks.scripts import PACKAGES, RIVALS, Rival
 from benchmarks.stopwatch import Bar, Section, Stopwatch, markdown, once, spread
-from estbench import catalog
+from estbench import catalogue
 
 BATCHES = (2**6, 2**8, 2**10, 2**12, 2**14, 2**16)
 GOAL = 10.0
@@ -38,7 +38,8 @@ class Times(NamedTuple):
 
 def times(rival: Rival, bench: Bench, dtype: torch.dtype, batches: Sequence[int]) -> Times:
     """By turns, theirs with the mean and the variance taken, ours with all moments."""
-    logits, estimator = bench.problem.distribution.logits.to(dtype), catalog.build(catalog.ESTIMATORS[rival.name], {})
+    logits = bench.problem.distribution.logits.to(dtype)
+    estimator = catalogue.build(catalogue.ESTIMATORS[rival.name], {})
 
     def script(batch: int) -> None:
         g = rival.script(logits, batch)

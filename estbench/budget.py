@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
-from estbench.catalog import estimator, facts_of
+from estbench.catalogue import estimator, facts_of
 from estbench.config.schema import MAX_ELEMENTS
 from estbench.engine.limit import limited
 from estbench.engine.tasks import Group, problem_of

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import torch
 from pydantic import ValidationError
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import Config, ProblemConfig, format_selector
 from estbench.config.choice import EstimatorChoice, changed
 from estbench.config.explain import explain
@@ -90,10 +90,10 @@ def _problems(config: Config, problem: AnyProblem) -> Iterator[ProblemSpec]:
 
 def _of_network(config: Config, problem: NetworkConfig) -> Iterator[ProblemSpec]:
     network, K = problem.network, problem.categories
-    other = changed(catalog.network_class(network.name), network.options)
+    other = changed(catalogue.network_class(network.name), network.options)
     text = format_selector(network.name, other)
     size = size_text(problem.event_shape)
-    of_files = "" if draws_examples(catalog.network_class(network.name)) else fingerprint(problem.data)
+    of_files = "" if draws_examples(catalogue.network_class(network.name)) else fingerprint(problem.data)
     data = [problem.data, of_files] if of_files else problem.data
     what = (network.name, other, data, problem.distribution, problem.dimensions, K)
     subject = ", ".join((f"{text} {problem.distribution} {size}", *_said(problem)))
@@ -261,7 +261,7 @@ def _logits_text(problem: ProblemConfig) -> str:
 def _facts(spec: EstimatorSpec) -> Facts | str:
     """The facts of an estimator, or why there are none."""
     try:
-        return catalog.facts_of(catalog.estimator(spec))
+        return catalogue.facts_of(catalogue.estimator(spec))
     except ValidationError as error:
         if spec.temperature is None:
             return "needs a temperature"
@@ -290,7 +290,7 @@ def _coarse(problem: ProblemSpec) -> bool:
     return (
         problem.at is not None
         and problem.kind == "network"
-        and draws_examples(catalog.network_class(problem.objective))
+        and draws_examples(catalogue.network_class(problem.objective))
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from estbench import catalog, plugins
+from estbench import catalogue, plugins
 from estbench.config import format_selector, parse_selector
 from estbench.config.choice import read_estimator
 from estbench.config.selector import format_value
@@ -30,7 +30,7 @@ COLUMN = 14  # characters up to the second column of a page
 def contents() -> Contents:
     """All that the catalogue lists and shows; see `index`, which keeps a copy of it."""
     return Contents(
-        [_entry(name, kind) for name, kind in catalog.ESTIMATORS.items()],
+        [_entry(name, kind) for name, kind in catalogue.ESTIMATORS.items()],
         [
             {
                 "name": name,
@@ -38,13 +38,13 @@ def contents() -> Contents:
                 "formula": first_line(kind),
                 "options": options(kind),
             }
-            for name, kind in catalog.OBJECTIVES.items()
+            for name, kind in catalogue.OBJECTIVES.items()
         ],
         [
             {"name": name, "meaning": what(kind), "options": options(kind)}
-            for name, kind in catalog.DISTRIBUTIONS.items()
+            for name, kind in catalogue.DISTRIBUTIONS.items()
         ],
-        [{"name": name, "meaning": what(kind), "options": options(kind)} for name, kind in catalog.NETWORKS.items()],
+        [{"name": name, "meaning": what(kind), "options": options(kind)} for name, kind in catalogue.NETWORKS.items()],
         {name: page(name) for name in known()},
     )
 
@@ -52,12 +52,12 @@ def contents() -> Contents:
 def known() -> list[str]:
     """All names that the catalogue has a page for."""
     return [
-        *catalog.ESTIMATORS,
+        *catalogue.ESTIMATORS,
         *ALIASES,
-        *catalog.OBJECTIVES,
+        *catalogue.OBJECTIVES,
         *OBJECTIVE_ALIASES,
-        *catalog.DISTRIBUTIONS,
-        *catalog.NETWORKS,
+        *catalogue.DISTRIBUTIONS,
+        *catalogue.NETWORKS,
     ]
 
 
@@ -69,9 +69,9 @@ def offered() -> list[Entry]:
     found = []
     for name, source in plugins.offered("estimator"):
         with suppress(UsageError, ValidationError, TimeoutError), limited(SECONDS):
-            estimator = catalog.estimator(read_estimator(name).specs((1.0,))[0])
+            estimator = catalogue.estimator(read_estimator(name).specs((1.0,))[0])
             entry = _entry_of(name, estimator)
-            claim = catalog.facts_of(estimator).unbiased  # None: it is not known, and is neither
+            claim = catalogue.facts_of(estimator).unbiased  # None: it is not known, and is neither
             found.append(replace(entry, row=entry.row | {"reference": source}, unbiased=claim))
     return found
 
@@ -81,7 +81,7 @@ def _entry(name: str, kind: type[Any]) -> Entry:
 
 
 def _entry_of(name: str, estimator: Estimator) -> Entry:
-    kind, facts = type(estimator), catalog.facts_of(estimator)
+    kind, facts = type(estimator), catalogue.facts_of(estimator)
     row = {
         "name": name,
         "family": facts.family,
@@ -89,7 +89,7 @@ def _entry_of(name: str, estimator: Estimator) -> Entry:
         "serves": _served(facts.distributions),
         "cost": cost(facts),
         "N ≥": facts.min_samples,
-        "needs τ": "temperature" in catalog.option_names(kind),
+        "needs τ": "temperature" in catalogue.option_names(kind),
         "needs ∇f": facts.df != 0,
         "reference": ", ".join(str(REFERENCES[key]) for key in facts.sources),
     }
@@ -121,7 +121,7 @@ def options(kind: type[Any], given: Mapping[str, Any] | None = None) -> str:
     """The options with their values: those given, else their defaults, or (in a class of one's own) as needed."""
     given = given or {}
     words = []
-    for name, info in catalog.options_of(kind).items():
+    for name, info in catalogue.options_of(kind).items():
         value = given[name] if name in given else info.get_default(call_default_factory=True)
         needed = info.is_required() and name not in given
         words.append(f"{name} (needed)" if needed else f"{name}={format_value(value)}")
@@ -137,12 +137,12 @@ def page(selector: str) -> str:
     given, options = parse_selector(selector)
     name, implied = parse_selector((ALIASES | OBJECTIVE_ALIASES).get(given, given))
     options = implied | options
-    for kinds in (catalog.OBJECTIVES, catalog.DISTRIBUTIONS, catalog.NETWORKS):
+    for kinds in (catalogue.OBJECTIVES, catalogue.DISTRIBUTIONS, catalogue.NETWORKS):
         if name in kinds:
             return _objective(name, kinds[name], options)
-    if name in catalog.ESTIMATORS:
-        return _estimator(name, catalog.ESTIMATORS[name], options)
-    if not catalog.is_plugin(name):
+    if name in catalogue.ESTIMATORS:
+        return _estimator(name, catalogue.ESTIMATORS[name], options)
+    if not catalogue.is_plugin(name):
         offered = plugins.alias("estimator", name) or plugins.alias("objective", name)
         if offered is None:
             raise unknown(given, known())
@@ -153,12 +153,12 @@ def page(selector: str) -> str:
 def _plugin(name: str, options: Mapping[str, Any]) -> str:
     """The page of a class outside the catalogue: of an estimator, or of an objective if it cannot be an estimator."""
     if plugins.is_function(name) and not (plugins.takes_logits(name) or "form" in options):
-        return _objective(name, catalog.objective_class(name), options)
+        return _objective(name, catalogue.objective_class(name), options)
     try:
-        kind: Any = catalog.estimator_class(name)
+        kind: Any = catalogue.estimator_class(name)
     except UsageError as error:
         try:
-            kind = catalog.objective_class(name)
+            kind = catalogue.objective_class(name)
         except UsageError:
             raise error from None
         return _objective(name, kind, {**plugins.implied_options("objective", name), **options})
@@ -167,12 +167,12 @@ def _plugin(name: str, options: Mapping[str, Any]) -> str:
 
 def built(name: str, kind: type[Any], options: Mapping[str, Any]) -> Any:
     """It, with these options; UsageError if they do not fit it."""
-    has = catalog.option_names(kind)
+    has = catalogue.option_names(kind)
     for option in options:
         if option not in has:
             raise UsageError(f"{name} has no option {option!r}; its options: {', '.join(has) or 'none'}")
     try:
-        return catalog.build(kind, options)
+        return catalogue.build(kind, options)
     except ValidationError as error:
         told = "; ".join(": ".join([*map(str, e["loc"][:1]), e["msg"]]) for e in error.errors())
         raise UsageError(f"{format_selector(name, options.items())}: {told}") from error
@@ -186,7 +186,7 @@ def _estimator(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
     except UsageError:
         raise
     except Exception as error:  # a plug-in may raise anything, and may need options
-        needed = [f"{each}=…" for each, info in catalog.options_of(kind).items() if info.is_required()]
+        needed = [f"{each}=…" for each, info in catalogue.options_of(kind).items() if info.is_required()]
         why = f"give {name}[{','.join(needed)}]" if needed else f"none at its defaults ({type(error).__name__})"
         lines = {"Facts": why, "Options": options(kind, given)}
         return _page(shown, *_said(kind)[:3], _lines(lines), _said(kind)[3])
@@ -197,9 +197,9 @@ def _estimator(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
 
 
 def _objective(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
-    if given and name not in catalog.DISTRIBUTIONS:  # a distribution is made of its logits too
+    if given and name not in catalogue.DISTRIBUTIONS:  # a distribution is made of its logits too
         built(name, kind, given)
-    ours = (*catalog.OBJECTIVES.values(), *catalog.DISTRIBUTIONS.values(), *catalog.NETWORKS.values())
+    ours = (*catalogue.OBJECTIVES.values(), *catalogue.DISTRIBUTIONS.values(), *catalogue.NETWORKS.values())
     said = what(kind) if kind in ours else ""
     shown = format_selector(name, given.items())
     return _page(shown, said and f"{said}.", inspect.getdoc(kind), _lines({"Options": options(kind, given)}))
@@ -208,10 +208,10 @@ def _objective(name: str, kind: type[Any], given: Mapping[str, Any]) -> str:
 def _said(kind: type[Any]) -> tuple[str, str, str, str]:
     """(what it is, its formula in words too, how biased it is and why, what its options are), from its docstrings."""
     paragraphs = (inspect.getdoc(kind) or "").split("\n\n")
-    names = set(catalog.option_names(kind))
+    names = set(catalogue.option_names(kind))
     about = [p for p in paragraphs if p.partition(" ")[0].rstrip(",") in names]
     formula = [p for p in paragraphs if p not in about]
-    own = kind in catalog.ESTIMATORS.values()  # the docstring of a module of one's own may be of anything
+    own = kind in catalogue.ESTIMATORS.values()  # the docstring of a module of one's own may be of anything
     return f"{what(kind)}." if own else "", "\n\n".join(formula), first_line(kind.facts), "\n\n".join(about)
 
 
@@ -259,7 +259,7 @@ def _per_estimate(facts: Facts) -> bool:
 def markdown() -> str:
     """The whole catalogue of estimators as a Markdown page: docs/estimators.md."""
     families: dict[str, list[str]] = {}
-    for name, kind in catalog.ESTIMATORS.items():
+    for name, kind in catalogue.ESTIMATORS.items():
         families.setdefault(kind().facts.family, []).append(name)
     parts = [
         "# Estimators",
@@ -280,7 +280,7 @@ def markdown() -> str:
 
 
 def _section(name: str) -> str:
-    kind = catalog.ESTIMATORS[name]
+    kind = catalogue.ESTIMATORS[name]
     is_a, formula, bias, options_text = _said(kind)
     rows = [f"| {key} | {text} |" for key, text in _facts(name, kind(), {}).items() if text]
     sources = [f"- {_cited(REFERENCES[key])}" for key in kind().facts.sources]

@@ -21,7 +21,7 @@ from estbench.errors import UsageError
 ROOT = Path(__file__).parent
 FILE = ROOT / "catalogue.json"
 SOURCES = (
-    "catalog.py", "config/selector.py", "distributions", "estimators", "guide.py", "index.py", "names.py",
+    "catalogue.py", "config/selector.py", "distributions", "estimators", "guide.py", "index.py", "names.py",
     "networks", "objectives", "references.py",
 )  # fmt: skip
 """Files, and folders of files, that the words are taken from."""

@@ -16,7 +16,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Bernoulli, Categorical
 from estbench.draws import Draw
 from estbench.estimate import estimates
@@ -91,13 +91,13 @@ SOME = [(objective, [*LOGITS.values()][i % 3]) for i, objective in enumerate(OBJ
 
 @pytest.mark.usefixtures("_tables")
 @pytest.mark.parametrize("pairs", [SOME, pytest.param(EVERY_PAIR, marks=pytest.mark.slow)], ids=["some", "every"])
-@pytest.mark.parametrize("name", thinned(2, catalog.ESTIMATORS))
+@pytest.mark.parametrize("name", thinned(2, catalogue.ESTIMATORS))
 def test_estimators_neither_wait_for_a_device_nor_leave_it(name: str, pairs: list[tuple[Objective, Logits]]) -> None:
     """Every estimator, and its moments, at every kind of logits that it serves and with every objective.
 
     In every pair of these it is slow.
     """
-    built = [catalog.build(catalog.ESTIMATORS[name], options) for options in [{}, *OPTIONS.get(name, [])]]
+    built = [catalogue.build(catalogue.ESTIMATORS[name], options) for options in [{}, *OPTIONS.get(name, [])]]
     served = 0
     for estimator in built:
         facts = estimator.facts
@@ -160,7 +160,7 @@ def test_other_numbers_give_the_same_results(logits: Logits, device: str) -> Non
     standard deviation is 9 standard errors, and is seen.
     """
     for name in ("reinforce", "ste", "reinmax", "gumbel", "gumbel_st", "rebar", "disarm", "unordered_set"):
-        estimator = catalog.build(catalog.ESTIMATORS[name], {})
+        estimator = catalogue.build(catalogue.ESTIMATORS[name], {})
         if len(torch.tensor(logits).shape) == 2 and "categorical" not in estimator.facts.distributions:
             continue
         means, errors = [], []

@@ -14,7 +14,7 @@ import torch
 import yaml
 from typer.main import get_command
 
-from estbench import catalog, guide
+from estbench import catalogue, guide
 from estbench.cli.app import app
 from estbench.columns import COLUMNS, COMPARISON, Column, heads, names
 from estbench.config import load
@@ -105,7 +105,7 @@ def test_the_objective_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Mo
     neighbours = torch.stack([p[1], p[0] + p[2], p[1]])  # ∂/∂φ_d of 0.5 (p_0 p_1 + p_1 p_2) is 0.5 p_d q_d times these
     assert of.exact_gradient is not None
     torch.testing.assert_close(of.exact_gradient, 0.5 * p * q * neighbours)
-    mean = exact(of, catalog.estimator(plan.cells[0].estimator), 1).mean  # of ste: unbiased, as f is multilinear
+    mean = exact(of, catalogue.estimator(plan.cells[0].estimator), 1).mean  # of ste: unbiased, as f is multilinear
     np.testing.assert_allclose(mean, of.exact_gradient.numpy(), atol=1e-15)
 
 
@@ -118,10 +118,10 @@ def test_shipped_configs_load(path: Path) -> None:
 def test_everything_is_everything() -> None:
     """configs/everything.yaml has the whole catalogue."""
     names = {choice.spec.name for choice in load(ROOT / "configs" / "everything.yaml").estimators}
-    assert names == set(catalog.ESTIMATORS)
+    assert names == set(catalogue.ESTIMATORS)
 
 
-@pytest.mark.parametrize("name", [*catalog.ESTIMATORS, *catalog.OBJECTIVES, *ALIASES])
+@pytest.mark.parametrize("name", [*catalogue.ESTIMATORS, *catalogue.OBJECTIVES, *ALIASES])
 def test_everything_can_be_shown(name: str) -> None:
     """`estbench show` has a page for every name, with options and, for estimators, sources."""
     page = guide.page(name)
@@ -131,5 +131,5 @@ def test_everything_can_be_shown(name: str) -> None:
 
 def test_every_reference_is_used_and_known() -> None:
     """Estimators cite known papers, and no paper stands there uncited."""
-    cited = {key for kind in catalog.ESTIMATORS.values() for key in kind().facts.sources}
+    cited = {key for kind in catalogue.ESTIMATORS.values() for key in kind().facts.sources}
     assert cited == set(REFERENCES)

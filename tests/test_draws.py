@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Bernoulli, Categorical
 from estbench.draws import Draw
 from estbench.streams import Streams
@@ -21,7 +21,7 @@ FALSE_FAIL = 1e-6
 
 def draw(logits: torch.Tensor, replicates: int = 20_000, seed: int = 0) -> Draw:
     """A Monte Carlo draw of one sample each."""
-    problem = make(catalog.build(catalog.objective_class("quadratic"), {}), logits)
+    problem = make(catalogue.build(catalogue.objective_class("quadratic"), {}), logits)
     return Draw(problem, replicates, 1, streams=Streams(seed, "p", range(1)))
 
 
@@ -169,7 +169,7 @@ def test_scores_and_states(logits: torch.Tensor) -> None:
 
 def test_missing_noise_is_named() -> None:
     """A weighted draw that lacks a stream says which, and which it has."""
-    problem = make(catalog.build(catalog.objective_class("quadratic"), {}), PHI)
+    problem = make(catalogue.build(catalogue.objective_class("quadratic"), {}), PHI)
     given = Draw(problem, 4, 1, z=torch.zeros(4, 1, 2, dtype=torch.float64), noise={"main": torch.rand(4, 1, 2)})
     said = r"'redraw/0' \(it holds: main\); declare it in facts\.noise, .*exact='smooth' .*or say exact='none'"
     with pytest.raises(LookupError, match=said):
@@ -187,7 +187,7 @@ def test_float32_follows_float64() -> None:
 
 def test_a_draw_is_split_and_begun() -> None:
     """Pieces of a draw, one after the other, have its base noise to the bit, and its head has its first uniforms."""
-    of = make(catalog.build(catalog.objective_class("quadratic"), {}), THETA)
+    of = make(catalogue.build(catalogue.objective_class("quadratic"), {}), THETA)
     streams = Streams(3, "split", range(1))
     draw = Draw(of, 10, 2, streams=streams)
     names = ("main", "redraw/0")

@@ -17,7 +17,7 @@ from estbench.cli.app import app
 from estbench.cli.catalogue import completed
 from estbench.index import Contents
 
-HEAVY = {"torch", "pandas", "numpy", "estbench.catalog"}
+HEAVY = {"torch", "pandas", "numpy", "estbench.catalogue"}
 
 
 def said(*arguments: str) -> Result:
@@ -60,7 +60,7 @@ def test_an_estimator_that_was_just_added_is_listed(copy: Path, monkeypatch: pyt
     del record["pages"]["rebar"]
     copy.write_text(json.dumps(record))
     assert "rebar" not in said("list").stdout
-    monkeypatch.setattr(index, "digests", lambda: {"catalog.py": "as if it had changed"})
+    monkeypatch.setattr(index, "digests", lambda: {"catalogue.py": "as if it had changed"})
     assert "rebar" in said("list").stdout
     assert said("show", "rebar").exit_code == 0
 

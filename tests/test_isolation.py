@@ -26,7 +26,7 @@ import torch
 from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import IN_THIS_PROCESS, Execution
@@ -565,13 +565,13 @@ def test_packages_installed_elsewhere_are_no_code_of_the_user(
 def test_a_changed_file_is_read_anew(written: tuple[Path, Path, str]) -> None:
     """Within one Python session a class is what its file, and that of its helper, say now."""
     plugin, helper, name = written
-    kind: Any = catalog.objective_class(f"{name}:Mine")
+    kind: Any = catalogue.objective_class(f"{name}:Mine")
     assert kind().value(1.0) == 6.0
-    assert catalog.objective_class(f"{name}:Mine") is kind
+    assert catalogue.objective_class(f"{name}:Mine") is kind
     edited(helper, "A = 3.0", "A = 5.0")
-    assert catalog.objective_class(f"{name}:Mine")().value(1.0) == 10.0  # type: ignore[arg-type] # a number will do
+    assert catalogue.objective_class(f"{name}:Mine")().value(1.0) == 10.0  # type: ignore[arg-type] # a number will do
     edited(plugin, "FACTOR = 2.0", "FACTOR = 3.0")
-    assert catalog.objective_class(f"{name}:Mine")().value(1.0) == 15.0  # type: ignore[arg-type] # likewise
+    assert catalogue.objective_class(f"{name}:Mine")().value(1.0) == 15.0  # type: ignore[arg-type] # likewise
 
 
 def test_a_redefined_class_gives_new_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -689,7 +689,7 @@ def test_threads_and_exit_handlers_print_to_standard_error(forks: Forks, tmp_pat
 
 def test_a_draw_is_freed_where_it_ends() -> None:
     """Nothing in a draw refers back to it: its memory is used again at once, not when the garbage collector runs."""
-    f = catalog.build(catalog.objective_class("sine"), {})
+    f = catalogue.build(catalogue.objective_class("sine"), {})
     problem = make(f, torch.zeros(2, dtype=torch.float64), "bernoulli")
     draw = Draw(problem, 4, 2, streams=Streams(0, "freed", range(1)), shard=4)
     assert draw.fz.shape == draw.score.shape[:2]

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from estbench import catalog, guide, offers, plugins
+from estbench import catalogue, guide, offers, plugins
 from estbench.cli.app import app
 from estbench.config import ProblemConfig, load
 from estbench.config.plugged import in_form, named
@@ -258,14 +258,14 @@ def test_what_voids_a_run(what: str, voids: bool, old: str, new: str, here: Path
 
 def test_options_of_a_partial_void_a_run(here: Path) -> None:
     """What is bound to a name in the file belongs to it, though the function is another's."""
-    kind = catalog.estimator_class("mine.py:half")
+    kind = catalogue.estimator_class("mine.py:half")
     before = plugins.hash_of("mine.py:half", kind)
     (here / "mine.py").write_text(
         FILE.replace("half = partial(shrunk, factor=0.5)", "half = partial(shrunk, factor=.6)")
     )
     stat = (here / "mine.py").stat()
     os.utime(here / "mine.py", ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**7))
-    assert plugins.hash_of("mine.py:half", catalog.estimator_class("mine.py:half")) != before
+    assert plugins.hash_of("mine.py:half", catalogue.estimator_class("mine.py:half")) != before
 
 
 def test_a_file_beside_others(here: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -273,7 +273,7 @@ def test_a_file_beside_others(here: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "json.py").write_text("from beside_it import energy\n")
     (folder / "beside_it.py").write_text("def energy(z):\n    return z.sum(-1)\n")
-    kind = catalog.objective_class(f"{folder}/json.py:energy")
+    kind = catalogue.objective_class(f"{folder}/json.py:energy")
     assert kind.__qualname__ == "energy"
     assert json.loads("1") == 1
     assert here

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from scipy import special
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
 from estbench.exact import exact
@@ -37,9 +37,9 @@ class Uneven:
 def row(objective: str, logits: Any, estimator: str, f: dict[str, Any], options: dict[str, Any]) -> Columns:
     """The exact metrics of one sample."""
     problem = make(
-        catalog.build(catalog.objective_class(objective), f), torch.tensor(logits, dtype=torch.float64), "bernoulli"
+        catalogue.build(catalogue.objective_class(objective), f), torch.tensor(logits, dtype=torch.float64), "bernoulli"
     )
-    found = exact(problem, catalog.build(catalog.estimator_class(estimator), options), 1)
+    found = exact(problem, catalogue.build(catalogue.estimator_class(estimator), options), 1)
     assert problem.exact_gradient is not None
     return exact_metrics(Moments.unpack(found.packed, problem.exact_gradient.numpy()))
 

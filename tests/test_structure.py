@@ -57,7 +57,7 @@ LEVELS = (
     "estimate",
     "exact",
     "plugins",
-    "catalog",
+    "catalogue",
     "config",
     "training",
     "trainings",

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.adapters import adapt
 from estbench.api.entries import read_entry
 from estbench.api.naming import Naming, is_changed, options_of_instance, qualified, short
@@ -16,7 +16,7 @@ from estbench.errors import UsageError
 from estbench.estimators.base import is_estimator
 from estbench.plan import TEMPERATURE, EstimatorSpec, Given, Options, content_hash
 
-CATALOGUED = {kind: name for name, kind in catalog.ESTIMATORS.items()}
+CATALOGUED = {kind: name for name, kind in catalogue.ESTIMATORS.items()}
 
 
 def choices(given: Any) -> tuple[EstimatorChoice, ...]:
@@ -73,7 +73,7 @@ def _catalogue_options(estimator: Any) -> dict[str, Any] | None:
 
 def _of_class(kind: type[Any], called: Naming) -> EstimatorChoice:
     """A class of a user, with its options at their defaults and the temperatures of the measurement."""
-    fields = catalog.options_of(kind)
+    fields = catalogue.options_of(kind)
     missing = [name for name, info in fields.items() if info.is_required() and name != TEMPERATURE]
     if missing:
         raise UsageError(f"{kind.__name__}: the options {', '.join(missing)} have no default; give an instance")

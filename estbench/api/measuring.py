@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.api.entries import read_entry
 from estbench.api.estimators import choices
 from estbench.api.frames import Measurements, measurements
@@ -38,7 +38,7 @@ Method = Literal["exact", "monte_carlo"]
 MAX_JOBS = 4096
 """Processes."""
 
-OBJECTIVES = {kind: name for name, kind in catalog.OBJECTIVES.items()}
+OBJECTIVES = {kind: name for name, kind in catalogue.OBJECTIVES.items()}
 KINDS: Mapping[type[Any], str] = {kind: name for name, kind in DISTRIBUTIONS.items()}
 
 
@@ -186,7 +186,7 @@ def _distribution(distribution: Distribution, given: Distribution, called: Namin
     """The choice that a distribution is; `given` is the one that the user has made."""
     kind = type(distribution)
     if kind in KINDS:
-        options = {name: getattr(distribution, name) for name in catalog.options_of(kind)}
+        options = {name: getattr(distribution, name) for name in catalogue.options_of(kind)}
         return read_entry(read_distribution, {"name": KINDS[kind], "options": options}, "distribution")
     shown = options_of_instance(distribution, ())
     number = called.number(kind, kind if is_described(distribution) else given, shown)
@@ -196,7 +196,7 @@ def _distribution(distribution: Distribution, given: Distribution, called: Namin
 def _objective(f: F, objective: Objective, called: Naming) -> ObjectiveChoice:
     kind: Any = type(objective)
     if kind in OBJECTIVES:
-        options = {name: getattr(objective, name) for name in catalog.options_of(kind)}
+        options = {name: getattr(objective, name) for name in catalogue.options_of(kind)}
         return read_entry(read_objective, {"name": OBJECTIVES[kind], "options": options}, "f")
     form = objective.options if isinstance(objective, Function) else ()
     if isinstance(f, str):

@@ -7,14 +7,16 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.function_options import Target
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.objectives.function import name_of
 from estbench.plan import TEMPERATURE, Options
 
 PLAIN = (bool, int, float, str)
-CATALOGUED = frozenset({*catalog.ESTIMATORS, *catalog.OBJECTIVES, *catalog.DISTRIBUTIONS, *ALIASES, *OBJECTIVE_ALIASES})
+CATALOGUED = frozenset(
+    {*catalogue.ESTIMATORS, *catalogue.OBJECTIVES, *catalogue.DISTRIBUTIONS, *ALIASES, *OBJECTIVE_ALIASES}
+)
 
 
 class Naming:
@@ -61,7 +63,7 @@ def options_of_instance(instance: Any, always: Collection[str] = (TEMPERATURE,))
         return ()
     found: list[tuple[str, Any]] = []
     with suppress(TypeError, NameError):  # annotations that cannot be resolved
-        for name, info in catalog.options_of(type(instance)).items():
+        for name, info in catalogue.options_of(type(instance)).items():
             value = getattr(instance, name)
             plain = isinstance(value, PLAIN) or (isinstance(value, tuple) and all(isinstance(v, PLAIN) for v in value))
             if plain and (name in always or is_changed(instance, name, info)):

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard, cast, get_args
 
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.api.entries import read_entry
 from estbench.config.choice import read_objective
 from estbench.distributions import Distribution
@@ -58,7 +58,7 @@ def objective_of(f: F, distribution: Distribution, on: On | None = None) -> Obje
             raise UsageError(f"f ({name_of(objective)}) {why}")
         if on not in (None, objective.on):
             raise UsageError(f"on={on!r}: f ({name_of(objective)}) is an objective, on {objective.on!r}")
-        if type(objective) in catalog.OBJECTIVES.values():
+        if type(objective) in catalogue.OBJECTIVES.values():
             return objective
     try:
         with buffers_kept(objective), Isolated("objective"):

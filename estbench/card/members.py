@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.card.observed import ROUNDING, observe
 from estbench.card.problems import probes
 from estbench.card.sampling import SEED, sample
@@ -93,12 +93,12 @@ def members(distribution: str, temperatures: Iterable[float] = TEMPERATURES) -> 
 @lru_cache(maxsize=16)
 def _members(distribution: str, temperatures: tuple[float, ...]) -> tuple[Member, ...]:
     found = []
-    for name, options in (*((name, {}) for name in catalog.ESTIMATORS), *VARIANTS):
-        kind = catalog.estimator_class(name)
-        has_temperature = "temperature" in catalog.option_names(kind)
+    for name, options in (*((name, {}) for name in catalogue.ESTIMATORS), *VARIANTS):
+        kind = catalogue.estimator_class(name)
+        has_temperature = "temperature" in catalogue.option_names(kind)
         for more in [{"temperature": t} for t in temperatures] if has_temperature else [{}]:
             try:
-                estimator = catalog.build(kind, {**options, **more})
+                estimator = catalogue.build(kind, {**options, **more})
             except ValidationError:  # not at this temperature
                 continue
             facts = estimator.facts

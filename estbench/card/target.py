@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from pydantic import ValidationError
 
-from estbench import catalog, plugins
+from estbench import catalogue, plugins
 from estbench.adapters import Adapted, adapt, class_of, name_of
 from estbench.adapters.signature import demand_written, guessed, parameters
 from estbench.api.entries import read_entry
@@ -18,7 +18,7 @@ from estbench.api.measuring import seed_of
 from estbench.api.problem import problem_of
 from estbench.card.problems import Probe
 from estbench.card.subject import NAMES, Form, Subject
-from estbench.catalog import facts_of
+from estbench.catalogue import facts_of
 from estbench.config.choice import read_distribution
 from estbench.config.selector import format_selector, parse_selector
 from estbench.distributions.links import link_of
@@ -107,10 +107,10 @@ def subject_of(
     if isinstance(target, str):
         name, given = parse_selector(target)
         name, implied = parse_selector(ALIASES[name]) if name in ALIASES else (name, {})
-        if name not in catalog.ESTIMATORS:
+        if name not in catalogue.ESTIMATORS:
             name = name if plugins.is_plugin(name) else plugins.alias("estimator", name) or name
             implied = plugins.implied_options("estimator", name) if plugins.is_plugin(name) else {}
-        target, options = catalog.estimator_class(name), {**implied, **given, **options}
+        target, options = catalogue.estimator_class(name), {**implied, **given, **options}
     if isinstance(target, Adapted):  # what it was made of is looked at
         _demand_none(options, label or _called(target.target))
         target, options = target.target, {each.name: getattr(target, each.name) for each in fields(cast(Any, target))}
@@ -142,13 +142,13 @@ def subject_of(
 
 def _known(kind: type[Any], options: Mapping[str, Any], label: str) -> dict[str, Any]:
     """The options as the class takes them; UsageError for one that it does not have, or of another type."""
-    names = catalog.option_names(kind)
+    names = catalogue.option_names(kind)
     given = as_options(options, names)
     for name in given:
         if name not in names:
             raise UsageError(f"{label} has no option {name!r}; it has {', '.join(names) or 'none'}")
     try:
-        catalog.build(kind, given)
+        catalogue.build(kind, given)
     except ValidationError as error:
         told = "; ".join(": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors())
         raise UsageError(f"{label}: {told}") from None
@@ -182,7 +182,7 @@ def _of_estimator(
     target: Any, label: str, samples: int | None, *, unbiased: bool | None, options: Mapping[str, Any]
 ) -> Subject:
     def build() -> Estimator:
-        made: Estimator = catalog.build(target, options) if isinstance(target, type) else target
+        made: Estimator = catalogue.build(target, options) if isinstance(target, type) else target
         return made
 
     kind: Any = target if isinstance(target, type) else type(target)
@@ -201,7 +201,7 @@ def _of_estimator(
         raise UnusableError(
             label or kind.__name__, None, f"building it, or asking for its facts, raised {reason(error)}"
         ) from None
-    names = {k: n for n, k in catalog.ESTIMATORS.items()}
+    names = {k: n for n, k in catalogue.ESTIMATORS.items()}
     own = format_selector(names.get(kind, kind.__name__), sorted(options.items()))
     return Subject(label or own, build, None, None, meant, samples, unbiased is True)
 

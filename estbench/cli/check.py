@@ -121,15 +121,15 @@ def _is_config(target: str) -> bool:
         return True
     if ":" in target or "[" in target or target in ALIASES:
         return False
-    from estbench import catalog, plugins
+    from estbench import catalogue, plugins
     from estbench.config.complaint import closest
     from estbench.config.shipped import shipped
 
     if target in shipped():
         return True
-    if target in catalog.ESTIMATORS or plugins.alias("estimator", target) is not None:
+    if target in catalogue.ESTIMATORS or plugins.alias("estimator", target) is not None:
         return False
-    hint = closest(target, [*catalog.ESTIMATORS, *ALIASES, *shipped()])
+    hint = closest(target, [*catalogue.ESTIMATORS, *ALIASES, *shipped()])
     raise UsageError(
         f"{target!r} is not an estimator (estbench list estimators), a config (a file in YAML, or one of "
         f"{', '.join(shipped())}) or a function, which is written my_file.py:thing.{hint}"

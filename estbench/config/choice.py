@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from torch import Tensor
 
-from estbench import catalog, plugins
+from estbench import catalogue, plugins
 from estbench.config.complaint import Path, closest
 from estbench.config.explain import explain, faults, shown
 from estbench.config.selector import format_selector, format_value, parse_selector
@@ -40,10 +40,10 @@ def _line(label: str) -> str:
 
 MAX_LABEL = 200
 CATALOGUE: dict[What, tuple[Mapping[str, Any], Mapping[str, str], Callable[[str], Any]]] = {
-    "estimator": (catalog.ESTIMATORS, ALIASES, catalog.estimator_class),
-    "objective": (catalog.OBJECTIVES, OBJECTIVE_ALIASES, catalog.objective_class),
-    "distribution": (catalog.DISTRIBUTIONS, {}, catalog.distribution_class),
-    "network": (catalog.NETWORKS, {}, catalog.network_class),
+    "estimator": (catalogue.ESTIMATORS, ALIASES, catalogue.estimator_class),
+    "objective": (catalogue.OBJECTIVES, OBJECTIVE_ALIASES, catalogue.objective_class),
+    "distribution": (catalogue.DISTRIBUTIONS, {}, catalogue.distribution_class),
+    "network": (catalogue.NETWORKS, {}, catalogue.network_class),
 }
 _STRICT = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 _End = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -62,12 +62,12 @@ class ObjectiveChoice:
 
     def build(self) -> Objective:
         """The objective itself."""
-        return catalog.objective(self.name, self.options, self.given)
+        return catalogue.objective(self.name, self.options, self.given)
 
     @property
     def changed(self) -> Options:
         """The options that are not at their defaults."""
-        return self.options if self.given else changed(catalog.objective_class(self.name), self.options)
+        return self.options if self.given else changed(catalogue.objective_class(self.name), self.options)
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,17 @@ class DistributionChoice:
 
     def at(self, logits: Tensor) -> Distribution:
         """The distribution itself, at some logits."""
-        return catalog.distribution(self.name, self.options, logits, self.given)
+        return catalogue.distribution(self.name, self.options, logits, self.given)
 
     @property
     def changed(self) -> Options:
         """The options that are not at their defaults."""
-        return self.options if self.given else changed(catalog.distribution_class(self.name), self.options)
+        return self.options if self.given else changed(catalogue.distribution_class(self.name), self.options)
 
     @property
     def event_dim(self) -> int:
         """The number of axes of a sample: 1, or 2 where it is one-hot."""
-        found: int = (self.given.value if self.given else catalog.distribution_class(self.name)).event_dim
+        found: int = (self.given.value if self.given else catalogue.distribution_class(self.name)).event_dim
         return found
 
     @property
@@ -123,14 +123,14 @@ def read_objective(value: Any) -> ObjectiveChoice:
     if isinstance(value, ObjectiveChoice):
         return value
     name, kind, options = _read(value, "objective")
-    _demand_built(lambda: catalog.build(kind, options), options)
+    _demand_built(lambda: catalogue.build(kind, options), options)
     return ObjectiveChoice(name, tuple(options.items()))
 
 
 def read_network(value: Any) -> ObjectiveChoice:
     """A network from a name, a selector or {name, option: value, …}; raises pydantic's ValidationError."""
     name, kind, options = _read(value, "network")
-    _demand_built(lambda: catalog.build(kind, options), options)
+    _demand_built(lambda: catalogue.build(kind, options), options)
     return ObjectiveChoice(name, tuple(options.items()))
 
 
@@ -152,9 +152,9 @@ def read_estimator(value: Any) -> EstimatorChoice:
     temperature = options.pop(TEMPERATURE, None)
     if temperature is not None and temperatures is not None:
         raise faults((("temperatures",), "give temperature or temperatures, not both"))
-    info = catalog.options_of(kind).get(TEMPERATURE)
+    info = catalogue.options_of(kind).get(TEMPERATURE)
     own = temperatures if temperature is None else (temperature,)
-    spec = spec_of(name, tuple(options.items()), catalog.options_of(kind), label)
+    spec = spec_of(name, tuple(options.items()), catalogue.options_of(kind), label)
     if ends:
         if TEMPERATURE in ends and own is not None:
             raise faults((("anneal", TEMPERATURE), "the temperature is given and annealed; keep one"))
@@ -175,7 +175,7 @@ def _annealed(
     label: str | None,
 ) -> EstimatorSpec:
     """The spec of an estimator whose options change while a network is trained; it can be built at both ends."""
-    known = catalog.options_of(kind)
+    known = catalogue.options_of(kind)
     numbers = [option for option, info in known.items() if float in (info.annotation, *get_args(info.annotation))]
     wrong = [option for option in ends if option not in numbers]
     if wrong:
@@ -218,7 +218,7 @@ def _at_temperature(spec: EstimatorSpec, temperature: float) -> EstimatorSpec:
 
 def changed(kind: type[Any], options: Options) -> Options:
     """The options of an objective or a distribution that are not at their defaults."""
-    return _not_default(catalog.options_of(kind), options)
+    return _not_default(catalogue.options_of(kind), options)
 
 
 def _not_default(fields: Mapping[str, FieldInfo], options: Options) -> Options:
@@ -233,7 +233,7 @@ def _hashable(value: Any) -> Any:
 @cache
 def entry(what: str, kind: Any) -> type[BaseModel]:
     """The model of a config's entry: options, and for an estimator a label, and temperatures where it has one."""
-    infos = catalog.options_of(kind)
+    infos = catalogue.options_of(kind)
     members: dict[str, Any] = {name: (info.annotation, info) for name, info in infos.items()}
     if what == "estimator":
         members["label"] = (Annotated[str, AfterValidator(_line)] | None, None)
@@ -279,7 +279,7 @@ def _find(selector: str, what: What) -> tuple[str, Any, dict[str, Any], dict[str
     known, aliases, class_of = CATALOGUE[what]
     head, bracketed = parse_selector(selector)
     name, implied = parse_selector(aliases[head]) if head in aliases else (head, {})
-    if name not in known and not catalog.is_plugin(name):
+    if name not in known and not catalogue.is_plugin(name):
         found = plugins.alias(what, name)
         if found is None:
             raise UsageError(f"unknown {what} {name!r}.{closest(name, [*known, *aliases])} (estbench list {what}s)")
@@ -288,7 +288,7 @@ def _find(selector: str, what: What) -> tuple[str, Any, dict[str, Any], dict[str
         name = found
     elif (other := dict(plugins.offered_by_files(what)).get(head)) is not None:
         raise UsageError(f"{head!r} is in the catalogue, and in a file of --plugin: for that write {other}")
-    if not catalog.is_plugin(name):
+    if not catalogue.is_plugin(name):
         return name, class_of(name), implied, bracketed
     name = plugins.canonical(name)
     return name, class_of(name), plugins.implied_options(what, name) | implied, bracketed
@@ -320,7 +320,7 @@ def _at(paths: dict[str, Path], path: Path, text: str) -> tuple[Path, str]:
 
 
 def _facts(spec: EstimatorSpec) -> Facts:
-    return catalog.facts_of(catalog.estimator(spec))
+    return catalogue.facts_of(catalogue.estimator(spec))
 
 
 def _demand_built(build: Callable[[], object], options: Mapping[str, Any]) -> None:

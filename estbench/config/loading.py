@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config.choice import DistributionChoice, EstimatorChoice, ObjectiveChoice, changed
 from estbench.config.complaint import Complaint, Path, Place, dotted, refusal
 from estbench.config.document import EXAMPLE, MAX_DEPTH, Document, read, too_large
@@ -99,7 +99,7 @@ def _problem(problem: AnyProblem) -> dict[str, Any]:
 
 def _network(problem: NetworkConfig) -> dict[str, Any]:
     choice, training = problem.network, problem.training
-    options = _options(changed(catalog.network_class(choice.name), choice.options))
+    options = _options(changed(catalogue.network_class(choice.name), choice.options))
     trainers = [each if isinstance(each, str) else _estimator(each) for each in training.estimator]
     found: dict[str, Any] = {
         "network": {"name": choice.name, "options": options},
@@ -109,7 +109,7 @@ def _network(problem: NetworkConfig) -> dict[str, Any]:
 
 
 def _objective(choice: ObjectiveChoice) -> dict[str, Any]:
-    return {"name": choice.name, "options": _options(changed(catalog.objective_class(choice.name), choice.options))}
+    return {"name": choice.name, "options": _options(changed(catalogue.objective_class(choice.name), choice.options))}
 
 
 def _estimator(choice: EstimatorChoice) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config.choice import EstimatorChoice, Listed, ObjectiveChoice, Sorted, read_estimator, read_network
 from estbench.config.complaint import Path
 from estbench.config.explain import explain, faults
@@ -90,7 +90,7 @@ class NetworkConfig:
         if distribution is not None and one_hot(distribution) is (K is None):
             wrong = "need categories: K" if K is None else NO_CATEGORIES
             raise faults(((), f"{distribution} variables {wrong}"))
-        if "network" in info.data and draws_examples(catalog.network_class(info.data["network"].name)):
+        if "network" in info.data and draws_examples(catalogue.network_class(info.data["network"].name)):
             return K  # it sums over no states
         if "dimensions" in info.data and (D := info.data["dimensions"]) * math.log2(K or 2) > math.log2(MAX_STATES):
             raise faults(
@@ -147,9 +147,9 @@ _NETWORK = TypeAdapter(NetworkConfig)
 
 def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[Path, str] | None:
     """What does not fit together, found by building the network once: (path, message)."""
-    of: Any = catalog.network_class(network.name)  # which mypy does not know to be hashable
+    of: Any = catalogue.network_class(network.name)  # which mypy does not know to be hashable
     now = stamp(data)
-    if not catalog.is_plugin(network.name):
+    if not catalogue.is_plugin(network.name):
         return _found(of, network, data, now, kind, part, batch)
     try:
         with Isolated("network", network.name, network.options):
@@ -160,7 +160,7 @@ def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: i
 
 @lru_cache(maxsize=256)
 def _found(
-    of: catalog.NetworkClass,
+    of: catalogue.NetworkClass,
     network: ObjectiveChoice,
     data: str,
     now: Stamp,
@@ -171,7 +171,7 @@ def _found(
     own: bool = False,
 ) -> tuple[Path, str] | None:
     del now  # a file that has changed is read anew
-    made: Network = catalog.build(of, dict(network.options))
+    made: Network = catalogue.build(of, dict(network.options))
     if why := unserved(made, kind.distribution):
         return ("distribution",), f"{network.name}: {why}"
     if draws_examples(made):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from estbench import adapters, catalog, plugins
+from estbench import adapters, catalogue, plugins
 from estbench.adapters import Form
 from estbench.config.selector import format_selector, parse_selector
 from estbench.errors import UsageError
@@ -15,7 +15,7 @@ from estbench.names import ALIASES, OBJECTIVE_ALIASES
 def named(selector: str, what: Literal["estimator", "objective"] = "estimator") -> str:
     """The selector with the name `where:thing` in place of the short one that a file or a package offers."""
     head, options = parse_selector(selector)
-    known = (catalog.ESTIMATORS, ALIASES) if what == "estimator" else (catalog.OBJECTIVES, OBJECTIVE_ALIASES)
+    known = (catalogue.ESTIMATORS, ALIASES) if what == "estimator" else (catalogue.OBJECTIVES, OBJECTIVE_ALIASES)
     if any(head in names for names in known) or plugins.is_plugin(head):
         return selector
     found = plugins.alias(what, head)

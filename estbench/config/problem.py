@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config.choice import DistributionChoice, ObjectiveChoice, read_distribution, read_objective
 from estbench.config.explain import faults
 from estbench.config.logits import STRICT, Logits, Row, fill, read_logits
@@ -129,8 +129,8 @@ def event_shape(D: int, K: int | None) -> tuple[int, ...]:
 def _kinds(objective: ObjectiveChoice, distribution: DistributionChoice) -> Any:
     """The classes that names stand for now: a class that is written anew is another one."""
     return (
-        objective.given or catalog.objective_class(objective.name),
-        distribution.given or catalog.distribution_class(distribution.name),
+        objective.given or catalogue.objective_class(objective.name),
+        distribution.given or catalogue.distribution_class(distribution.name),
     )
 
 
@@ -143,7 +143,7 @@ def _misfit(kinds: Any, choice: ObjectiveChoice, distribution: DistributionChoic
         return f"{choice.name} {why}"
     try:
         problem = Problem(distribution.at(torch.full(event_shape(D, K), 0.5, dtype=torch.float64)), objective)
-        with catalog.isolated(type(objective), dict(choice.options)):
+        with catalogue.isolated(type(objective), dict(choice.options)):
             value = problem.f(problem.distribution.mode[None])
     except UsageError as error:
         return str(error)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config.choice import DistributionChoice, Listed, ObjectiveChoice, Sorted
 from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT, Drawn, Normal
@@ -92,8 +92,8 @@ class TrajectoryConfig:
 
 def _closed_form(objective: ObjectiveChoice, distribution: DistributionChoice) -> bool:
     """Whether E f(z) is known without a sum over all joint states."""
-    return issubclass(catalog.objective_class(objective.name), WithExpectation) and bool(
-        catalog.distribution_class(distribution.name).independent
+    return issubclass(catalogue.objective_class(objective.name), WithExpectation) and bool(
+        catalogue.distribution_class(distribution.name).independent
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import Config, Document, load, resolve
 from estbench.config.network import NetworkConfig
 from estbench.config.trajectory import TrajectoryConfig
@@ -141,17 +141,17 @@ class Benchmark:
 
 def plugins(config: Config) -> dict[str, type[Any]]:
     """Each class of a config that is not of the catalogue, by its name `module:Class`."""
-    kinds: dict[str, type[Any]] = {c.spec.name: catalog.estimator_class(c.spec.name) for c in config.estimators}
+    kinds: dict[str, type[Any]] = {c.spec.name: catalogue.estimator_class(c.spec.name) for c in config.estimators}
     for p in config.problems:
         if isinstance(p, NetworkConfig):
-            kinds[p.network.name] = catalog.network_class(p.network.name)
+            kinds[p.network.name] = catalogue.network_class(p.network.name)
             by = (each.spec.name for each in p.training.estimator if not isinstance(each, str))
-            kinds |= {name: catalog.estimator_class(name) for name in by}
+            kinds |= {name: catalogue.estimator_class(name) for name in by}
         else:
             toy = p.start if isinstance(p, TrajectoryConfig) else p
-            kinds[toy.objective.name] = catalog.objective_class(toy.objective.name)
-            kinds[toy.distribution.name] = catalog.distribution_class(toy.distribution.name)
-    return {name: kind for name, kind in sorted(kinds.items()) if catalog.is_plugin(name)}
+            kinds[toy.objective.name] = catalogue.objective_class(toy.objective.name)
+            kinds[toy.distribution.name] = catalogue.distribution_class(toy.distribution.name)
+    return {name: kind for name, kind in sorted(kinds.items()) if catalogue.is_plugin(name)}
 
 
 def kept_apart(config: Config) -> bool:
@@ -163,7 +163,7 @@ def kept_apart(config: Config) -> bool:
 def of_users(plan: Plan) -> bool:
     """The same of a plan: whether it holds code of users, all of which another process can import."""
     named = {name for problem in plan.problems for name in (problem.objective, problem.distribution)}
-    names = [name for name in sorted(named | {cell.estimator.name for cell in plan.cells}) if catalog.is_plugin(name)]
+    names = [name for name in sorted(named | {cell.estimator.name for cell in plan.cells}) if catalogue.is_plugin(name)]
     return bool(names) and all(map(in_other_processes, names))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import CONFIG, Document, load
 from estbench.config.complaint import dotted
 from estbench.config.document import read, without
@@ -152,7 +152,7 @@ _BESIDE = ("name", "options", "label", "temperatures", "anneal")
 def _failure(what: str, entry: Any) -> str | None:
     """How importing or building the plug-in of one entry fails; None if it does not, or there is no such class."""
     given = entry if isinstance(entry, dict) else {"name": entry}
-    if not isinstance(given.get("name"), str) or not catalog.is_plugin(given["name"]):
+    if not isinstance(given.get("name"), str) or not catalogue.is_plugin(given["name"]):
         return None
     name, options = parse_selector(given["name"])
     nested = given.get("options")
@@ -161,9 +161,9 @@ def _failure(what: str, entry: Any) -> str | None:
     try:
         kind = CLASSES[what](name)
         if what != "distribution":
-            built = catalog.build(kind, options)
+            built = catalogue.build(kind, options)
             if what == "estimator":
-                catalog.facts_of(built)
+                catalogue.facts_of(built)
     except UsageError as error:
         return None if _missing(error.__cause__, name) else str(error)
     except (ValidationError, AttributeError):  # wrong options, or no estimator
@@ -174,10 +174,10 @@ def _failure(what: str, entry: Any) -> str | None:
 
 
 CLASSES: dict[str, Callable[[str], Any]] = {
-    "estimator": catalog.estimator_class,
-    "objective": catalog.objective_class,
-    "distribution": catalog.distribution_class,
-    "network": catalog.network_class,
+    "estimator": catalogue.estimator_class,
+    "objective": catalogue.objective_class,
+    "distribution": catalogue.distribution_class,
+    "network": catalogue.network_class,
 }
 
 

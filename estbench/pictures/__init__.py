@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from estbench import catalog
-from estbench.catalog import options_of
+from estbench import catalogue
+from estbench.catalogue import options_of
 from estbench.config import parse_selector
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator
@@ -32,9 +32,9 @@ def picture(selector: str, path: Path) -> Path:
         raise UsageError(f"--figure {path}: name a file that ends in {', '.join(f'.{known}' for known in NO_DATES)}")
     given, own = parse_selector(selector)
     name, implied = parse_selector(ALIASES.get(given, given))
-    if name not in catalog.ESTIMATORS and not catalog.is_plugin(name):
+    if name not in catalogue.ESTIMATORS and not catalogue.is_plugin(name):
         raise UsageError(f"--figure draws estimators, and '{given}' is none of them (estbench list estimators)")
-    options, made_by = implied | own, catalog.estimator_class(name)
+    options, made_by = implied | own, catalogue.estimator_class(name)
     heated = "temperature" in options_of(made_by)
     temperatures = TEMPERATURES if heated and "temperature" not in options else (options.get("temperature"),)
     variants = {tau: _at(name, made_by, options, tau) for tau in temperatures}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
-from estbench.catalog import facts_of
+from estbench.catalogue import facts_of
 from estbench.engine.limit import is_limit
 from estbench.engine.tasks import CostTask, Group, TimingTask, problem_of
 from estbench.engine.tasks.group import has_user_code, isolated, own_problem

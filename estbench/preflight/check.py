@@ -8,7 +8,7 @@ from itertools import groupby
 from math import isnan, nan
 from typing import Any
 
-from estbench.catalog import facts_of
+from estbench.catalogue import facts_of
 from estbench.engine.executors import configure_process
 from estbench.engine.limit import is_limit
 from estbench.engine.stages import groups_of

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from estbench import catalog
-from estbench.catalog import facts_of
+from estbench import catalogue
+from estbench.catalogue import facts_of
 from estbench.engine.tasks import Group, reason
 from estbench.estimators.base import Estimator, RowEstimator, evaluations
 from estbench.isolation import Isolated
@@ -116,7 +116,7 @@ def purity(problem: Problem, group: Group) -> Answer:
     """Whether the estimator is a pure function of its draw: what it does, or why that cannot be told."""
     N = min((N for N, _ in group.cells if N > 1), default=group.cells[0][0])
     try:
-        trial = Trial(partial(catalog.new_estimator, group.of, group.fitted), problem, N)
+        trial = Trial(partial(catalogue.new_estimator, group.of, group.fitted), problem, N)
         found = list(impurities(trial))
         if not found and random_of_its_own(trial):
             return None, "it makes random numbers of its own, so that its estimates from two draws cannot be compared"

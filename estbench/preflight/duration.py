@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from math import isnan, nan
 
-from estbench.catalog import facts_of
+from estbench.catalogue import facts_of
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import FitTask, Group, problem_of
 from estbench.estimators.base import Estimator, Fitted, RowEstimator

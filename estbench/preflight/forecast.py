@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from estbench.catalog import estimator, facts_of
+from estbench.catalogue import estimator, facts_of
 from estbench.engine.tasks import problem_of
 from estbench.estimators.base import evaluations
 from estbench.exact import why_not

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from estbench.catalog import facts_of
+from estbench.catalogue import facts_of
 from estbench.draws import Draw
 from estbench.estimators.base import RowEstimator
 from estbench.preflight.counted_objective import counted_objective

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from estbench.catalog import facts_of
+from estbench.catalogue import facts_of
 from estbench.draws import Draw
 from estbench.estimators.base import Estimator, RowEstimator
 from estbench.isolation import Isolated

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from estbench.catalog import facts_of
+from estbench.catalogue import facts_of
 from estbench.draws import Draw
 from estbench.estimate import estimates, truth
 from estbench.estimators.base import Estimator, RowEstimator

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from estbench import catalog, plugins
+from estbench import catalogue, plugins
 from estbench.config.choice import read_estimator
 from estbench.config.explain import explain
 from estbench.distributions import Distribution
@@ -125,13 +125,13 @@ def _named(text: str, temperature: float | None) -> Chosen:
 @lru_cache(maxsize=512)
 def _plugin(text: str) -> str | None:
     name = _read(text).name
-    return name if catalog.is_plugin(name) else None
+    return name if catalogue.is_plugin(name) else None
 
 
 @lru_cache(maxsize=512)  # of frozen records of options: no tensors
 def _known(text: str, temperature: float | None, thing: _Thing | None) -> Chosen:
     del thing
-    return _chosen(catalog.estimator(_read(text)), temperature, text)
+    return _chosen(catalogue.estimator(_read(text)), temperature, text)
 
 
 def _read(text: str) -> EstimatorSpec:

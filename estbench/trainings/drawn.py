@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimate import estimates
@@ -104,7 +104,7 @@ def train(network: Any, kind: Kind, training: Training, checkpoints: Sequence[in
             yield epoch, model
         if epoch == max(checkpoints):
             return
-        estimator = None if training.by is None else catalog.estimator(training.by.at(training.done(epoch)))
+        estimator = None if training.by is None else catalogue.estimator(training.by.at(training.done(epoch)))
         for _ in range(network.steps):
             if estimator is None:
                 found = model.gradients()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.estimators.base import Estimator
 from estbench.networks.base import (
     Expect,
@@ -74,7 +74,7 @@ def train(
 def _expect(training: Training, epoch: int, noise: torch.Generator) -> Expect:
     if training.by is None:
         return exactly
-    return by(catalog.estimator(training.by.at(training.done(epoch))), training.samples, noise)
+    return by(catalogue.estimator(training.by.at(training.done(epoch))), training.samples, noise)
 
 
 def batches(images: Images, batch: int, orders: Sequence[torch.Generator]) -> Iterator[tuple[Tensor, Tensor | None]]:

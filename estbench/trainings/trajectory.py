@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator
@@ -76,14 +76,14 @@ def _learner(training: Training, first: Draw) -> Callable[[int], tuple[Gradient,
     if training.by is None:
         exact = Expectation(first.problem)
         return lambda _: (exact.gradient, exact.gradient)
-    estimator = catalog.estimator(training.by)
+    estimator = catalogue.estimator(training.by)
     if isinstance(estimator, Relax | Lax):
         critic = LearningCritic(estimator, first)
         return lambda _: (critic.estimate, critic.learn)
 
     def at(step: int) -> tuple[Gradient, Gradient]:
         assert training.by is not None
-        now: Estimator = catalog.estimator(training.by.at(training.done(step))) if training.by.anneal else estimator
+        now: Estimator = catalogue.estimator(training.by.at(training.done(step))) if training.by.anneal else estimator
 
         def gradient(draw: Draw) -> Tensor:
             return estimates(now, draw, [draw.N])[0]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gumbel_softmax
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.adapters import FORMS, adapt, replay
 from estbench.adapters.adapted import Adapted, class_of
 from estbench.adapters.calls import Calls
@@ -94,7 +94,7 @@ def test_a_function_measures_as_the_estimator_that_it_is(name: str) -> None:
     target, ours, problem, N, R = SAME[name]
     estimator = adapted(target)
     theirs = sampled(estimator, problem, N, R)
-    same = catalog.estimator_class(ours)()
+    same = catalogue.estimator_class(ours)()
     assert apart(theirs, problem, same, N) < LIMIT
     assert apart(1.5 * theirs, problem, same, N) > LIMIT
 
@@ -104,7 +104,7 @@ def test_gumbel_softmax_of_torch(tau: float) -> None:
     """torch's hard Gumbel-Softmax is `gumbel_st`, whose moments for one variable are integrals."""
     one = make(Sine(), torch.tensor([[0.3, -0.9, 0.5]], dtype=torch.float64))
     estimator = adapted(partial(gumbel_softmax, hard=True), temperature=tau)
-    ours = catalog.build(catalog.estimator_class("gumbel_st"), {"temperature": tau})
+    ours = catalogue.build(catalogue.estimator_class("gumbel_st"), {"temperature": tau})
     assert apart(sampled(estimator, one, 1), one, ours, 1) < LIMIT
 
 
@@ -115,7 +115,7 @@ def test_reinmax() -> None:
         adapt(package.reinmax)
     estimator = adapted(package.reinmax, temperature=1.0)
     assert estimator.facts.distributions == {"categorical"}
-    ours = catalog.build(catalog.estimator_class("reinmax"), {})
+    ours = catalogue.build(catalogue.estimator_class("reinmax"), {})
     assert apart(sampled(estimator, CLASSES, 2), CLASSES, ours, 2) < LIMIT
 
 
@@ -132,7 +132,7 @@ def test_advantages_have_exact_moments(target: Any, problem: Problem) -> None:
     assert estimator.facts.exact == "z"
     assert estimator.facts.symmetric
     for N in (2, 4) if problem is BITS else (2,):
-        theirs, ours = exact(problem, estimator, N), exact(problem, catalog.estimator_class("rloo")(), N)
+        theirs, ours = exact(problem, estimator, N), exact(problem, catalogue.estimator_class("rloo")(), N)
         assert theirs.mean == pytest.approx(ours.mean, rel=1e-10, abs=1e-14)
         assert theirs.variance == pytest.approx(ours.variance, rel=1e-10, abs=1e-14)
 
@@ -495,7 +495,7 @@ def test_samples_of_one_call() -> None:
     """`samples` says how many one call uses; an estimate of N samples is the mean of N/samples calls."""
     four = adapted(fs.leave_one_out, samples=4)
     assert (four.facts.min_samples, four.facts.multiple) == (4, 4)
-    rloo = exact(BITS, catalog.estimator_class("rloo")(), 4)
+    rloo = exact(BITS, catalogue.estimator_class("rloo")(), 4)
     mean, variance = torch.from_numpy(rloo.mean), torch.from_numpy(rloo.variance)
     assert apart_from(sampled(four, BITS, 8), mean, variance / 2) < LIMIT
     assert known(fs.leave_one_out).facts.multiple == 1
@@ -584,7 +584,7 @@ def test_identity_is_the_function() -> None:
 
 def test_an_estimator_is_no_function() -> None:
     """What is an estimator already is given back."""
-    ste = catalog.estimator_class("ste")()
+    ste = catalogue.estimator_class("ste")()
     assert adapt(ste) is ste
 
 

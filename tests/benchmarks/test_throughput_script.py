@@ -10,7 +10,7 @@ import torch
 from benchmarks import cells, commands, growth, peers, throughput
 from benchmarks.scripts import RIVALS, Rival
 from benchmarks.stopwatch import Bar, Section, Stopwatch, spread
-from estbench import catalog
+from estbench import catalogue
 from estbench.estimate import estimates
 
 BRIEF = Stopwatch(turns=2, seconds=0.0)
@@ -52,7 +52,7 @@ def test_every_estimator_has_its_cells() -> None:
     """All estimators of the catalogue are measured, on every problem that they serve, each with a bar of its own."""
     benches = {label: cells.Bench(shape, 0, BRIEF, block=2**10) for label, shape in cells.SHAPES.items()}
     lines, bars = cells.section(benches)
-    assert len(lines) == 2 + 1 + len(catalog.ESTIMATORS) + 1  # header, moments, estimators, sweep
+    assert len(lines) == 2 + 1 + len(catalogue.ESTIMATORS) + 1  # header, moments, estimators, sweep
     served = sum(line.count("(") for line in lines)
     assert len(bars) == served == len({bar.what for bar in bars})
     limits = {bar.what: bar.limit for bar in bars}
@@ -70,7 +70,7 @@ def test_scripts_and_ours_have_the_same_mean(rival: Rival) -> None:
     """
     n = 2**6 if rival.loop else 2**12
     bench = cells.Bench(rival.shape, 0, BRIEF, block=n * len(torch.zeros(rival.shape).flatten()))
-    estimator = catalog.build(catalog.ESTIMATORS[rival.name], {})
+    estimator = catalogue.build(catalogue.ESTIMATORS[rival.name], {})
     (ours,) = estimates(estimator, bench.draw(), [1])
     with torch.random.fork_rng():
         torch.manual_seed(0)

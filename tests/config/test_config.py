@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import Config, format_selector, load, parse_selector, resolve
 from estbench.config.editor import json_schema
 from estbench.errors import UsageError
@@ -266,7 +266,7 @@ def test_a_resolved_config_has_the_options_that_differ_from_their_defaults() -> 
     assert plain["problems"][0]["objective"]["options"] == {"target": 0.25}
 
 
-@pytest.mark.parametrize("name", sorted(catalog.ESTIMATORS))
+@pytest.mark.parametrize("name", sorted(catalogue.ESTIMATORS))
 def test_every_estimator_of_the_catalogue_goes_into_a_config_and_back(name: str) -> None:
     """The catalogue's names with their default options are good configs."""
     config = load(small(estimators=[name]))
@@ -359,10 +359,10 @@ def test_the_json_schema_knows_every_key_name_and_option() -> None:
     assert set(schema["properties"]) == set(Config.__dataclass_fields__)
     assert "sweep" in schema["$defs"]["ProblemConfig"]["properties"]
     for choices, known, aliases in (
-        (schema["properties"]["estimators"]["items"]["anyOf"], catalog.ESTIMATORS, ALIASES),
+        (schema["properties"]["estimators"]["items"]["anyOf"], catalogue.ESTIMATORS, ALIASES),
         (
             schema["$defs"]["ProblemConfig"]["properties"]["objective"]["anyOf"],
-            catalog.OBJECTIVES,
+            catalogue.OBJECTIVES,
             OBJECTIVE_ALIASES,
         ),
     ):
@@ -370,7 +370,7 @@ def test_the_json_schema_knows_every_key_name_and_option() -> None:
         mappings = [choice for choice in choices if "name" in choice.get("properties", {})]
         for (name, kind), mapping in zip(known.items(), mappings, strict=False):
             assert name in mapping["properties"]["name"]["enum"]
-            assert set(catalog.option_names(kind)) <= set(mapping["properties"])
+            assert set(catalogue.option_names(kind)) <= set(mapping["properties"])
 
 
 def test_infinity_goes_through_json() -> None:

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load
 from estbench.errors import UsageError
 
@@ -279,13 +279,13 @@ def test_what_an_estimator_refuses_is_told_like_all_else(
     write: Write, monkeypatch: pytest.MonkeyPatch, new: str, expected: list[str]
 ) -> None:
     """Conditions on several options, missing options, unions and an estimator's own range of temperatures."""
-    monkeypatch.setitem(catalog.ESTIMATORS, "fussy", Fussy)
+    monkeypatch.setitem(catalogue.ESTIMATORS, "fussy", Fussy)
     assert errors(write(GOOD.replace("reinforce", new))) == [f"x.yaml:{line}" for line in expected]
 
 
 def test_an_objective_that_is_nan_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """f is asked for one value before anything runs."""
-    monkeypatch.setitem(catalog.OBJECTIVES, "nowhere", Nowhere)
+    monkeypatch.setitem(catalogue.OBJECTIVES, "nowhere", Nowhere)
     text = GOOD.replace("{name: quadratic, target: 0.45}", "nowhere")
     assert errors(write(text)) == ["x.yaml:7:16 problems[0].objective: nowhere is nan at a sample"]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load
 from estbench.distributions import (
     Bernoulli,
@@ -41,7 +41,7 @@ LOGITS = {
     "categorical": torch.tensor([[0.3, -0.9, 0.5], [-0.2, 0.7, 0.1]], dtype=torch.float64),
 }
 CHAIN = Chain(LOGITS["bernoulli"], coupling=1.1)
-MEMBERS: list[Distribution] = [*(catalog.distribution_class(name)(t) for name, t in LOGITS.items()), CHAIN]
+MEMBERS: list[Distribution] = [*(catalogue.distribution_class(name)(t) for name, t in LOGITS.items()), CHAIN]
 EACH = pytest.mark.parametrize("d", MEMBERS, ids=lambda d: d.name)
 
 
@@ -222,7 +222,7 @@ def test_joint_states_are_drawn_without_replacement_for_coupled_variables_too(na
 
 def test_everything_else_is_refused_for_a_distribution_that_it_does_not_name() -> None:
     """An estimator is skipped with the reason unless it names the distribution or serves every one."""
-    for name in catalog.ESTIMATORS:
+    for name in catalogue.ESTIMATORS:
         facts = build(name, {}).facts
         reason = facts.unserved("tests.coupled:Chain")
         assert (reason is None) == facts.general

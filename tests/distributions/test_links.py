@@ -14,7 +14,7 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load
 from estbench.distributions import Bernoulli
 from estbench.distributions.links import LinkName
@@ -73,11 +73,11 @@ def test_probabilities_slopes_and_scores_are_those_by_hand(link: LinkName) -> No
     assert torch.equal(d.mode, (p > 0.5).double())
 
 
-@pytest.mark.parametrize("name", list(catalog.OBJECTIVES))
+@pytest.mark.parametrize("name", list(catalogue.OBJECTIVES))
 @pytest.mark.parametrize("link", list(LOGITS))
 def test_the_exact_gradient_is_that_by_hand(link: LinkName, name: str) -> None:
     """p′_d E[f(z_d = 1) − f(z_d = 0)] summed over all states, at 1e-10, by enumeration and by the closed form."""
-    f = catalog.build(catalog.objective_class(name), {})
+    f = catalogue.build(catalogue.objective_class(name), {})
     if "bernoulli" not in f.distributions:
         pytest.skip("not of Bernoulli variables")
     problem = Problem(bernoulli(link), f)
@@ -202,7 +202,7 @@ def test_the_links_that_are_claimed_are_served_and_no_others(
 def test_unbiased_estimators_are_unbiased_with_every_link_that_they_serve(link: LinkName) -> None:
     """The exact mean over all states, or over the noise of one variable, is the gradient at 1e-10."""
     checked = set()
-    for name, kind in catalog.ESTIMATORS.items():
+    for name, kind in catalogue.ESTIMATORS.items():
         estimator = kind()
         if not estimator.facts.unbiased or estimator.facts.unserved("bernoulli", link) is not None:
             continue

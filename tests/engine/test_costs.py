@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load
 from estbench.draws import MAIN, Draw
 from estbench.engine.tasks import CostTask, Group, TimingTask
@@ -76,7 +76,7 @@ def test_the_evaluations_of_an_estimate() -> None:
 
 def quadratic(logits: list[float]) -> Problem:
     """Bernoulli variables."""
-    objective = catalog.build(catalog.objective_class("quadratic"), {})
+    objective = catalogue.build(catalogue.objective_class("quadratic"), {})
     return make(objective, torch.tensor(logits, dtype=torch.float64))
 
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.estimators.base import Estimator, Fitted, JointEstimator, RowEstimator
 from estbench.objectives.base import Objective
@@ -28,9 +28,9 @@ CATEGORICAL = ((0.3, -0.9, 0.5), (-0.2, 0.7, 0.1))
 
 def variants(name: str) -> Iterator[dict[str, Any]]:
     """The default options, and each option at another value (all others of a choice)."""
-    kind: Any = catalog.estimator_class(name)
+    kind: Any = catalogue.estimator_class(name)
     yield {}
-    for option in catalog.option_names(kind):
+    for option in catalogue.option_names(kind):
         field = kind.__pydantic_fields__[option]
         for value in _others(field.annotation, field.get_default()):
             try:
@@ -54,12 +54,12 @@ def _others(annotation: Any, default: Any) -> list[Any]:
 
 def build(name: str, options: dict[str, Any]) -> Estimator:
     """The estimator."""
-    return catalog.build(catalog.estimator_class(name), options)
+    return catalogue.build(catalogue.estimator_class(name), options)
 
 
 def objective(name: str, **options: Any) -> Objective:
     """An objective of the catalogue."""
-    return catalog.build(catalog.objective_class(name), options)
+    return catalogue.build(catalogue.objective_class(name), options)
 
 
 def coupled_over_replicates(estimator: Estimator) -> bool:
@@ -118,7 +118,7 @@ def plugins(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 ALL = [
     pytest.param(name, options, id=name + "".join(f"[{o}={v}]" for o, v in options.items()))
-    for name in (*catalog.ESTIMATORS, *plugins())
+    for name in (*catalogue.ESTIMATORS, *plugins())
     for options in variants(name)
 ]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, Fitted
@@ -111,8 +111,8 @@ def test_a_draw_has_one_replicate_for_each_entry() -> None:
 
 
 OBJECTIVES = [
-    pytest.param(catalog.build(kind, {}), distribution, id=f"{name}-{distribution}")
-    for name, kind in catalog.OBJECTIVES.items()
+    pytest.param(catalogue.build(kind, {}), distribution, id=f"{name}-{distribution}")
+    for name, kind in catalogue.OBJECTIVES.items()
     for distribution in SHAPES
     if distribution in kind().distributions
 ]

@@ -18,7 +18,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
@@ -468,7 +468,7 @@ def test_fitting_is_repeatable_and_keeps_the_mean(name: str, options: dict[str, 
 
 def test_every_estimator_is_built_without_options() -> None:
     """Every member has defaults, says what it is, and is hashable and equal to its twin."""
-    for name, kind in catalog.ESTIMATORS.items():
+    for name, kind in catalogue.ESTIMATORS.items():
         assert kind() == kind()
         assert hash(kind()) == hash(kind())
         assert kind.__doc__

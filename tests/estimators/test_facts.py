@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import parse_selector
 from estbench.distributions import Bernoulli, Categorical
 from estbench.estimate import truth
@@ -26,10 +26,10 @@ from tests.problems import make
 every = pytest.mark.parametrize(("name", "options"), UNFITTED)
 
 
-@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+@pytest.mark.parametrize("name", catalogue.ESTIMATORS)
 def test_the_family_is_the_folder(name: str) -> None:
     """An estimator's file lies in the package that is named after its family."""
-    kind = catalog.ESTIMATORS[name]
+    kind = catalogue.ESTIMATORS[name]
     family = kind().facts.family.lower().replace(" ", "_").replace("-", "_")
     assert kind.__module__.startswith(f"estbench.estimators.{family}.")
 
@@ -309,7 +309,7 @@ IDENTITIES: dict[str, dict[str, list[Shown]]] = {
 """For each estimator, what it says that it equals, in its own words, and what shows it: checks, or tests elsewhere."""
 
 
-@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+@pytest.mark.parametrize("name", catalogue.ESTIMATORS)
 def test_identities(name: str) -> None:
     """What an estimator says that it equals holds, and each of its identities, no more and no less, is looked at."""
     declared = {text for options in variants(name) for text in build(name, options).facts.identities}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw
 from estbench.estimate import estimates
@@ -29,7 +29,7 @@ def kind(logits: Any) -> str:
 def members(problem: Problem) -> list[Named]:
     """All of the catalogue that serve the problem, with their options at two values and more; fitted where they are."""
     found = []
-    for name in catalog.ESTIMATORS:
+    for name in catalogue.ESTIMATORS:
         for options in variants(name):
             estimator = build(name, options)
             facts = estimator.facts

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.estimate import estimates
 from estbench.exact import exact
@@ -25,7 +25,7 @@ NOT_INVARIANT = {"ar", "lax", "rebar", "reinforce", "relax", "stratified", "sum_
 """Estimators, at their default options, that change with f + c: they have no baseline, or a fitted one."""
 
 INVARIANT: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in sorted(catalog.ESTIMATORS) if name not in NOT_INVARIANT),
+    *((name, {}) for name in sorted(catalogue.ESTIMATORS) if name not in NOT_INVARIANT),
     ("reinforce", {"baseline": "mean"}),
     ("reinforce", {"baseline": "optimal"}),
     ("reinforce", {"baseline": "optimal", "oracle": False}),
@@ -61,7 +61,7 @@ class Shifted:
 
 def found(name: str, options: dict[str, Any], problem: Problem, N: int = 5) -> Tensor:
     """200 estimates of N samples, fitted on draws of their own where there is something to fit."""
-    estimator: Any = catalog.build(catalog.estimator_class(name), options)
+    estimator: Any = catalogue.build(catalogue.estimator_class(name), options)
     N = max(N, estimator.facts.min_samples)
     if hasattr(estimator, "fit"):
         fits = Draw(problem, 1024, 1, streams=Streams(1, "fit", range(1)))
@@ -71,7 +71,7 @@ def found(name: str, options: dict[str, Any], problem: Problem, N: int = 5) -> T
 
 def serves(name: str, options: dict[str, Any], distribution: str, D: int) -> bool:
     """Whether the estimator is for the distribution and the number of variables."""
-    facts = catalog.build(catalog.estimator_class(name), options).facts
+    facts = catalogue.build(catalogue.estimator_class(name), options).facts
     return distribution in facts.distributions and (facts.max_variables or D) >= D
 
 
@@ -130,7 +130,7 @@ def test_a_constant_beside_f_changes_nothing_but_roundings(name: str, options: d
 @pytest.mark.parametrize("N", [2, 3, 5, 7])
 def test_equal_values_of_f_at_the_samples_give_exactly_zero(name: str, N: int) -> None:
     """Where f is the same at all N samples the estimate of coupled samples is 0, and nowhere else for one variable."""
-    objective: Any = catalog.build(catalog.objective_class("power"), {})
+    objective: Any = catalogue.build(catalogue.objective_class("power"), {})
     distribution = "categorical" if name == "carms" else "bernoulli"
     logits = torch.tensor([2.0, 0.0] if distribution == "bernoulli" else [[2.0, 0.1, 0.0]], dtype=torch.float64)
     if distribution == "bernoulli":
@@ -153,7 +153,7 @@ def test_equal_values_of_f_at_the_samples_give_exactly_zero(name: str, N: int) -
             return g
 
     watched = make(Seeing(), logits)
-    estimator: Any = catalog.build(catalog.estimator_class(name), {})
+    estimator: Any = catalogue.build(catalogue.estimator_class(name), {})
     (g,) = estimates(estimator, Draw(watched, 400, N, streams=Streams(0, "p", range(1))), [N])
     f = next(f for f in seen if f.shape == (400, N))
     same = (f == f[:, :1]).all(1)
@@ -165,7 +165,7 @@ def test_equal_values_of_f_at_the_samples_give_exactly_zero(name: str, N: int) -
 def row(objective: Objective, logits: Any, name: str, N: int, tie: bool = False, **options: Any) -> Columns:
     """The exact metrics of an estimator that depends on z alone."""
     problem = make(objective, torch.tensor(logits, dtype=torch.float64), tie)
-    of = exact(problem, catalog.build(catalog.estimator_class(name), options), N)
+    of = exact(problem, catalogue.build(catalogue.estimator_class(name), options), N)
     assert problem.exact_gradient is not None
     return exact_metrics(Moments.unpack(of.packed, problem.exact_gradient.numpy()))
 
@@ -180,7 +180,7 @@ def row(objective: Objective, logits: Any, name: str, N: int, tie: bool = False,
 )
 def test_ties_are_zeros_not_directions(objective: str, logits: Any, N: int, cosine: float, zeros: float) -> None:
     """Rloo, exact: the share of zeros is the probability of a tie, and the cosine counts the rest."""
-    f = catalog.build(catalog.objective_class(objective), {})
+    f = catalogue.build(catalogue.objective_class(objective), {})
     columns = row(f, logits, "rloo", N)
     assert columns["cosine"] == pytest.approx(cosine, abs=1e-6)
     assert columns["zero_fraction"] == pytest.approx(zeros, abs=1e-6)
@@ -191,7 +191,7 @@ def test_ties_are_zeros_not_directions(objective: str, logits: Any, N: int, cosi
 @pytest.mark.parametrize("N", [2, 3])
 def test_ties_between_states(objective: str, tie: bool, N: int) -> None:
     """Three variables, f of their sum: the share of zeros of rloo is P(all samples have one value of f)."""
-    f = catalog.build(catalog.objective_class(objective), {})
+    f = catalogue.build(catalogue.objective_class(objective), {})
     problem = make(f, torch.tensor([3.0, 3.0, 3.0], dtype=torch.float64), tie)
     z = problem.distribution.states()
     P, values = problem.distribution.log_prob(z).exp(), problem.f(z).mul(1e9).round()

@@ -33,7 +33,7 @@ from torch import Tensor
 from torch import distributions as td
 from torch.nn.functional import gumbel_softmax
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Bernoulli
 from estbench.draws import Draw
 from estbench.estimate import estimates
@@ -200,7 +200,7 @@ class Pair:
     @property
     def ours(self) -> Estimator:
         """The estimator."""
-        return catalog.build(catalog.estimator_class(self.name), self.options)
+        return catalogue.build(catalogue.estimator_class(self.name), self.options)
 
 
 T = torch.tensor(TAU, dtype=torch.float64)
@@ -401,7 +401,7 @@ def test_surrogate_gradients_agree(theirs: str, proxy: str) -> None:
     with at_hand("snntorch"):
         spike = getattr(import_module("snntorch.surrogate"), theirs)()
         g = gradient(wave(spike(x)), x)
-    ours = catalog.build(catalog.estimator_class("ste"), {"proxy": proxy, "sample": "threshold"})
+    ours = catalogue.build(catalogue.estimator_class("ste"), {"proxy": proxy, "sample": "threshold"})
     draw = Draw(problem, 1, 1, z=problem.distribution.mode.expand(1, 1, -1))
     torch.testing.assert_close(g.double(), estimates(ours, draw, [1])[0], rtol=1e-6, atol=0)  # spikes are float32
 
@@ -422,7 +422,7 @@ def test_storchastic_averages_f_into_its_own_baseline() -> None:
             package.backward()
             z = z._tensor.squeeze(0)
             f = wave(z).item()
-            ours = catalog.build(catalog.estimator_class("reinforce"), {"baseline": "constant", "value": b})
+            ours = catalogue.build(catalogue.estimator_class("reinforce"), {"baseline": "constant", "value": b})
             expected = beta * estimates(ours, Draw(problem, 1, 1, z=z.expand(1, 1, -1)), [1])[0, 0]
             torch.testing.assert_close(x.grad, expected, rtol=1e-6, atol=1e-9)  # it keeps β in float32
             b = beta * b + (1 - beta) * f
@@ -469,7 +469,7 @@ def test_storchastic_is_biased_by_that_law() -> None:
     with at_hand("storch"):
         theirs = storch("REBAR")(leaf(problem), wave)
     assert (theirs.mean() - known(problem.exact_gradient)).abs() > LIMIT * theirs.std() / math.sqrt(M)
-    ours = exact(problem, catalog.build(catalog.estimator_class("rebar"), {"temperature": 1.0, "eta": 1.0}), 1)
+    ours = exact(problem, catalogue.build(catalogue.estimator_class("rebar"), {"temperature": 1.0, "eta": 1.0}), 1)
     np.testing.assert_allclose(ours.mean, known(problem.exact_gradient), atol=1e-9)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config.choice import read_estimator
 from estbench.errors import UsageError
 from estbench.exact import Unavailable, exact
@@ -21,7 +21,7 @@ from estbench.problem import Problem, make
 
 def estimator(selector: str) -> object:
     """The estimator of a selector."""
-    return catalog.estimator(read_estimator(selector).specs(())[0])
+    return catalogue.estimator(read_estimator(selector).specs(())[0])
 
 
 def spread(shape: tuple[int, ...]) -> torch.Tensor:

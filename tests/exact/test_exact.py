@@ -18,7 +18,7 @@ from scipy import integrate, optimize, special, stats
 from torch import Tensor
 
 import estbench
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import Facts
@@ -37,12 +37,12 @@ from tests.sizes import thinned
 
 def build(name: str, **options: Any) -> Any:
     """An estimator of the catalogue."""
-    return catalog.build(catalog.estimator_class(name), options)
+    return catalogue.build(catalogue.estimator_class(name), options)
 
 
 def problem(logits: Any, name: str = "power", **options: Any) -> Problem:
     """A problem of an objective of the catalogue."""
-    return make(catalog.build(catalog.objective_class(name), options), torch.tensor(logits, dtype=torch.float64))
+    return make(catalogue.build(catalogue.objective_class(name), options), torch.tensor(logits, dtype=torch.float64))
 
 
 def mean_and_variance(x: Exact, of: Problem) -> tuple[Any, float]:
@@ -609,11 +609,11 @@ def test_the_engine_knows_no_estimator() -> None:
                 assert node.module == "estbench.estimators.base", path
 
 
-@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+@pytest.mark.parametrize("name", catalogue.ESTIMATORS)
 def test_what_an_estimator_does_not_serve_is_said(name: str) -> None:
     """Of variables, or numbers of them or of samples, that it does not serve there is one message, and no traceback."""
-    kind = catalog.estimator_class(name)
-    estimator = catalog.build(kind, {"temperature": 1.0} if "temperature" in catalog.option_names(kind) else {})
+    kind = catalogue.estimator_class(name)
+    estimator = catalogue.build(kind, {"temperature": 1.0} if "temperature" in catalogue.option_names(kind) else {})
     facts = estimator.facts
     for of in problem([0.4, -1.2]), problem([[0.4, -1.2, 0.9]]):
         if facts.unserved(of.distribution.name) is not None or facts.min_samples > 1:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.exact import Unavailable
 from estbench.intervals import metrics
@@ -62,7 +62,7 @@ def by_brute_force(batch: exact.Batch, name: str) -> tuple[torch.Tensor, float]:
 
     Each row is the estimator's at one example alone, without batch axes, pulled back by autograd and averaged.
     """
-    estimator = catalog.ESTIMATORS[name]()
+    estimator = catalogue.ESTIMATORS[name]()
     B, rows, weights = batch.x.shape[1], [], []
     parameters = [p for n, p in batch.model.named_parameters() if n.startswith("encoder")]
     for b in range(B):
@@ -92,7 +92,7 @@ def by_brute_force(batch: exact.Batch, name: str) -> tuple[torch.Tensor, float]:
 def test_exact_moments_are_those_over_all_states_of_all_examples(name: str, network: Network, kind: Kind) -> None:
     """Bias and variance of two examples equal a sum over the states of both at once, to 1e-10."""
     two = of(network, kind, n=2)
-    bias, variance = exact.moments(two, catalog.ESTIMATORS[name](), 1)
+    bias, variance = exact.moments(two, catalogue.ESTIMATORS[name](), 1)
     mean, spread = by_brute_force(two, name)
     without = (
         sum(  # what the gradient has besides E f
@@ -115,17 +115,17 @@ def test_unbiased_estimators_are_exactly_unbiased(network: Network, kind: Kind, 
     few = of(network, kind, part)
     size = float(few.true.norm())
     for name in ("reinforce", "muprop", "leg"):
-        bias, variance = exact.moments(few, catalog.ESTIMATORS[name](), 1)
+        bias, variance = exact.moments(few, catalogue.ESTIMATORS[name](), 1)
         assert float(bias.norm()) < 1e-12 * (size + variance**0.5)
-        assert exact.moments(few, catalog.ESTIMATORS[name](), 4)[1] == pytest.approx(variance / 4)
-    assert float(exact.moments(few, catalog.ESTIMATORS["ste"](), 1)[0].norm()) > 1e-4 * size
+        assert exact.moments(few, catalogue.ESTIMATORS[name](), 4)[1] == pytest.approx(variance / 4)
+    assert float(exact.moments(few, catalogue.ESTIMATORS["ste"](), 1)[0].norm()) > 1e-4 * size
 
 
 @pytest.mark.parametrize(("name", "samples"), [("ste", 1), ("muprop", 2), ("rloo", 2), ("gumbel", 1)])
 def test_sampled_moments_hold_the_exact_ones(name: str, samples: int) -> None:
     """Intervals of 99.9 % of bias and variance hold the exact values, or for an unbiased estimator 0."""
     few = of(Vae(hidden=4), Kind("categorical", 2, 3))
-    estimator = catalog.ESTIMATORS[name]()
+    estimator = catalogue.ESTIMATORS[name]()
     expects = (by(estimator, samples, generator(1, name, s)) for s in range(32))
     shards = list(sampled.shards(few, expects, 40))
     found = metrics(Moments.unpack(np.concatenate(shards), few.true.numpy()), level=0.999)
@@ -151,7 +151,7 @@ def test_why_there_are_no_exact_moments() -> None:
         (of(Vae(hidden=4), Kind("bernoulli", 2)), "rloo", "means of rows"),
     ):
         with pytest.raises(Unavailable, match=said):
-            exact.moments(batch_, catalog.ESTIMATORS[name](), 2)
+            exact.moments(batch_, catalogue.ESTIMATORS[name](), 2)
 
 
 @pytest.mark.parametrize("part", ["encoder", *map(slow, ("between", "decoder"))])
@@ -163,7 +163,7 @@ def test_nested_estimates_of_two_layers_are_unbiased(part: str) -> None:
     deep = of(Sbn(hidden=4, layers=2), Kind("bernoulli", 2), part, n=2)
     p = {}
     for name in ("rloo", "ste"):
-        expect = by(catalog.ESTIMATORS[name](), 2, generator(3, name))
+        expect = by(catalogue.ESTIMATORS[name](), 2, generator(3, name))
         shards = np.concatenate(list(sampled.shards(deep, [expect] * 64, 500)))
         found = metrics(Moments.unpack(shards, deep.true.numpy()))
         p[name] = float(found["bias_p_value"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench.catalog import OBJECTIVES, objective_class
+from estbench.catalogue import OBJECTIVES, objective_class
 from estbench.distributions import Bernoulli, Distribution
 from estbench.objectives.base import BOTH, Objective, WithExpectation
 from estbench.objectives.linear import Linear

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Bernoulli, Categorical
 from estbench.errors import UsageError
 from estbench.objectives import named_function
@@ -43,14 +43,14 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-OPTIONS += [(name, {}) for name in catalog.OBJECTIVES if (name, {}) not in OPTIONS]
+OPTIONS += [(name, {}) for name in catalogue.OBJECTIVES if (name, {}) not in OPTIONS]
 
 
 def problems() -> list[Any]:
     """Every objective with options, at every distribution it is defined for, tied or not."""
     found = []
     for name, options in OPTIONS:
-        objective = catalog.build(catalog.objective_class(name), options)
+        objective = catalogue.build(catalogue.objective_class(name), options)
         for distribution in sorted(objective.distributions):
             for tie in (False, True):
                 problem = make(objective, LOGITS[distribution], tie)
@@ -63,7 +63,7 @@ every = pytest.mark.parametrize("problem", problems())
 
 def test_every_distribution_is_enrolled() -> None:
     """Each distribution of the catalogue has logits here, so that every objective meets it."""
-    assert set(LOGITS) == set(catalog.DISTRIBUTIONS)
+    assert set(LOGITS) == set(catalogue.DISTRIBUTIONS)
 
 
 @every
@@ -123,7 +123,7 @@ def test_two_classes_are_a_bernoulli_variable() -> None:
     """Objectives on ordinal values have the same expectation and gradient at K = 2, logits (0, φ), as at φ."""
     phi = LOGITS["bernoulli"]
     for name in ("quadratic", "power", "linear", "sine", "product", "mlp"):
-        objective = catalog.build(catalog.objective_class(name), {})
+        objective = catalogue.build(catalogue.objective_class(name), {})
         one = make(objective, phi)
         two = make(objective, torch.stack((torch.zeros_like(phi), phi), -1))
         assert one.exact_gradient is not None
@@ -151,17 +151,17 @@ def test_a_published_example() -> None:
 
 def test_too_many_states_leave_no_gradient() -> None:
     """Where there is no closed form and more than 2^20 states, the exact gradient is unknown, not 0."""
-    problem = make(catalog.build(catalog.objective_class("mlp"), {}), torch.zeros(21, dtype=torch.float64))
+    problem = make(catalogue.build(catalogue.objective_class("mlp"), {}), torch.zeros(21, dtype=torch.float64))
     assert problem.exact_gradient is None
     assert problem.route == "none"
 
 
 def test_coefficients_of_the_wrong_size_are_refused() -> None:
     """A or b, or weights, that do not fit the variables are refused with what would fit."""
-    form = catalog.build(catalog.objective_class("quadratic_form"), {"A": [[1.0]], "b": [1.0]})
+    form = catalogue.build(catalogue.objective_class("quadratic_form"), {"A": [[1.0]], "b": [1.0]})
     with pytest.raises(UsageError, match="give A as 3 rows of 3"):
         make(form, LOGITS["bernoulli"]).f(torch.zeros(1, 3, dtype=torch.float64))
-    linear = catalog.build(catalog.objective_class("linear"), {"weights": [1.0]})
+    linear = catalogue.build(catalogue.objective_class("linear"), {"weights": [1.0]})
     with pytest.raises(UsageError, match="1 weights for 3 variables"):
         make(linear, LOGITS["bernoulli"]).f(torch.zeros(1, 3, dtype=torch.float64))
 
@@ -179,7 +179,7 @@ def test_extreme_logits_keep_the_gradient_right() -> None:
     """At logits ±30 closed form and enumeration have relative precision, though p and 1 − p are 10^13 apart."""
     for name in ("quadratic", "power"):
         problem = make(
-            catalog.build(catalog.objective_class(name), {}), torch.tensor([30.0, -30.0], dtype=torch.float64)
+            catalogue.build(catalogue.objective_class(name), {}), torch.tensor([30.0, -30.0], dtype=torch.float64)
         )
         p = np.exp(-30.0) / (1 + np.exp(-30.0))
         f = np.abs(np.array([0.0, 1.0]) - 0.45) ** (2 if name == "quadratic" else 3)

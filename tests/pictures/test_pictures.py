@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.cli.app import app
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, Fitted
@@ -51,7 +51,7 @@ def test_a_threshold_sends_its_sign_forward_and_its_proxy_back(proxy: str) -> No
 
 def test_the_derivative_of_an_unbiased_estimator_is_drawn_around_the_exact_one() -> None:
     """The mean of `reinforce` is p′(a) within 5.5 standard errors, which are those of f s(z): p (1 − p)² − p′²."""
-    found = response(Neuron("", catalog.ESTIMATORS["reinforce"]()), LOGITS)
+    found = response(Neuron("", catalogue.ESTIMATORS["reinforce"]()), LOGITS)
     error = np.sqrt((found.p * (1 - found.p) ** 2 - found.slope**2) / neuron.REPLICATES)
     assert (np.abs(found.mean_estimate - found.slope) <= Z * error).all()
     assert np.allclose(found.error, error, rtol=0.25, atol=0)
@@ -87,13 +87,13 @@ def test_a_relaxation_of_bernoulli_variables_is_drawn_at_its_own_points() -> Non
         assert abs(share - mass) <= Z * (mass * (1 - mass) / REPLICATES) ** 0.5
 
 
-@pytest.mark.parametrize("name", [n for n, kind in catalog.ESTIMATORS.items() if not isinstance(kind(), Fitted)])
+@pytest.mark.parametrize("name", [n for n, kind in catalogue.ESTIMATORS.items() if not isinstance(kind(), Fitted)])
 def test_every_estimator_responds(name: str) -> None:
     """All that is drawn of any estimator is finite, and the mean of an unbiased one is the exact derivative.
 
     It may be off by 5.5 standard errors, and by rounding where every estimate is the same.
     """
-    estimator: Estimator = catalog.ESTIMATORS[name]()
+    estimator: Estimator = catalogue.ESTIMATORS[name]()
     found = response(Neuron("", estimator), np.array([-1.0, 0.5]))
     assert all(np.isfinite(part).all() for part in vars(found).values())
     if estimator.facts.unbiased:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load, resolve
 from estbench.engine.stages import groups_of
 from estbench.engine.tasks import ShardTask
@@ -113,7 +113,7 @@ def test_limits_of_an_estimator_are_reasons(
     monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any], estimator: str, reason: str | None
 ) -> None:
     """Too many variables, too many joint states, no temperature: at the limit it runs, beyond it does not."""
-    monkeypatch.setitem(catalog.ESTIMATORS, "narrow", Narrow)
+    monkeypatch.setitem(catalogue.ESTIMATORS, "narrow", Narrow)
     (cell,) = plan(problems=[PROBLEM | keys], estimators=[estimator]).cells
     assert cell.reason == reason
 
@@ -128,7 +128,7 @@ def test_without_temperatures_the_default_of_the_estimator_stands() -> None:
     """An estimator with a temperature and a default for it needs no list."""
     (cell,) = plan(estimators=["gumbel"]).cells
     assert (cell.temperature, cell.reason) == (1.0, None)
-    assert catalog.estimator(cell.estimator) == catalog.estimator_class("gumbel")(temperature=1.0)  # type: ignore[call-arg] # a protocol
+    assert catalogue.estimator(cell.estimator) == catalogue.estimator_class("gumbel")(temperature=1.0)  # type: ignore[call-arg] # a protocol
 
 
 # Identities
@@ -182,7 +182,7 @@ class Pinned:
 
 def test_keys_last_from_version_to_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids and keys are what results on disk are found by: they are pinned."""
-    monkeypatch.setitem(catalog.ESTIMATORS, "pinned", Pinned)
+    monkeypatch.setitem(catalogue.ESTIMATORS, "pinned", Pinned)
     got = plan(estimators=["pinned"])
     assert (got.problems[0].id, got.cells[0].key) == ("97ab83ea2032c4e0", "86a70c1f961ed953")
 
@@ -219,9 +219,9 @@ def test_specs_carry_everything_an_engine_needs() -> None:
     (spec,), (cell,) = got.problems, got.cells
     assert (spec.objective, dict(spec.objective_options)) == ("quadratic", {"target": 0.45, "reduction": "sum"})
     assert (spec.logits, spec.dimensions, spec.categories, spec.tie) == ((1.0, 1.0), 2, None, False)
-    assert set(dict(cell.estimator.arguments)) == set(catalog.option_names(catalog.ESTIMATORS["ste"]))
+    assert set(dict(cell.estimator.arguments)) == set(catalogue.option_names(catalogue.ESTIMATORS["ste"]))
     assert (cell.estimator.changed, cell.estimator.label) == ((("slope", 2.0),), "ste[slope=2]")
-    assert dataclasses.asdict(catalog.estimator(cell.estimator))["slope"] == 2.0  # type: ignore[call-overload] # a dataclass
+    assert dataclasses.asdict(catalogue.estimator(cell.estimator))["slope"] == 2.0  # type: ignore[call-overload] # a dataclass
 
 
 def test_an_estimator_has_one_spec_for_each_temperature() -> None:
@@ -248,9 +248,9 @@ def test_an_estimator_is_built_once_from_the_config_to_the_worker(monkeypatch: p
         built.append(dict(options))
         return build(kind, options)
 
-    build = catalog.build
-    catalog._shared.cache_clear()
-    monkeypatch.setattr(catalog, "build", counted)
+    build = catalogue.build
+    catalogue._shared.cache_clear()
+    monkeypatch.setattr(catalogue, "build", counted)
     estimators = [{"name": "gumbel_rao", "inner": 7, "temperatures": [0.3, 0.9]}]
     got = plan(estimators=estimators, methods="monte_carlo", replicates=32)
     (groups,) = [groups_of(got.cells)]

@@ -8,7 +8,7 @@ import pytest
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load
 from estbench.distributions import Factorised
 from estbench.draws import Draw
@@ -118,8 +118,8 @@ DECIDED: list[dict[str, Any]] = [
     ("names", "problems"),
     [
         (["reinforce", "rloo", "ste", "gumbel", "disarm", "unordered_set"], PROBLEMS[1:]),
-        slow(([*catalog.ESTIMATORS], PROBLEMS[1:])),
-        slow(([*catalog.ESTIMATORS], PROBLEMS[:1] + DECIDED)),
+        slow(([*catalogue.ESTIMATORS], PROBLEMS[1:])),
+        slow(([*catalogue.ESTIMATORS], PROBLEMS[:1] + DECIDED)),
     ],
     ids=["some", "moderate", "more"],
 )

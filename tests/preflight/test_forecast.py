@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.tasks import problem_of
@@ -50,7 +50,7 @@ def test_what_will_be_skipped_is_known_before() -> None:
             try:
                 exact(
                     problem_of(plan.problems[cell.problem], "cpu"),
-                    catalog.estimator(cell.estimator),
+                    catalogue.estimator(cell.estimator),
                     cell.samples,
                 )
                 reason = None
@@ -74,7 +74,7 @@ def test_four_classes_are_promised_and_delivered() -> None:
     problems = [{"objective": "quadratic", "distribution": "categorical", "logits": [[0.2, -0.5, 0.4, 0.0]]}]
     (cell,) = plan_of(methods=["exact"], problems=problems, samples=[1], estimators=["gumbel"]).cells
     assert skipped(plan := plan_of(methods=["exact"], problems=problems), cell) is None
-    assert exact(problem_of(plan.problems[0], "cpu"), catalog.estimator(cell.estimator), 1).route == "quadrature"
+    assert exact(problem_of(plan.problems[0], "cpu"), catalogue.estimator(cell.estimator), 1).route == "quadrature"
 
 
 def test_rows_say_what_will_be_skipped() -> None:
@@ -95,7 +95,7 @@ def test_an_unknown_gradient_is_foreseen() -> None:
     assert skipped(plan, cell) == "the exact gradient is not known: 2^20000 joint states"
     assert time.process_time() - before < 5
     with pytest.raises(Unavailable, match=r"2\^20000"):
-        exact(problem_of(plan.problems[0], "cpu"), catalog.estimator(cell.estimator), 1)
+        exact(problem_of(plan.problems[0], "cpu"), catalogue.estimator(cell.estimator), 1)
 
 
 def duration(**changes: Any) -> float:

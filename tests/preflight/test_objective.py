@@ -9,7 +9,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Factorised
 from estbench.objectives.linear import Linear
 from estbench.objectives.mlp import Mlp
@@ -29,7 +29,7 @@ def found(objective: Any, logits: Any = BERNOULLI, tie: bool = False) -> dict[st
     return {a.claim: a for a in answers(make(objective, torch.tensor(logits, dtype=torch.float64), tie))}
 
 
-@pytest.mark.parametrize("name", catalog.OBJECTIVES)
+@pytest.mark.parametrize("name", catalogue.OBJECTIVES)
 @pytest.mark.parametrize(
     "logits",
     [BERNOULLI, [0.1] * 14, [0.1] * 24, [-30.0, 40.0], CATEGORICAL, [[0.3, -0.9, 0.5, 0.1]] * 12],
@@ -37,7 +37,7 @@ def found(objective: Any, logits: Any = BERNOULLI, tie: bool = False) -> dict[st
 )
 def test_the_catalogue_is_right(name: str, logits: Any) -> None:
     """No objective is accused, tied or not, at few and many states; ∇f is always checked."""
-    objective = catalog.build(catalog.objective_class(name), {})
+    objective = catalogue.build(catalogue.objective_class(name), {})
     if ("categorical" if isinstance(logits[0], list) else "bernoulli") in objective.distributions:
         for tie in (False, True)[: 1 if len(logits) > 11 else 2]:
             said = found(objective, logits, tie)

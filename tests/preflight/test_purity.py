@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.estimators.base import Facts
 from estbench.objectives.mlp import Mlp
 from estbench.preflight.purity import impurities, random_of_its_own
@@ -50,7 +50,7 @@ def test_each_impurity_has_its_sentence(kind: type[Any]) -> None:
         assert SAID[kind] in found[0]
 
 
-@pytest.mark.parametrize("name", thinned(3, catalog.ESTIMATORS))
+@pytest.mark.parametrize("name", thinned(3, catalogue.ESTIMATORS))
 def test_the_catalogue_is_pure(name: str) -> None:
     """No estimator of the catalogue is accused of anything, at as few samples as it needs or at three.
 
@@ -63,7 +63,7 @@ def test_the_catalogue_is_pure(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", catalog.ESTIMATORS)
+@pytest.mark.parametrize("name", catalogue.ESTIMATORS)
 def test_the_catalogue_is_pure_at_either_number_of_samples(name: str) -> None:
     """The same on each problem with both numbers of samples."""
     estimator = build(name, {})

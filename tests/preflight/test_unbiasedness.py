@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from scipy.stats import kstest
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw, over_samples
 from estbench.estimators.base import Facts
 from estbench.estimators.relaxation.gumbel import Gumbel
@@ -146,7 +146,7 @@ def test_wrong_means_are_found(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, kind in catalog.ESTIMATORS.items() if catalog.build(kind, {}).facts.unbiased]
+    "name", [n for n, kind in catalogue.ESTIMATORS.items() if catalogue.build(kind, {}).facts.unbiased]
 )
 def test_the_catalogue_keeps_its_means(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every estimator that says it is unbiased: looked at on each problem of the check's own, and not accused.
@@ -155,7 +155,7 @@ def test_the_catalogue_keeps_its_means(name: str, monkeypatch: pytest.MonkeyPatc
     """
     monkeypatch.setitem(sampled.__globals__, "LARGEST", 2**11)
     monkeypatch.setitem(sampled.__globals__, "WANTED", 0.2)
-    found = on_own_problems(catalog.build(catalog.estimator_class(name), {}))
+    found = on_own_problems(catalogue.build(catalogue.estimator_class(name), {}))
     assert not [mean.text for mean in found if mean.holds is False]
     assert len([mean for mean in found if mean.holds]) >= len(found) / 2
 
@@ -223,14 +223,14 @@ def test_exact_means_of_many_samples() -> None:
     problem = own_problems()[1]
     assert problem.n_states**16 > MAX_ESTIMATES
     for name, N in (("rloo", 8), ("rloo", 16), ("reinforce", 64), ("reinforce", 10**6), ("leg", 10**6)):
-        found = exactly(problem, catalog.build(catalog.estimator_class(name), {}), N)
+        found = exactly(problem, catalogue.build(catalogue.estimator_class(name), {}), N)
         assert found is not None
         assert not found.biased
         assert found.bias < 1e-12 < found.size
-    biased = exactly(problem, catalog.build(catalog.estimator_class("ste"), {}), 10**6)
+    biased = exactly(problem, catalogue.build(catalogue.estimator_class("ste"), {}), 10**6)
     assert biased is not None
     assert biased.biased
-    assert exactly(problem, catalog.build(catalog.estimator_class("rloo"), {}), 64) is None
+    assert exactly(problem, catalogue.build(catalogue.estimator_class("rloo"), {}), 64) is None
 
 
 def test_exact_means_are_told() -> None:

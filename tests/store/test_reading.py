@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic.dataclasses import dataclass
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load, resolve
 from estbench.errors import ResultsError
 from estbench.estimators.base import Facts
@@ -52,7 +52,7 @@ for command in COMMANDS:
         app(command)
     except SystemExit as end:
         assert not end.code, (command, end.code)
-    loaded = {"torch", "evilmod", "estbench.catalog", "estbench.expand"} & set(sys.modules)
+    loaded = {"torch", "evilmod", "estbench.catalogue", "estbench.expand"} & set(sys.modules)
     assert not loaded, (command, loaded)
 """
 
@@ -171,7 +171,7 @@ def test_an_option_that_is_added_with_a_default_keeps_results(monkeypatch: pytes
     """Keys, ids and the recorded config stay as they were when an estimator gets another option with a default."""
     found = []
     for kind in (Before, After):
-        monkeypatch.setitem(catalog.ESTIMATORS, "grown", kind)
+        monkeypatch.setitem(catalogue.ESTIMATORS, "grown", kind)
         config = load(CONFIG | {"estimators": ["grown", "grown[slope=3]"], "temperatures": []})
         found.append((expand(config), resolve(config)))
     (before, recorded_before), (after, recorded_after) = found

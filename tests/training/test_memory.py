@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.training import Online, expectation, sample
 from tests.training.steps import SHAPES, distribution_of
 
 MEMBERS = [
     pytest.param(estimator, name, id=f"{estimator}-{name}")
-    for estimator, kind in catalog.ESTIMATORS.items()
+    for estimator, kind in catalogue.ESTIMATORS.items()
     for name in sorted(kind().facts.distributions)
 ]
 
@@ -51,7 +51,7 @@ def test_a_step_leaves_nothing_behind(estimator: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("estimator", "name"), [m for m in MEMBERS if catalog.ESTIMATORS[str(m.values[0])]().facts.node]
+    ("estimator", "name"), [m for m in MEMBERS if catalogue.ESTIMATORS[str(m.values[0])]().facts.node]
 )
 def test_a_node_leaves_no_garbage(estimator: str, name: str) -> None:
     """After the backward pass of `sample` the garbage collector has nothing to do: no object refers to itself."""

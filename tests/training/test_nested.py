@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, logsigmoid
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.training import expectation, sample
 from tests.sizes import slow
 from tests.training.steps import distribution_of, seeded
@@ -103,10 +103,10 @@ def deviations(found: Tensor, true: Tensor) -> tuple[Tensor, float]:
 MEMBERS = [
     pytest.param(name, estimator, id=f"{estimator}-{name}")
     for name in ("bernoulli", "categorical")
-    for estimator, kind in catalog.ESTIMATORS.items()
+    for estimator, kind in catalogue.ESTIMATORS.items()
     if name in kind().facts.distributions
 ]
-UNBIASED = [m for m in MEMBERS if catalog.ESTIMATORS[str(m.values[1])]().facts.unbiased]
+UNBIASED = [m for m in MEMBERS if catalogue.ESTIMATORS[str(m.values[1])]().facts.unbiased]
 
 
 @pytest.mark.parametrize("name", ["bernoulli", slow("categorical")])
@@ -123,7 +123,7 @@ def test_unbiased_estimators_are_unbiased_for_all_parameters(name: str) -> None:
         kind, estimator = map(str, param.values)
         if kind != name:
             continue
-        N = catalog.ESTIMATORS[estimator]().facts.min_samples
+        N = catalogue.ESTIMATORS[estimator]().facts.min_samples
         t, noise = deviations(sampled(name, estimator, N), true)
         if float(t.abs().max()) > 8 or noise > 0.15:
             wrong[estimator] = (float(t.abs().max()), noise)

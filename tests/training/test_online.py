@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.control_variate.double_cv import DoubleCv, double_cv
@@ -53,7 +53,7 @@ def gradient_of(estimator: str, coefficients: dict[str, float] | None) -> Any:
     """The estimator with these coefficients."""
     name, _, rest = estimator.partition("[")
     options = {o: float(v) for o, v in (part.split("=") for part in rest.rstrip("]").split(",") if part)}
-    return catalog.build(catalog.estimator_class(name), options | (coefficients or {}))
+    return catalogue.build(catalogue.estimator_class(name), options | (coefficients or {}))
 
 
 def test_it_is_least_squares() -> None:

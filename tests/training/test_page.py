@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import OneHotCategoricalStraightThrough
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Categorical
 from estbench.estimators.base import Estimator
 from estbench.training import sample
@@ -37,7 +37,7 @@ def test_the_page_names_the_nodes() -> None:
     """Whom `sample` serves: each estimator that is a node by default, or at the options that make it one."""
     (listed,) = re.findall(r"^`sample` serves (.*?)\. All others", PAGE, re.DOTALL | re.MULTILINE)
     found = set()
-    for name, kind in catalog.ESTIMATORS.items():
+    for name, kind in catalogue.ESTIMATORS.items():
         one: Any = kind()
         if one.facts.node:
             found.add(name)
@@ -66,4 +66,4 @@ def test_estimators_of_the_page_exist() -> None:
     """Every estimator that a call on the page names is in the catalogue."""
     called = re.findall(r'(?:sample|expectation)\(.*?"(\w+)[\["]', PAGE.split("## A whole example")[0])
     assert len(called) > 15
-    assert set(called) <= {*catalog.ESTIMATORS}
+    assert set(called) <= {*catalogue.ESTIMATORS}

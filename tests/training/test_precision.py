@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.distributions import Bernoulli, Categorical
 from estbench.problem import Problem
 from estbench.training import expectation, sample
@@ -17,7 +17,7 @@ from tests.training.steps import SHAPES, distribution_of, seeded
 
 MEMBERS = [
     pytest.param(estimator, name, id=f"{estimator}-{name}")
-    for estimator, kind in catalog.ESTIMATORS.items()
+    for estimator, kind in catalogue.ESTIMATORS.items()
     for name in sorted(kind().facts.distributions)
 ]
 
@@ -105,7 +105,7 @@ def test_half(dtype: torch.dtype, estimator: str) -> None:
         got.append(torch.autograd.grad(value.sum(), logits)[0])
     assert got[0].dtype == dtype
     torch.testing.assert_close(got[0].float(), got[1], rtol=0.05, atol=0.05)
-    if catalog.ESTIMATORS[estimator]().facts.node:
+    if catalogue.ESTIMATORS[estimator]().facts.node:
         assert sample(distribution_of("bernoulli", half), estimator).dtype == dtype
 
 
@@ -154,7 +154,7 @@ def test_rounding_is_0_where_a_gradient_is_measured() -> None:
 
     zeros = []
     for expected in (measured, lambda *given: expectation(*given[:-1], generator=given[-1])):
-        value = expected(f, Bernoulli(logits), catalog.ESTIMATORS["rloo"](), 2, torch.Generator().manual_seed(0))
+        value = expected(f, Bernoulli(logits), catalogue.ESTIMATORS["rloo"](), 2, torch.Generator().manual_seed(0))
         (g,) = torch.autograd.grad(value.sum(), logits)
         zeros.append(int((g == 0).all(1).sum()))
         tiny = int((g.abs() < 1e-14).all(1).sum())

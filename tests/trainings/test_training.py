@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.config import load
 from estbench.draws import Draw
 from estbench.estimators.control_variate.relax import Relax
@@ -175,7 +175,7 @@ def test_two_draws_a_seed_estimate_what_is_exact() -> None:
     _, training = planned("ste")
     ((_, here, gradient),) = trajectory(problem, training, (0,), "noise", 0)
     assert training.by is not None
-    true = exactly(here, catalog.estimator(training.by), 1)
+    true = exactly(here, catalogue.estimator(training.by), 1)
     found = sampled(here, gradient, 1, Streams(0, "measured", range(1)))
     for name in ("bias_squared", "variance", "mse", "cosine"):
         error = float(found[name].std()) / 4000**0.5
@@ -197,5 +197,5 @@ def test_rounding_is_no_direction_where_a_trajectory_is_measured() -> None:
 def test_estimates_that_do_not_vary_have_no_variance() -> None:
     """leg of a sum over the variables gives the gradient whatever z is: bias and variance are 0, not 1e-33."""
     problem = make(Quadratic(target=0.3), torch.tensor([[0.3, -0.2, 0.9]]).double(), "bernoulli")
-    found = exactly(problem, catalog.ESTIMATORS["leg"](), 1)
+    found = exactly(problem, catalogue.ESTIMATORS["leg"](), 1)
     assert float(found["variance"]) == float(found["bias_norm"]) == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.engine.purity import demand_purity
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator
@@ -33,7 +33,7 @@ class Group:
 
     def estimator(self) -> Estimator:
         """The frozen estimator, shared by all who ask for it in this process."""
-        return catalog.estimator(self.of, self.fitted)
+        return catalogue.estimator(self.of, self.fitted)
 
     @property
     def plugin(self) -> bool:
@@ -83,26 +83,26 @@ def own_problem(spec: ProblemSpec, device: str) -> Problem:
 def _classes(spec: ProblemSpec) -> tuple[type[Objective], Any]:
     f, distribution = spec.objective_given, spec.distribution_given
     return (
-        catalog.objective_class(spec.objective) if f is None else type(f.value),
-        catalog.distribution_class(spec.distribution) if distribution is None else type(distribution.value),
+        catalogue.objective_class(spec.objective) if f is None else type(f.value),
+        catalogue.distribution_class(spec.distribution) if distribution is None else type(distribution.value),
     )
 
 
 def is_own(estimator: EstimatorSpec | None) -> bool:
     """Whether an estimator is a user's, by its name or as an object; None is the exact gradient."""
-    return estimator is not None and (catalog.is_plugin(estimator.name) or estimator.given is not None)
+    return estimator is not None and (catalogue.is_plugin(estimator.name) or estimator.given is not None)
 
 
 def has_user_code(spec: ProblemSpec) -> bool:
     """Whether the objective or the distribution of a problem is a user's."""
-    named = catalog.is_plugin(spec.objective) or catalog.is_plugin(spec.distribution)
+    named = catalogue.is_plugin(spec.objective) or catalogue.is_plugin(spec.distribution)
     return named or spec.objective_given is not None or spec.distribution_given is not None
 
 
 def _made(spec: ProblemSpec, device: str) -> Problem:
     logits = torch.tensor(spec.logits, dtype=torch.float64, device=device)
-    f = catalog.objective(spec.objective, spec.objective_options, spec.objective_given)
-    own = catalog.distribution(spec.distribution, spec.distribution_options, logits, spec.distribution_given)
+    f = catalogue.objective(spec.objective, spec.objective_options, spec.objective_given)
+    own = catalogue.distribution(spec.distribution, spec.distribution_options, logits, spec.distribution_given)
     return Problem(own, f, spec.tie)
 
 
@@ -120,7 +120,7 @@ def truth_of(problem: Problem, group: Group) -> torch.Tensor | None:
 @lru_cache(maxsize=256)
 def _truth(problem: Problem, kind: type[Estimator], of: EstimatorSpec, fitted: Options) -> torch.Tensor | None:
     del kind  # a class of another version of its source is another one
-    return truth(problem, catalog.estimator(of, fitted))
+    return truth(problem, catalogue.estimator(of, fitted))
 
 
 def keys(groups: Iterable[Group]) -> list[str]:

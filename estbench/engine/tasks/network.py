@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.engine.limit import limited
 from estbench.engine.purity import REPLICATES, random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
@@ -94,7 +94,7 @@ class NetworkTask:
         """The estimator with what its annealed options are by then."""
         at = self.spec.at
         assert at is not None
-        return catalog.estimator(group.of.at(at.training.done(at.epoch)))
+        return catalogue.estimator(group.of.at(at.training.done(at.epoch)))
 
     def _exact(self, batch: Batch, group: Group, estimator: Estimator, N: int) -> Record:
         try:
@@ -153,7 +153,7 @@ def batch_of(spec: ProblemSpec, parameters: str) -> Batch:
     kept as long as the class of the network and the data are the same.
     """
     assert spec.at is not None
-    of: Any = catalog.network_class(spec.objective)  # which mypy does not know to be hashable
+    of: Any = catalogue.network_class(spec.objective)  # which mypy does not know to be hashable
     return _batch_of(of, stamp(spec.at.training.data), spec, parameters)
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.engine.limit import limited
 from estbench.engine.tasks.failure import Record, failures, reason
 from estbench.engine.tasks.group import has_user_code, is_own, isolated
@@ -89,5 +89,5 @@ class TrainTask:
 def network_of(spec: ProblemSpec) -> tuple[Network, Images, Kind]:
     """The network of a problem with its options, the images as it takes them, and the variables of its layers."""
     assert spec.at is not None
-    network = catalog.build(catalog.network_class(spec.objective), dict(spec.objective_options))
+    network = catalogue.build(catalogue.network_class(spec.objective), dict(spec.objective_options))
     return network, network.images(spec.at.training.data), Kind(spec.distribution, spec.dimensions, spec.classes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from estbench import catalog
+from estbench import catalogue
 from estbench.engine.limit import limited
 from estbench.engine.purity import random_of_its_own
 from estbench.engine.tasks.failure import Record, failures, reason
@@ -102,7 +102,7 @@ class TrajectoryTask:
     def _measured(self, problem: Problem, gradient: Gradient, cell: Looked) -> Record:
         assert self.training.by is not None
         assert self.spec.at is not None
-        estimator = catalog.estimator(self.training.by.at(self.training.done(cell.step)))
+        estimator = catalogue.estimator(self.training.by.at(self.training.done(cell.step)))
         N, D, K = self.training.samples, self.spec.dimensions, self.spec.classes
         f, df = (evaluations(count, D, K, N) for count in (estimator.facts.f, estimator.facts.df))
         if cell.method == "monte_carlo":
