@@ -41,7 +41,7 @@ SWEEP: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("reinmax", {}),
     ("reinmax", {"temperature": 2.0}),
     ("darn", {}),
-    ("darn", {"center": "mean"}),
+    ("darn", {"centre": "mean"}),
     ("zgr", {}),
     ("gapped_st", {}),
     *((name, {"temperature": tau}) for tau in TEMPERATURES for name in ("gumbel", "gumbel_st")),

@@ -34,7 +34,7 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("reinforce", {"baseline": "mean"}),
     ("reinforce", {"baseline": "optimal"}),
     ("ste", {"proxy": "identity"}),
-    ("darn", {"center": "mean"}),
+    ("darn", {"centre": "mean"}),
 )
 """Members with other options than by default."""
 

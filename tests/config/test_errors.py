@@ -86,6 +86,8 @@ FAULTS = [
     ("slope: 2", "slop: 2", "19:5 estimators[2].slop: unknown key 'slop'. Did you mean 'slope'? Allowed: *"),
     ("target: 0.45", "goal: 0.45", "7:34 problems[0].objective.goal: unknown key 'goal'. Allowed: target, reduction"),
     ("- reinforce", "- reinforce[base=mean]", "16:5 estimators[0].name: base: unknown key 'base'. Did you mean 'baseline'? Allowed: *"),
+    ("- reinforce", "- darn[center=mean]", "16:5 estimators[0].name: center: unknown key 'center'. Did you mean 'centre'? Allowed: centre, label, anneal"),
+    ("- reinforce", "- {name: darn, center: mean}", "16:18 estimators[0].center: unknown key 'center'. Did you mean 'centre'? Allowed: centre, label, anneal"),
     ("    distribution: bernoulli\n", "", "7:5 problems[0].distribution: this key is required"),
     ("seed: 0", "seed: 0\nseed: 1", "3:1 seed: given twice, first in line 2"),
     # types

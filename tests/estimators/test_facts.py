@@ -182,15 +182,15 @@ IDENTITIES: dict[str, dict[str, list[Shown]]] = {
         "τ = 1: unbiased on quadratics": [right("reinmax[temperature=1]", f="quadratic_form")],
     },
     "darn": {
-        "Bernoulli, center=half: zgr, draw by draw; unbiased on quadratics": [
-            alike("darn[center=half]", "zgr", "b"),
-            right("darn[center=half]", "b", "quadratic_form"),
+        "Bernoulli, centre=half: zgr, draw by draw; unbiased on quadratics": [
+            alike("darn[centre=half]", "zgr", "b"),
+            right("darn[centre=half]", "b", "quadratic_form"),
         ]
     },
     "zgr": {
-        "draw by draw: reinmax at τ = 1; Bernoulli: darn[center=half] and smoothed stochastic_ad": [
+        "draw by draw: reinmax at τ = 1; Bernoulli: darn[centre=half] and smoothed stochastic_ad": [
             alike("zgr", "reinmax[temperature=1]"),
-            alike("zgr", "darn[center=half]", "b"),
+            alike("zgr", "darn[centre=half]", "b"),
             alike("zgr", "stochastic_ad[variant=smoothed]", "b"),
         ],
         "unbiased on quadratics": [right("zgr", f="quadratic_form")],

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from estbench import catalogue
+from estbench.comparison import entries
 from estbench.config import load, resolve
-from estbench.errors import ResultsError
+from estbench.draws import Draw
+from estbench.errors import ResultsError, UsageError
 from estbench.estimators.base import Facts
 from estbench.expand import expand
 from estbench.plan import plan_of, recorded
@@ -158,6 +161,10 @@ class Before:
         """Nothing special."""
         return Facts("straight-through")
 
+    def rows(self, draw: Draw) -> Tensor:
+        """slope · s(z)."""
+        return self.slope * draw.score
+
 
 @dataclass(frozen=True)
 class After(Before):
@@ -165,6 +172,18 @@ class After(Before):
 
     scale: float = 2.0
     temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """The same with another name for its option."""
+
+    gradient: float = 1.0
+
+    @property
+    def facts(self) -> Facts:
+        """Nothing special."""
+        return Facts("straight-through")
 
 
 def test_an_option_that_is_added_with_a_default_keeps_results(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,3 +197,16 @@ def test_an_option_that_is_added_with_a_default_keeps_results(monkeypatch: pytes
     assert [cell.key for cell in before.cells] == [cell.key for cell in after.cells]
     assert recorded_before == recorded_after
     assert len({cell.key for cell in after.cells}) == len(after.cells)
+
+
+def test_a_run_with_an_option_that_has_another_name_now_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its rows keep the old name. To go on under the new one is refused, and says which estimator has changed."""
+    changes = {"problems": CONFIG["problems"][:1], "estimators": ["grown[slope=3]", "rloo"]}
+    monkeypatch.setitem(catalogue.ESTIMATORS, "grown", Before)
+    folder = run(tmp_path / "run", **changes)
+    monkeypatch.setitem(catalogue.ESTIMATORS, "grown", Renamed)
+    assert {entry.name for entry in entries([read_results(folder)])} == {"grown[slope=3]", "rloo"}
+    with pytest.raises(UsageError, match=r'removed or changed: \{"label": "grown\[slope=3\]"'):
+        run(folder, **changes | {"estimators": ["grown[gradient=3]", "rloo"]})

@@ -15,14 +15,14 @@ from estbench.estimators.base import LINKS, Facts
 class Darn:
     """g_d·(z_d − c_d) s(z_d), variable by variable; one sum over all variables would not be exact on quadratics.
 
-    center  half: c = ½, or 1/K; mean: c = p, or π
+    centre  half: c = ½, or 1/K; mean: c = p, or π
     """
 
-    center: Literal["half", "mean"] = "half"
+    centre: Literal["half", "mean"] = "half"
 
     @property
     def facts(self) -> Facts:
-        """Biased: f is replaced by its linear part at the sample. Exact on quadratics (Bernoulli, center=half)."""
+        """Biased: f is replaced by its linear part at the sample. Exact on quadratics (Bernoulli, centre=half)."""
         return Facts(
             "straight-through",
             links=LINKS,
@@ -30,11 +30,11 @@ class Darn:
             df=1,
             node=True,
             sources=("gregor2014", "gu2016"),
-            identities=("Bernoulli, center=half: zgr, draw by draw; unbiased on quadratics",),
+            identities=("Bernoulli, centre=half: zgr, draw by draw; unbiased on quadratics",),
         )
 
     def rows(self, draw: Draw) -> Tensor:
         """g_d·(z_d − c_d) s(z_d)."""
         d, s = draw.distribution, draw.score
-        centred = draw.deviation if self.center == "mean" else draw.z - 1 / d.classes
+        centred = draw.deviation if self.centre == "mean" else draw.z - 1 / d.classes
         return d.dot(draw.dfz, centred) * s

@@ -27,7 +27,7 @@ class Zgr:
             node=True,
             sources=("shekhovtsov2023",),
             identities=(
-                "draw by draw: reinmax at τ = 1; Bernoulli: darn[center=half] and smoothed stochastic_ad",
+                "draw by draw: reinmax at τ = 1; Bernoulli: darn[centre=half] and smoothed stochastic_ad",
                 "unbiased on quadratics",
                 "in mean, gumbel_st and gumbel_rao as τ → 0",
             ),
