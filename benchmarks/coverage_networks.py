@@ -85,7 +85,7 @@ def batch_at(epoch: int, seed: int) -> exact.Batch:
         samples=1,
         epochs=epoch,
         batch=100,
-        optimizer="adam",
+        optimiser="adam",
         learning_rate=0.01,
         seeds=1,
     )

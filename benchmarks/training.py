@@ -160,12 +160,12 @@ def stepper(loss: Loss, width: int) -> Callable[[], None]:
     hidden = 200 if width == 784 else 20
     encoder, decoder = nn.Linear(width, hidden), nn.Linear(hidden, width)
     x = (torch.rand(BATCH, width) < 0.3).float()
-    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-4)
+    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-4)
 
     def step() -> None:
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         loss(encoder, decoder, x).backward()
-        optimizer.step()
+        optimiser.step()
 
     return step
 

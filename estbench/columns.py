@@ -182,7 +182,7 @@ COMPARISON: tuple[Column, ...] = (
 
 TRAINING: tuple[Column, ...] = (
     given("kind", "network or trajectory"),
-    given("problem", "what is trained: the network, or the objective with its logits and the optimizer",
+    given("problem", "what is trained: the network, or the objective with its logits and the optimiser",
           head="problem", rank=6),
     given("network", "the network with its options; empty for a trajectory", head="network", rank=5, optional=True),
     given("distribution", "the distribution of its variables"),

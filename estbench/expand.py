@@ -123,8 +123,8 @@ def _said(problem: NetworkConfig) -> Iterator[str]:
     given, default = problem.training, TrainingConfig()
     if problem.data != DIGITS:
         yield f"data {problem.data}"
-    if (given.optimizer, given.learning_rate) != (default.optimizer, default.learning_rate):
-        yield f"{given.optimizer} {format_value(given.learning_rate)}"
+    if (given.optimiser, given.learning_rate) != (default.optimiser, default.learning_rate):
+        yield f"{given.optimiser} {format_value(given.learning_rate)}"
     for name in ("batch", "epochs", "seeds"):
         if getattr(given, name) != getattr(default, name):
             yield f"{name} {getattr(given, name)}"
@@ -135,7 +135,7 @@ def _trainings(
 ) -> Iterator[tuple[Training, bool]]:
     """The trainings of a network, and whether it stands for those of each estimator by itself."""
     given = problem.training
-    settings = (given.epochs, given.batch, given.optimizer, given.learning_rate, given.seeds)
+    settings = (given.epochs, given.batch, given.optimiser, given.learning_rate, given.seeds)
     for trainer in given.estimator:
         if isinstance(trainer, EstimatorChoice):
             for spec in trainer.specs(config.temperatures):
@@ -150,10 +150,10 @@ def _trainings(
 def _of_trajectory(trajectory: TrajectoryConfig) -> Iterator[ProblemSpec]:
     """One problem for each checkpoint; its logits are those where the seeds begin."""
     given, start = trajectory.training, _problem(trajectory.start)
-    settings = (given.steps, 1, given.optimizer, given.learning_rate, given.seeds)
+    settings = (given.steps, 1, given.optimiser, given.learning_rate, given.seeds)
     default = DescentConfig()
     more = [f"{n} {getattr(given, n)}" for n in ("steps", "seeds") if getattr(given, n) != getattr(default, n)]
-    subject = ", ".join((start.label, f"{given.optimizer} {format_value(given.learning_rate)}", *more))
+    subject = ", ".join((start.label, f"{given.optimiser} {format_value(given.learning_rate)}", *more))
     id_ = content_hash("trajectory", start.id, start.logits_text, *settings)
     drawn = trajectory.start.logits
     spread = (drawn.normal.scale, drawn.normal.seed) if isinstance(drawn, Drawn) else None

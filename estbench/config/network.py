@@ -54,7 +54,7 @@ class TrainingConfig:
                    Of a list every one trains networks of its own
     samples        N of an estimator that is named here; those that train by themselves have the N of their cells
     epochs, batch  passes through the training data; examples of a batch
-    optimizer      adam, or sgd without momentum; `learning_rate` is its
+    optimiser      adam, or sgd without momentum; `learning_rate` is its
     seeds          networks side by side
     """
 
@@ -64,7 +64,7 @@ class TrainingConfig:
     samples: Annotated[int, Field(ge=1, le=10**6)] = 1
     epochs: Annotated[int, Field(ge=0, le=10**6)] = 60
     batch: Annotated[int, Field(ge=1, le=10**7)] = 100
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 3e-3
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 30
 

@@ -28,12 +28,12 @@ MAX_STATES = 2**12
 class DescentConfig:
     """How logits are trained.
 
-    optimizer  adam, or sgd without momentum; `learning_rate` is its
-    steps      of the optimizer, each with one estimate of N samples a seed
+    optimiser  adam, or sgd without momentum; `learning_rate` is its
+    steps      of the optimiser, each with one estimate of N samples a seed
     seeds      trainings side by side
     """
 
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 1e-2
     steps: Annotated[int, Field(ge=0, le=10**7)] = 2000
     seeds: Annotated[int, Field(ge=2, le=100_000)] = 1000

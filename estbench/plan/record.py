@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from estbench.errors import ResultsError
@@ -41,7 +41,7 @@ class _Training:
     samples: _Count
     epochs: Annotated[int, Field(ge=0, le=2**31)]
     batch: _Count
-    optimizer: str
+    optimiser: Annotated[str, Field(validation_alias=AliasChoices("optimiser", "optimizer"))]  # so older runs say
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seeds: _Count
     subject: str = ""

@@ -27,7 +27,7 @@ class Training:
     trained_by     by what, in words: `exact`, or an estimator and its N
     samples        N of the estimator
     epochs, batch  passes through the data, and examples of a batch; for logits, steps and 1
-    optimizer, learning_rate  of the steps
+    optimiser, learning_rate  of the steps
     seeds          networks, or vectors of logits, side by side
     by             the estimator; None: the exact gradient, or the plan is read from a manifest
     subject        what is trained and how, in words: what the labels of all its checkpoints begin with
@@ -42,7 +42,7 @@ class Training:
     samples: int
     epochs: int
     batch: int
-    optimizer: str
+    optimiser: str
     learning_rate: float
     seeds: int
     by: EstimatorSpec | None = None

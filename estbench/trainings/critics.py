@@ -40,7 +40,7 @@ class LearningCritic:
         W, b, a = (torch.stack([critic[i] for critic in each]).requires_grad_() for i in range(3))
         eta = getattr(estimator, "eta", 0.0)
         self._critics = SeedCritics(W, b, a, W.new_tensor(1.0 if eta == "fitted" else eta))
-        self._optimizer = torch.optim.Adam([W, b, a], LEARNING_RATE)
+        self._optimiser = torch.optim.Adam([W, b, a], LEARNING_RATE)
 
     def estimate(self, draw: Draw) -> Tensor:
         """ĝ of all N samples, [R, P], with the critics as they are."""
@@ -51,9 +51,9 @@ class LearningCritic:
         """The same, and then a step of the critics."""
         with torch.enable_grad():
             g = self._estimate(draw)
-            self._optimizer.zero_grad()
+            self._optimiser.zero_grad()
             torch.autograd.backward(g.square().sum(), inputs=list(self._critics[:3]))
-        self._optimizer.step()
+        self._optimiser.step()
         return g.detach()
 
     def _estimate(self, draw: Draw) -> Tensor:

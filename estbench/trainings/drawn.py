@@ -25,7 +25,7 @@ from estbench.networks.coarse_moments import CoarseMoments
 from estbench.plan import Training
 from estbench.problem import Problem
 from estbench.streams import TorchStreams
-from estbench.trainings.loop import generator, initial, optimizer_of
+from estbench.trainings.loop import generator, initial, optimiser_of
 
 _NUMBERS = 2**22
 """Numbers in the Jacobians of examples that are made at once."""
@@ -97,7 +97,7 @@ def train(network: Any, kind: Kind, training: Training, checkpoints: Sequence[in
     Each step has new examples, the same for all estimators; with `data: population` it has the mean gradient.
     """
     model = initial(network, network.images(training.data), kind, training.seeds, seed)
-    optimizer = optimizer_of(training, model)
+    optimiser = optimiser_of(training, model)
     examples, noise = generator(seed, "examples"), generator(seed, training.id, "noise")
     for epoch in range(max(checkpoints) + 1):
         if epoch in checkpoints:
@@ -114,7 +114,7 @@ def train(network: Any, kind: Kind, training: Training, checkpoints: Sequence[in
                 found = _step(model, estimator, training, examples, noise)
             for name, parameter in model.named_parameters():
                 parameter.grad = found[name].view_as(parameter)
-            optimizer.step()
+            optimiser.step()
 
 
 def _mean(model: Any, estimator: Estimator) -> Tensor:

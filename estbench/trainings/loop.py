@@ -56,7 +56,7 @@ def train(
     of a pass that does not fill a batch is left out. The numbers are float32.
     """
     model = initial(network, images, kind, training.seeds, seed)
-    optimizer = optimizer_of(training, model)
+    optimiser = optimiser_of(training, model)
     orders = [generator(seed, s, "order") for s in range(training.seeds)]
     noise = generator(seed, training.id, "noise")
     for epoch in range(max(checkpoints) + 1):
@@ -66,9 +66,9 @@ def train(
             return
         expect = _expect(training, epoch, noise)
         for x, y in batches(images, training.batch, orders):
-            optimizer.zero_grad()
+            optimiser.zero_grad()
             torch.autograd.backward(loss(model, kind, x, y, expect).mean(1).sum())
-            optimizer.step()
+            optimiser.step()
 
 
 def _expect(training: Training, epoch: int, noise: torch.Generator) -> Expect:
@@ -86,9 +86,9 @@ def batches(images: Images, batch: int, orders: Sequence[torch.Generator]) -> It
         yield images.train[at], None if y is None else y[at]
 
 
-def optimizer_of(training: Training, model: nn.Module) -> torch.optim.Optimizer:
+def optimiser_of(training: Training, model: nn.Module) -> torch.optim.Optimizer:
     """Adam, or SGD without momentum, of all parameters."""
-    if training.optimizer == "sgd":
+    if training.optimiser == "sgd":
         return torch.optim.SGD(model.parameters(), lr=training.learning_rate)
     return torch.optim.Adam(model.parameters(), lr=training.learning_rate)
 

@@ -45,13 +45,13 @@ def trajectory(
 
     `problem` is at the logits [S, …] where the seeds begin. Where it is measured rounding counts as 0, as everywhere;
     in a step it does not, as it moves nothing there. All trainings with the same `noise`, `seed` and N see the
-    same base noise at the same step. The steps are those of torch's optimizer on logits in float64, whose gradient is
+    same base noise at the same step. The steps are those of torch's optimiser on logits in float64, whose gradient is
     the estimate: nothing is differentiated. Estimators with numbers to be fitted have those of `training.expectation`,
     and `relax` and `lax` critics that learn on the way.
     """
     measured, problem = problem, replace(problem, zero_rounding=False)  # else each step would need `Problem.size`
     logits = problem.distribution.logits.clone()
-    optimizer = _optimizer(training, logits)
+    optimiser = _optimiser(training, logits)
     streams, S, N = Streams(seed, noise, range(1)), len(logits), training.samples
     first = Draw(problem, S, N, streams=Streams(seed, noise, range(1, 2)))
     learner = _learner(training, first)
@@ -62,11 +62,11 @@ def trajectory(
         if step < checkpoints[-1]:
             draw = Draw(problem.at(logits), S, N, streams=streams)
             logits.grad = learn(draw).view_as(logits)
-            optimizer.step()
+            optimiser.step()
 
 
-def _optimizer(training: Training, logits: Tensor) -> torch.optim.Optimizer:
-    if training.optimizer == "sgd":
+def _optimiser(training: Training, logits: Tensor) -> torch.optim.Optimizer:
+    if training.optimiser == "sgd":
         return torch.optim.SGD([logits], training.learning_rate, foreach=False)
     return torch.optim.Adam([logits], training.learning_rate, foreach=False)
 

@@ -18,6 +18,7 @@ from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
 from estbench.errors import ResultsError, UsageError
 from estbench.expand import expand
+from estbench.plan import plan_of
 from estbench.plots.checkpoints import of_training
 from estbench.store import decode, encode, read
 from estbench.store.records import canonical, line
@@ -204,6 +205,14 @@ def test_losses_that_are_not_those_of_the_training_are_refused(run: Path, tmp_pa
         read(folder)
 
 
+def test_runs_that_say_optimizer_are_read(run: Path) -> None:
+    """The plan of a manifest with the old spelling is that with the new one."""
+    text = (run / "manifest.json").read_text()
+    old = text.replace('"optimiser"', '"optimizer"')
+    assert old != text
+    assert plan_of(json.loads(old), "here") == plan_of(json.loads(text), "here")
+
+
 def test_configs_go_round() -> None:
     """What `resolve` gives loads as the same config."""
     config = load(CONFIG)
@@ -216,6 +225,7 @@ def test_configs_go_round() -> None:
         ({"network": "vea"}, r"network\.name: unknown network 'vea'. Did you mean 'vae'"),
         ({"network": {"name": "vae", "hiden": 3}}, r"unknown key 'hiden'. Did you mean 'hidden'"),
         ({"training": {"epoch": 2}}, r"training\.epoch: unknown key 'epoch'. Did you mean 'epochs'"),
+        ({"training": {"optimizer": "sgd"}}, r"training\.optimizer: unknown key 'optimizer'. Did you mean 'optimiser'"),
         ({"training": {"estimator": "stee"}}, "unknown estimator 'stee'"),
         ({"training": {"batch": 5000}}, r"training\.batch: 5000 examples, but digits has 1297"),
         ({"checkpoints": [0, 70]}, r"checkpoints: epoch 70 is after the end"),
@@ -258,7 +268,7 @@ def test_joint_states_of_two_layers_are_those_of_both() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("optimizer", "sgd", "sgd 0.003"),
+        ("optimiser", "sgd", "sgd 0.003"),
         ("learning_rate", 0.5, "adam 0.5"),
         ("batch", 7, "batch 7"),
         ("epochs", 3, "epochs 3"),

@@ -22,7 +22,7 @@ NETWORK: dict[str, Any] = {
     "dimensions": 1,
     "parameters": "w",
     "training": {
-        "estimator": ["exact", "own"], "epochs": 2, "batch": 50, "seeds": 2, "optimizer": "sgd", "learning_rate": 0.5
+        "estimator": ["exact", "own"], "epochs": 2, "batch": 50, "seeds": 2, "optimiser": "sgd", "learning_rate": 0.5
     },
     "checkpoints": [0, 2],
 }  # fmt: skip

@@ -48,7 +48,7 @@ TRAINED: dict[str, Any] = PROBLEM | {
     "network": {"name": "coarse_gradient", "inputs": 5, "start": "minimum", "steps": 50},
     "dimensions": 10,
     "data": "population",
-    "training": {"estimator": ["exact", "own"], "epochs": 5, "seeds": 2, "optimizer": "sgd", "learning_rate": 0.1},
+    "training": {"estimator": ["exact", "own"], "epochs": 5, "seeds": 2, "optimiser": "sgd", "learning_rate": 0.1},
     "checkpoints": [0, 5],
 }
 del TRAINED["sweep"]
@@ -217,7 +217,7 @@ def test_identity_leaves_the_minimum_and_relu_stays(run: Path) -> None:
 @pytest.mark.parametrize("data", ["gaussian", "population"])
 def test_relu_and_clipped_relu_learn_from_random_starts(data: str, tmp_path: Path) -> None:
     """From ten random starts the median loss falls below 1 % of what it was, by batches and by mean gradients."""
-    own = {"estimator": "own", "epochs": 10, "batch": 50, "seeds": 10, "optimizer": "sgd", "learning_rate": 0.05}
+    own = {"estimator": "own", "epochs": 10, "batch": 50, "seeds": 10, "optimiser": "sgd", "learning_rate": 0.05}
     network = {"name": "coarse_gradient", "inputs": 5, "start": "random", "steps": 60}
     problem = TRAINED | {"network": network, "data": data, "training": own, "checkpoints": [0, 10]}
     frame = pd.read_csv(

@@ -29,7 +29,7 @@ TRAJECTORY: dict[str, Any] = {
     "distribution": "bernoulli",
     "dimensions": 2,
     "logits": {"normal": {"scale": 1.0, "seed": 1}},
-    "training": {"optimizer": "sgd", "learning_rate": 0.5, "steps": 20, "seeds": 40},
+    "training": {"optimiser": "sgd", "learning_rate": 0.5, "steps": 20, "seeds": 40},
     "checkpoints": [0, 20],
 }
 

@@ -25,7 +25,7 @@ TRAJECTORY: dict[str, Any] = {
     "objective": {"name": "quadratic", "target": 0.49},
     "distribution": "bernoulli",
     "logits": 0.0,
-    "training": {"optimizer": "adam", "learning_rate": 0.02, "steps": 60, "seeds": 30},
+    "training": {"optimiser": "adam", "learning_rate": 0.02, "steps": 60, "seeds": 30},
     "checkpoints": [0, 60],
     "curl": True,
 }
@@ -143,7 +143,7 @@ def test_a_failing_training_fails_its_cells_alone(tmp_path: Path) -> None:
         **TRAJECTORY,
         "distribution": {"name": "bernoulli", "link": "identity"},
         "logits": 0.5,
-        "training": {"optimizer": "sgd", "learning_rate": 100.0, "steps": 2, "seeds": 3},
+        "training": {"optimiser": "sgd", "learning_rate": 100.0, "steps": 2, "seeds": 3},
         "checkpoints": [0, 2],
     }
     config = {"name": "x", "methods": ["monte_carlo"], "problems": [problem], "estimators": ["reinforce"]}

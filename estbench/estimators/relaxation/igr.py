@@ -1,4 +1,4 @@
-"""Invertible Gaussian reparameterization: the relaxed sample is a squashed normal."""
+"""Invertible Gaussian reparametrisation: the relaxed sample is a squashed normal."""
 
 from __future__ import annotations
 
