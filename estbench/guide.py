@@ -14,6 +14,7 @@ from estbench import catalogue, plugins
 from estbench.config import format_selector, parse_selector
 from estbench.config.choice import read_estimator
 from estbench.config.selector import format_value
+from estbench.distributions.links import has_link
 from estbench.engine.limit import limited
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Count, Estimator, Facts, Fitted, Referenced, RowEstimator
@@ -239,7 +240,7 @@ def _facts(name: str, estimator: Estimator, given: Mapping[str, Any]) -> dict[st
 
 def _links(facts: Facts) -> str:
     """The links of Bernoulli variables that an estimator serves."""
-    if "bernoulli" not in facts.distributions:  # others have no link
+    if not any(has_link(catalogue.DISTRIBUTIONS.get(name)) for name in facts.distributions):
         return ""
     return "any p(φ) of Bernoulli variables" if facts.links == LINKS else " and ".join(sorted(facts.links)) + " only"
 

@@ -185,7 +185,7 @@ def _distribution(text: str | None) -> tuple[str | None, str]:
     match = re.fullmatch(r"(\w+)(?:\[link=(\w+)\])?", text)
     if match is None or match[1] not in DISTRIBUTIONS or (match[2] or "sigmoid") not in links.LINKS:
         raise UsageError(f"distribution={text!r}: give {', '.join(DISTRIBUTIONS)}, or bernoulli[link=probit]")
-    if match[2] and not hasattr(DISTRIBUTIONS[match[1]], "link"):
+    if match[2] and not links.has_link(DISTRIBUTIONS[match[1]]):
         raise UsageError(f"distribution={text!r}: only bernoulli has a link")
     return match[1], match[2] or "sigmoid"
 

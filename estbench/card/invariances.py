@@ -47,7 +47,8 @@ def invariances(estimator: Estimator, probe: Probe, N: int, *, unbiased: bool) -
     first = cache(lambda: sample(probe.problem, estimator, N, R, FIRST))
     yield _tried("shift of f", lambda: shift(estimator, probe, N, first))
     yield _tried("relabelling", lambda: relabelling(estimator, probe, N, first))
-    if probe.problem.distribution.event_dim == 2:  # one logit has no sum over classes
+    d = probe.problem.distribution
+    if d.logits.numel() > d.n_variables * (d.classes - 1):  # more logits than free probabilities
         yield _tried("sum over classes", lambda: over_classes(estimator, probe, N, first, unbiased=unbiased))
     yield _tried("non-contiguous logits", lambda: non_contiguous(estimator, probe, N))
     yield _tried("batch of logits", lambda: batch(estimator, probe, N))

@@ -82,7 +82,7 @@ def law(drawn: Callable[[int], Tensor], problem: Problem, first: int, more: int)
     for n in (first, more):
         with Isolated("card", SEED.get(), "law", n), torch.no_grad():
             z = drawn(n).detach().to(d.logits)
-        if text := _no_samples(z):
+        if text := _no_samples(z, d):
             return Finding("law of the sample", False, text, NO_SAMPLE, "no_sample")
         z = d.hard(z - 0.5)  # z may be relaxed
         frequency = z.mean(0)
@@ -109,13 +109,14 @@ NO_SAMPLE = (
 )
 
 
-def _no_samples(z: Tensor) -> str:
+def _no_samples(z: Tensor, d: Independent) -> str:
     """What shows that z [n, D(, K)] are neither samples nor relaxed ones; empty where they may be."""
     low, high = float(z.min()), float(z.max())
     if low < -WITHIN or high > 1 + WITHIN:
         return f"samples have values from {low:.3g} to {high:.3g}"
-    if z.ndim == 3 and float((z.sum(-1) - 1).abs().max()) > WITHIN:  # the text is about classes, which are one-hot
-        return f"the classes of a sample add up to {float(z.sum(-1).max()):.3g}, not to 1"
+    total = d.class_weights(z).sum(-1)
+    if float((total - 1).abs().max()) > WITHIN:
+        return f"the classes of a sample add up to {float(total.max()):.3g}, not to 1"
     return ""
 
 

@@ -33,6 +33,7 @@ from estbench.networks.base import Kind, Network, draws_examples, joint_states, 
 from estbench.networks.contract import tried, tried_drawn
 from estbench.networks.data import Images, Stamp, stamp
 from estbench.networks.gradients import demand
+from estbench.plan import classes_of
 
 MAX_STATES = 2**16
 """Joint states of one layer over which the loss is summed for every example."""
@@ -92,10 +93,10 @@ class NetworkConfig:
             raise faults(((), f"{distribution} variables {wrong}"))
         if "network" in info.data and draws_examples(catalogue.network_class(info.data["network"].name)):
             return K  # it sums over no states
-        if "dimensions" in info.data and (D := info.data["dimensions"]) * math.log2(K or 2) > math.log2(MAX_STATES):
-            raise faults(
-                ((), f"{K or 2}^{D} joint states of a layer are more than {MAX_STATES}, over which the loss is summed")
-            )
+        classes = classes_of(K)
+        if "dimensions" in info.data and (D := info.data["dimensions"]) * math.log2(classes) > math.log2(MAX_STATES):
+            what = f"{classes}^{D} joint states of a layer are more than {MAX_STATES}"
+            raise faults(((), f"{what}, over which the loss is summed"))
         return K
 
     @field_validator("checkpoints")
@@ -120,7 +121,7 @@ class NetworkConfig:
     @property
     def layer(self) -> Kind:
         """The variables of a layer."""
-        return Kind(self.distribution, self.dimensions, self.categories or 2)
+        return Kind(self.distribution, self.dimensions, classes_of(self.categories))
 
     @property
     def event_shape(self) -> tuple[int, ...]:

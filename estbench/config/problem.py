@@ -123,7 +123,7 @@ def one_hot(distribution: Any) -> bool:
 
 def event_shape(D: int, K: int | None) -> tuple[int, ...]:
     """The shape of one sample of D variables, one-hot where they have K categories."""
-    return (D,) if K is None else (D, K)
+    return (D,) if K is None else (D, K)  # read before there is a distribution to ask
 
 
 def _kinds(objective: ObjectiveChoice, distribution: DistributionChoice) -> Any:

@@ -16,6 +16,7 @@ from estbench.config.explain import explain, faults
 from estbench.config.logits import STRICT, Drawn, Normal
 from estbench.config.problem import ProblemConfig, Unsaid, read_toy
 from estbench.objectives.base import WithExpectation
+from estbench.plan import classes_of
 
 MAX_NUMBERS = 2**24
 """Logits of all seeds together."""
@@ -66,7 +67,7 @@ class TrajectoryConfig:
             said = f"step {late[0]} is after the end of the training; steps: {self.training.steps}"
             raise faults((("checkpoints",), said))
         start = self.start
-        states = math.log2(start.categories or 2) * start.dimensions
+        states = math.log2(classes_of(start.categories)) * start.dimensions
         if states > math.log2(MAX_STATES) and not _closed_form(start.objective, start.distribution):
             said = f"{start.objective.name} has no closed form of E f(z), and joint states are more than {MAX_STATES}"
             raise faults((("objective",), f"{said}, over which it would be summed at every step; take fewer variables"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -382,6 +383,15 @@ class Bernoulli:
         z = z.clone()
         z[..., d] = float(k)
         return z
+
+    def others(self, z: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The other class of each variable, and the direction to it, 1 or −1; both like z."""
+        other = 1 - z
+        yield other, other - z
+
+    def class_weights(self, z: Tensor) -> Tensor:
+        """The weight of each class in samples, or in relaxed ones: (1 − z, z), [..., D, 2]."""
+        return torch.stack((1 - z, z), -1)
 
     def states(self, start: int = 0, stop: int | None = None) -> Tensor:
         """The joint states start … stop − 1 of the 2^D, variable 0 slowest: [M, D]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -302,6 +303,16 @@ class Categorical:
         z = z.clone()
         z[..., d, :] = 0.0
         z[..., d, k] = 1.0
+        return z
+
+    def others(self, z: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The K − 1 other classes of each variable in turn, and the direction to each: itself; both like z."""
+        for _ in range(self.classes - 1):
+            z = z.roll(1, -1)
+            yield z, z
+
+    def class_weights(self, z: Tensor) -> Tensor:
+        """The weight of each class in samples, or in relaxed ones: z itself."""
         return z
 
     def states(self, start: int = 0, stop: int | None = None) -> Tensor:

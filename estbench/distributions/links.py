@@ -101,6 +101,11 @@ LINKS: dict[LinkName, Link] = {
 }
 
 
+def has_link(kind: object) -> bool:
+    """Whether a distribution, or a class of them, has a link that can be chosen."""
+    return hasattr(kind, "link")
+
+
 def link_of(distribution: object) -> str:
     """The link of a distribution; the sigmoid where it has none, as what takes it is made for canonical logits."""
     return str(getattr(distribution, "link", "sigmoid"))

@@ -103,11 +103,11 @@ def function_of(f: Callable[[Any], Any], distribution: Distribution, on: On | No
     """
     if not callable(f):
         raise UsageError(f"f is a function of samples or an objective, got {f!r:.80}")
-    one_hot = distribution.event_dim == 2  # only then there are two things that f may be a function of
+    z = _samples(distribution)
+    one_hot = distribution.values(z).shape != z.shape
     if on == "one-hot" and not one_hot:
         raise UsageError(f"on='one-hot': samples of {distribution.name} variables are not one-hot")
     forms: tuple[On, ...] = (on,) if on is not None else ("one-hot", "values") if one_hot else ("values",)
-    z = _samples(distribution)
     tried = [_tried(f, form, distribution, z) for form in forms]
     working = [each for each in tried if not isinstance(each, Exception)]
     if not working:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -83,9 +82,9 @@ def _at(neuron: Neuron, a: float, shown: int) -> tuple[float, ...]:
 
 
 def _distribution(neuron: Neuron, a: float) -> Bernoulli | Categorical:
-    if "bernoulli" in neuron.estimator.facts.distributions:  # an estimator of classes is shown with two
-        return Bernoulli(torch.tensor([a], dtype=torch.float64), neuron.link)  # type: ignore[arg-type] # one of its links
-    return Categorical(torch.tensor([[a, 0.0]], dtype=torch.float64))
+    """A variable of two classes at the logit a: the first of these that the estimator serves."""
+    variables = Bernoulli([a], neuron.link), Categorical([[a, 0.0]])  # type: ignore[arg-type] # one of its links
+    return next(each for each in variables if each.name in neuron.estimator.facts.distributions)
 
 
 def _first(points: Tensor) -> Tensor:

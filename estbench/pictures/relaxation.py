@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,41 +20,39 @@ from estbench.problem import Problem
 from estbench.streams import Streams
 
 TEMPERATURES = (0.1, 0.5, 1.0, 2.0, 10.0)
-PROBABILITIES = (0.1, 0.2, 0.3, 0.4)
-P_BERNOULLI = 0.7
+VARIABLES = (Categorical(np.log([[0.1, 0.2, 0.3, 0.4]])), Bernoulli([np.log(0.7 / 0.3)]))
+"""One variable each: the first that an estimator serves is drawn."""
+
 REPLICATES = 20_000
 SHOWN = 10  # samples
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#D55E00")  # of classes; dark and light in turn, for print in grey
 
 
-def evaluated(estimator: Estimator) -> tuple[Tensor, Tensor]:
-    """(relaxed samples, samples z of the same noise), [R, K] each: the first points at which it evaluates f or ∇f.
+def evaluated(estimator: Estimator) -> tuple[Tensor, Tensor, Tensor]:
+    """(relaxed samples, samples z of the same noise), [R, K] each, and the probabilities of the K classes.
 
-    The variable has K = 4 classes, or is a Bernoulli variable where the estimator serves nothing else, of which the
-    columns are 1 − y and y.
+    The relaxed samples are the first points at which the estimator evaluates f or ∇f.
     """
     f = Evaluated()
-    if "categorical" in estimator.facts.distributions:  # several classes show more of a relaxation
-        distribution: Bernoulli | Categorical = Categorical(torch.tensor([PROBABILITIES], dtype=torch.float64).log())
-    else:
-        distribution = Bernoulli(torch.tensor([P_BERNOULLI], dtype=torch.float64).logit())
+    variable = next(each for each in VARIABLES if each.name in estimator.facts.distributions)
     N = estimator.facts.min_samples
-    draw = Draw(Problem(distribution, f), REPLICATES, N, streams=Streams(1, "relaxation", range(1)))
+    draw = Draw(Problem(variable, f), REPLICATES, N, streams=Streams(1, "relaxation", range(1)))
     estimates(estimator, draw, [N])
-    y, z = (t.reshape(-1, draw.z[0, 0].numel())[: REPLICATES * N] for t in (f.points[0], draw.z))
-    return (y, z) if y.shape[-1] > 1 else (torch.cat([1 - y, y], -1), torch.cat([1 - z, z], -1))
+    points = (t.reshape(-1, *variable.event_shape)[: REPLICATES * N] for t in (f.points[0], draw.z))
+    y, z = (variable.class_weights(each)[:, 0] for each in points)
+    return y, z, variable.marginals[0]
 
 
 def relaxation(name: str, variants: Mapping[float | None, Estimator]) -> Figure:
     """The figure: a column for the discrete samples and one for each temperature; means above, samples below."""
     found = {tau: evaluated(estimator) for tau, estimator in variants.items()}
-    z = next(iter(found.values()))[1]
-    columns = [("discrete, τ → 0", z), *((f"τ = {tau:g}", y) for tau, (y, _) in found.items())]
+    _, z, probabilities = next(iter(found.values()))
+    columns = [("discrete, τ → 0", z), *((f"τ = {tau:g}", y) for tau, (y, _, _) in found.items())]
     figure = Figure(figsize=(1.45 * len(columns) + 0.9, 4.4), facecolor="white", layout="constrained")
     axes = figure.subplots(2, len(columns), squeeze=False, sharey="row", height_ratios=(1, 1.25))
     for (above, below), (title, points) in zip(axes.T, columns, strict=True):
         above.set_title(title)
-        _mean(above, points)
+        _mean(above, points, probabilities)
         _samples(below, points[:SHOWN])
     axes[0, 0].set_ylabel("mean")
     axes[1, 0].set_ylabel(f"{SHOWN} samples")
@@ -69,11 +68,10 @@ def relaxation(name: str, variants: Mapping[float | None, Estimator]) -> Figure:
     return figure
 
 
-def _mean(ax: Axes, points: Tensor) -> None:
+def _mean(ax: Axes, points: Tensor, probabilities: Tensor) -> None:
     K = points.shape[-1]
     ax.bar(range(K), points.mean(0).tolist(), color=COLOURS[-K:], width=0.75)
-    probabilities = PROBABILITIES if len(PROBABILITIES) == K else (1 - P_BERNOULLI, P_BERNOULLI)
-    for k, p in enumerate(probabilities):
+    for k, p in enumerate(probabilities.tolist()):
         ax.plot([k - 0.45, k + 0.45], [p, p], color="#000000", linewidth=1.4)
     ax.set_xticks(range(K), [str(k) for k in range(K)])
     ax.set_xlabel("class")

@@ -16,6 +16,7 @@ from estbench.plan.spec import (
     Plan,
     ProblemSpec,
     Training,
+    classes_of,
     content_hash,
     fit_key,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "ProblemSpec",
     "Settings",
     "Training",
+    "classes_of",
     "content_hash",
     "fit_key",
     "plan_of",

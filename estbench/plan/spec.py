@@ -133,8 +133,8 @@ class ProblemSpec:
 
     @property
     def classes(self) -> int:
-        """K; variables that are not categories have two classes."""
-        return self.categories or 2
+        """K, the number of classes of a variable."""
+        return classes_of(self.categories)
 
     @property
     def parameters(self) -> int:
@@ -243,6 +243,11 @@ class Plan:
 def _begun(spec: ProblemSpec) -> ProblemSpec:
     """The problem where a trajectory begins, as one that is not trained."""
     return spec if spec.at is None else replace(spec, at=None, label=f"{spec.at.training.subject}, where it begins")
+
+
+def classes_of(categories: int | None) -> int:
+    """K, the number of classes of a variable."""
+    return categories or 2  # the classes of what has no categories are 0 and 1
 
 
 def fit_key(problem: ProblemSpec, estimator: EstimatorSpec) -> str:

@@ -284,6 +284,16 @@ def test_variables_and_classes_in_reverse_order(d: Independent) -> None:
 
 
 @pytest.mark.parametrize("d", MEMBERS[:2], ids=lambda d: d.name)
+def test_each_other_class_of_a_variable_is_named_once(d: Independent) -> None:
+    """With their samples `others` go through all K classes, and the weights of a sample are 1 at its class, else 0."""
+    z = d.states()
+    every = [z, *(other for other, _ in d.others(z))]
+    assert torch.equal(sum(map(d.class_weights, every), torch.zeros(())), torch.ones(len(z), d.n_variables, d.classes))
+    assert torch.equal(d.class_weights(z).argmax(-1), d.numbers(z).long())
+    torch.testing.assert_close(d.class_weights(d.mean), d.marginals, rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize("d", MEMBERS[:2], ids=lambda d: d.name)
 def test_the_score_is_that_of_the_probabilities_times_their_derivative(d: Independent) -> None:
     """s(z) = (dp/dlogits)ᵀ ∂ log P(z)/∂p."""
     z = d.states()

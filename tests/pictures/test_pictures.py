@@ -21,7 +21,7 @@ from estbench.estimators.shared.proxies import PROXIES
 from estbench.estimators.straight_through.ste import Ste
 from estbench.pictures import neuron, picture
 from estbench.pictures.neuron import Neuron, response
-from estbench.pictures.relaxation import P_BERNOULLI, PROBABILITIES, REPLICATES, evaluated
+from estbench.pictures.relaxation import REPLICATES, evaluated
 from tests.sizes import slow
 
 Z = 5.5
@@ -64,12 +64,13 @@ def test_a_relaxation_tends_to_its_distribution() -> None:
     probability 1 − Σ σ(logit p − t). At τ = 1 000 it is off by a fourth of the range of these logits over τ, which is
     over 40 less than once in 10¹² runs.
     """
-    p, tau = torch.tensor(PROBABILITIES).double(), 1e-3
-    y, z = evaluated(Gumbel(temperature=tau))
+    tau = 1e-3
+    y, z, p = evaluated(Gumbel(temperature=tau))
+    assert p.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
     near = 1 - float(torch.sigmoid(p.logit() - tau * math.log(297)).sum())
     assert float(((y - z).abs().amax(1) > 0.01).double().mean()) < near + Z * (near / REPLICATES) ** 0.5
     assert bool(((z.mean(0) - p).abs() <= Z * (p * (1 - p) / REPLICATES).sqrt()).all())
-    y, _ = evaluated(Gumbel(temperature=1e3))
+    y, _, _ = evaluated(Gumbel(temperature=1e3))
     assert torch.allclose(y, torch.full_like(y, 0.25), rtol=0, atol=0.01)
     assert torch.allclose(y.sum(1), torch.ones(len(y)).double())
 
@@ -77,10 +78,11 @@ def test_a_relaxation_tends_to_its_distribution() -> None:
 def test_a_relaxation_of_bernoulli_variables_is_drawn_at_its_own_points() -> None:
     """The points of `hard_concrete` have mass at 0 and at 1; at 1 it is σ(φ − τ log((1 − γ)/(ζ − 1)))."""
     one = HardConcrete()
-    y, _ = evaluated(one)
+    y, _, p = evaluated(one)
     assert y.shape == (REPLICATES, 2)
+    assert p.tolist() == pytest.approx([0.3, 0.7])
     for end, sign in ((1, 1), (0, -1)):
-        logit = math.log(P_BERNOULLI / (1 - P_BERNOULLI))
+        logit = math.log(p[1] / p[0])
         reach = math.log((1 - one.gamma) / (one.zeta - 1))  # γ and 1 − ζ are the same: both ends are alike
         mass = 1 / (1 + math.exp(-(sign * logit - one.temperature * reach)))
         share = float((y[:, 1] == end).double().mean())
