@@ -32,15 +32,15 @@ def main() -> None:
             ended.append(end.code or 0)
         if end.code == INTERRUPTED:
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)  # the message has been printed; what libraries print at their end is no other
+            os.dup2(nowhere, 2)  # the message has been printed; libraries are to print nothing after it
         raise
 
 
 def _end(ended: list[int]) -> None:
     """End the process with its exit code, once all else has been done.
 
-    To take torch down piece by piece takes a tenth of the time of importing it. And after Ctrl-C Python itself may end
-    the process by the signal instead, where code that a library in C executed was interrupted.
+    Unloading torch would take a tenth of the time of importing it. And after Ctrl-C in code that a library in C called,
+    Python itself may end the process by the signal, with another exit code.
     """
     if not ended:
         return

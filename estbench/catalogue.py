@@ -251,7 +251,7 @@ def estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
 
 
 def new_estimator(spec: EstimatorSpec, fitted: Options = ()) -> Estimator:
-    """The same, built anew, so that no earlier use has changed it. An instance that was given is copied."""
+    """The estimator of a spec, built anew: no earlier use has changed it. An instance that was given is copied."""
     kind = _class_or_instance(spec)
     if isinstance(kind, type):
         return build(kind, dict(spec.arguments) | dict(fitted))

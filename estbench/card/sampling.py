@@ -2,8 +2,8 @@
 
 One stage refutes nothing by itself. Where its p is below `SCREENING`, the next stage alone decides: it refutes at p
 below `CONFIRMATION`. With J tests of at most `STAGES` stages an unbiased estimator is called biased with a probability
-of at most J · STAGES · SCREENING · CONFIRMATION: at J = 12, once in 2000 cards. At p below
-`CERTAIN` one stage is enough.
+of at most J · STAGES · SCREENING · CONFIRMATION: at J = 12, once in 2000 cards. At p below `CERTAIN` one stage is
+enough.
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ from estbench.streams import Streams
 SCREENING, CONFIRMATION, CERTAIN = 5e-3, 1e-3, 1e-12
 STAGES = 8
 FIRST, GROWTH, PILOT = 512, 4, 8
+"""Estimates of the first stage; how many times as large the next may be; estimates by which the time of one is told."""
+
 ENOUGH = 1.15
 """How many more estimates are taken than the last stage says are needed: its variance is one of a sample."""
 
 SHARDS = 32
 POWER = 0.9
+"""The probability with which a bias of the size `Stage.smallest` is suspected."""
+
 RARE = 20
 """Samples of the rarest class, expected, without which a stage says nothing."""
 
@@ -46,7 +50,7 @@ SEED: ContextVar[int] = ContextVar("SEED", default=0)
 """The seed of all that a card draws."""
 
 AT_ONCE = 2**19
-"""Random numbers of one call."""
+"""Random numbers of one call of an estimator, at most."""
 
 
 @dataclass(frozen=True, eq=False)

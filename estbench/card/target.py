@@ -1,4 +1,4 @@
-"""Resolve a target, named or given as an object, to the subject of a card, with the user's own problems."""
+"""What a report card is made of: the target, by name or as an object, and the user's own f and logits."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def subject_of(
     written = form or made.found.form  # type: ignore[attr-defined] # an adapted function has it
     meant = written != "sampler" if unbiased is None else unbiased
     subject = Subject(label or _called(target), build, written, target, meant, samples, unbiased is True, options)
-    vars(subject)["estimator"] = made  # it is kept there
+    vars(subject)["estimator"] = made  # so that the cached property need not make it again
     return subject
 
 
@@ -156,7 +156,7 @@ def _known(kind: type[Any], options: Mapping[str, Any], label: str) -> dict[str,
 
 
 def _once(name: str, given: Any, options: dict[str, Any]) -> Any:
-    """What is given as an argument or, in the same words, as an option, which is taken out."""
+    """The value of an argument that may also be given as an option, which is removed; UsageError where both differ."""
     option = options.pop(name, None)
     if given is not None and option is not None and given != option:
         raise UsageError(f"{name}: {given!r} and {option!r} are given; give one of them")

@@ -1,1 +1,1 @@
-"""The engine: feeds draws to estimators, in Monte Carlo shards or exactly, and keeps moments."""
+"""The engine: computes the cells of a plan, by Monte Carlo in shards or exactly, and records their moments."""

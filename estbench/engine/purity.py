@@ -1,7 +1,8 @@
 """Tests that an objective or an estimator of a user is a pure function, as all measurements assume.
 
-An objective is asked again, in other batches, orders and shapes; an estimator again on one draw, and what it was given
-is compared with what a draw that it never saw has. Both are asked with the global generators seeded alike, and anew.
+An objective is called again, in other batches, orders and shapes. An estimator is called again on one draw, which is
+then compared with an equal one that it never saw. Both are called with the global generators seeded alike, then
+differently.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class Held(NamedTuple):
 
 
 def held(draw: Draw, *, copies: bool = False) -> Held:
-    """What they hold now; with copies where code of a user has the tensors themselves."""
+    """What the problem and the distribution of a draw hold now; with copies where a user's code has the tensors."""
     shared = draw.shared() if copies else ()
     return Held(_members(draw), [(label, tensor, tensor.detach().clone()) for label, tensor in shared])
 

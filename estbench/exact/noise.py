@@ -1,4 +1,7 @@
-"""The noise of one variable given its class, made of ratios of exponentials that depend on neither class nor logits."""
+"""The noise of one variable given its class, as it is integrated by quadrature.
+
+It is made of ratios of exponentials, whose law depends neither on the class nor on the logits.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,8 @@ def fixed_point(problem: Problem, stream: str, k: int, uniforms: int) -> Rule:
 def edges(problem: Problem, stream: str, k: int, breakpoints: list[Tensor], i: int | None = None) -> Floats:
     """Edges of panels in log r, all other classes against k, or class i alone; also where a uniform has breakpoints.
 
-    Relaxations happen at r = P(z ≠ k) τ, or π_i τ; where noise is smooth, nothing is nearer to the real axis than π/2.
+    Relaxed samples change near r = P(z ≠ k) τ, or π_i τ. As a function of log r smooth noise has no singularity nearer
+    to the real axis than π/2.
     """
     d, low = problem.independent, 0.0
     if of_variable(stream):

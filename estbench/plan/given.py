@@ -15,10 +15,10 @@ from estbench.errors import UsageError
 
 @dataclass(frozen=True)
 class Given:
-    """An object that is equal to itself alone, whatever it is called and whatever others it says it is equal to.
+    """An object of a user, equal to itself alone: its own `__eq__` is not asked.
 
-    Other processes get it by value: functions and classes of a notebook or a script go along with it. There it is
-    unpacked once.
+    Other processes get it by value, with the functions and classes of a notebook or a script that it uses, and unpack
+    it once.
     """
 
     value: Any = field(compare=False, repr=False)
@@ -43,7 +43,7 @@ class Given:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
-    """By value what is defined in the script or notebook; but the mark of dataclasses for no default is one alone."""
+    """Pickles by value what a script or notebook defines; but `dataclasses.MISSING`, compared by `is`, by its name."""
 
     def reducer_override(self, obj: Any) -> Any:
         """How an object is packed."""

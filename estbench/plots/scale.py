@@ -64,9 +64,9 @@ def scale(ends: Sequence[tuple[float, float, float]]) -> Scale:
 
 
 def decades(low: float, high: float, most: int) -> list[float]:
-    """At most so many ticks: at 1, 2, 5 times powers of ten, or these alone, or every second of them, or third, …
+    """At most `most` ticks: at 1, 2, 5 times powers of ten; if these are too many, at powers of ten, or some of them.
 
-    Evenly spaced ones, where less than two of these are between low and high.
+    Evenly spaced ones where fewer than two of these lie between low and high.
     """
     first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
     fine = [m * 10.0**n for n in range(first, last + 1) for m in (1, 2, 5)]

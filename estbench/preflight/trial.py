@@ -1,4 +1,4 @@
-"""An estimator on one problem, called on draws that share some of their noise."""
+"""An estimator called on draws that share some of their noise, which shows what its estimates depend on."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ SAME = 1e-9
 """Estimates that differ by less, relative to the largest, are the same: sums may be taken in another order."""
 
 Edit = Callable[[Tensor, Tensor], Tensor]
+"""Makes the noise of a draw of that of two others, all of the same shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ class _Draw(Draw):
 
 
 class _Edited(Streams):
-    """Streams of whole draws that are made of those of two others."""
+    """Streams whose noise is made by edits of that of two others, `stream` and `not stream`."""
 
     def __init__(
         self,

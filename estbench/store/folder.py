@@ -61,7 +61,7 @@ def read(folder: Path) -> Run:
 
 
 def _check(journal: Contents, manifest: Json, plan: Plan, folder: Path) -> None:
-    head = journal.head or ({("", "", ""): None} if journal.items else {})  # results without a head: whose are they?
+    head = journal.head or ({("", "", ""): None} if journal.items else {})  # results without a head may be of any run
     if reasons := differences(head, manifest):
         raise another_run(folder, reasons)
     check_arrays(journal.items, journal.lines, plan, str(folder / JOURNAL))
@@ -106,8 +106,9 @@ class Store:
         The manifest has config, seed, layout, versions, device, dtype, created, … (schema_version, config_hash and a
         checksum are added). `fresh` deletes the run in the folder, then begins. Where the manifest in the folder is
         missing or damaged, the run goes on if its journal is of this one.
-        UsageError if the folder holds something else, or a run that is not `compatible`; ResultsError if it is damaged,
-        cannot be written, or is being written. Then nothing in it is changed, and a folder that was made is removed.
+        UsageError if the folder holds something else, or a run that this one cannot continue (`store.compatibility`);
+        ResultsError if it is damaged, cannot be written, or is being written. Then nothing in it is changed, and a
+        folder that was made is removed.
         """
         _refuse_other_files(folder)
         made = [path for path in (folder, *folder.parents) if not path.exists()]

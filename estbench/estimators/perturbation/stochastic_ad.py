@@ -1,4 +1,4 @@
-"""Stochastic derivatives of Bernoulli programs: the jump that a small change of p would make, weighted by its rate."""
+"""StochasticAD: the change of f when a sample jumps from 0 to 1, weighted by the rate of such jumps as p grows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from estbench.estimators.shared.effects import effects
 class StochasticAd:
     """1[z_i = 0] p_i (f(z^{i→1}) − f(z)) for each variable i (Arya et al. 2022).
 
-    As p grows, z jumps only from 0 to 1: at rate 1/q where z = 0, and dp/dφ = p q. No jump is pruned.
+    As p_i grows, z_i jumps only from 0 to 1: where z_i = 0, at the rate 1/q_i, and with the sigmoid dp/dφ = p q. Every
+    jump is evaluated; the paper's pruning, which keeps one of them at random, is left out.
 
     variant  one-sided; smoothed: f′ in place of the jump, averaged over jumps from 0 to 1 and from 1 to 0:
              ½ q f′(z) where z = 1, ½ p f′(z) where z = 0
@@ -27,7 +28,7 @@ class StochasticAd:
 
     @property
     def facts(self) -> Facts:
-        """One-sided: unbiased, as each jump has its rate. Smoothed: biased, but exact on quadratics."""
+        """One-sided: unbiased, as each jump is weighted by its rate. Smoothed: biased, but exact on quadratics."""
         one_sided = self.variant == "one-sided"
         return Facts(
             "perturbation",
