@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -81,12 +82,13 @@ def of_python() -> Callable[[], None]:
     limit, collects, trace, profile = sys.getrecursionlimit(), gc.isenabled(), sys.gettrace(), sys.getprofile()
     root = logging.getLogger()
     level, handlers, disabled = root.level, list(root.handlers), root.manager.disable
-    environment, caught, modules = dict(os.environ), warnings.catch_warnings(), dict(sys.modules)
+    environment, caught = dict(os.environb), warnings.catch_warnings()
     caught.__enter__()
+    _note_modules()
 
     def restore() -> None:
         if __name__ not in sys.modules:  # the table was cleared
-            sys.modules.update(modules)
+            sys.modules.update(_MODULES)
         sys.setrecursionlimit(limit)
         (gc.enable if collects else gc.disable)()
         if sys.gettrace() is not trace:
@@ -97,11 +99,23 @@ def of_python() -> Callable[[], None]:
         if root.level != level:  # setting it empties the caches of all loggers
             root.setLevel(level)
         root.handlers[:], root.manager.disable = handlers, disabled
-        if dict(os.environ) != environment:
-            os.environ.clear()
-            os.environ.update(environment)
+        if dict(os.environb) != environment:
+            os.environb.clear()
+            os.environb.update(environment)
 
     return restore
+
+
+_MODULES: dict[str, ModuleType] = {}
+"""The table of modules: a copy for each call would take as long as all else that is noted."""
+
+
+def _note_modules() -> None:
+    """Copy the table, if it has grown since, or a module was imported anew."""
+    last, known = (next(reversed(table.values()), None) for table in (sys.modules, _MODULES))
+    if len(_MODULES) != len(sys.modules) or known is not last:
+        _MODULES.clear()
+        _MODULES.update(sys.modules)
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
