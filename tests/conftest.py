@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import typer.main
 from hypothesis import settings
 
 # One thread for each process: the suite has a worker on each core, and all that they start inherits this.
@@ -19,6 +21,9 @@ from tests.cli.forked import Forks, forking
 # How long an example takes says how busy the machine is. Half of as many as usual: each run tries others.
 settings.register_profile("any machine", deadline=None, max_examples=50)
 settings.load_profile("any machine")
+
+# The command line is put together once in a process, not for each of the hundreds of commands that tests give.
+vars(typer.main)["get_command"] = functools.cache(typer.main.get_command)
 
 if torch := sys.modules.get("torch"):  # it has been imported before, by a plug-in of pytest
     torch.set_num_threads(1)

@@ -25,13 +25,17 @@ PATIENCE = 240.0
 """Seconds after which a process that should have ended is a failure; many times what it needs."""
 
 SERVER = """
-import atexit, gc, json, os, resource, signal, sys
+import atexit, functools, gc, json, os, resource, signal, sys
 from multiprocessing import util
 import tests.preloaded
 import estbench.comparison, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
 import estbench.report, estbench.tables.ranking, estbench.tables.progress, estbench.summary.table
+import typer.main
 from estbench.__main__ import main
+from estbench.cli.app import app
 
+typer.main.get_command = functools.cache(typer.main.get_command)
+typer.main.get_command(app)
 interpreter = util.spawnv_passfds
 
 def forked(path, arguments, numbers):

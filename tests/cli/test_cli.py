@@ -25,7 +25,7 @@ import yaml
 from typer.main import get_command
 
 from estbench.cli import display
-from estbench.cli.app import app, main
+from estbench.cli.app import app
 from estbench.columns import names as columns
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.run import Progress
@@ -34,6 +34,7 @@ from estbench.store.manifest import ConfigRecord, ManifestRecord
 from estbench.store.records import canonical, checksum
 from estbench.store.records import line as journal_line
 from tests.cli.forked import PATIENCE, Forks, Said, environment, until
+from tests.cli.here import perform
 from tests.sizes import slow
 
 CONFIG: dict[str, Any] = {
@@ -67,12 +68,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     config(tmp_path)
 
     def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["estbench", *map(str, arguments)])
-        monkeypatch.setattr(sys, "path", [*sys.path])
-        with pytest.raises(SystemExit) as end:
-            main()
+        code = perform(*arguments)
         captured = capsys.readouterr()
-        return Said(int(end.value.code or 0), captured.out, captured.err)
+        return Said(code, captured.out, captured.err)
 
     return run
 
@@ -89,12 +87,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run; nobody writes to it."""
     folder = tmp_path_factory.mktemp("cli")
     config(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["estbench", "run", str(folder / "tiny.yaml"), "-o", str(folder / "run"), "-qj1"])
-        patch.setattr(sys, "path", [*sys.path])
-        with pytest.raises(SystemExit) as end:
-            main()
-    assert not end.value.code
+    assert perform("run", folder / "tiny.yaml", "-o", folder / "run", "-qj1") == 0
     return folder / "run"
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from estbench.cli.app import EXIT_CODES, app, main
+from estbench.cli.app import EXIT_CODES, app
 from estbench.cli.console import out
 from estbench.config import load
 from estbench.config.document import MAX_DEPTH
@@ -28,6 +28,7 @@ from estbench.errors import UsageError
 from estbench.index import metrics
 from estbench.printable import escaped
 from tests.cli.forked import PATIENCE, Forks, Said, environment
+from tests.cli.here import perform
 from tests.sizes import thinned
 
 CONFIG: dict[str, Any] = {
@@ -117,15 +118,12 @@ def test_any_encoding_of_standard_output(done: Path, monkeypatch: pytest.MonkeyP
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", streams[0])
             patch.setattr(sys, "stderr", streams[1])
-            patch.setattr(sys, "argv", ["estbench", *arguments])
-            patch.setattr(sys, "path", [*sys.path])
-            with pytest.raises(SystemExit) as end:
-                main()
+            code = perform(*arguments)
         texts = []
         for stream in streams:
             stream.flush()
             texts.append(stream.buffer.getvalue().decode(encoding))
-        assert (end.value.code or 0) == 0, texts
+        assert code == 0, texts
         if "json" in arguments:
             assert json.loads(texts[0]) == metrics()
 
