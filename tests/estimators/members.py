@@ -6,7 +6,7 @@ So do plug-ins that the environment names: ESTBENCH_CONTRACT="my.module:MyEstima
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -97,6 +97,11 @@ def gradients(estimator: Estimator, of: Draw, samples: int | None = None) -> Ten
         return estimator.rows(of)[:, :N].mean(1)
     assert isinstance(estimator, JointEstimator)
     return estimator.joint(of, N)
+
+
+def where(holds: Callable[[Estimator], bool], cases: Sequence[Any]) -> list[Any]:
+    """The cases of these whose estimator is such."""
+    return [case for case in cases if holds(build(*case.values))]
 
 
 def only_its_fit_differs(name: str, options: dict[str, Any]) -> bool:

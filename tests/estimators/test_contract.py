@@ -38,12 +38,12 @@ from tests.estimators.members import (
     problems,
     sizes,
     variants,
+    where,
 )
 from tests.estimators.wrong_on_purpose import WRONG, EarlierBaseline, OverHalfN
 from tests.problems import make
 
 every = pytest.mark.parametrize(("name", "options"), UNFITTED)
-with_every_fit = pytest.mark.parametrize(("name", "options"), ALL)
 
 
 def costly(case: Any) -> Any:
@@ -90,12 +90,10 @@ def test_purity(name: str, options: dict[str, Any]) -> None:
     assert numpy_state == numpy_generator()
 
 
-@every
+@pytest.mark.parametrize(("name", "options"), where(lambda e: not coupled_over_replicates(e), UNFITTED))
 def test_replicates_and_samples_are_apart(name: str, options: dict[str, Any]) -> None:
     """A replicate's estimate depends on its own noise alone, and an estimate from n samples on the first n alone."""
     estimator = build(name, options)
-    if coupled_over_replicates(estimator):
-        pytest.skip("its baseline is an average over the other replicates of the shard")
     for problem, n in product(problems(estimator), sizes(estimator)):
         whole = draw(problem, 20, n + 2)
         g = gradients(estimator, whole, n)
@@ -107,12 +105,16 @@ def test_replicates_and_samples_are_apart(name: str, options: dict[str, Any]) ->
         torch.testing.assert_close(gradients(estimator, part, n), g[5:9], rtol=1e-12, atol=1e-13)
 
 
-@every
+def of_rows(estimator: Estimator) -> bool:
+    """Whether its samples are not coupled, nor its replicates."""
+    return isinstance(estimator, RowEstimator) and not coupled_over_replicates(estimator)
+
+
+@pytest.mark.parametrize(("name", "options"), where(of_rows, UNFITTED))
 def test_rows_are_apart(name: str, options: dict[str, Any]) -> None:
     """A row depends on its own sample's noise alone, so that the variance of a mean of N rows is that of one over N."""
     estimator = build(name, options)
-    if not isinstance(estimator, RowEstimator) or coupled_over_replicates(estimator):
-        pytest.skip("its samples are coupled, or it looks at other replicates")
+    assert isinstance(estimator, RowEstimator)
     for problem in problems(estimator):
         whole = draw(problem, 20, 3)
         g = estimator.rows(whole)
@@ -229,12 +231,15 @@ def test_a_constant_in_f(name: str, options: dict[str, Any]) -> None:
                 np.testing.assert_allclose(means[0], means[1], atol=1e-10)
 
 
-@every
+def of_classes(estimator: Estimator) -> bool:
+    """Whether it serves categorical variables."""
+    return "categorical" in estimator.facts.distributions
+
+
+@pytest.mark.parametrize(("name", "options"), where(of_classes, UNFITTED))
 def test_sum_over_classes(name: str, options: dict[str, Any]) -> None:
     """Σ_k ĝ_k = 0 in every draw of a categorical method that says so, and not in the others."""
     estimator = build(name, options)
-    if "categorical" not in estimator.facts.distributions:
-        pytest.skip("serves Bernoulli variables only")
     problem = make(objective("mlp", seed=3), torch.tensor(CATEGORICAL, dtype=torch.float64))
     each = [gradients(estimator, draw(problem, 100, N)) for N in {max(2, N) for N in sizes(estimator)}]
     assert estimator.facts.centred == all(bool(g.sum(-1).abs().max() < 1e-10 * (1 + g.abs().max())) for g in each)
@@ -381,12 +386,10 @@ def far(estimator: Estimator) -> Problem:
     return make(objective("power", exponent=3, target=-3.0), torch.tensor(logits, dtype=torch.float64))
 
 
-@with_every_fit
+@pytest.mark.parametrize(("name", "options"), where(lambda e: not (e.facts.unbiased or isinstance(e, Referenced)), ALL))
 def test_biased_methods_are_found_biased(name: str, options: dict[str, Any]) -> None:
     """A method that is not declared unbiased is off the truth on some problem: by 5 standard errors of 10⁵."""
     estimator = build(name, options | CLEARLY_BIASED.get(name, {}))
-    if estimator.facts.unbiased or isinstance(estimator, Referenced):
-        pytest.skip("declared unbiased")
     worst = 0.0
     for problem, N in product([*problems(estimator), *one_variable(estimator), far(estimator)], sizes(estimator)):
         true = problem.exact_gradient
@@ -402,14 +405,20 @@ def test_biased_methods_are_found_biased(name: str, options: dict[str, Any]) -> 
     assert worst > 5
 
 
-@every
+OTHERWISE = ("Spsa", "Es")
+"""Move each logit: at two classes their mean is another one. So it is with the identity as proxy, by a half."""
+
+
+def alike(estimator: Estimator) -> bool:
+    """Whether it serves both distributions, and nothing is stated otherwise."""
+    otherwise = type(estimator).__name__ in OTHERWISE or getattr(estimator, "proxy", "") == "identity"
+    return len(estimator.facts.distributions) > 1 and not otherwise
+
+
+@pytest.mark.parametrize(("name", "options"), where(alike, UNFITTED))
 def test_two_classes_equal_bernoulli(name: str, options: dict[str, Any]) -> None:
     """In mean, two classes with logits (0, φ) and class 1 are a Bernoulli variable with logit φ."""
     estimator = build(name, options)
-    if len(estimator.facts.distributions) < 2:
-        pytest.skip("serves one distribution")
-    if name in ("spsa", "es") or options.get("proxy") == "identity":
-        pytest.skip("stated otherwise: it moves each logit, or halves the gradient, at two classes")
     f = objective("power", exponent=3, target=0.3)
     two = make(f, torch.tensor([[0.0, 0.7]], dtype=torch.float64))
     one = make(f, torch.tensor([0.7], dtype=torch.float64))
@@ -421,12 +430,10 @@ def test_two_classes_equal_bernoulli(name: str, options: dict[str, Any]) -> None
         np.testing.assert_allclose(*means, atol=1e-9)
 
 
-@every
+@pytest.mark.parametrize(("name", "options"), where(of_classes, UNFITTED))
 def test_permuting_classes_permutes_the_mean(name: str, options: dict[str, Any]) -> None:
     """With logits and f permuted alike, the exact mean is permuted."""
     estimator = build(name, options)
-    if "categorical" not in estimator.facts.distributions:
-        pytest.skip("serves Bernoulli variables only")
     order = [2, 0, 1]
     A = np.array([[1.0, 0.4, -0.3], [0.4, -0.7, 0.2], [-0.3, 0.2, 0.5]])
     b, theta = np.array([0.3, -0.8, 0.1]), np.array([0.3, -0.9, 0.5])
@@ -443,15 +450,14 @@ def test_permuting_classes_permutes_the_mean(name: str, options: dict[str, Any])
         pytest.skip("no exact moments")
 
 
-@pytest.mark.parametrize(("name", "options"), [costly(case) for case in ALL])
+@pytest.mark.parametrize(("name", "options"), [costly(case) for case in where(lambda e: isinstance(e, Fitted), ALL)])
 def test_fitting_is_repeatable_and_keeps_the_mean(name: str, options: dict[str, Any]) -> None:
     """A fit repeats to the bit, gives a frozen, hashable estimator of plain numbers, and an unbiased one stays so.
 
     The mean of 2·10⁴ estimates is within its standard error of the truth; false-fail rate 1e-6 a problem and N.
     """
     estimator = build(name, options)
-    if not isinstance(estimator, Fitted):
-        pytest.skip("nothing to fit")
+    assert isinstance(estimator, Fitted)
     for problem in problems(estimator):
         N, true = estimator.facts.min_samples, truth(problem, estimator)
         assert true is not None

@@ -56,13 +56,11 @@ FORMULAS: dict[str, Callable[[Bernoulli], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("name", sorted(name for name, f in OBJECTIVES.items() if isinstance(f(), WithExpectation)))
 @pytest.mark.parametrize("scale", SCALES)
 def test_closed_forms_equal_enumeration_at_large_logits(name: str, scale: float) -> None:
     """Every objective of the catalogue with a closed form, logits up to ±100: each component to 1e-11."""
     objective = objective_class(name)()
-    if not isinstance(objective, WithExpectation):
-        pytest.skip("no closed form")
     for distribution in sorted(objective.distributions):
         for direction in DIRECTIONS[distribution]:
             problem = make(objective, torch.tensor(direction, dtype=torch.float64) * scale)
