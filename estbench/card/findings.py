@@ -93,14 +93,14 @@ class Findings:
 
     @property
     def unmeasured(self) -> tuple[Finding, ...]:
-        """Of each distribution of whose mean nothing is known, or nothing on a problem of the user's own: why not."""
+        """Why the mean is not known: on all problems of a distribution, or on one of the user's own."""
         return tuple(f for f in self.findings if f.claim == "unbiased" and f.status == "not checked" and not f.partly)
 
     @property
     def measured(self) -> bool:
-        """Whether its mean is known to be the gradient, or not to be.
+        """Whether the mean is known to be the gradient, or not to be.
 
-        It is for each distribution that it serves, on some of the problems and on all of the user's own.
+        It is known on some problems of each distribution that is served, and on all of the user's own.
         """
         return any(f.claim == "unbiased" for f in self.findings) and not self.unmeasured
 

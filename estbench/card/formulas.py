@@ -52,7 +52,7 @@ def by_shape(factor: Callable[[Problem], float]) -> MeanOf:
 
 
 def scaled(factor: Callable[[int, Problem], float]) -> MeanOf:
-    """factor(N) · g."""
+    """factor(N, problem) · g."""
     return lambda problem, N: factor(N, problem) * true_gradient(problem)
 
 

@@ -1,5 +1,7 @@
-"""Hall's transformation of a studentised mean of skewed data to a normal variable (Hall 1992, "On the removal of
-skewness by transformation", JRSS B 54, 221–228)."""
+"""Hall's transformation of the studentised mean of skewed data to a nearly normal variable.
+
+Hall 1992, "On the removal of skewness by transformation", JRSS B 54, 221–228.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder: `manifest.json` says what is run, `journal.jsonl` holds what is done, and neither is ever lost.
+"""The run folder: `manifest.json` says what is run, `journal.jsonl` holds what is done.
 
 Write one with `Store`, read one with `read`, find them with `find_runs`, join them with `merge`.
 """

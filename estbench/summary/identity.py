@@ -1,4 +1,4 @@
-"""What a cell is, in the columns that say so."""
+"""The columns of results that identify a cell: its problem, estimator, temperature, N and method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DONE = {"status": "ok", "reason": ""}
 
 
 def identity(plan: Plan, cell: Cell) -> dict[str, Any]:
-    """The columns that say what a cell is."""
+    """These columns of a cell, by name."""
     spec, estimator = plan.problems[cell.problem], cell.estimator
     return {
         "problem": spec.label,

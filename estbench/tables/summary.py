@@ -1,4 +1,4 @@
-"""The tables of a run: every cell (`summary`), or one line per estimator for a reader with ten seconds (`digest`)."""
+"""The tables of a run: every cell (`summary`), or the row of each estimator at one N and τ (`digest`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uniform random scaling: f′ at a uniform point of the edge that f jumps along."""
+"""Uniform random scaling: the difference f(1) − f(0) as f′ at a uniform point between 0 and 1."""
 
 from __future__ import annotations
 
