@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,14 +40,6 @@ main()
 """
 
 
-@pytest.fixture
-def python_handler() -> Iterator[None]:
-    """Python's own handler of Ctrl-C: a test that has called `main` in this process leaves that of the program."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize("script", [IN_C, TWICE])
 def test_the_exit_code_is_130(script: str, tmp_path: Path) -> None:
     """No interrupt ends the process by its signal, be it in C code of a library; a later one is not held back."""
@@ -65,7 +56,6 @@ def test_the_exit_code_is_130(script: str, tmp_path: Path) -> None:
     assert (said.returncode, said.stdout, said.stderr) == (130, "", "estbench: interrupted\n")
 
 
-@pytest.mark.usefixtures("python_handler")
 def test_an_interrupt_is_heard_where_what_must_end_has_ended() -> None:
     """It comes when the context ends, once, though it is sent twice; the handler is as before."""
     before, steps = signal.getsignal(signal.SIGINT), []
@@ -79,7 +69,6 @@ def test_an_interrupt_is_heard_where_what_must_end_has_ended() -> None:
         pass
 
 
-@pytest.mark.usefixtures("python_handler")
 def test_a_later_interrupt_is_heard_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who presses Ctrl-C again does not want to wait."""
     monkeypatch.setattr(interrupts, "AGAIN", -1.0)
