@@ -258,6 +258,19 @@ class Draw:
         d = self.distribution
         return d.mean_jac_values(self._df_values) if self.problem.ordinal else d.mean_jac(self.dfz)
 
+    def df(self, h: Tensor) -> Tensor:
+        """∇f(h), like h, computed once where h is z or a relaxed sample that is kept here."""
+        if h is self.z:
+            return self.dfz
+        for relaxed in self._relaxed.values():
+            if relaxed.y is h:
+                return relaxed.df
+        return self.problem.df(h)
+
+    def mean_jac(self, g: Tensor) -> Tensor:
+        """(dE z/dlogits)ᵀ g, computed once where g is ∇f(z)."""
+        return self.straight_through if g is vars(self).get("dfz") else self.distribution.mean_jac(g)
+
     @cached_property
     def x(self) -> Tensor:
         """The noisy logits whose hard threshold or argmax is z, like z."""

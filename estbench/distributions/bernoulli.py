@@ -155,7 +155,7 @@ class Bernoulli:
     @cached_property
     def slope(self) -> Tensor:
         """p′ = dp/dφ, p q with the sigmoid, like the logits."""
-        return self.variance if self.canonical else self._link.slope(self.logits)
+        return self.mean * self.q if self.canonical else self._link.slope(self.logits)
 
     @cached_property
     def scores(self) -> tuple[Tensor, Tensor]:

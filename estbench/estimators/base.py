@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Self
 
 from torch import Tensor
@@ -36,12 +37,18 @@ __all__ = [
     "Fitted",
     "HasBreakpoints",
     "JointEstimator",
+    "Node",
     "Referenced",
     "RowEstimator",
+    "Vjp",
     "evaluations",
     "is_estimator",
     "why_no_estimate",
 ]
+
+
+Vjp = Callable[[Tensor], Tensor]
+"""Rows [R, N, D(, K)], linear in ∇f of the same shape."""
 
 
 class Estimator(Protocol):
@@ -64,6 +71,26 @@ class RowEstimator(Estimator, Protocol):
     def rows(self, draw: Draw) -> Tensor:
         """One gradient estimate per sample: [R, N, D(, K)]."""
         ...
+
+
+class Node:
+    """A row estimator that wants one ∇f a sample, at one point, and is linear in it: a stochastic node of a network.
+
+    `training.sample` passes the point forward and `vjp` backward. Where the facts say `node`, an estimator derives from
+    this class and has `vjp`; its rows follow.
+    """
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """The point h at which ∇f is wanted, like z, and g ↦ the rows if ∇f(h) is g: [R, N, D(, K)].
+
+        All noise is read here: the function of g reads none, may be called more than once, and writes into nothing.
+        """
+        raise NotImplementedError
+
+    def rows(self, draw: Draw) -> Tensor:
+        """The rows at g = ∇f(h)."""
+        h, of = self.vjp(draw)
+        return of(draw.df(h))
 
 
 @runtime_checkable

@@ -17,7 +17,6 @@ from estbench.config.choice import read_estimator
 from estbench.config.explain import explain
 from estbench.distributions import Distribution
 from estbench.distributions.links import link_of
-from estbench.draws import MAIN
 from estbench.errors import UsageError
 from estbench.estimators.base import Estimator, Facts, Referenced, is_estimator
 from estbench.estimators.control_variate.lax import Lax
@@ -37,8 +36,6 @@ class Chosen:
     estimator: Estimator
     facts: Facts
     text: str
-    more_noise: bool
-    """Whether it reads other streams of noise than that of the samples."""
     served: set[Any] = field(default_factory=set, compare=False)
     """What it is known to serve: to ask again at each step would take longer than a small f."""
 
@@ -156,7 +153,9 @@ def _chosen(estimator: Estimator, temperature: float | None, text: str) -> Chose
     if isinstance(estimator, Relax | Lax) and estimator.fitted is not None:
         raise UsageError(f"a fitted {text} cannot be used in training: {CRITIC}")
     facts = estimator.facts
-    return Chosen(estimator, facts, text, more_noise=bool({*facts.noise} - {MAIN}))
+    if facts.node and not hasattr(estimator, "vjp"):
+        raise UsageError(f"the facts of {text} say node=True, but it has no vjp(draw): derive it from estimators.base.Node")
+    return Chosen(estimator, facts, text)
 
 
 def _faults(error: ValidationError) -> str:

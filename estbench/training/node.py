@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -10,8 +11,7 @@ from torch import Tensor
 from estbench.distributions import Distribution
 from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.estimate import has_rows
-from estbench.estimators.base import Estimator
+from estbench.estimators.base import Estimator, Node, Vjp
 from estbench.problem import Problem
 from estbench.streams import TorchStreams
 from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
@@ -56,105 +56,50 @@ def node(
     autocast: Autocast | None,
 ) -> Tensor:
     """The same in this shape, of as many numbers."""
-    logits = distribution.logits
-    backward = _Backward(chosen, distribution, samples, shape, generator, autocast)
+    logits, estimator = distribution.logits, cast(Node, chosen.estimator)
+
+    def point() -> tuple[Tensor, Vjp]:
+        flat = flattened(distribution)
+        streams = TorchStreams(logits.device, generator)
+        draw = Draw(Problem(flat, NO_FUNCTION), len(flat.logits), samples, streams=streams, watched=False)
+        return outside(autocast, estimator.vjp, draw)
+
     if torch.is_grad_enabled() and logits.requires_grad:
-        z: Tensor = _Node.apply(logits, backward)  # type: ignore[no-untyped-call] # of torch
+        z: Tensor = _Node.apply(logits, point, shape, autocast)  # type: ignore[no-untyped-call] # of torch
         return z
     with torch.no_grad():
-        return backward.point()
+        return as_type(torch.view_copy(point()[0], shape), logits.dtype)
 
 
-class _Asked(Exception):  # noqa: N818 - it is no error
-    """∇f was asked for, at this point."""
-
-    def __init__(self, point: Tensor) -> None:
-        self.point = point
-
-
-class _Cotangent:
-    """What backpropagation brings, as an objective: ∇f comes only with the backward pass."""
+class _NoFunction:
+    """The objective of a node: ∇f comes with the backward pass."""
 
     on: Literal["one-hot"] = "one-hot"
     distributions = frozenset({"bernoulli", "categorical"})
 
-    def __init__(self, text: str) -> None:
-        self.brought: Tensor | None = None
-        self._text = text
-
     def value(self, v: Tensor) -> Tensor:
         """There is no f."""
         del v
-        raise UsageError(f"the facts of {self._text} say node=True, but it asks for values of f")
+        raise UsageError("the vjp of an estimator gets ∇f as its argument, but this one evaluates f or ∇f itself")
 
-    def grad(self, v: Tensor) -> Tensor:
-        """∇f, or the news that it is wanted at v."""
-        if self.brought is None:
-            raise _Asked(v)
-        return self.brought
+    grad = value
 
 
-class _Backward:
-    """An estimator at the samples of one step.
-
-    The draw refers to the cotangent, and neither to this: a cycle would keep the minibatch until the garbage is
-    collected.
-    """
-
-    def __init__(
-        self,
-        chosen: Chosen,
-        distribution: Distribution,
-        samples: int,
-        shape: tuple[int, ...],
-        generator: torch.Generator | None,
-        autocast: Autocast | None,
-    ) -> None:
-        flat, self._cotangent = flattened(distribution), _Cotangent(chosen.text)
-        logits, problem = flat.logits, Problem(flat, self._cotangent)
-        streams = TorchStreams(logits.device, generator)
-        self._draw = Draw(problem, logits.shape[0], samples, streams=streams, watched=False)
-        self._chosen, self._autocast, self._used = chosen, autocast, False
-        self._given, self._dtype = shape, distribution.logits.dtype
-
-    def point(self) -> Tensor:
-        """Where ∇f is wanted: a contiguous copy in the user's shape and type, into which the user may write."""
-        try:
-            self._rows(self._draw)
-        except _Asked as asked:
-            point = asked.point
-        else:
-            raise UsageError(f"the facts of {self._chosen.text} say node=True, but it asks for no ∇f")
-        self._shape = point.shape
-        if self._chosen.more_noise:  # read it now, so that the backward pass draws no random numbers
-            self.rows(torch.zeros_like(point))
-        return as_type(torch.view_copy(point, self._given), self._dtype)
-
-    def rows(self, g: Tensor) -> Tensor:
-        """Its rows for this ∇f of any shape, [B, N, D(, K)]."""
-        draw = self._draw.with_same_noise() if self._used else self._draw  # what is kept holds an earlier ∇f
-        g = as_type(g, draw.distribution.logits.dtype).contiguous()
-        g = g if g.shape == self._shape else g.view(self._shape)
-        self._used, self._cotangent.brought = True, g
-        try:
-            return self._rows(draw)
-        finally:
-            self._cotangent.brought = None
-
-    def _rows(self, draw: Draw) -> Tensor:
-        estimator = self._chosen.estimator
-        assert has_rows(estimator)  # as every node
-        return outside(self._autocast, estimator.rows, draw)
+NO_FUNCTION = _NoFunction()
 
 
 class _Node(torch.autograd.Function):
     """Forward the point, backward the sum of the rows over the samples."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, backward: _Backward) -> Tensor:
-        """The point."""
-        ctx.estimator, ctx.logits = backward, logits  # not saved: who writes into logits after this may do so
-        return backward.point()
+    def forward(
+        ctx: Any, logits: Tensor, point: Callable[[], tuple[Tensor, Vjp]], shape: tuple[int, ...], autocast: Autocast | None
+    ) -> Tensor:
+        """The point: a contiguous copy in the user's shape and type, into which the user may write."""
+        h, ctx.vjp = point()
+        ctx.of, ctx.autocast = (h.dtype, h.shape), autocast
+        ctx.logits = logits  # not saved: who writes into logits after this may do so
+        return as_type(torch.view_copy(h, shape), logits.dtype)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
@@ -162,7 +107,8 @@ class _Node(torch.autograd.Function):
         logits: Tensor = ctx.logits
 
         def total() -> Tensor:
-            rows: Tensor = ctx.estimator.rows(g)
-            return as_type((rows if rows.shape[1] == 1 else rows.sum(1)).view(logits.shape), logits.dtype)
+            dtype, shape = ctx.of
+            rows: Tensor = outside(ctx.autocast, ctx.vjp, as_type(g, dtype).contiguous().view(shape))
+            return as_type((rows if shape[1] == 1 else rows.sum(1)).view(logits.shape), logits.dtype)
 
-        return differentiable_once(total, g, logits), None
+        return differentiable_once(total, g, logits), None, None, None

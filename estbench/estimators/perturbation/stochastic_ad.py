@@ -9,12 +9,12 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts, Node, Vjp
 from estbench.estimators.shared.effects import effects
 
 
 @dataclass(frozen=True)
-class StochasticAd:
+class StochasticAd(Node):
     """1[z_i = 0] p_i (f(z^{i→1}) − f(z)) for each variable i (Arya et al. 2022).
 
     As p_i grows, z_i jumps only from 0 to 1: where z_i = 0, at the rate 1/q_i, and with the sigmoid dp/dφ = p q. Every
@@ -42,10 +42,14 @@ class StochasticAd:
             identities=("variant=smoothed: zgr, draw by draw",),
         )
 
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and g times ½ q (z = 1), ½ p (z = 0): the smoothed variant."""
+        d, z = draw.distribution, draw.z
+        return z, lambda g: d.chain(torch.lerp(d.align(d.mean) / 2, d.align(d.q) / 2, z) * g)
+
     def rows(self, draw: Draw) -> Tensor:
         """1[z_i = 0] p_i (f(z^{i→1}) − f(z)), or f′(z) times ½ q (z = 1), ½ p (z = 0)."""
+        if self.variant != "one-sided":
+            return super().rows(draw)
         d = draw.distribution
-        p, q = d.align(d.mean), d.align(d.q)
-        if self.variant == "one-sided":
-            return d.chain((1 - draw.z) * p * effects(draw))
-        return d.chain(torch.lerp(p / 2, q / 2, draw.z) * draw.dfz)
+        return d.chain((1 - draw.z) * d.align(d.mean) * effects(draw))

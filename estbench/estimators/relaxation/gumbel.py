@@ -9,11 +9,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class Gumbel:
+class Gumbel(Node):
     """J(y) ∇f(y)/τ, y = softmax(x/τ) or σ(x/τ), x = logits + noise (Jang et al. 2017; Maddison et al. 2017)."""
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -32,7 +32,7 @@ class Gumbel:
             sources=("jang2017", "maddison2017"),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """J(y) ∇f(y)/τ."""
-        y = draw.relaxed(self.temperature)
-        return y.vjp(y.df)
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """y, and J(y) g/τ."""
+        relaxed = draw.relaxed(self.temperature)
+        return relaxed.y, relaxed.vjp

@@ -9,11 +9,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class GumbelRao:
+class GumbelRao(Node):
     """1/M Σ_m J(y_m) ∇f(z)/τ, y_m = softmax(x̃_m/τ) or σ(x̃_m/τ), x̃_m redrawn given z (Paulus et al. 2021, section 4).
 
     temperature  τ
@@ -38,10 +38,14 @@ class GumbelRao:
             identities=("in mean gumbel_st, for any inner", "in mean → zgr as τ → 0, as inner → ∞ draw by draw"),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """The mean of J(y_m) ∇f(z)/τ; x̃_m is held fixed: differentiating through it too shrinks the mean."""
-        g = draw.dfz
-        total = draw.relaxed(self.temperature, redraw=0).vjp(g)
-        for m in range(1, self.inner):
-            total += draw.relaxed(self.temperature, redraw=m).vjp(g)
-        return total / self.inner
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and the mean of J(y_m) g/τ; x̃_m is held fixed: differentiating through it too shrinks the mean."""
+        first, *others = (draw.relaxed(self.temperature, redraw=m) for m in range(self.inner))
+
+        def mean(g: Tensor) -> Tensor:
+            total = first.vjp(g)
+            for relaxed in others:
+                total += relaxed.vjp(g)
+            return total / self.inner
+
+        return draw.z, mean

@@ -9,11 +9,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class GumbelSt:
+class GumbelSt(Node):
     """J(y) ∇f(z)/τ, y = softmax(x/τ) or σ(x/τ), z the hard sample of the same x (Jang et al. 2017, section 2.2)."""
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -32,6 +32,6 @@ class GumbelSt:
             identities=("in mean gumbel_rao, for any number of inner draws", "in mean → zgr as τ → 0"),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """J(y) ∇f(z)/τ."""
-        return draw.relaxed(self.temperature).vjp(draw.dfz)
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(y) g/τ."""
+        return draw.z, draw.relaxed(self.temperature).vjp

@@ -11,12 +11,12 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.base import BERNOULLI, Facts, Node, Vjp
 from estbench.problem import Problem
 
 
 @dataclass(frozen=True)
-class HardConcrete:
+class HardConcrete(Node):
     """(ζ − γ) y (1 − y)/τ · 1[0 < ȳ < 1] f′(h), y = σ(x/τ), ȳ = γ + (ζ − γ) y, h = min(1, max(0, ȳ)).
 
     Louizos, Welling & Kingma 2018, equations 10 and 11, with their temperature and stretch as defaults.
@@ -44,12 +44,12 @@ class HardConcrete:
             sources=("louizos2018",),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """(ζ − γ) y (1 − y)/τ · 1[0 < ȳ < 1] f′(h)."""
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """h, and (ζ − γ) y (1 − y)/τ · 1[0 < ȳ < 1] g."""
         y, stretch = draw.relaxed(self.temperature), self.zeta - self.gamma
         stretched = self.gamma + stretch * y.y
         h = stretched.clamp(0, 1)
-        return y.vjp(draw.problem.df(h)).mul_(torch.eq(h, stretched)).mul_(stretch)
+        return h, lambda g: y.vjp(g).mul_(torch.eq(h, stretched)).mul_(stretch)
 
     def breakpoints(self, problem: Problem) -> dict[str, list[Tensor]]:
         """Where ȳ reaches 0 and 1: u = σ(φ − x) at x = τ logit(−γ/(ζ − γ)) and τ logit((1 − γ)/(ζ − γ))."""

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from estbench.distributions import Bernoulli, Sigmoid
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, LINKS, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class Igr:
+class Igr(Node):
     """y (1 − y) f′(y)/τ · dμ/dφ, y = σ((μ + σε)/τ), ε ~ N(0, 1), μ = σ Φ⁻¹(p), dμ/dφ = σ p q/n(Φ⁻¹(p)).
 
     n is the normal density; ε = −Φ⁻¹(u), so that P(y > ½) = p and y > ½ just where z = 1 (after Potapczynski et al.
@@ -44,11 +44,11 @@ class Igr:
             sources=("potapczynski2020",),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """y (1 − y) f′(y)/τ · dμ/dφ."""
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """y, and y (1 − y) g/τ · dμ/dφ."""
         d, sigma, tau = draw.distribution, self.sigma, self.temperature
         double = cast(Bernoulli, d.with_logits(d.align(d.logits).double()))  # all that it serves
         quantile, dquantile = (t.to(d.logits) for t in double.normal_quantile)
         noisy = Sigmoid(sigma * (quantile - torch.special.ndtri(draw.noise())))
         y = noisy.relax(tau)
-        return noisy.vjp(y, tau, draw.problem.df(y)) * (sigma * dquantile)
+        return y, lambda g: noisy.vjp(y, tau, g) * (sigma * dquantile)

@@ -7,12 +7,12 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, LINKS, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts, Node, Vjp
 from estbench.problem import Problem
 
 
 @dataclass(frozen=True)
-class BengioSts:
+class BengioSts(Node):
     """h = b √p with b ~ Bernoulli(√p), so that E h = p; f′(h) b ½ p′/√p (Bengio, Léonard & Courville 2013).
 
     With the sigmoid ½ p′/√p is ½ √p q.
@@ -39,9 +39,9 @@ class BengioSts:
         """Where b jumps: u = √p."""
         return {MAIN: [problem.independent.mean.sqrt()]}
 
-    def rows(self, draw: Draw) -> Tensor:
-        """f′(h) b ½ p′/√p."""
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """h, and g b ½ p′/√p."""
         d = draw.distribution
         p, q = d.align(d.mean), d.align(d.q)
         b = (draw.noise() < p.sqrt()).to(p.dtype)
-        return d.chain(draw.problem.df(b * torch.sqrt(p)) * b * (p.sqrt() * q / 2))
+        return b * torch.sqrt(p), lambda g: d.chain(g * b * (p.sqrt() * q / 2))

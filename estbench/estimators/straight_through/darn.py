@@ -8,11 +8,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import LINKS, Facts
+from estbench.estimators.base import LINKS, Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class Darn:
+class Darn(Node):
     """g_d·(z_d − c_d) s(z_d), variable by variable; one sum over all variables would not be exact on quadratics.
 
     centre  half: c = ½, or 1/K; mean: c = p, or π
@@ -33,8 +33,8 @@ class Darn:
             identities=("Bernoulli, centre=half: zgr, draw by draw; unbiased on quadratics",),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """g_d·(z_d − c_d) s(z_d)."""
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and g_d·(z_d − c_d) s(z_d)."""
         d, s = draw.distribution, draw.score
         centred = draw.deviation if self.centre == "mean" else draw.z - 1 / d.classes
-        return d.dot(draw.dfz, centred) * s
+        return draw.z, lambda g: d.dot(g, centred) * s

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from estbench.distributions import Independent
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class GappedSt:
+class GappedSt(Node):
     """J(softmax(l/τ)) g/τ with l_k = max θ for the sampled class k, l_i = min(θ_i, max θ − gap) for the others.
 
     Bernoulli: σ(a/τ) σ(−a/τ) f′/τ, a = max((2z − 1) φ, gap). Fan et al. 2022.
@@ -30,12 +30,13 @@ class GappedSt:
         """Biased, even on linear f: the softmax is differentiated at other logits than those that were sampled from."""
         return Facts("straight-through", unbiased=False, df=1, node=True, sources=("fan2022",))
 
-    def rows(self, draw: Draw) -> Tensor:
-        """J(softmax(l/τ)) g/τ."""
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(softmax(l/τ)) g/τ."""
         d = draw.distribution
         gap = d.pick(draw.z, _gap(d)) if self.gap == "p" else self.gap
         pushed = d.gapped(draw.z, gap)
-        return pushed.vjp(pushed.relax(self.temperature), self.temperature, draw.dfz)
+        y = pushed.relax(self.temperature)
+        return draw.z, lambda g: pushed.vjp(y, self.temperature, g)
 
 
 def _gap(d: Independent) -> Tensor:

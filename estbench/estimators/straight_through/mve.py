@@ -12,11 +12,11 @@ from torch import Tensor
 from estbench.distributions import Bernoulli, Categorical
 from estbench.distributions.tables import table
 from estbench.draws import Draw, per_variable
-from estbench.estimators.base import LINKS, Facts
+from estbench.estimators.base import LINKS, Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class Mve:
+class Mve(Node):
     """S_xᵀ g for the sampled class x, variable by variable (Hooper & Shekhovtsov 2026).
 
     Row i of S_x is [(1 + tπ_i) V_i − tπ_i V_x + t 1[i = x] J_x]/(1 + t(π_i + π_x)), J = diag π − ππᵀ, where V solves
@@ -42,22 +42,27 @@ class Mve:
             identities=("t = 0: ste", "unbiased on linear f, at t = ∞ on quadratics", "Bernoulli, t = ∞: zgr"),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """S_xᵀ g; its numerators and denominators are divided by 1 + t = 1/u, v = t u, so that t may be infinite.
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and S_xᵀ g; its numerators and denominators are divided by 1 + t = 1/u, v = t u, so that t may be infinite.
 
         As S_xᵀ 1 = 0, g may be centred at x: no digit is lost where π is almost one-hot, and J_x meets g_x = 0.
         """
         u = 1 / (1 + self.t)
         v = 1 - u
-        d, z, g = draw.distribution, draw.z, draw.dfz
+        d, z = draw.distribution, draw.z
         if isinstance(d, Bernoulli):  # two classes: what is solved for below has a closed form
             variance = d.align(d.variance)
             omega = 4 * v * variance / _positive(u + 4 * v * variance)
-            return d.chain(g * torch.lerp(variance, draw.deviation.abs() / 2, omega))
-        pi = d.align(d.mean)
-        a = (g - d.dot(g, z)) / (u + v * (pi + d.pick(z, d.mean)))
-        of_V = a * (u + v * pi) - v * d.dot(a, pi) * z  # [R, N, D, i]
-        return per_variable(of_V, d.align(_V(d, u, v)))
+            factor = torch.lerp(variance, draw.deviation.abs() / 2, omega)
+            return z, lambda g: d.chain(g * factor)
+        pi, V = d.align(d.mean), d.align(_V(d, u, v))
+
+        def of(g: Tensor) -> Tensor:
+            a = (g - d.dot(g, z)) / (u + v * (pi + d.pick(z, d.mean)))
+            of_V = a * (u + v * pi) - v * d.dot(a, pi) * z  # [R, N, D, i]
+            return per_variable(of_V, V)
+
+        return z, of
 
 
 @table

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, Facts
+from estbench.estimators.base import BERNOULLI, Facts, Node, Vjp
 from estbench.estimators.shared.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
 from estbench.problem import Problem
 
 
 @dataclass(frozen=True)
-class NoiseAdditive:
+class NoiseAdditive(Node):
     """f′(h) 1[x > 0], h = max(0, x), x logistic with location φ (Bengio, Léonard & Courville 2013).
 
     The unit is active, h > 0, with probability p, and E h = softplus(φ). What it estimates is ∇ E f(h), not ∇ E f(z).
@@ -36,9 +36,9 @@ class NoiseAdditive:
             sources=("bengio2013",),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """f′(h) 1[x > 0]; x > 0 where z = 1."""
-        return draw.problem.df(draw.x.clamp(min=0)) * draw.z
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """h, and g 1[x > 0]; x > 0 where z = 1."""
+        return draw.x.clamp(min=0), lambda g: g * draw.z
 
     def reference(self, problem: Problem) -> Tensor:
         """∇ E f(h) by quadrature; at D = 1, E f(h) = q f(0) + ∫₀^∞ f(y) ρ(y − φ) dy, ρ = σ(1 − σ)."""

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
-from estbench.estimators.base import BERNOULLI, LINKS, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Facts, Node, Vjp
 from estbench.estimators.shared.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
 from estbench.problem import Problem
 
 
 @dataclass(frozen=True)
-class NoiseMultiplicative:
+class NoiseMultiplicative(Node):
     """f′(h) m p q, h = m p, m = −log u (after Bengio, Léonard & Courville 2013; that m is exponential is our choice).
 
     E h = p. What it estimates is ∇ E f(h), not ∇ E f(z).
@@ -38,11 +38,11 @@ class NoiseMultiplicative:
             identities=("unbiased on linear f",),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """f′(h) m p q."""
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """h, and g m p q."""
         d = draw.distribution
         h = torch.log(draw.noise()).neg_() * d.align(d.mean)
-        return d.chain(draw.problem.df(h) * h * d.align(d.q))
+        return h, lambda g: d.chain(g * h * d.align(d.q))
 
     def reference(self, problem: Problem) -> Tensor:
         """∇ E f(h) by quadrature; at D = 1, E f(h) = ∫₀^∞ e^{−m} f(m p) dm."""

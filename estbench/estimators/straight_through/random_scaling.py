@@ -7,13 +7,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts
+from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts, Node, Vjp
 
 _UNIFORM = "random_scaling/u"
 
 
 @dataclass(frozen=True)
-class RandomScaling:
+class RandomScaling(Node):
     """p_i q_i ∂f/∂z_i at z with z_i := u_i, u_i uniform: E f′(u) = f(1) − f(0) (Pervez et al. 2020; core of FouST).
 
     joint  all variables at u at once, at the price of one ∇f
@@ -43,12 +43,16 @@ class RandomScaling:
         del problem
         return {_UNIFORM: [torch.empty(0)]}
 
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """u, and p q g: of all variables at once."""
+        return draw.uniform(_UNIFORM, draw.problem.D), draw.distribution.mean_jac
+
     def rows(self, draw: Draw) -> Tensor:
         """p q ∂f/∂z_i at z with z_i := u_i for each i in turn, or at u."""
+        if self.joint:
+            return super().rows(draw)
         d, D = draw.distribution, draw.problem.D
         u = draw.uniform(_UNIFORM, D)
-        if self.joint:
-            return d.mean_jac(draw.problem.df(u))
         g, one_at_u = torch.empty_like(u), draw.z.clone()
         for i in range(D):
             one_at_u[..., i] = u[..., i]

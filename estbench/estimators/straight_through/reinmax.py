@@ -9,11 +9,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import LINKS, SIGMOID, Facts
+from estbench.estimators.base import LINKS, SIGMOID, Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class Reinmax:
+class Reinmax(Node):
     """2 J((π_τ + z)/2) g − ½ J(π) g, π_τ = softmax(θ/τ) or σ(φ/τ), τ ≥ 1 (Liu et al. 2023, algorithm 2).
 
     Without any factor 1/τ: the temperature only flattens π in the first term.
@@ -34,8 +34,12 @@ class Reinmax:
             identities=("τ = 1: zgr, draw by draw", "τ = 1: unbiased on quadratics"),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """2 J((π_τ + z)/2) g − ½ J(π) g."""
-        d, g = draw.distribution, draw.dfz
-        halfway = d.chain(d.tempered(self.temperature).jac_halfway(draw.z, g))
-        return halfway.mul_(2).sub_(draw.straight_through, alpha=0.5)
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and 2 J((π_τ + z)/2) g − ½ J(π) g."""
+        d, z = draw.distribution, draw.z
+
+        def of(g: Tensor) -> Tensor:
+            halfway = d.chain(d.tempered(self.temperature).jac_halfway(z, g))
+            return halfway.mul_(2).sub_(draw.mean_jac(g), alpha=0.5)
+
+        return z, of

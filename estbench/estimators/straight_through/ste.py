@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import BERNOULLI, BOTH, LINKS, Facts
+from estbench.estimators.base import BERNOULLI, BOTH, LINKS, Facts, Node, Vjp
 from estbench.estimators.shared.proxies import FIXED, PROXIES, SCALED
 
 Proxy = Literal[
@@ -31,7 +31,7 @@ Proxy = Literal[
 
 
 @dataclass(frozen=True)
-class Ste:
+class Ste(Node):
     """∇f(z) times a backward factor.
 
     proxy   sigmoid, softmax (one and the same): J(p) f′, J(π) g, which is p′(φ) f′ with any link of Bernoulli
@@ -69,20 +69,25 @@ class Ste:
             identities=("unbiased on linear f (default proxy, slope 1, drawn samples)",),
         )
 
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(p) g, or ψ(φ) g."""
+        if self.sample == "bernoulli":
+            return draw.z, self._factor(draw)
+        d = draw.distribution
+        return d.align(d.mode).expand(draw.R, draw.N, *d.event_shape), self._factor(draw)
+
     def rows(self, draw: Draw) -> Tensor:
         """J(p) f′(z), or ψ(φ) f′(z)."""
+        default = self.proxy in ("sigmoid", "softmax") and self.slope == 1 and self.sample == "bernoulli"
+        return draw.straight_through if default else super().rows(draw)  # J(π) (dv/dz)ᵀ is the same for all z
+
+    def _factor(self, draw: Draw) -> Vjp:
         d = draw.distribution
-        if self.proxy in ("sigmoid", "softmax") and self.slope == 1 and self.sample == "bernoulli":
-            return draw.straight_through
-        g = (
-            draw.dfz
-            if self.sample == "bernoulli"
-            else draw.problem.df(d.align(d.mode).expand(draw.R, draw.N, *d.event_shape))
-        )
         if self.proxy in FIXED:
-            return FIXED[self.proxy](d.align(d.logits)) * g
+            return lambda g: FIXED[self.proxy](d.align(d.logits)) * g
         if self.proxy in SCALED:
-            return SCALED[self.proxy](d.align(d.logits), *(() if self.scale is None else (self.scale,))) * g
+            scale = () if self.scale is None else (self.scale,)
+            return lambda g: SCALED[self.proxy](d.align(d.logits), *scale) * g
         if self.proxy == "identity":
-            return d.centred(g)
-        return self.slope * d.tempered(1 / self.slope).mean_jac(g)
+            return d.centred
+        return d.mean_jac if self.slope == 1 else lambda g: self.slope * d.tempered(1 / self.slope).mean_jac(g)

@@ -6,11 +6,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import LINKS, Facts
+from estbench.estimators.base import LINKS, Facts, Node, Vjp
 
 
 @dataclass(frozen=True)
-class Zgr:
+class Zgr(Node):
     """½ [J(π) g + (g·(z − π)) s], s = z − π, variable by variable (Shekhovtsov 2023).
 
     Bernoulli: ½ q f′(1) where z = 1 and ½ p f′(0) where z = 0.
@@ -33,7 +33,7 @@ class Zgr:
             ),
         )
 
-    def rows(self, draw: Draw) -> Tensor:
-        """½ [J(π) g + (g·(z − π)) s]."""
-        s = draw.score
-        return (draw.distribution.dot(draw.dfz, draw.deviation) * s).add_(draw.straight_through).div_(2)
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and ½ [J(π) g + (g·(z − π)) s]."""
+        d, s, deviation = draw.distribution, draw.score, draw.deviation
+        return draw.z, lambda g: (d.dot(g, deviation) * s).add_(draw.mean_jac(g)).div_(2)
