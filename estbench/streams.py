@@ -117,8 +117,8 @@ class TorchStreams:
         """[rows, *shape], inside (0, 1)."""
         del name, reader
         self.reads += 1
-        u, tiny = torch.rand(rows, *shape, generator=self._generator, device=self._device, dtype=dtype), _tiny(dtype)
-        return u.clamp_(tiny, 1 - 2 * tiny)
+        u, tiny = torch.empty(rows, *shape, device=self._device, dtype=dtype), _tiny(dtype)
+        return u.uniform_(tiny, 1 - 2 * tiny, generator=self._generator)
 
 
 def _global(device: torch.device) -> torch.Generator | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -54,6 +54,10 @@ class Bernoulli:
 
     logits: Tensor
     link: LinkName = "sigmoid"
+    batch_shape: tuple[int, ...] = field(init=False, repr=False)
+    """() where all replicates share the logits."""
+    event_shape: tuple[int, ...] = field(init=False, repr=False)
+    """Shape of one sample: (D,)."""
 
     name: ClassVar[str] = "bernoulli"
     event_dim: ClassVar[int] = 1
@@ -67,7 +71,8 @@ class Bernoulli:
         def __init__(self, logits: Tensor | ArrayLike, link: LinkName = "sigmoid") -> None: ...
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "logits", as_logits(self.logits, type(self).__name__, self.event_dim))
+        logits = as_logits(self.logits, type(self).__name__, self.event_dim)
+        vars(self).update(logits=logits, batch_shape=logits.shape[:-1], event_shape=logits.shape[-1:])
         if not isinstance(self.link, str) or self.link not in LINKS:
             raise UsageError(f"unknown link {self.link!r}; there are {', '.join(LINKS)}")
         if self.link == "identity" and not bool(((self.logits > 0) & (self.logits < 1)).all()):
@@ -87,19 +92,9 @@ class Bernoulli:
         return LINKS[self.link]
 
     @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """() where all replicates share the logits."""
-        return tuple(self.logits.shape[:-1])
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (D,)."""
-        return (self.logits.shape[-1],)
-
-    @property
     def n_variables(self) -> int:
         """D."""
-        return self.logits.shape[-1]
+        return self.event_shape[0]
 
     @property
     def n_states(self) -> int:
@@ -112,8 +107,7 @@ class Bernoulli:
 
     def align(self, t: Tensor) -> Tensor:
         """Expand [*batch_shape, D] or [*batch_shape, D, …] to multiply samples; t itself without a batch."""
-        batch_dim = self.logits.ndim - 1
-        return t.unsqueeze(batch_dim) if batch_dim else t
+        return t.unsqueeze(len(self.batch_shape)) if self.batch_shape else t
 
     @cached_property
     def _phi(self) -> Tensor:

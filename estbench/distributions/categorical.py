@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -29,6 +29,10 @@ class Categorical:
     """
 
     logits: Tensor
+    batch_shape: tuple[int, ...] = field(init=False, repr=False)
+    """() where all replicates share the logits."""
+    event_shape: tuple[int, ...] = field(init=False, repr=False)
+    """Shape of one sample: (D, K)."""
 
     name: ClassVar[str] = "categorical"
     event_dim: ClassVar[int] = 2
@@ -42,31 +46,22 @@ class Categorical:
         def __init__(self, logits: Tensor | ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "logits", as_logits(self.logits, type(self).__name__, self.event_dim))
+        logits = as_logits(self.logits, type(self).__name__, self.event_dim)
+        vars(self).update(logits=logits, batch_shape=logits.shape[:-2], event_shape=logits.shape[-2:])
 
     def with_logits(self, logits: Tensor) -> Categorical:
         """The same at other logits."""
         return Categorical(logits)
 
     @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """() where all replicates share the logits."""
-        return tuple(self.logits.shape[:-2])
-
-    @property
     def classes(self) -> int:
         """K."""
-        return self.logits.shape[-1]
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (D, K)."""
-        return tuple(self.logits.shape[-2:])
+        return self.event_shape[1]
 
     @property
     def n_variables(self) -> int:
         """D."""
-        return self.logits.shape[-2]
+        return self.event_shape[0]
 
     @property
     def n_states(self) -> int:
@@ -79,8 +74,7 @@ class Categorical:
 
     def align(self, t: Tensor) -> Tensor:
         """Expand [*batch_shape, D, K] or [*batch_shape, D, …] to multiply samples; t itself without a batch."""
-        batch_dim = self.logits.ndim - 2
-        return t.unsqueeze(batch_dim) if batch_dim else t
+        return t.unsqueeze(len(self.batch_shape)) if self.batch_shape else t
 
     @cached_property
     def log_mean(self) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -87,7 +88,13 @@ def spread(t: Tensor, K: int) -> Tensor:
 
 def total(t: Tensor) -> Tensor:
     """Σ_k t_k, kept as an axis of length 1; a matrix product, as short sums are slow."""
-    return t @ t.new_ones(t.shape[-1], 1)
+    return t @ _ones(t.shape[-1], t.dtype, t.device)
+
+
+@lru_cache(maxsize=64)
+def _ones(K: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):  # it may be used for gradients later
+        return torch.ones(K, 1, dtype=dtype, device=device)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

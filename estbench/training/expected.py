@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -126,42 +127,40 @@ def _estimated(
     problem = Problem(flat, given, zero_rounding=measured)
     if measured:
         vars(problem)["size"] = 0.0  # to find it takes 64 evaluations of f for each example
-    draw = Draw(problem, len(flat.logits), samples, streams=streams, watched=False)
-    z = outside(autocast, lambda: draw.z)
+    draw = Draw(problem, flat.logits.shape[0], samples, streams=streams, watched=False)
+    z = outside(autocast, getattr, draw, "z")
     fz = given.at_samples(z, wants_gradient=wanted and chosen.facts.df != 0)
     mean, batch = fz if samples == 1 else fz.mean(1), distribution.batch_shape
     if not wanted:
         return mean.view(batch)
     vars(draw)["fz"] = as_type(fz.detach(), flat.logits.dtype)
 
-    with torch.no_grad():
+    def gradient() -> Tensor:
         if online is None:
-            g = outside(autocast, estimate, chosen.estimator, draw)
-        else:
-            g = outside(autocast, online.estimate, draw, samples)
-    attached: Tensor = _Attached.apply(mean, batch, logits, g)  # type: ignore[no-untyped-call] # of torch
+            return outside(autocast, estimate, chosen.estimator, draw)
+        return outside(autocast, online.estimate, draw, samples)
+
+    attached: Tensor = _Attached.apply(mean, logits, batch, gradient)  # type: ignore[no-untyped-call] # of torch
     return attached
 
 
 class _Attached(torch.autograd.Function):
-    """The value; its gradient with respect to the logits is g, without a graph."""
+    """The value; its gradient with respect to the logits is what `gradient` gives, without a graph."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, shape: tuple[int, ...], logits: Tensor, g: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], gradient: Callable[[], Tensor]) -> Tensor:
         """The value in this shape, as a tensor of its own: who writes into it (`loss += …`) may do so."""
-        ctx.save_for_backward(g)
-        ctx.value, ctx.logits = value, logits
+        ctx.value, ctx.logits, ctx.g = value, logits, gradient()
         return torch.view_copy(value, shape)
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         """The cotangent to f, and times g to the logits."""
-        g: Tensor = ctx.saved_tensors[0]
 
         def passed() -> Tensor:
             logits: Tensor = ctx.logits
             each = cotangent.view(*cotangent.shape, *[1] * (logits.ndim - cotangent.ndim))
-            return as_type(each * g.view(logits.shape), logits.dtype)
+            return as_type(each * ctx.g.view(logits.shape), logits.dtype)
 
         above = cotangent.view(ctx.value.shape)
-        return above, None, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None
+        return above, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None, None

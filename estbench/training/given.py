@@ -98,7 +98,10 @@ class Given:
 
 def version(t: Tensor) -> int:
     """Counts the writes into a tensor in place; −1 where torch does not count them."""
-    return -1 if t.is_inference() else t._version
+    try:
+        return t._version
+    except RuntimeError:  # of what was made in torch.inference_mode
+        return -1
 
 
 def _gradient(value: Tensor, leaf: Tensor, *, retain_graph: bool = False) -> Tensor:

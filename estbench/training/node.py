@@ -59,16 +59,23 @@ def node(
     logits, estimator = distribution.logits, cast(Node, chosen.estimator)
 
     def point() -> tuple[Tensor, Vjp]:
+        """The point, a contiguous copy into which the user may write, and ĝ of what backpropagation brings."""
         flat = flattened(distribution)
-        streams = TorchStreams(logits.device, generator)
-        draw = Draw(Problem(flat, NO_FUNCTION), len(flat.logits), samples, streams=streams, watched=False)
-        return outside(autocast, estimator.vjp, draw)
+        R, streams = flat.logits.shape[0], TorchStreams(logits.device, generator)
+        draw = Draw(Problem(flat, NO_FUNCTION), R, samples, streams=streams, watched=False)
+        h, vjp = outside(autocast, estimator.vjp, draw)
+
+        def total(g: Tensor) -> Tensor:
+            rows = outside(autocast, vjp, as_type(g, h.dtype).contiguous().view(h.shape))
+            return as_type((rows if samples == 1 else rows.sum(1)).view(logits.shape), logits.dtype)
+
+        return as_type(torch.view_copy(h, shape), logits.dtype), total
 
     if torch.is_grad_enabled() and logits.requires_grad:
-        z: Tensor = _Node.apply(logits, point, shape, autocast)  # type: ignore[no-untyped-call] # of torch
+        z: Tensor = _Node.apply(logits, point)  # type: ignore[no-untyped-call] # of torch
         return z
     with torch.no_grad():
-        return as_type(torch.view_copy(point()[0], shape), logits.dtype)
+        return point()[0]
 
 
 class _NoFunction:
@@ -92,23 +99,13 @@ class _Node(torch.autograd.Function):
     """Forward the point, backward the sum of the rows over the samples."""
 
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, point: Callable[[], tuple[Tensor, Vjp]], shape: tuple[int, ...], autocast: Autocast | None
-    ) -> Tensor:
-        """The point: a contiguous copy in the user's shape and type, into which the user may write."""
-        h, ctx.vjp = point()
-        ctx.of, ctx.autocast = (h.dtype, h.shape), autocast
+    def forward(ctx: Any, logits: Tensor, point: Callable[[], tuple[Tensor, Vjp]]) -> Tensor:
+        """The point."""
         ctx.logits = logits  # not saved: who writes into logits after this may do so
-        return as_type(torch.view_copy(h, shape), logits.dtype)
+        z, ctx.total = point()
+        return z
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         """ĝ times the cotangent, in which it is linear."""
-        logits: Tensor = ctx.logits
-
-        def total() -> Tensor:
-            dtype, shape = ctx.of
-            rows: Tensor = outside(ctx.autocast, ctx.vjp, as_type(g, dtype).contiguous().view(shape))
-            return as_type((rows if shape[1] == 1 else rows.sum(1)).view(logits.shape), logits.dtype)
-
-        return differentiable_once(total, g, logits), None, None, None
+        return differentiable_once(lambda: ctx.total(g), g, ctx.logits), None
