@@ -260,7 +260,7 @@ class Draw:
 
     def df(self, h: Tensor) -> Tensor:
         """∇f(h), like h, computed once where h is z or a relaxed sample that is kept here."""
-        if h is self.z:
+        if h is vars(self).get("z"):
             return self.dfz
         for relaxed in self._relaxed.values():
             if relaxed.y is h:

@@ -62,8 +62,8 @@ class Facts:
                    ratios alone
     unbatchable    why logits cannot have batch axes, a problem of its own for each replicate; None: they can. Fitted
                    numbers are shared by the whole batch
-    node           it wants of f one gradient a sample, at one point, and is linear in it: it can be a stochastic node
-                   of a network (`training.sample`), which passes the point forward and the estimate backward
+    node           it wants of f one gradient a sample, at one point, and is linear in it: it has `vjp` (see
+                   `base.Node`) and can be a stochastic node of a network (`training.sample`)
     centred        Σ_k ĝ_k = 0 in every draw (categorical)
     symmetric      the order of the samples does not matter to a joint estimator: its exact moments then go through
                    multisets of samples, not all tuples. Rows need not say it: their mean never depends on the order

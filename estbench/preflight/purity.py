@@ -14,6 +14,7 @@ from torch import Tensor
 from estbench.catalogue import facts_of
 from estbench.draws import Draw
 from estbench.estimators.base import RowEstimator
+from estbench.isolation import Isolated
 from estbench.preflight.counted_objective import counted_objective
 from estbench.preflight.trial import KEPT, MORE, REPLICATES, Trial, same
 from estbench.problem import Evaluations
@@ -42,7 +43,7 @@ def impurities(trial: Trial) -> Iterator[str]:
         if text := uncounted(trial):
             yield text
         return
-    for check in (uncounted, other_replicates, other_samples):
+    for check in (uncounted, other_replicates, other_samples, other_rows):
         if text := check(trial):
             yield text
 
@@ -184,3 +185,21 @@ def _tensors(thing: Any, path: str, depth: int = 4) -> Iterator[tuple[str, Tenso
     elif depth and type(thing).__module__.startswith("estbench.") and not isinstance(thing, Callable):  # type: ignore[arg-type] # a special form
         for name, value in vars(thing).items():
             yield from _tensors(value, f"{path}.{name}", depth - 1)
+
+
+def other_rows(trial: Trial) -> str:
+    """Of a stochastic node: whether its `vjp` is that of its rows, and linear in ∇f."""
+    estimator = trial.build()
+    if not facts_of(estimator).node:
+        return ""
+    if not hasattr(estimator, "vjp"):
+        return "its facts say node=True, but it has no vjp(draw): derive it from estbench.estimators.base.Node"
+    draw = trial.draw("a")
+    with Isolated("preflight", 0):
+        h, of = estimator.vjp(draw)
+        g = draw.problem.df(h)
+        made, twice, cubed = of(g), of(g), of(g**3 - 2 * g)
+        parts = of(g**3) - 2 * made
+    if not (same(made, trial.each(trial.draw("a"))) and same(made, twice)):
+        return "its rows are not what its vjp makes of ∇f at its point: leave `rows` to estbench.estimators.base.Node"
+    return "" if same(cubed, parts) else "what its vjp makes of ∇f is not linear in it: say node=False"

@@ -154,7 +154,9 @@ def _chosen(estimator: Estimator, temperature: float | None, text: str) -> Chose
         raise UsageError(f"a fitted {text} cannot be used in training: {CRITIC}")
     facts = estimator.facts
     if facts.node and not hasattr(estimator, "vjp"):
-        raise UsageError(f"the facts of {text} say node=True, but it has no vjp(draw): derive it from estimators.base.Node")
+        raise UsageError(
+            f"the facts of {text} say node=True, but it has no vjp(draw): derive it from estimators.base.Node"
+        )
     return Chosen(estimator, facts, text)
 
 

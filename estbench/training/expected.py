@@ -148,7 +148,9 @@ class _Attached(torch.autograd.Function):
     """The value; its gradient with respect to the logits is what `gradient` gives, without a graph."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], gradient: Callable[[], Tensor]) -> Tensor:
+    def forward(
+        ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], gradient: Callable[[], Tensor]
+    ) -> Tensor:
         """The value in this shape, as a tensor of its own: who writes into it (`loss += …`) may do so."""
         ctx.value, ctx.logits, ctx.g = value, logits, gradient()
         return torch.view_copy(value, shape)

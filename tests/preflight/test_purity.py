@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor
 
 from estbench import catalogue
-from estbench.estimators.base import Facts
+from estbench.draws import Draw
+from estbench.estimators.base import Facts, Vjp
+from estbench.estimators.straight_through.ste import Ste
 from estbench.objectives.mlp import Mlp
 from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import Trial
@@ -87,3 +91,43 @@ def test_what_is_pure_is_not_accused() -> None:
     """REINFORCE as a plug-in, from which the wrong ones are made."""
     for problem in two():
         assert on(Pure, problem) == []
+
+
+@dataclass(frozen=True)
+class WrongNode(Ste):
+    """Its vjp is not linear in ∇f, is not that of its rows, or is not there."""
+
+    wrong: str = ""
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(p) g, or J(p) g³."""
+        h, of = super().vjp(draw)
+        return h, (lambda g: of(g**3)) if self.wrong == "not linear" else of
+
+    def rows(self, draw: Draw) -> Tensor:
+        """What vjp makes of ∇f, or twice as much."""
+        h, of = self.vjp(draw)
+        return of(draw.df(h)) * (2 if self.wrong == "twice" else 1)
+
+
+@dataclass(frozen=True)
+class NoVjp:
+    """It says that it is a node, and has rows alone."""
+
+    @property
+    def facts(self) -> Facts:
+        """Of straight-through."""
+        return Ste().facts
+
+    def rows(self, draw: Draw) -> Tensor:
+        """Those of straight-through."""
+        return draw.straight_through
+
+
+def test_the_vjp_of_a_node() -> None:
+    """A node whose rows are not its vjp at ∇f, that is not linear in it, or has no vjp, is named; others are not."""
+    for problem in two():
+        assert on(WrongNode, problem) == []
+        assert any("not linear" in text for text in on(partial(WrongNode, wrong="not linear"), problem))
+        assert any("rows are not what its vjp" in text for text in on(partial(WrongNode, wrong="twice"), problem))
+        assert any("has no vjp(draw)" in text for text in on(NoVjp, problem))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.estimators.base import Facts, RowEstimator
+from estbench.estimators.base import Facts, RowEstimator, Vjp
 from estbench.estimators.shared.proxies import FIXED, SCALED
 from estbench.estimators.straight_through.ste import Ste
 from estbench.problem import Problem
@@ -218,10 +219,17 @@ def test_straight_through() -> None:
         straight_through(torch.zeros(2), torch.zeros(2, dtype=torch.int64))
 
 
-class Wrong(Ste):
-    """It says that it is a node, and asks for f, or for nothing."""
+class Asks(Ste):
+    """Its vjp evaluates f."""
 
-    asks = True
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """f(z) s(z) in place of what is linear in ∇f."""
+        return draw.z, lambda g: draw.lift(draw.fz) * draw.score + 0 * g
+
+
+@dataclass(frozen=True)
+class WithoutVjp:
+    """It says that it is a node, and has rows alone."""
 
     @property
     def facts(self) -> Facts:
@@ -229,19 +237,35 @@ class Wrong(Ste):
         return Ste().facts
 
     def rows(self, draw: Draw) -> Tensor:
-        """f(z) s(z), or 0."""
-        return draw.lift(draw.fz) * draw.score if self.asks else torch.zeros_like(draw.z)
+        """Those of straight-through."""
+        return draw.straight_through
 
 
 def test_nodes_that_are_none_are_found() -> None:
-    """A plug-in whose facts say `node` wrongly is refused, whichever way it is wrong."""
-    distribution = distribution_of("bernoulli", some_logits("bernoulli"))
-    with pytest.raises(UsageError, match="asks for values of f"):
-        sample(distribution, Wrong())
-    quiet = Wrong()
-    object.__setattr__(quiet, "asks", False)
-    with pytest.raises(UsageError, match="asks for no ∇f"):
-        sample(distribution, quiet)
+    """A plug-in whose facts say `node` wrongly is refused."""
+    logits = some_logits("bernoulli")
+    with pytest.raises(UsageError, match=r"say node=True, but it has no vjp\(draw\)"):
+        sample(distribution_of("bernoulli", logits), WithoutVjp())
+    z = sample(distribution_of("bernoulli", logits), Asks())
+    with pytest.raises(UsageError, match="evaluates f or ∇f itself"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize(("estimator", "given", "name"), NODES)
+def test_the_vjp_of_a_node(estimator: str, given: dict[str, Any], name: str) -> None:
+    """Rows are what it makes of ∇f at its point, to the last bit; it is repeatable, and reads no noise."""
+    one, distribution = build(estimator, given), distribution_of(name, some_logits(name).detach())
+    a = torch.randn(EXAMPLES, 2, *SHAPES[name], generator=seeded(3), dtype=torch.float64)
+    streams = TorchStreams(torch.device("cpu"), seeded())
+    h, of = one.vjp(Draw(Problem(distribution, Answers(a)), EXAMPLES, 2, streams=streams))  # type: ignore[attr-defined] # every node has it
+    reads, kept = streams.reads, a.clone()
+    again = TorchStreams(torch.device("cpu"), seeded())
+    rows = one.rows(Draw(Problem(distribution, Answers(a)), EXAMPLES, 2, streams=again))  # type: ignore[attr-defined] # every node has them
+    assert h.shape == a.shape
+    assert torch.equal(of(a), rows)
+    assert torch.equal(of(a), rows)
+    assert streams.reads == reads == again.reads
+    assert torch.equal(a, kept)
 
 
 def test_a_node_in_a_network() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from estbench import catalogue
 from estbench.distributions import Bernoulli, Categorical
 from estbench.problem import Problem
+from estbench.streams import TorchStreams
 from estbench.training import expectation, sample
 from estbench.training.expected import measured
 from estbench.training.given import Given
@@ -51,37 +54,31 @@ def test_gradients_of_a_large_constant_plus_little(estimator: str) -> None:
     assert float(g.mean()) == pytest.approx(0.0005, abs=max(6 * float(g.std()) / len(g) ** 0.5, 5e-6))
 
 
+def float32_numbers(generator: torch.Generator) -> Callable[..., Tensor]:
+    """`TorchStreams.uniform` with float32 numbers in whatever type is asked for."""
+
+    def uniform(self: TorchStreams, name: str, *shape: int, dtype: torch.dtype, reader: str = "") -> Tensor:
+        del self, name, reader
+        return torch.rand(*shape, generator=generator, dtype=torch.float32).clamp(1e-4, 1 - 1e-4).to(dtype)
+
+    return uniform
+
+
 @pytest.mark.parametrize(("estimator", "name"), MEMBERS)
-def test_float32_is_float64_rounded(estimator: str, name: str) -> None:
+def test_float32_is_float64_rounded(estimator: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradient in float32 is that in float64 with the same random numbers, to 1e-4 of the largest entry."""
     found = []
     for dtype in (torch.float32, torch.float64):
         logits = torch.randn(64, *SHAPES[name], generator=seeded(3)).to(dtype).requires_grad_()
-        uniforms = Narrow()
+        monkeypatch.setattr(TorchStreams, "uniform", float32_numbers(seeded(8)))
         weights = torch.arange(1.0, 1 + logits[0].numel()).to(dtype)
         f = lambda z: torch.sin(z.flatten(2) @ weights) + 3  # noqa: E731, B023
-        with uniforms:
-            value = expectation(f, distribution_of(name, logits), estimator, 3)
+        value = expectation(f, distribution_of(name, logits), estimator, 3)
         assert value.dtype == dtype
         (g,) = torch.autograd.grad(value.sum(), logits)
         assert g.dtype == dtype
         found.append(g.double())
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4 * float(found[1].abs().max()))
-
-
-class Narrow:
-    """torch.rand that gives float32 numbers in whatever type is asked for, always the same."""
-
-    def __enter__(self) -> None:
-        self._rand, generator = torch.rand, seeded(8)
-
-        def rand(*shape: int, dtype: torch.dtype = torch.float64, **_: object) -> Tensor:
-            return self._rand(*shape, generator=generator, dtype=torch.float32).clamp(1e-4, 1 - 1e-4).to(dtype)
-
-        torch.rand = rand  # type: ignore[assignment]
-
-    def __exit__(self, *_: object) -> None:
-        torch.rand = self._rand
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

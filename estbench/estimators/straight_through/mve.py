@@ -43,7 +43,7 @@ class Mve(Node):
         )
 
     def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
-        """z, and S_xᵀ g; its numerators and denominators are divided by 1 + t = 1/u, v = t u, so that t may be infinite.
+        """z, and S_xᵀ g, its numerators and denominators divided by 1 + t = 1/u, v = t u: t may be infinite.
 
         As S_xᵀ 1 = 0, g may be centred at x: no digit is lost where π is almost one-hot, and J_x meets g_x = 0.
         """
