@@ -169,11 +169,13 @@ def to_fit(estimator: Estimator) -> list[str]:
     return [f.name for f in fields(estimator) if getattr(estimator, f.name) == "fitted"]  # type: ignore[arg-type] # as above
 
 
-def flattened(distribution: Distribution) -> Distribution:
-    """The same distribution with detached logits [B, *event_shape] in float32 or float64."""
+def flattened(distribution: Distribution, *, copy: bool = False) -> Distribution:
+    """The same distribution with detached logits [B, *event_shape] in float32 or float64, or a `copy` of them."""
     logits = distribution.logits.detach()
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
+    elif copy:
+        logits = logits.clone()
     batch = distribution.batch_shape
     if len(batch) != 1:
         logits = logits.reshape(math.prod(batch), *distribution.event_shape)

@@ -164,5 +164,5 @@ class _Attached(torch.autograd.Function):
             each = cotangent.view(*cotangent.shape, *[1] * (logits.ndim - cotangent.ndim))
             return as_type(each * ctx.g.view(logits.shape), logits.dtype)
 
-        above = cotangent.view(ctx.value.shape)
+        above = cotangent.reshape(ctx.value.shape)
         return above, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None, None

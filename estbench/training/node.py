@@ -57,10 +57,11 @@ def node(
 ) -> Tensor:
     """The same in this shape, of as many numbers."""
     logits, estimator = distribution.logits, cast(Node, chosen.estimator)
+    wanted = torch.is_grad_enabled() and logits.requires_grad
 
     def point() -> tuple[Tensor, Vjp]:
         """The point, a contiguous copy into which the user may write, and ĝ of what backpropagation brings."""
-        flat = flattened(distribution)
+        flat = flattened(distribution, copy=wanted)  # the backward pass reads them: the user may have written into his
         R, streams = flat.logits.shape[0], TorchStreams(logits.device, generator)
         draw = Draw(Problem(flat, NO_FUNCTION), R, samples, streams=streams, watched=False)
         h, vjp = outside(autocast, estimator.vjp, draw)
@@ -71,7 +72,7 @@ def node(
 
         return as_type(torch.view_copy(h, shape), logits.dtype), total
 
-    if torch.is_grad_enabled() and logits.requires_grad:
+    if wanted:
         z: Tensor = _Node.apply(logits, point)  # type: ignore[no-untyped-call] # of torch
         return z
     with torch.no_grad():

@@ -105,6 +105,18 @@ def test_batch_axes(estimator: str) -> None:
     assert logits.grad.shape == (3,)
 
 
+@pytest.mark.parametrize("estimator", ["disarm", "gumbel", "rloo"])
+def test_a_loss_may_be_transposed(estimator: str) -> None:
+    """With two batch axes, `loss.t() * weights` is a sum over the same entries as `loss * weights.t()`."""
+    logits, weights = some_logits("bernoulli", None, 2, 3), torch.randn(3, 2, dtype=torch.float64)
+    grads = []
+    for transposed in (True, False):
+        value = expectation(lambda z: z.sum(-1) ** 3, Bernoulli(logits), estimator, 2, generator=seeded())
+        loss = value.t() * weights if transposed else value * weights.t()
+        grads.append(torch.autograd.grad(loss.sum(), logits)[0])
+    assert torch.equal(*grads)
+
+
 EITHER: tuple[Value, ...] = ("own", "hard")
 RELAXED = ["gumbel", "hard_concrete", "igr", "bengio_sts"]
 

@@ -138,6 +138,22 @@ def test_the_sample_is_the_users_own() -> None:
         assert torch.equal(*grads)
 
 
+@pytest.mark.parametrize(("estimator", "given", "name"), NODES)
+@pytest.mark.parametrize("leaf", [True, False], ids=["leaf", "computed"])
+def test_logits_may_be_written_into(estimator: str, given: dict[str, Any], name: str, leaf: bool) -> None:
+    """After the call, as by an optimiser or an in-place activation: the gradient is that of the call."""
+    grads = []
+    for write in (False, True):
+        parameters = some_logits(name)
+        logits = parameters if leaf else parameters * 1
+        z = sample(distribution_of(name, logits), build(estimator, given), samples=2, generator=seeded())
+        if write:
+            with torch.no_grad():
+                logits.mul_(-2).add_(0.3)
+        grads.append(torch.autograd.grad((z**3).sum(), parameters)[0])
+    assert torch.equal(*grads)
+
+
 @pytest.mark.parametrize("estimator", ["ste", "disarm", "rebar[eta=1]"])
 def test_no_second_derivative(estimator: str) -> None:
     """It is refused; a graph of other gradients may be built, and a network of detached ones has none."""
