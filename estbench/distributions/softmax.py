@@ -27,11 +27,10 @@ class Softmax:
 
     @classmethod
     def of_exponentials(cls, s: Tensor) -> Softmax:
-        """From s = e^x, which is overwritten."""
+        """From s = e^x, which is overwritten; a smaller number over the greatest is below 1 also when it is rounded."""
         top = greatest(s)
-        tops = spread(top, s.shape[-1])
-        z = torch.eq(s, tops, out=torch.empty_like(s))
-        return cls(s.div_(tops), z, top)
+        odds = s.div_(spread(top, s.shape[-1]))
+        return cls(odds, odds.floor(), top)
 
     @property
     def x(self) -> Tensor:

@@ -35,11 +35,11 @@ class Calls(TorchFunctionMode):
 @pytest.mark.parametrize(
     ("estimator", "name", "most"),
     [
-        ("ste", "bernoulli", 18),
-        ("gumbel", "bernoulli", 21),
-        ("reinforce", "bernoulli", 28),
-        ("disarm", "bernoulli", 41),
-        ("gumbel", "categorical", 33),
+        ("ste", "bernoulli", 15),
+        ("gumbel", "bernoulli", 18),
+        ("reinforce", "bernoulli", 23),
+        ("disarm", "bernoulli", 34),
+        ("gumbel", "categorical", 29),
     ],
 )
 def test_calls_of_a_step(estimator: str, name: str, most: int) -> None:
@@ -47,7 +47,7 @@ def test_calls_of_a_step(estimator: str, name: str, most: int) -> None:
     distribution = distribution_of(name, some_logits(name).detach().float().requires_grad_())
     with Calls() as calls:
         expectation(lambda z: z.flatten(2).sum(-1), distribution, estimator).sum().backward()
-    assert len(calls.names) <= most, calls.names
+    assert len(calls.names) <= most, (len(calls.names), calls.names)
 
 
 def test_a_draw_in_training_keeps_no_versions() -> None:
