@@ -71,23 +71,21 @@ class Ste(Node):
 
     def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
         """z, and J(p) g, or ψ(φ) g."""
-        if self.sample == "bernoulli":
-            return draw.z, self._factor(draw)
         d = draw.distribution
-        return d.align(d.mode).expand(draw.R, draw.N, *d.event_shape), self._factor(draw)
+        z = draw.z if self.sample == "bernoulli" else d.align(d.mode).expand(draw.R, draw.N, *d.event_shape)
+        if self.proxy in FIXED:
+            return z, lambda g: FIXED[self.proxy](d.align(d.logits)) * g
+        if self.proxy in SCALED:
+            scale = () if self.scale is None else (self.scale,)
+            return z, lambda g: SCALED[self.proxy](d.align(d.logits), *scale) * g
+        if self.proxy == "identity":
+            return z, d.centred
+        if self.slope != 1:
+            return z, lambda g: self.slope * d.tempered(1 / self.slope).mean_jac(g)
+        return z, draw.mean_jac
 
     def rows(self, draw: Draw) -> Tensor:
         """J(p) f′(z), or ψ(φ) f′(z)."""
-        default = self.proxy in ("sigmoid", "softmax") and self.slope == 1 and self.sample == "bernoulli"
-        return draw.straight_through if default else super().rows(draw)  # J(π) (dv/dz)ᵀ is the same for all z
-
-    def _factor(self, draw: Draw) -> Vjp:
-        d = draw.distribution
-        if self.proxy in FIXED:
-            return lambda g: FIXED[self.proxy](d.align(d.logits)) * g
-        if self.proxy in SCALED:
-            scale = () if self.scale is None else (self.scale,)
-            return lambda g: SCALED[self.proxy](d.align(d.logits), *scale) * g
-        if self.proxy == "identity":
-            return d.centred
-        return d.mean_jac if self.slope == 1 else lambda g: self.slope * d.tempered(1 / self.slope).mean_jac(g)
+        if self.proxy in ("sigmoid", "softmax") and self.slope == 1 and self.sample == "bernoulli":
+            return draw.straight_through  # the same, and cheaper where f is of ordinal values
+        return super().rows(draw)
