@@ -263,7 +263,7 @@ class Draw:
         if h is vars(self).get("z"):
             return self.dfz
         for relaxed in self._relaxed.values():
-            if relaxed.y is h:
+            if vars(relaxed).get("y") is h:
                 return relaxed.df
         return self.problem.df(h)
 
