@@ -170,12 +170,10 @@ def to_fit(estimator: Estimator) -> list[str]:
 
 
 def flattened(distribution: Distribution, *, copy: bool = False) -> Distribution:
-    """The same distribution with detached logits [B, *event_shape] in float32 or float64, or a `copy` of them."""
-    logits = distribution.logits.detach()
+    """The same distribution with detached logits [B, *event_shape] in float32 or float64; a `copy` only in no_grad."""
+    logits = distribution.logits.clone() if copy else distribution.logits.detach()
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    elif copy:
-        logits = logits.clone()
     batch = distribution.batch_shape
     if len(batch) != 1:
         logits = logits.reshape(math.prod(batch), *distribution.event_shape)
