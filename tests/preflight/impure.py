@@ -382,3 +382,14 @@ SAID = {
     LastSamples: "an estimate from 2 samples changes with samples beyond them",
 }
 """Each estimator, and what must be said of it."""
+
+
+@dataclass(frozen=True)
+class RowsAlone:
+    """It says that it is a node, and has rows alone."""
+
+    facts: ClassVar[Facts] = replace(FACTS, unbiased=False, f=0, df=1, node=True)
+
+    def rows(self, draw: Draw) -> Tensor:
+        """Those of straight-through."""
+        return draw.straight_through

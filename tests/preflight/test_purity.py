@@ -19,7 +19,7 @@ from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import Trial
 from estbench.problem import Problem
 from tests.estimators.members import build, problems
-from tests.preflight.impure import SAID, WRITES, Pure, TorchNoise
+from tests.preflight.impure import SAID, WRITES, Pure, RowsAlone, TorchNoise
 from tests.problems import make
 from tests.sizes import thinned
 
@@ -110,24 +110,10 @@ class WrongNode(Ste):
         return of(draw.df(h)) * (2 if self.wrong == "twice" else 1)
 
 
-@dataclass(frozen=True)
-class NoVjp:
-    """It says that it is a node, and has rows alone."""
-
-    @property
-    def facts(self) -> Facts:
-        """Of straight-through."""
-        return Ste().facts
-
-    def rows(self, draw: Draw) -> Tensor:
-        """Those of straight-through."""
-        return draw.straight_through
-
-
 def test_the_vjp_of_a_node() -> None:
     """A node whose rows are not its vjp at ∇f, that is not linear in it, or has no vjp, is named; others are not."""
     for problem in two():
         assert on(WrongNode, problem) == []
         assert any("not linear" in text for text in on(partial(WrongNode, wrong="not linear"), problem))
         assert any("rows are not what its vjp" in text for text in on(partial(WrongNode, wrong="twice"), problem))
-        assert any("has no vjp(draw)" in text for text in on(NoVjp, problem))
+        assert any("has no vjp(draw)" in text for text in on(RowsAlone, problem))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
@@ -13,13 +12,14 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.estimators.base import Facts, RowEstimator, Vjp
+from estbench.estimators.base import RowEstimator, Vjp
 from estbench.estimators.shared.proxies import FIXED, SCALED
 from estbench.estimators.straight_through.ste import Ste
 from estbench.problem import Problem
 from estbench.streams import TorchStreams
 from estbench.training import expectation, sample, straight_through
 from tests.estimators.members import ALL, build
+from tests.preflight.impure import RowsAlone
 from tests.training.steps import EXAMPLES, SHAPES, Network, distribution_of, options, seeded, some_logits
 
 CASES = [
@@ -243,25 +243,11 @@ class Asks(Ste):
         return draw.z, lambda g: draw.lift(draw.fz) * draw.score + 0 * g
 
 
-@dataclass(frozen=True)
-class WithoutVjp:
-    """It says that it is a node, and has rows alone."""
-
-    @property
-    def facts(self) -> Facts:
-        """Of straight-through."""
-        return Ste().facts
-
-    def rows(self, draw: Draw) -> Tensor:
-        """Those of straight-through."""
-        return draw.straight_through
-
-
 def test_nodes_that_are_none_are_found() -> None:
     """A plug-in whose facts say `node` wrongly is refused."""
     logits = some_logits("bernoulli")
     with pytest.raises(UsageError, match=r"say node=True, but it has no vjp\(draw\)"):
-        sample(distribution_of("bernoulli", logits), WithoutVjp())
+        sample(distribution_of("bernoulli", logits), RowsAlone())
     z = sample(distribution_of("bernoulli", logits), Asks())
     with pytest.raises(UsageError, match="evaluates f or ∇f itself"):
         z.sum().backward()
