@@ -51,6 +51,7 @@ def pytest_collection_finish() -> None:
     """What has been imported and collected stays: the garbage collector need not go through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)  # what is made later need not be gone through as often as by default, either
 
 
 @pytest.fixture(scope="session", autouse=True)
