@@ -92,7 +92,7 @@ def total(t: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _ones(K: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(mode=False):  # it may be used for gradients later
+    with torch.inference_mode(False):  # it may be used for gradients later
         return torch.ones(K, 1, dtype=dtype, device=device)
 
 

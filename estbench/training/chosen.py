@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from estbench import catalogue, plugins
 from estbench.config.choice import read_estimator
@@ -181,7 +182,7 @@ def flattened(distribution: Distribution, *, copy: bool = False) -> Distribution
 
 
 def checked(distribution: Any) -> Distribution:
-    """The distribution, if it is one of ours; UsageError otherwise."""
+    """The distribution, if it is one of ours; UsageError otherwise, and in forward mode: the derivative would be 0."""
     if not hasattr(distribution, "with_logits"):
         kind = "a tensor" if isinstance(distribution, Tensor) else f"{type(distribution).__module__}"
         kind = kind if isinstance(distribution, Tensor) else f"{kind}.{type(distribution).__name__}"
@@ -190,4 +191,6 @@ def checked(distribution: Any) -> Distribution:
             "logits are [*batch, D], categorical ones [*batch, D, K]"
         )
     found: Distribution = distribution
+    if forward_ad.unpack_dual(found.logits).tangent is not None:  # type: ignore[no-untyped-call] # of torch
+        raise UsageError("an estimate has no forward-mode derivative (jvp, jacfwd); use backward() or autograd.grad")
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -135,24 +134,22 @@ def _estimated(
         return mean.view(batch)
     vars(draw)["fz"] = as_type(fz.detach(), flat.logits.dtype)
 
-    def gradient() -> Tensor:
+    with torch.no_grad():  # not in the forward of `_Attached`, where torch.compile refuses what a draw keeps
         if online is None:
-            return outside(autocast, estimate, chosen.estimator, draw)
-        return outside(autocast, online.estimate, draw, samples)
-
-    attached: Tensor = _Attached.apply(mean, logits, batch, gradient)  # type: ignore[no-untyped-call] # of torch
+            g = outside(autocast, estimate, chosen.estimator, draw)
+        else:
+            g = outside(autocast, online.estimate, draw, samples)
+    attached: Tensor = _Attached.apply(mean, logits, batch, g)  # type: ignore[no-untyped-call] # of torch
     return attached
 
 
 class _Attached(torch.autograd.Function):
-    """The value; its gradient with respect to the logits is what `gradient` gives, without a graph."""
+    """The value; its gradient with respect to the logits is g, without a graph."""
 
     @staticmethod
-    def forward(
-        ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], gradient: Callable[[], Tensor]
-    ) -> Tensor:
+    def forward(ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], g: Tensor) -> Tensor:
         """The value in this shape, as a tensor of its own: who writes into it (`loss += …`) may do so."""
-        ctx.value, ctx.logits, ctx.g = value, logits, gradient()
+        ctx.value, ctx.logits, ctx.g = value, logits, g
         return torch.view_copy(value, shape)
 
     @staticmethod

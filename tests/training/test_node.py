@@ -8,8 +8,10 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
+from estbench.distributions import Bernoulli
 from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import RowEstimator, Vjp
@@ -191,6 +193,25 @@ def _again(size: Tensor, logits: Tensor, through: str) -> None:
     if through == "grad":
         torch.autograd.grad(size, logits)
     size.backward(inputs=[logits] if through == "inputs" else None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch itself
+@pytest.mark.parametrize("estimator", ["ste", "rloo"])
+def test_no_forward_mode(estimator: str) -> None:
+    """It is refused by the logits, where it would be 0, and is right by what f alone depends on."""
+    logits, one = torch.zeros(4, 3), torch.ones(())
+
+    def value(logits: Tensor, scale: Tensor) -> Tensor:
+        return expectation(lambda z: scale * (z.sum(-1) - 0.3), Bernoulli(logits), estimator, 2, generator=seeded())
+
+    with forward_ad.dual_level():
+        moving = forward_ad.make_dual(logits, logits)
+        with pytest.raises(UsageError, match="no forward-mode derivative"):
+            value(moving, one)
+        with pytest.raises(UsageError, match="no forward-mode derivative"):
+            sample(Bernoulli(moving), "ste")
+        tangent = forward_ad.unpack_dual(value(logits, forward_ad.make_dual(one, one))).tangent
+        torch.testing.assert_close(tangent, value(logits, one))
 
 
 def test_no_derivative_of_an_estimate_by_the_weights_of_f() -> None:

@@ -53,13 +53,14 @@ def test_compiled_steps(estimator: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_compiled_nodes() -> None:
+@pytest.mark.parametrize("estimator", ["gumbel", "gumbel_st", "reinmax"])
+def test_compiled_nodes(estimator: str) -> None:
     """A compiled network with a stochastic node gives the numbers of the eager one."""
     first, second = nn.Linear(5, 6), nn.Linear(6, 3)
     x = torch.randn(4, 5, generator=seeded())
 
     def network() -> Tensor:
-        z = sample(Categorical(first(x).unflatten(-1, (2, 3))), "gumbel_st", temperature=0.5)
+        z = sample(Categorical(first(x).unflatten(-1, (2, 3))), estimator)
         value: Tensor = second(z.flatten(1)).square().sum()
         return value
 
