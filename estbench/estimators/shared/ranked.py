@@ -113,4 +113,5 @@ def _ranked(distribution: Distribution, at: slice) -> Ranked:
     below = torch.cat((torch.zeros_like(log_P[..., :1]), log_P.exp().cumsum(-1)), -1)
     states = distribution.states()[order.to(distribution.logits.device)]
     tables = (order.argsort(), log_P, below)
-    return Ranked(at, distribution, states, distribution.score(states), *(t.to(states.device) for t in tables))
+    twin = distribution.with_logits(distribution.logits)  # the distribution itself keeps this table: a cycle
+    return Ranked(at, twin, states, distribution.score(states), *(t.to(states.device) for t in tables))
