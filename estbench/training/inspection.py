@@ -24,8 +24,8 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
 
     Four evaluations, without gradients: at z twice (random numbers as of dropout, state), with other values in the
     first half of the examples (examples that mix, as by batch normalisation), and with other values in the other half
-    and more samples before and after (another N, samples that mix). Each looks for writes into z and for a wrong shape
-    or type of the result.
+    and more samples before and after (another N, samples that mix). Each looks for writes into z, or into an earlier
+    result, and for a wrong shape or type of the result.
 
     z  samples [*batch, N, D] or one-hot [*batch, N, D, K], best at the batch size of training and not all alike
     event_dim  1 for [D], 2 for [D, K]; by default found from z and the shape of the result
@@ -43,9 +43,10 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     axis = z.ndim - event_dim - 1
     if axis < 0:
         raise UsageError(f"z must have the axis of samples: [*batch, N, D] or [*batch, N, D, K], got {list(z.shape)}")
-    first = _numbers(value, z, axis, faults)
-    if first is None:
+    returned = _numbers(value, z, axis, faults)
+    if returned is None:
         raise _refusal(faults)
+    first = returned.clone()
     generators = _generators(z)
     again = _at(f, z, axis, faults)
     if again is None or not _same(again, first):
@@ -69,6 +70,8 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     value = _at(f, torch.cat((other.narrow(axis, 0, 1), _where(kept, z, other), other), axis), axis, faults)
     if value is not None and not _same(value.narrow(axis, 1, N)[kept], first[kept]):
         faults.append(MIXES.format(what=what))
+    if not _same(returned, first):
+        faults.append("f overwrites what it returned before, in memory that it uses again; return a new tensor")
     if faults:
         raise _refusal(faults)
 

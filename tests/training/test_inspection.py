@@ -62,6 +62,17 @@ def recurrent(z: Tensor) -> Tensor:
     return value
 
 
+def buffered() -> F:
+    """It keeps the memory of its result, as a captured graph does."""
+    buffers: dict[torch.Size, Tensor] = {}
+
+    def f(z: Tensor) -> Tensor:
+        value = network(z)
+        return buffers.setdefault(value.shape, torch.empty_like(value)).copy_(value)
+
+    return f
+
+
 def put_back(z: Tensor) -> Tensor:
     """It works in its argument, and undoes it."""
     value = network(z.add_(1))
@@ -79,6 +90,7 @@ FAULTS: dict[str, tuple[F, str]] = {
     "the last example": (lambda z: network(z[-1:].expand_as(z)), "or examples, mix"),
     "dropout": (lambda z: nn.functional.dropout(network(z)), "draws random numbers (dropout?)"),
     "state": (stateful(), "keeps state"),
+    "a buffer": (buffered(), "overwrites what it returned before"),
     "in place": (lambda z: network(z.mul_(2)), "writes into its samples"),
     "in place and back": (put_back, "writes into its samples"),
     "numpy": (in_place, "writes into its samples"),
