@@ -170,9 +170,8 @@ def to_fit(estimator: Estimator) -> list[str]:
     return [f.name for f in fields(estimator) if getattr(estimator, f.name) == "fitted"]  # type: ignore[arg-type] # as above
 
 
-def flattened(distribution: Distribution, *, copy: bool = False) -> Distribution:
-    """The same distribution with detached logits [B, *event_shape] in float32 or float64; a `copy` only in no_grad."""
-    logits = distribution.logits.clone() if copy else distribution.logits.detach()
+def flattened(distribution: Distribution, logits: Tensor) -> Distribution:
+    """The same kind of distribution, its logits these, as [B, *event_shape] in float32 or float64."""
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     batch = distribution.batch_shape

@@ -120,7 +120,7 @@ def _estimated(
     measured: bool,
 ) -> Tensor:
     """The mean of f at the samples z, with ĝ of the unchanged estimator attached."""
-    logits, flat = distribution.logits, flattened(distribution)
+    logits, flat = distribution.logits, flattened(distribution, distribution.logits.detach())
     wanted = torch.is_grad_enabled() and logits.requires_grad
     streams = TorchStreams(logits.device, generator)
     problem = Problem(flat, given, zero_rounding=measured)

@@ -58,10 +58,12 @@ def node(
     """The same in this shape, of as many numbers."""
     logits, estimator = distribution.logits, cast(Node, chosen.estimator)
     wanted = torch.is_grad_enabled() and logits.requires_grad
+    if wanted:  # what the backward pass reads and keeps: the user may write into his, even the sample (`h += z`)
+        logits = logits.clone()
 
     def point() -> tuple[Tensor, Vjp]:
         """The point, a contiguous copy into which the user may write, and ĝ of what backpropagation brings."""
-        flat = flattened(distribution, copy=wanted)  # the backward pass reads them: the user may have written into his
+        flat = flattened(distribution, logits)
         R, streams = flat.logits.shape[0], TorchStreams(logits.device, generator)
         draw = Draw(Problem(flat, NO_FUNCTION), R, samples, streams=streams, watched=False)
         h, vjp = outside(autocast, estimator.vjp, draw)
@@ -102,7 +104,7 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, point: Callable[[], tuple[Tensor, Vjp]]) -> Tensor:
         """The point."""
-        ctx.logits = logits  # not saved: who writes into logits after this may do so
+        ctx.logits = logits
         z, ctx.total = point()
         return z
 

@@ -37,8 +37,8 @@ class Calls(TorchFunctionMode):
     [
         ("ste", "bernoulli", 15),
         ("gumbel", "bernoulli", 18),
-        ("reinforce", "bernoulli", 23),
-        ("disarm", "bernoulli", 34),
+        ("reinforce", "bernoulli", 25),
+        ("disarm", "bernoulli", 36),
         ("gumbel", "categorical", 29),
     ],
 )

@@ -85,6 +85,19 @@ def test_online_keeps_sums_alone() -> None:
     assert online.state_dict()["sums"].numel() == 2
 
 
+def test_a_sample_may_be_added_to_its_logits() -> None:
+    """In place, as a residual connection does: the step is gone once it is over, and the gradient is right."""
+    parameters = torch.zeros(3, 4, requires_grad=True)
+    logits = parameters * 1
+    seen = weakref.ref(logits)
+    z = sample(distribution_of("bernoulli", logits), "ste")
+    logits += z
+    (g,) = torch.autograd.grad(logits.sum(), parameters)
+    assert torch.equal(g, torch.full((3, 4), 1.25))
+    del logits, z
+    assert seen() is None
+
+
 def test_a_node_that_is_never_used_backward() -> None:
     """A sample and its graph go when the sample goes."""
     logits = torch.zeros(3, 4, requires_grad=True)

@@ -17,12 +17,25 @@ from estbench.training import expectation, sample
 from tests.sizes import SMALL
 from tests.training.steps import seeded
 
-pytestmark = pytest.mark.slow
-
 COMPILED = ["ste", "disarm"] if SMALL else ["ste", "gumbel", "gumbel_rao", "reinmax", "disarm", "rloo", "rebar[eta=1]"]
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler itself
+def test_a_compiled_value() -> None:
+    """What estimates keep in their draw does not leave a function that is traced: a compiled step runs."""
+    logits = torch.zeros(4, 3, requires_grad=True)
+    torch._dynamo.reset()
+
+    @torch.compile(backend="eager")
+    def step() -> Tensor:
+        return expectation(lambda z: z.sum(-1).square(), Bernoulli(logits), "rloo", 2).sum()
+
+    step().backward()
+    assert logits.grad is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("estimator", COMPILED)
 def test_compiled_steps(estimator: str) -> None:
     """A compiled step, and an eager step with a compiled f, give the numbers of the eager step."""
@@ -53,7 +66,9 @@ def test_compiled_steps(estimator: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("estimator", ["gumbel", "gumbel_st", "reinmax"])
+@pytest.mark.parametrize(
+    "estimator", ["gumbel", *(pytest.param(e, marks=pytest.mark.slow) for e in ("gumbel_st", "reinmax"))]
+)
 def test_compiled_nodes(estimator: str) -> None:
     """A compiled network with a stochastic node gives the numbers of the eager one."""
     first, second = nn.Linear(5, 6), nn.Linear(6, 3)
@@ -111,6 +126,7 @@ def _worker(rank: int, port: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_several_processes(tmp_path: Any) -> None:
     """In DistributedDataParallel the gradient is the mean of those of the processes, each with its own data."""
     with socket.socket() as free:
