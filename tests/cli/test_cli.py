@@ -35,7 +35,7 @@ from estbench.store.records import canonical, checksum
 from estbench.store.records import line as journal_line
 from tests.cli.forked import PATIENCE, Forks, Said, environment, until
 from tests.cli.here import perform
-from tests.sizes import slow
+from tests.sizes import slow, thinned
 
 CONFIG: dict[str, Any] = {
     "name": "tiny",
@@ -1066,11 +1066,14 @@ def test_bugs_keep_their_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        "list --format json", "list", "show gumbel", "export run", "export run --format json",
-        "export run --format table", "export run --format markdown",
-        "compare run", "compare run --format csv", "status run", "--help", "list --help", "--version",
-    ],
+    thinned(
+        3,
+        [
+            "list --format json", "list", "show gumbel", "export run", "export run --format json",
+            "export run --format table", "compare run", "export run --format markdown", "list --help",
+            "--help", "compare run --format csv", "status run", "--version",
+        ],
+    ),
 )  # fmt: skip
 def test_a_reader_that_goes_away_is_no_error(forks: Forks, tmp_path: Path, run_folder: Path, arguments: str) -> None:
     """`| head -1` ends quietly, with 0."""
