@@ -104,7 +104,8 @@ def _expectation(
         fz = given(z)
         if z.requires_grad and not fz.requires_grad:
             raise UsageError(NOT_DIFFERENTIABLE)
-        return (fz if samples == 1 else fz.mean(1)).view(distribution.batch_shape)
+        batch = distribution.batch_shape
+        return torch.view_copy(fz, batch) if samples == 1 else fz.mean(1).view(batch)  # as in `_Attached.forward`
     return _estimated(given, distribution, chosen, online, samples, generator, autocast, measured=measured)
 
 

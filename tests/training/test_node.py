@@ -223,13 +223,14 @@ def test_no_derivative_of_an_estimate_by_the_weights_of_f() -> None:
         torch.autograd.grad(g.square().sum() + w.sum(), w)
 
 
-@pytest.mark.parametrize("estimator", ["rloo", "ste", "gumbel"])
-def test_a_loss_may_be_written_into(estimator: str) -> None:
-    """`loss += penalty` in place gives the gradients of `loss + penalty`, whatever the estimator."""
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("estimator", ["reinforce", "ste", "gumbel"])
+def test_a_loss_may_be_written_into(estimator: str, samples: int) -> None:
+    """`loss += penalty` in place gives the gradients of `loss + penalty`, also where f needs its value backward."""
     grads = []
     for write in (True, False):
-        logits = some_logits("bernoulli")
-        value = expectation(Network((3,)), distribution_of("bernoulli", logits), estimator, 2, generator=seeded())
+        logits, network = some_logits("bernoulli"), Network((3,))
+        value = expectation(lambda z: network(z).exp(), Bernoulli(logits), estimator, samples, generator=seeded())  # noqa: B023 - called here and now
         penalty = logits.square().sum(-1) + logits.sum(-1)
         value = value.add_(penalty).mul_(2) if write else 2 * (value + penalty)
         grads.append(torch.autograd.grad(value.sum(), logits)[0])
