@@ -135,11 +135,10 @@ def _estimated(
         return mean.view(batch)
     vars(draw)["fz"] = as_type(fz.detach(), flat.logits.dtype)
 
-    with torch.no_grad():  # not in the forward of `_Attached`, where torch.compile refuses what a draw keeps
-        if online is None:
-            g = outside(autocast, estimate, chosen.estimator, draw)
-        else:
-            g = outside(autocast, online.estimate, draw, samples)
+    if online is None:
+        g = outside(autocast, estimate, chosen.estimator, draw)
+    else:
+        g = outside(autocast, online.estimate, draw, samples)
     attached: Tensor = _Attached.apply(mean, logits, batch, g)  # type: ignore[no-untyped-call] # of torch
     return attached
 

@@ -80,10 +80,11 @@ class Given:
         return value
 
     def value(self, v: Tensor) -> Tensor:
-        """f(v), [B, N]."""
+        """f(v), [B, N], without a graph."""
         if self._kept is not None and self._kept[0] is v and self._kept[1] == version(v):
             return self._kept[2]
-        return self(as_type(v, self._dtype))
+        with torch.no_grad():
+            return self(as_type(v, self._dtype))
 
     def grad(self, v: Tensor) -> Tensor:
         """∇f(v), like v."""
