@@ -77,6 +77,11 @@ def test_columns_that_readers_see_have_a_head_of_their_own(columns: tuple[Column
     assert len(set(shown)) == len(shown)
 
 
+def test_the_glossary_can_be_read_at_once() -> None:
+    """It has at most twenty words."""
+    assert 0 < (ROOT / "docs" / "glossary.md").read_text().count("\n| **") <= 20
+
+
 def test_linked_files_exist() -> None:
     """Every relative link of README, CONTRIBUTING and docs/ leads somewhere."""
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
