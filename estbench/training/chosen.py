@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from estbench import catalogue, plugins
 from estbench.config.choice import read_estimator
@@ -95,7 +94,7 @@ def _number(temperature: Any) -> float:
 
 def demand_generator(generator: object) -> None:
     """UsageError for another source of random numbers than torch's."""
-    if generator is not None and not isinstance(generator, torch.Generator):
+    if not isinstance(generator, torch.Generator):
         raise UsageError(
             f"generator must be a torch.Generator, got {type(generator).__module__}.{type(generator).__name__}"
         )
@@ -181,7 +180,7 @@ def flattened(distribution: Distribution, logits: Tensor) -> Distribution:
 
 
 def checked(distribution: Any) -> Distribution:
-    """The distribution, if it is one of ours; UsageError otherwise, and in forward mode: the derivative would be 0."""
+    """The distribution, if it is one of ours; UsageError otherwise."""
     if not hasattr(distribution, "with_logits"):
         kind = "a tensor" if isinstance(distribution, Tensor) else f"{type(distribution).__module__}"
         kind = kind if isinstance(distribution, Tensor) else f"{kind}.{type(distribution).__name__}"
@@ -190,6 +189,4 @@ def checked(distribution: Any) -> Distribution:
             "logits are [*batch, D], categorical ones [*batch, D, K]"
         )
     found: Distribution = distribution
-    if forward_ad.unpack_dual(found.logits).tangent is not None:  # type: ignore[no-untyped-call] # of torch
-        raise UsageError("an estimate has no forward-mode derivative (jvp, jacfwd); use backward() or autograd.grad")
     return found

@@ -18,7 +18,7 @@ from estbench.streams import TorchStreams, common_noise
 from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
 from estbench.training.given import NOT_DIFFERENTIABLE, Function, Given
 from estbench.training.node import node
-from estbench.training.once import differentiable_once
+from estbench.training.once import demand_no_tangent, differentiable_once, refuse_forward_mode
 from estbench.training.online import Online
 from estbench.training.precision import Autocast, as_type, outside
 
@@ -88,7 +88,8 @@ def _expectation(
 ) -> Tensor:
     if not callable(f):
         raise UsageError(f"f must be a function of samples, got {type(f).__name__}")
-    demand_generator(generator)
+    if generator is not None:
+        demand_generator(generator)
     online = estimator if isinstance(estimator, Online) else None
     chosen = estimator.chosen(temperature) if isinstance(estimator, Online) else choose(estimator, temperature)
     distribution = checked(distribution)
@@ -123,6 +124,8 @@ def _estimated(
     """The mean of f at the samples z, with ĝ of the unchanged estimator attached."""
     logits, flat = distribution.logits, flattened(distribution, distribution.logits.detach())
     wanted = torch.is_grad_enabled() and logits.requires_grad
+    if not wanted:
+        demand_no_tangent(logits)
     streams = TorchStreams(logits.device, generator)
     problem = Problem(flat, given, zero_rounding=measured)
     if measured:
@@ -145,6 +148,8 @@ def _estimated(
 
 class _Attached(torch.autograd.Function):
     """The value; its gradient with respect to the logits is g, without a graph."""
+
+    jvp = staticmethod(refuse_forward_mode)
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], g: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from estbench.estimators.base import Estimator, Node, Vjp
 from estbench.problem import Problem
 from estbench.streams import TorchStreams
 from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
-from estbench.training.once import differentiable_once
+from estbench.training.once import demand_no_tangent, differentiable_once, refuse_forward_mode
 from estbench.training.precision import Autocast, as_type, outside
 
 
@@ -38,7 +38,8 @@ def sample(
     in the type of the logits; half and bfloat16 are computed in float32. It has no second derivative (UsageError).
     """
     chosen, distribution = choose(estimator, temperature), checked(distribution)
-    demand_generator(generator)
+    if generator is not None:
+        demand_generator(generator)
     if not chosen.facts.node:
         raise UsageError(f"{chosen.text} wants more of f than one gradient at one point; use expectation(f, …)")
     chosen.serves(distribution, 1 if samples is None else samples)
@@ -77,6 +78,7 @@ def node(
     if wanted:
         z: Tensor = _Node.apply(logits, point)  # type: ignore[no-untyped-call] # of torch
         return z
+    demand_no_tangent(logits)
     with torch.no_grad():
         return point()[0]
 
@@ -100,6 +102,8 @@ NO_FUNCTION = _NoFunction()
 
 class _Node(torch.autograd.Function):
     """Forward the point, backward the sum of the rows over the samples."""
+
+    jvp = staticmethod(refuse_forward_mode)
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, point: Callable[[], tuple[Tensor, Vjp]]) -> Tensor:

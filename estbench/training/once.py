@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from estbench.errors import UsageError
 
@@ -23,6 +24,17 @@ def differentiable_once(make: Callable[[], Tensor], *of: Tensor) -> Tensor:
         gradient = make()
     refusing: Tensor = _Refusing.apply(gradient, torch.ones((), requires_grad=True), *of)  # type: ignore[no-untyped-call]
     return refusing
+
+
+def refuse_forward_mode(*_: object) -> NoReturn:
+    """UsageError: it is the `jvp` of what is differentiated once."""
+    raise UsageError("an estimate has no forward-mode derivative (jvp, jacfwd); use backward() or autograd.grad")
+
+
+def demand_no_tangent(logits: Tensor) -> None:
+    """UsageError in forward mode, where no gradient is recorded: the derivative would be 0."""
+    if forward_ad.unpack_dual(logits).tangent is not None:  # type: ignore[no-untyped-call] # of torch
+        refuse_forward_mode()
 
 
 class _Refusing(torch.autograd.Function):

@@ -210,6 +210,10 @@ def test_no_forward_mode(estimator: str) -> None:
             value(moving, one)
         with pytest.raises(UsageError, match="no forward-mode derivative"):
             sample(Bernoulli(moving), "ste")
+        both = forward_ad.make_dual(torch.zeros(4, 3, requires_grad=True), logits)
+        for of in (lambda: value(both, one), lambda: sample(Bernoulli(both), "ste")):
+            with pytest.raises(UsageError, match="no forward-mode derivative"):
+                of()
         tangent = forward_ad.unpack_dual(value(logits, forward_ad.make_dual(one, one))).tangent
         torch.testing.assert_close(tangent, value(logits, one))
 
