@@ -26,15 +26,16 @@ def differentiable_once(make: Callable[[], Tensor], *of: Tensor) -> Tensor:
     return refusing
 
 
-def refuse_forward_mode(*_: object) -> NoReturn:
+def refuse_forward_mode(ctx: Any, *grad_inputs: Any) -> NoReturn:
     """UsageError: it is the `jvp` of what is differentiated once."""
+    del ctx, grad_inputs
     raise UsageError("an estimate has no forward-mode derivative (jvp, jacfwd); use backward() or autograd.grad")
 
 
 def demand_no_tangent(logits: Tensor) -> None:
     """UsageError in forward mode, where no gradient is recorded: the derivative would be 0."""
     if forward_ad.unpack_dual(logits).tangent is not None:  # type: ignore[no-untyped-call] # of torch
-        refuse_forward_mode()
+        refuse_forward_mode(None)
 
 
 class _Refusing(torch.autograd.Function):
