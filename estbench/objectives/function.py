@@ -52,7 +52,8 @@ class Function:
     def value(self, v: Tensor) -> Tensor:
         """f(v): [..., D] or [..., D, K] to [...]."""
         axes = 2 if self.on == "one-hot" else 1
-        return self.returned(v.reshape(-1, *v.shape[-axes:])).reshape(v.shape[:-axes]).to(v.dtype)
+        value = self.returned(v.reshape(-1, *v.shape[-axes:])).reshape(v.shape[:-axes])
+        return value.to(v.dtype, copy=True)  # the callable may use the memory of its result again
 
     def returned(self, rows: Tensor) -> Tensor:
         """What the callable makes of rows [n, …]: [n] or [n, 1]; WrongShapeError for anything else."""

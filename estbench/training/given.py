@@ -17,6 +17,7 @@ NOT_DIFFERENTIABLE = (
     "this estimator wants ∇f, and f is no differentiable function of its samples; take one that wants values of "
     "f alone, such as rloo or disarm"
 )
+OVERWRITES = "f overwrites what it returned before, in memory that it uses again; return a new tensor"
 WRITES = "f writes into its samples, which the estimator needs; work on a copy: z.clone()"
 
 
@@ -43,6 +44,7 @@ class Given:
         self._of, self._batch, self._dtype = of, of.batch_shape, of.logits.dtype
         self._kept: tuple[Tensor, int, Tensor] | None = None
         self._graph: tuple[Tensor, Tensor, Tensor] | None = None
+        self._returned: tuple[Tensor, int] | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
         """f with its graph, [B, N], in float32 at least."""
@@ -66,6 +68,9 @@ class Given:
             raise UsageError(f"f must return floating-point numbers, got {value.dtype}")
         if version(given) != before:
             raise UsageError(WRITES)
+        if self._returned is not None and version(self._returned[0]) != self._returned[1]:
+            raise UsageError(OVERWRITES)
+        self._returned = value, version(value)
         value = value if len(self._batch) == 1 else value.reshape(len(z), N)
         return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 

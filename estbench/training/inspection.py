@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from estbench.errors import UsageError
-from estbench.training.given import WRITES, version
+from estbench.training.given import OVERWRITES, WRITES, version
 
 MIXES = (
     "{what} mix: f of one changes with the others (batch normalisation in training mode does that), which biases every "
@@ -71,7 +71,7 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     if value is not None and not _same(value.narrow(axis, 1, N)[kept], first[kept]):
         faults.append(MIXES.format(what=what))
     if not _same(returned, first):
-        faults.append("f overwrites what it returned before, in memory that it uses again; return a new tensor")
+        faults.append(OVERWRITES)
     if faults:
         raise _refusal(faults)
 

@@ -64,6 +64,18 @@ def test_columns_and_numbers() -> None:
     assert frame.loc[frame["status"] == "skipped", "reason"].unique() == ["needs N ≥ 2"]
 
 
+def test_a_function_may_use_the_memory_of_its_result_again() -> None:
+    """As with `out=`: an estimate has each value as it was returned, and not two of the later one."""
+    buffers: dict[int, torch.Tensor] = {}
+
+    def f(z: torch.Tensor) -> torch.Tensor:
+        return torch.exp(z.sum(-1), out=buffers.setdefault(len(z), torch.empty_like(z[:, 0])))
+
+    row = measure("disarm", f, Bernoulli([0.5, -1.0]), **QUICK).iloc[0]
+    assert row["status"] == "ok"
+    assert row["variance_low"] > 0
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_the_numbers_of_a_run(tmp_path: Path, jobs: int) -> None:
     """The same problem, seed and replicates give what `estbench run` gives, in every bit."""

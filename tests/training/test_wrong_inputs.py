@@ -83,6 +83,14 @@ def test_nodes(call: Callable[[], Tensor], said: str) -> None:
         call()
 
 
+def test_a_result_that_is_overwritten() -> None:
+    """Where f is called again and writes into what it returned, values would be compared with themselves."""
+    kept = torch.empty(4, 1)
+    with pytest.raises(UsageError, match="overwrites what it returned before"):
+        expectation(lambda z: kept.copy_(z.sum(-1)), variables(), "disarm")
+    assert expectation(lambda z: kept.copy_(z.sum(-1)), variables(), "reinforce").shape == (4,)  # one call
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_is_no_wrong_input(dtype: torch.dtype) -> None:
     """Logits of half precision have gradients of their type, and logits that require none give a value alone."""
