@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import functools
 import gc
-import importlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -36,22 +33,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """The second worker imports the tests from the last on: in a fresh clone the first has not compiled them yet."""
-    folder = Path(__file__).parent
-    if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" and session.config.args == session.config.getini("testpaths"):
-        for path in sorted(folder.rglob("test_*.py"), reverse=True):
-            name = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
-            with suppress(Exception, pytest.skip.Exception):  # collecting them says what is wrong with them
-                importlib.import_module(name)
-
-
 def pytest_collection_finish() -> None:
     """What has been imported and collected stays: the garbage collector need not go through it again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000)  # what is made later need not be gone through as often as by default, either
 
 
 @pytest.fixture(scope="session", autouse=True)

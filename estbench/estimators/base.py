@@ -29,6 +29,7 @@ __all__ = [
     "BOTH",
     "CATEGORICAL",
     "LINKS",
+    "NO_VJP",
     "SIGMOID",
     "Count",
     "Estimator",
@@ -71,6 +72,9 @@ class RowEstimator(Estimator, Protocol):
     def rows(self, draw: Draw) -> Tensor:
         """One gradient estimate per sample: [R, N, D(, K)]."""
         ...
+
+
+NO_VJP = "its facts say node=True, but it has no vjp(draw): derive it from estbench.estimators.base.Node"
 
 
 class Node:

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -82,13 +81,12 @@ def of_python() -> Callable[[], None]:
     limit, collects, trace, profile = sys.getrecursionlimit(), gc.isenabled(), sys.gettrace(), sys.getprofile()
     root = logging.getLogger()
     level, handlers, disabled = root.level, list(root.handlers), root.manager.disable
-    environment, caught = dict(os.environb), warnings.catch_warnings()
+    environment, caught, modules = dict(os.environb), warnings.catch_warnings(), dict(sys.modules)
     caught.__enter__()
-    _note_modules()
 
     def restore() -> None:
         if __name__ not in sys.modules:  # the table was cleared
-            sys.modules.update(_MODULES)
+            sys.modules.update(modules)
         sys.setrecursionlimit(limit)
         (gc.enable if collects else gc.disable)()
         if sys.gettrace() is not trace:
@@ -104,18 +102,6 @@ def of_python() -> Callable[[], None]:
             os.environb.update(environment)
 
     return restore
-
-
-_MODULES: dict[str, ModuleType] = {}
-"""The table of modules: a copy for each call would take as long as all else that is noted."""
-
-
-def _note_modules() -> None:
-    """Copy the table, if it has grown since, or a module was imported anew."""
-    last, known = (next(reversed(table.values()), None) for table in (sys.modules, _MODULES))
-    if len(_MODULES) != len(sys.modules) or known is not last:
-        _MODULES.clear()
-        _MODULES.update(sys.modules)
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)

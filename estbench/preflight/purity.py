@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estbench.catalogue import facts_of
 from estbench.draws import Draw
-from estbench.estimators.base import RowEstimator
+from estbench.estimators.base import NO_VJP, RowEstimator
 from estbench.isolation import Isolated
 from estbench.preflight.counted_objective import counted_objective
 from estbench.preflight.trial import KEPT, MORE, REPLICATES, Trial, same
@@ -193,13 +193,12 @@ def other_rows(trial: Trial) -> str:
     if not facts_of(estimator).node:
         return ""
     if not hasattr(estimator, "vjp"):
-        return "its facts say node=True, but it has no vjp(draw): derive it from estbench.estimators.base.Node"
+        return NO_VJP
     draw = trial.draw("a")
     with Isolated("preflight", 0):
         h, of = estimator.vjp(draw)
         g = draw.problem.df(h)
-        made, twice, cubed = of(g), of(g), of(g**3 - 2 * g)
-        parts = of(g**3) - 2 * made
-    if not (same(made, trial.each(trial.draw("a"))) and same(made, twice)):
+        rows, again, cubed, combined = of(g), of(g), of(g**3), of(g**3 - 2 * g)
+    if not (same(rows, trial.each(trial.draw("a"))) and same(rows, again)):
         return "its rows are not what its vjp makes of ∇f at its point: leave `rows` to estbench.estimators.base.Node"
-    return "" if same(cubed, parts) else "what its vjp makes of ∇f is not linear in it: say node=False"
+    return "" if same(combined, cubed - 2 * rows) else "what its vjp makes of ∇f is not linear in it: say node=False"

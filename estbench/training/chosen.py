@@ -18,7 +18,7 @@ from estbench.config.explain import explain
 from estbench.distributions import Distribution
 from estbench.distributions.links import link_of
 from estbench.errors import UsageError
-from estbench.estimators.base import Estimator, Facts, Referenced, is_estimator
+from estbench.estimators.base import NO_VJP, Estimator, Facts, Referenced, is_estimator
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.relax import Relax
 from estbench.plan import EstimatorSpec
@@ -154,9 +154,7 @@ def _chosen(estimator: Estimator, temperature: float | None, text: str) -> Chose
         raise UsageError(f"a fitted {text} cannot be used in training: {CRITIC}")
     facts = estimator.facts
     if facts.node and not hasattr(estimator, "vjp"):
-        raise UsageError(
-            f"the facts of {text} say node=True, but it has no vjp(draw): derive it from estimators.base.Node"
-        )
+        raise UsageError(f"{text} cannot be used in training: {NO_VJP}")
     return Chosen(estimator, facts, text)
 
 

@@ -37,7 +37,7 @@ class Calls(TorchFunctionMode):
     [
         ("ste", "bernoulli", 15),
         ("gumbel", "bernoulli", 18),
-        ("reinforce", "bernoulli", 25),
+        ("reinforce", "bernoulli", 23),
         ("disarm", "bernoulli", 36),
         ("gumbel", "categorical", 29),
     ],
