@@ -67,8 +67,21 @@ def _leave_no_rounding(sums: Iterable[Tensor], rows: Tensor, samples: Sequence[i
 
 
 def truth(problem: Problem, estimator: Estimator) -> Tensor | None:
-    """What an estimator is measured against, [P]: the exact gradient, or that of an expectation of its own."""
-    return estimator.reference(problem) if isinstance(estimator, Referenced) else problem.exact_gradient
+    """What an estimator is measured against, [P]: the exact gradient, or that of an expectation of its own.
+
+    TypeError, ValueError and FloatingPointError where its own is no such gradient.
+    """
+    if not isinstance(estimator, Referenced):
+        return problem.exact_gradient
+    g: object = estimator.reference(problem)
+    if not isinstance(g, Tensor):
+        raise TypeError(f"reference must return a tensor, got {type(g).__name__}")
+    if g.shape != (problem.parameters,):
+        raise ValueError(f"reference must return one number a parameter, [{problem.parameters}], got {list(g.shape)}")
+    g = g.detach().to(problem.distribution.logits)
+    if not bool(g.isfinite().all()):
+        raise FloatingPointError("the gradient of its own that an estimator is measured against is not finite")
+    return g
 
 
 def weighted_sums(estimator: Estimator, draw: Draw, true: Tensor, shift: Tensor, pieces: int = 1) -> Floats:

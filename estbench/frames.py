@@ -23,4 +23,4 @@ def read_frame(run: Path) -> pd.DataFrame:
 def read_frames(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The results of a run folder, and the losses along its trainings (see `columns.TRAINING`)."""
     found = read_results(run)
-    return frame_of(found.findings), trainings(found.plan, found.items)
+    return frame_of(found.rows), trainings(found.plan, found.items)

@@ -102,7 +102,7 @@ def measure(
             timings=timings,
         )
         found = computed(plan, jobs)
-    return measurements(found, frame_of(found.findings))
+    return measurements(found, frame_of(found.rows))
 
 
 @contextmanager

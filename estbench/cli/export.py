@@ -37,13 +37,12 @@ def export(
 
         from estbench.store import find_runs
         from estbench.summary import read_results
-        from estbench.summary.table import details
-        from estbench.summary.table import results as frame_of
+        from estbench.summary.table import details, frame_of
         from estbench.tables.formats import FOR_READERS, for_readers
         from estbench.tables.summary import summary
 
     runs = [read_results(folder) for folder in find_runs(results)]
-    frames = [frame_of(run.plan, run.items) for run in runs]
+    frames = [frame_of(run.rows) for run in runs]
 
     def show(console: Console) -> None:
         for run, frame in zip(runs, frames, strict=True):

@@ -29,7 +29,9 @@ from estbench.plan import BLOCK, DEVICE_BLOCK, Plan, recorded
 from estbench.plugins import hash_of, in_other_processes
 from estbench.processes import cores
 from estbench.store import MANIFEST, DamagedManifestError, Store, compatible, read, recorded_layouts, run_folder
-from estbench.summary.table import RESULTS, as_csv, results
+from estbench.summary.kept import origin
+from estbench.summary.rows import rows_of
+from estbench.summary.table import as_csv, files, frame_of, results
 from estbench.summary.trainings import TRAININGS, trainings
 
 
@@ -95,13 +97,20 @@ class Benchmark:
                 yield from todo
             except BaseException:
                 with suppress(ResultsError):  # the first error is the one to report
-                    store.write(RESULTS, as_csv(results(self.plan, store.items)))
+                    self._write(store)
                 raise
-            frame = results(self.plan, store.items)
-            store.write(RESULTS, as_csv(frame))
+            frame = self._write(store)
             if any(problem.at is not None for problem in self.plan.problems):
                 store.write(TRAININGS, as_csv(trainings(self.plan, store.items)))
             return frame
+
+    def _write(self, store: Store) -> pd.DataFrame:
+        """Write the results so far, and return them."""
+        rows = rows_of(self.plan, store.items)
+        frame = frame_of(rows)
+        for name, text in files(rows, frame, origin(store.digest, store.manifest)).items():
+            store.write(name, text)
+        return frame
 
     def _demand_repeated(
         self, manifest: Mapping[str, Any], execute: Execute, timeout: float | None, part: Part

@@ -106,7 +106,7 @@ def _alike(a: Floats, b: Floats) -> bool:
 
 
 def _same(a: Floats, b: Floats, size: float) -> bool:
-    return np.allclose(a, b, rtol=0.0, atol=SAME * size, equal_nan=True)
+    return np.allclose(a, b, rtol=0.0, atol=SAME * size if np.isfinite(size) else 0.0, equal_nan=True)
 
 
 def _variance(packed: Floats) -> float:

@@ -16,7 +16,7 @@ from estbench.store.arrays import check_arrays
 from estbench.store.compatibility import shown
 from estbench.store.files import Place, check_folder, explained
 from estbench.store.head import differences, head_of, layouts_of
-from estbench.store.journal import JOURNAL, Contents, Journal, is_journal, read_journal
+from estbench.store.journal import JOURNAL, Contents, Journal, is_journal, nothing, read_journal
 from estbench.store.manifest import (
     MANIFEST,
     DamagedManifestError,
@@ -29,7 +29,7 @@ from estbench.store.manifest import (
 from estbench.store.records import Item, Json
 
 FIGURES = "figures"
-PRODUCTS = ("results.csv", "report.html", FIGURES)  # what is made from a journal, in the same folder
+PRODUCTS = ("results.csv", "summary.jsonl", "report.html", FIGURES)  # what is made from a journal, in the same folder
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Store:
             raise
 
     def _open(self, manifest: Json, *, fresh: bool) -> int:
-        contents = Contents({}, {}, {}, 0, 0)
+        contents = nothing()
         if fresh:
             self._journal.clear()
             _delete_products(self.folder)
@@ -153,6 +153,11 @@ class Store:
     def items(self) -> dict[Item, Any]:
         """(kind, key, cell) → result: all that is done."""
         return self._journal.items
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the journal as it is now."""
+        return self._journal.digest()
 
     def append(self, *records: Json) -> None:
         """Add records (see `kinds`), all or none; a kill of this process loses none of them.

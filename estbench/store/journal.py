@@ -15,6 +15,7 @@ import time
 from collections import ChainMap
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Contents:
     lines   (kind, key, cell) → its line, from 1
     size    bytes of all whole lines
     torn    bytes after them: of a line that a crash has torn, and that is left out
+    digest  SHA-256 of all whole lines
     """
 
     head: dict[Item, Any]
@@ -57,6 +59,12 @@ class Contents:
     lines: dict[Item, int]
     size: int
     torn: int
+    digest: str
+
+
+def nothing() -> Contents:
+    """What a new journal holds."""
+    return Contents({}, {}, {}, 0, 0, sha256().hexdigest())
 
 
 def is_journal(path: Path) -> bool:
@@ -73,7 +81,7 @@ def read_journal(path: Path) -> Contents:
 
     ResultsError, with the line, if it is damaged, has results that are not what their kind has, or contradicts itself.
     """
-    found = Contents({}, {}, {}, 0, 0)
+    found, digest = nothing(), sha256()
     size = torn = 0
     with explained(path, "read the journal"):
         check_regular(path, missing=True)
@@ -89,7 +97,8 @@ def read_journal(path: Path) -> Contents:
                     check_item(item, result, where)
                     _take(found, item, result, number, path)
                 size += len(raw)
-    return Contents(found.head, found.items, found.lines, size, torn)
+                digest.update(raw)
+    return Contents(found.head, found.items, found.lines, size, torn, digest.hexdigest())
 
 
 def _take(found: Contents, item: Item, result: Any, number: int, path: Path) -> None:
@@ -153,6 +162,12 @@ class Journal:
         with explained(self._path, "write to the journal"):
             os.ftruncate(self._descriptor, self._size)
             os.fsync(self._descriptor)
+
+    def digest(self) -> str:
+        """SHA-256 of all that is there, as `Contents` has it."""
+        with explained(self._path, "read the journal"), open(self._descriptor, "rb", closefd=False) as file:
+            file.seek(0)
+            return file_digest(file, "sha256").hexdigest()
 
     def close(self) -> None:
         """Let go of the journal."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from estbench.plan import Plan
 from estbench.store import read
 from estbench.summary.cells import Items
+from estbench.summary.kept import Origin, Row, kept, origin
 
 if TYPE_CHECKING:
     from estbench.summary.rows import Finding
@@ -23,6 +24,8 @@ class Results:
     manifest: dict[str, Any]
     plan: Plan
     items: Items
+    origin: Origin | None = None
+    """What all of it was read from; None of results in memory."""
 
     @property
     def name(self) -> str:
@@ -36,6 +39,12 @@ class Results:
 
         return findings(self.plan, self.items)
 
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows of the findings: those kept in the folder, where they were made from what was read."""
+        found = None if self.origin is None or "findings" in vars(self) else kept(self.folder, self.origin)
+        return [finding.row for finding in self.findings] if found is None else found
+
 
 def read_results(folder: Path) -> Results:
     """Read a run folder from its manifest and its journal alone; nothing that they name is imported.
@@ -43,4 +52,4 @@ def read_results(folder: Path) -> Results:
     ResultsError if it is not a run folder, or is damaged.
     """
     found = read(folder)
-    return Results(folder, found.manifest, found.plan, found.items)
+    return Results(folder, found.manifest, found.plan, found.items, origin(found.journal.digest, found.manifest))

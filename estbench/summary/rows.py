@@ -79,6 +79,11 @@ def findings(plan: Plan, items: Items) -> list[Finding]:
     return found
 
 
+def rows_of(plan: Plan, items: Items) -> list[dict[str, Any]]:
+    """The rows of all findings."""
+    return [found.row for found in findings(plan, items)]
+
+
 def _pairs(found: Sequence[Finding]) -> Iterator[tuple[Finding, Finding, Shards, Exactly]]:
     """The exact and the Monte Carlo finding of each cell that has both."""
     exact = {(f.cell.problem, f.cell.estimator.id, f.cell.samples): f for f in found if f.exactly is not None}

@@ -16,8 +16,8 @@ from estbench.printable import escaped
 from estbench.store import merge, write_atomically
 from estbench.summary.cells import Items, outcome, truth
 from estbench.summary.details import fit
+from estbench.summary.kept import SUMMARY, Origin, Row, written
 from estbench.summary.reading import Results, read_results
-from estbench.summary.rows import Finding, findings
 
 RESULTS = "results.csv"
 DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
@@ -25,12 +25,13 @@ DETAILS = ["true_gradient", "mean_gradient", "coordinate_variance", "fit"]
 
 def results(plan: Plan, items: Items) -> pd.DataFrame:
     """The results of all cells that are done, failed or skipped, in the order of the plan, with all columns."""
-    return frame_of(findings(plan, items))
+    from estbench.summary.rows import rows_of  # noqa: PLC0415 - metrics alone need scipy
+
+    return frame_of(rows_of(plan, items))
 
 
-def frame_of(found: Sequence[Finding]) -> pd.DataFrame:
-    """The frame of some findings, with all columns."""
-    rows = [finding.row for finding in found]
+def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+    """The frame of some rows of findings, with all columns."""
     return pd.DataFrame(rows, columns=names()).astype(dtypes())
 
 
@@ -74,13 +75,14 @@ def merged(runs: Sequence[Path], destination: Path) -> Results:
     """
     merge(runs, destination)
     found = read_results(destination)
-    write_results(destination, frame_of(found.findings))
+    for name, text in files(found.rows, frame_of(found.rows), found.origin).items():
+        write_atomically(destination / name, text)
     return found
 
 
-def write_results(folder: Path, frame: pd.DataFrame) -> None:
-    """Write results.csv, for other programs; the frame is that of `results`."""
-    write_atomically(folder / RESULTS, as_csv(frame))
+def files(rows: Sequence[Row], frame: pd.DataFrame, of: Origin | None) -> dict[str, str]:
+    """Name → text of the files that are made of rows: results.csv, for other programs, and the rows as they are."""
+    return {RESULTS: as_csv(frame)} | ({} if of is None else {SUMMARY: written(rows, of)})
 
 
 def as_csv(frame: pd.DataFrame) -> str:

@@ -391,7 +391,7 @@ def test_names_are_only_names(forks: Forks, tmp_path: Path) -> None:
     made = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
     assert made == {"run", "run.yaml"}
     kept = {path.name for path in (tmp_path / "run").iterdir()}
-    assert kept == {"manifest.json", "journal.jsonl", "results.csv", "report.html", "figures"}
+    assert kept == {"manifest.json", "journal.jsonl", "results.csv", "summary.jsonl", "report.html", "figures"}
 
 
 def test_no_code_is_read_from_a_run_folder() -> None:

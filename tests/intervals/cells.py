@@ -30,13 +30,14 @@ class Cell:
         mean = self.prob @ self.values
         length, norms = np.linalg.norm(self.g), np.linalg.norm(self.values, axis=1)
         error = ((self.values - self.g) ** 2).sum(1)
+        size = np.linalg.norm(mean)
         cosines = np.where(norms > 0, self.values @ self.g / np.where(norms > 0, norms * length, 1), 0)
         return {
             "bias_squared": float(((mean - self.g) ** 2).sum()),
             "variance": float(self.prob @ ((self.values - mean) ** 2).sum(1)),
             "mse": float(self.prob @ error),
             "cosine": float(self.prob @ cosines),
-            "cosine_of_mean": float(mean @ self.g / np.linalg.norm(mean) / length),
+            "cosine_of_mean": float(mean @ self.g / size / length) if size > 0 else np.nan,
         }
 
     def replicates_to_decide(self, delta: float) -> float:

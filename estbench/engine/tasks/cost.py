@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from estbench.draws import Draw
 from estbench.engine.limit import limited
 from estbench.engine.purity import random_of_its_own
-from estbench.engine.tasks.failure import Record, failures, reason
+from estbench.engine.tasks.failure import Record, demand_finite, failures, reason
 from estbench.engine.tasks.group import Group, apart, has_user_code, isolated, keys, own_problem, problem_of, truth_of
 from estbench.estimate import estimates
 from estbench.estimators.base import Estimator, Referenced
@@ -51,8 +49,8 @@ class CostTask:
                 problem = problem_of(self.spec, self.device)
                 true = None if problem.exact_gradient is None else problem.exact_gradient.cpu().numpy()
                 rarest = rarest_event(problem)
-            if true is not None and not np.isfinite(true).all():
-                raise FloatingPointError("the exact gradient is not finite: the objective returns NaN or infinity")
+            if true is not None:
+                demand_finite(true, "the exact gradient is not finite: the objective returns NaN or infinity")
         except Exception as error:
             return failures(self.cells(), reason(error))
         records: list[Record] = [{"kind": "problem", "key": self.spec.id, "route": problem.route}]

@@ -13,7 +13,7 @@ import torch
 from estbench import catalogue
 from estbench.engine.limit import limited
 from estbench.engine.purity import REPLICATES, random_of_its_own
-from estbench.engine.tasks.failure import Record, failures, reason
+from estbench.engine.tasks.failure import Record, demand_finite, failures, reason
 from estbench.engine.tasks.group import RANDOM, Group, apart, has_user_code, isolated, keys
 from estbench.engine.tasks.train import network_of
 from estbench.estimators.base import Estimator, evaluations
@@ -28,6 +28,11 @@ from estbench.trainings import drawn, exact, sampled
 from estbench.trainings.loop import generator, initial, with_parameters
 
 Batch = exact.Batch | drawn.Place
+
+NOT_FINITE = (
+    "the exact gradient, or its square, is not finite at this checkpoint: the training has diverged, or the network "
+    "returns NaN or infinity"
+)
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,17 @@ class NetworkTask:
         """The keys of its cells."""
         return keys(self.groups)
 
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told by its records
     def perform(self) -> list[Record]:
         """A `problem` record, and for each cell a `cost` and an `exact` or a `job` record, or a `failed` one."""
         try:
             with isolated(has_user_code(self.spec), self.seed, self.spec.id, "checkpoint"), limited(self.timeout):
                 batch = batch_of(self.spec, self.parameters)
                 true = batch.true.numpy()
+                g = gradient_in_span(true, self.layout.shards)
+            demand_finite(g, NOT_FINITE)
         except Exception as error:
             return failures(self.cells(), reason(error))
-        g = gradient_in_span(true, self.layout.shards)
         assert self.spec.at is not None
         shared = None if self.spec.at.own else encode(g)
         known: Record = {"kind": "problem", "key": self.spec.id, "route": batch.route, "true": shared}

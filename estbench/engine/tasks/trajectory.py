@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,6 +60,7 @@ class TrajectoryTask:
         """The keys of its cells."""
         return [cell.key for cell in self.looked]
 
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told by its records
     def perform(self) -> list[Record]:
         """A `trained` record for each step, a `seeds` record for each cell; else `failed` ones."""
         records: list[Record] = []
