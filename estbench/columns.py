@@ -202,6 +202,12 @@ TRAINING: tuple[Column, ...] = (
     Column("nll", "exact −log p of the data, all joint states summed, the mean over examples and seeds: the limit of "
            "importance-weighted bounds; empty where a network has none", interval=True,
            head="−log p", label="−log p", notation="interval", rank=4),
+    Column("importance_weighted", "importance-weighted bound of −log p by K samples for each example, the mean over "
+           "examples and seeds; its interval is over seeds; it is there where importance_samples asks for it",
+           formula="−log 1/K Σ_k p(x, z_k)/q(z_k|x)", interval=True, head="bound, K", label="importance-weighted bound",
+           notation="interval", rank=4, optional=True),
+    given("importance_samples", "samples K of that bound for each example; it is there where the bound is", "Int64",
+          head="K", rank=4, optional=True),
     Column("open_share", "share of open gates, the mean over all examples, gates and seeds; its interval is over "
            "seeds; empty where a network has no gates", interval=True, head="open", label="share of open gates",
            notation="interval", rank=3),
@@ -212,6 +218,9 @@ TRAINING: tuple[Column, ...] = (
            optional=True),
 )  # fmt: skip
 """The columns of training.csv."""
+
+ASKED = tuple(column for column in TRAINING if column.name in ("importance_weighted", "importance_samples"))
+"""Those of them that are there only where a config asks for them."""
 
 
 def names(columns: Iterable[Column] = COLUMNS) -> list[str]:

@@ -141,10 +141,12 @@ def _trainings(
             for spec in trainer.specs(config.temperatures):
                 id_ = content_hash(*what, spec.id, given.samples, *settings)
                 by = spec.in_words(given.samples)
-                yield Training(id_, "network", problem.data, by, given.samples, *settings, spec, subject), False
+                made = Training(id_, "network", problem.data, by, given.samples, *settings, spec, subject)
+                yield replace(made, importance_samples=given.importance_samples), False
         else:
             id_ = content_hash(*what, trainer, *settings)
-            yield Training(id_, "network", problem.data, trainer, 1, *settings, subject=subject), trainer == OWN
+            made = Training(id_, "network", problem.data, trainer, 1, *settings, subject=subject)
+            yield replace(made, importance_samples=given.importance_samples), trainer == OWN
 
 
 def _of_trajectory(trajectory: TrajectoryConfig) -> Iterator[ProblemSpec]:

@@ -68,7 +68,8 @@ def _checked(data: dict[str, Any]) -> tuple[Config | None, list[tuple[Path, str]
     except ValidationError as error:
         found = [(origin(path), text) for path, text in explain(error, spread, KEYS)]
         return None, wrong + [(path, text) for path, text in found if path not in not_numbers]
-    return config, wrong + [(origin(b), f"is the same as {dotted(origin(a))}") for a, b in _twice(config)]
+    wrong += [(origin(b), f"is the same as {dotted(origin(a))}") for a, b in _twice(config)]
+    return config, wrong + [(origin(b), _other_bound(dotted(origin(a)))) for a, b in _bounded_twice(config)]
 
 
 def resolve(config: Config) -> dict[str, Any]:
@@ -166,3 +167,20 @@ def _twice(config: Config) -> Iterator[tuple[Path, Path]]:
         i = seen.setdefault(what, j)
         if i != j:
             yield ("problems", i), ("problems", j)
+
+
+def _bounded_twice(config: Config) -> Iterator[tuple[Path, Path]]:
+    """The paths of pairs of networks that are trained alike, and whose bounds have other numbers of samples."""
+    seen: dict[Any, tuple[int, int | None]] = {}
+    for j, problem in enumerate(config.problems):
+        if isinstance(problem, NetworkConfig):
+            given, K = problem.training, problem.training.importance_samples
+            of = (problem.network, problem.data, problem.distribution, problem.dimensions, problem.categories)
+            what: Any = (of, given.epochs, given.batch, given.optimiser, given.learning_rate, given.seeds)
+            i, other = seen.setdefault(what, (j, K))
+            if other != K:
+                yield ("problems", i), ("problems", j, "training", "importance_samples")
+
+
+def _other_bound(of: str) -> str:
+    return f"trained as the networks of {of}, whose importance_samples are others: give both the same"

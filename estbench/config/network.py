@@ -29,7 +29,7 @@ from estbench.config.logits import STRICT
 from estbench.config.problem import NO_CATEGORIES, one_hot
 from estbench.errors import UsageError
 from estbench.isolation import Isolated, reason
-from estbench.networks.base import Kind, Network, draws_examples, joint_states, unserved
+from estbench.networks.base import Kind, Network, WithBound, draws_examples, joint_states, unserved
 from estbench.networks.contract import tried, tried_drawn
 from estbench.networks.data import Images, Stamp, stamp
 from estbench.networks.gradients import demand
@@ -57,6 +57,8 @@ class TrainingConfig:
     epochs, batch  passes through the training data; examples of a batch
     optimiser      adam, or sgd without momentum; `learning_rate` is its
     seeds          networks side by side
+    importance_samples  samples K of the importance-weighted bound of −log p, for each example at each checkpoint; by
+                   default it is not found. The training does not depend on it
     """
 
     estimator: Annotated[
@@ -68,6 +70,7 @@ class TrainingConfig:
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 3e-3
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 30
+    importance_samples: Annotated[int, Field(ge=1, le=10**6)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -109,7 +112,7 @@ class NetworkConfig:
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if wrong := _misfit(self.network, self.data, self.layer, self.parameters, self.training.batch):
+        if wrong := _misfit(self.network, self.data, self.layer, self.parameters, self.training):
             raise faults(wrong)
         return self
 
@@ -146,15 +149,17 @@ def read_network_config(value: Any) -> NetworkConfig:
 _NETWORK = TypeAdapter(NetworkConfig)
 
 
-def _misfit(network: ObjectiveChoice, data: str, kind: Kind, part: str, batch: int) -> tuple[Path, str] | None:
+def _misfit(
+    network: ObjectiveChoice, data: str, kind: Kind, part: str, training: TrainingConfig
+) -> tuple[Path, str] | None:
     """What does not fit together, found by building the network once: (path, message)."""
     of: Any = catalogue.network_class(network.name)  # which mypy does not know to be hashable
-    now = stamp(data)
+    now, batch, bounded = stamp(data), training.batch, training.importance_samples is not None
     if not catalogue.is_plugin(network.name):
-        return _found(of, network, data, now, kind, part, batch)
+        return _found(of, network, data, now, kind, part, batch, bounded)
     try:
         with Isolated("network", network.name, network.options):
-            return _found(of, network, data, now, kind, part, batch, own=True)
+            return _found(of, network, data, now, kind, part, batch, bounded, own=True)
     except Exception as error:  # code of users may raise anything
         return ("network",), f"{network.name} cannot be built and called: {reason(error)}"
 
@@ -168,6 +173,7 @@ def _found(
     kind: Kind,
     part: str,
     batch: int,
+    bounded: bool,
     *,
     own: bool = False,
 ) -> tuple[Path, str] | None:
@@ -176,6 +182,8 @@ def _found(
     if why := unserved(made, kind.distribution):
         return ("distribution",), f"{network.name}: {why}"
     if draws_examples(made):
+        if bounded:
+            return _BOUND, f"{network.name}: its examples are drawn, so there are no data whose −log p has a bound"
         return _of_drawn(made, data, kind, part, own=own)
     try:
         images = made.images(data)
@@ -195,11 +203,16 @@ def _found(
         return (
             "dimensions",
         ), f"{M} joint states of all layers are more than {MAX_STATES}, over which the loss is summed"
+    if bounded and not isinstance(model, WithBound):
+        return _BOUND, f"{network.name} has no importance-weighted bound; its model has no `importance_weighted`"
     try:
         demand(model, part)
     except UsageError as error:
         return ("parameters",), str(error)
     return None
+
+
+_BOUND = ("training", "importance_samples")
 
 
 def _of_drawn(made: Network, data: str, kind: Kind, part: str, *, own: bool) -> tuple[Path, str] | None:

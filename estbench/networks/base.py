@@ -95,6 +95,23 @@ class WithLikelihood(Protocol):
 
 
 @runtime_checkable
+class WithBound(Protocol):
+    """A model of the data whose −log p has a bound by K samples of the discrete variables.
+
+    It is the importance-weighted bound of Burda, Grosse & Salakhutdinov (2016, 1509.00519), equation 8, with the sign
+    of a loss: −log 1/K Σ_k p(x, z_k)/q(z_k | x), z_k ~ q(z | x).
+    """
+
+    def importance_weighted(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """The bound of each example, [S, B]: `expect(f, q)` with f(z) = −log p(x, z)/q(z | x).
+
+        `expect(f, variables)` is −log 1/K Σ_k exp(−f(z_k)), z_k ~ variables. With several layers f calls it again, and
+        each of the K samples draws the next layer once. By `minus_log_mean` it is −log p.
+        """
+        ...
+
+
+@runtime_checkable
 class WithGates(Protocol):
     """A network whose variables are gates, of which a share is to be open.
 

@@ -8,7 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from estbench.errors import UsageError
-from estbench.networks.base import Drawn, Kind, Layered, Network, OneLayer, exactly
+from estbench.networks.base import (
+    Drawn,
+    Kind,
+    Layered,
+    Network,
+    OneLayer,
+    WithBound,
+    WithLikelihood,
+    exactly,
+    minus_log_mean,
+)
 from estbench.networks.data import Images
 from estbench.problem import Problem
 
@@ -33,6 +43,8 @@ def tried(network: Network, images: Images, kind: Kind) -> None:
             f"{name}.build: the model has {', '.join(has) or 'none'} of logits, f and rest, and lacks "
             f"{', '.join(lacks)}; one with several layers has `layers` and `loss` (estbench/networks/base.py)"
         )
+    if isinstance(model, WithBound):
+        _bound(name, model, x, y, batch)
 
 
 def tried_drawn(network: Network, images: Images, kind: Kind) -> None:
@@ -105,6 +117,20 @@ def _one_layer(name: str, model: OneLayer, kind: Kind, x: Tensor, y: Tensor | No
     alone = model.f(x[:, :1], None if y is None else y[:, :1])(states.expand(batch[0], 1, *states.shape))
     if not torch.allclose(alone, values[:, :1], rtol=1e-3, atol=1e-4):
         raise UsageError(f"{name}: f of an example depends on the others of its batch; is there batch normalisation?")
+
+
+def _bound(name: str, model: Any, x: Tensor, y: Tensor | None, batch: tuple[int, ...]) -> None:
+    with torch.no_grad():
+        summed = model.importance_weighted(x, y, minus_log_mean)
+        _expect_shape(f"{name}: importance_weighted", summed, batch)
+        if not isinstance(model, WithLikelihood):
+            return
+        nll = model.minus_log_likelihood(x, y)
+    if not torch.allclose(summed, nll, rtol=1e-3, atol=1e-4):
+        raise UsageError(
+            f"{name}: importance_weighted, with all states in the place of samples, must be minus_log_likelihood; is f "
+            "−log p(x, z)/q(z | x), and expect called with q?"
+        )
 
 
 def _expect_shape(what: str, found: Any, shape: tuple[int, ...]) -> None:

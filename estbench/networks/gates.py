@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from estbench.errors import UsageError
-from estbench.networks.base import Kind, minus_log_mean
+from estbench.networks.base import Expect, Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import Linears
 
@@ -98,7 +98,11 @@ class GatesModel(nn.Module):
 
     def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
         """−log Σ_z p(z | x) p(y | x, z): [S, B]."""
-        return minus_log_mean(self.f(x, y), self.kind.of(self.logits(x)))
+        return self.importance_weighted(x, y, minus_log_mean)
+
+    def importance_weighted(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """−log 1/K Σ_k p(y | x, z_k), z_k ~ p(z | x): [S, B]."""
+        return expect(self.f(x, y), self.kind.of(self.logits(x)))
 
 
 @record(frozen=True, eq=False)

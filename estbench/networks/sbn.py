@@ -63,7 +63,11 @@ class SbnModel(VaeModel):
 
     def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
         """−log Σ_z q(z | upper) p(lower | z): [S, B]."""
-        return minus_log_mean(self.f(x, y), self.kind.of(self.logits(x).flatten(2)))
+        return self.importance_weighted(x, y, minus_log_mean)
+
+    def importance_weighted(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """−log 1/K Σ_k p(lower | z_k), z_k ~ q(z | upper): [S, B]. q is the prior here, so that it cancels."""
+        return expect(self.f(x, y), self.kind.of(self.logits(x).flatten(2)))
 
 
 class TwoLayers(nn.Module):
@@ -89,6 +93,10 @@ class TwoLayers(nn.Module):
     def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
         """−log Σ_z₁ q(z₁ | upper) Σ_z₂ q(z₂ | z₁) p(lower | z₂): [S, B]."""
         return self.loss(x, y, minus_log_mean)
+
+    def importance_weighted(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """−log 1/K Σ_k p(lower | z₂_k), z₁_k ~ q(z₁ | upper), z₂_k ~ q(z₂ | z₁_k): [S, B]."""
+        return self.loss(x, y, expect)
 
 
 @record(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass as record
 from typing import Annotated
@@ -11,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from estbench.networks.base import Kind, minus_log_mean
+from estbench.networks.base import Expect, Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import mlp
 from estbench.networks.terms import minus_log_likelihood, minus_log_likelihoods
@@ -64,6 +65,11 @@ class VaeModel(nn.Module):
     def minus_log_likelihood(self, x: Tensor, y: Tensor | None) -> Tensor:
         """−log Σ_z p(z) p(x | z) with uniform p(z): [S, B]."""
         return minus_log_mean(self.f(x, y), self.kind.of(x.new_zeros(*x.shape[:2], self.kind.numbers)))
+
+    def importance_weighted(self, x: Tensor, y: Tensor | None, expect: Expect) -> Tensor:
+        """−log 1/K Σ_k p(x | z_k) p(z_k)/q(z_k | x), z_k ~ q(z | x), with uniform p(z): [S, B]."""
+        f, q, log_p = self.f(x, y), self.kind.of(self.logits(x).flatten(2)), -math.log(self.kind.states)
+        return expect(lambda z: f(z) + q.log_prob(z) - log_p, q)
 
 
 @record(frozen=True, eq=False)

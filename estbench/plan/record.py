@@ -45,6 +45,7 @@ class _Training:
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seeds: _Count
     subject: str = ""
+    importance_samples: _Count | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -175,6 +176,8 @@ def _of_problem(spec: ProblemSpec) -> Json:
 
 def _of_checkpoint(at: Checkpoint) -> Json:
     training = {name: getattr(at.training, name) for name in _Training.__dataclass_fields__}
+    if at.training.importance_samples is None:
+        del training["importance_samples"]
     kept = {name: getattr(at, name) for name in ("epoch", "parameters", "own", "curl")}
     return {"training": training, **kept}
 

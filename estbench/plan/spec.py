@@ -33,6 +33,8 @@ class Training:
     subject        what is trained and how, in words: what the labels of all its checkpoints begin with
     spread         scale and seed of the normal logits where each seed of a trajectory begins; None: all at those of the
                    problem, or the plan is read from a manifest
+    importance_samples  K of the importance-weighted bound at its checkpoints; None: it is not wanted. The training does
+                   not depend on it, and neither does `id`
     """
 
     id: str
@@ -48,6 +50,7 @@ class Training:
     by: EstimatorSpec | None = None
     subject: str = ""
     spread: tuple[float, int] | None = None
+    importance_samples: int | None = None
 
     def done(self, epoch: int) -> float:
         """The share of the training that is done after so many epochs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,9 @@ LINE = 0.24  # inches of height for each estimator in the panels of final values
 def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     """The loss of each training of one network, on data kept back, or of the logits of one trajectory.
 
-    On the left the median and a band over seeds, on the right the final mean; further, for logits the share of seeds
-    that end worse than they began, for gates the share of open gates beside its target. Where no data are kept back it
-    is the loss on all data. None if there are not two checkpoints.
+    On the left the median and a band over seeds, on the right the final mean; further, the importance-weighted bound
+    where there is one, for logits the share of seeds that end worse than they began, for gates the share of open gates
+    beside its target. Where no data are kept back it is the loss on all data. None if there are not two checkpoints.
     """
     logits = bool((rows["kind"] == "trajectory").any())
     kept_back = rows["data"] == "valid"
@@ -40,7 +40,9 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     groups = looks([name for name in names if name != EXACT])
     texts = [[broken(name, 30) for name in group] for group in groups]
     seeds, target = int(rows["seeds"].max()), float(final["open_target"].iloc[0])
-    gates = not math.isnan(target)
+    bounded = "importance_weighted" in final and bool(final["importance_weighted"].notna().all())
+    more = ["importance_weighted"] * bounded
+    more += ["share_worse"] * logits + ["open_share"] * (not math.isnan(target))
     texts[0] += ["", "exact gradient", f"5 to 95 % of {seeds} seeds"]
     first = rows.iloc[0]
     said = f" {first['distribution']} " in f"{first['problem']} "  # of runs of earlier versions it is not
@@ -48,7 +50,7 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
     figure, axes = page(
         f"{first['problem']}: loss while training",
         f"{described}{seeds} seeds{shared} · at the end: mean and {100 * level:g} % interval",
-        3 if logits or gates else 2,
+        2 + len(more),
         texts,
         panel=(3.9, max(2.9, LINE * len(names))),
         across=0.9 + max(width(broken(name, 30).split("\n")[0], 8.5) for name in names),
@@ -58,19 +60,21 @@ def losses(rows: pd.DataFrame, level: float) -> Figure | None:
         _curves(curve, rows, group, unit)
         _end(end, final, names, group)
         end.set_title(f"loss after {unit} {int(final['checkpoint'].iloc[0])}", weight="bold")
-        for ax in more_of_end:
-            if gates:
-                _end(ax, final, names, group, "open_share")
+        for of, ax in zip(more, more_of_end, strict=True):
+            _end(ax, final, names, group, of)
+            if of == "importance_weighted":
+                ax.set_title("importance-weighted bound", weight="bold")
+                ax.set_title(f"K = {int(final['importance_samples'].iloc[0])}", loc="right", color=GREY)
+            elif of == "open_share":
                 ax.axvline(target, color=GREY, linewidth=0.9, zorder=0, linestyle="--")
                 ax.set_title("share of open gates", weight="bold")
                 ax.set_title(f"target {target:g}", loc="right", color=GREY)
-                continue
-            _end(ax, final, names, group, "share_worse")
-            ax.set_title("seeds worse than at the start", weight="bold")
-            ax.set_xlim(-0.02, max(0.52, 1.05 * float(final["share_worse"].max())))
+            else:
+                ax.set_title("seeds worse than at the start", weight="bold")
+                ax.set_xlim(-0.02, max(0.52, 1.05 * float(final["share_worse"].max())))
         keys = [key(look.colour, linestyle=look.line, linewidth=1.6) for look in group.values()]
-        more = [key(), key("#000000", linestyle="-", linewidth=1.8), key(GREY, linestyle="-", linewidth=6, alpha=0.3)]
-        beside(figure, ([end, *more_of_end])[-1], keys + (more if group is groups[0] else []), text)
+        bands = [key(), key("#000000", linestyle="-", linewidth=1.8), key(GREY, linestyle="-", linewidth=6, alpha=0.3)]
+        beside(figure, ([end, *more_of_end])[-1], keys + (bands if group is groups[0] else []), text)
     return figure
 
 
@@ -95,7 +99,7 @@ def _end(
     final: pd.DataFrame,
     names: list[str],
     group: Mapping[str, Look],
-    of: Literal["loss", "share_worse", "open_share"] = "loss",
+    of: str = "loss",
 ) -> None:
     """A final value of each training, with its interval where it has one, beside the name of the training."""
     own: dict[str, dict[Any, float]] = {row["trained_by"]: row for row in final.to_dict("records")}

@@ -77,6 +77,9 @@ def _check_trainings(items: Mapping[Item, Any], lines: Mapping[Item, int], plan:
             _demand(wanted > 0 and all(own.get(name, wanted) == wanted for name in OF_SEEDS), _LACKS, where, item)
             logits = training is not None and training.kind == "trajectory"
             _demand(not logits or "gradient" in own, "it has no gradient", where, item)
+            bounded = training is not None and training.importance_samples is not None
+            right = training is None or all((name in own) is bounded for name in WEIGHTED)
+            _demand(right, "it has not the importance-weighted bounds of its training", where, item)
             first = lengths.setdefault(id_, own)
             _demand(own == first, "its arrays are not as long as those of another epoch", where, item)
 
@@ -89,7 +92,10 @@ def _trainings(plan: Plan) -> Iterator[Training]:
             yield at.training_of(cell.estimator, cell.samples)
 
 
-OF_SEEDS = ("train", "valid", "gradient", "train_nll", "valid_nll", "train_open", "valid_open")
+WEIGHTED = ("train_weighted", "valid_weighted")
+"""The importance-weighted bounds, which a training has where they are asked for."""
+
+OF_SEEDS = ("train", "valid", "gradient", "train_nll", "valid_nll", *WEIGHTED, "train_open", "valid_open")
 """The arrays of a training that have a number for each seed."""
 
 _LACKS = "it has not a loss of each seed"

@@ -190,6 +190,7 @@ class TrainedResult:
                   `train` is E f(z)
     gradient      the length of the exact gradient of each seed, for logits
     …_nll         −log p of the data, with all joint states summed, the mean over examples; where the network has it
+    …_weighted    the importance-weighted bound of −log p, the mean over examples; where it is asked for
     …_open        the share of open gates, the mean over examples and gates; where the network has gates
     target        the share that is to be open
     seconds       since the training began
@@ -201,6 +202,8 @@ class TrainedResult:
     gradient: Array | None = None
     train_nll: Array | None = None
     valid_nll: Array | None = None
+    train_weighted: Array | None = None
+    valid_weighted: Array | None = None
     train_open: Array | None = None
     valid_open: Array | None = None
     target: Share | None = None

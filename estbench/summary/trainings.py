@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from estbench.columns import TRAINING, names
+from estbench.columns import ASKED, TRAINING, names
 from estbench.moments import Floats
 from estbench.plan import Plan, ProblemSpec, Training
 from estbench.store import decode
@@ -20,7 +20,10 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 
 def trainings(plan: Plan, items: Items) -> pd.DataFrame:
-    """One row for each training, checkpoint and set of data that is there, in the order of the plan."""
+    """One row for each training, checkpoint and set of data that is there, in the order of the plan.
+
+    Columns of the importance-weighted bound are there where a training has it.
+    """
     rows: list[dict[str, Any]] = []
     seen = set()
     for cell in plan.cells:
@@ -32,7 +35,8 @@ def trainings(plan: Plan, items: Items) -> pd.DataFrame:
             if (training.id, spec.at.epoch) not in seen:
                 seen.add((training.id, spec.at.epoch))
                 rows += _rows(spec, training, spec.at.epoch, items, plan.config.level)
-    return pd.DataFrame(rows, columns=names(TRAINING))
+    frame = pd.DataFrame(rows, columns=names(TRAINING)).astype({"importance_samples": "Int64"})
+    return frame if frame["importance_samples"].notna().any() else frame.drop(columns=names(ASKED))
 
 
 def _rows(spec: ProblemSpec, training: Training, epoch: int, items: Items, level: float) -> Iterator[dict[str, Any]]:
@@ -59,6 +63,8 @@ def _rows(spec: ProblemSpec, training: Training, epoch: int, items: Items, level
             "true_norm": float(decode(found["gradient"], (-1,)).mean()) if "gradient" in found else np.nan,
             **_where_known("nll", found.get(f"{data}_nll"), level),
             **_where_known("open_share", found.get(f"{data}_open"), level),
+            **_where_known("importance_weighted", found.get(f"{data}_weighted"), level),
+            "importance_samples": training.importance_samples,
             "open_target": found.get("target", np.nan),
             "share_worse": np.nan if before is None else float((losses > before).mean()),
         }

@@ -17,6 +17,7 @@ from estbench.networks.data import Images
 from estbench.plan import ProblemSpec, Training
 from estbench.store import encode
 from estbench.trainings.drawn import train as descend
+from estbench.trainings.importance import importance_weighted
 from estbench.trainings.loop import losses, minus_log_likelihoods, open_shares, parameters_of, train
 
 
@@ -80,6 +81,8 @@ class TrainTask:
                     found[data] = encode(losses(model, kind, x, y).numpy())
                     if (nll := minus_log_likelihoods(model, kind, x, y)) is not None:
                         found[f"{data}_nll"] = encode(nll.numpy())
+                    if (K := self.training.importance_samples) is not None:
+                        found[f"{data}_weighted"] = encode(importance_weighted(model, x, y, K, self.seed, data).numpy())
                     if (share := open_shares(model, kind, x, y)) is not None:
                         found[f"{data}_open"] = encode(share.numpy())
                         found["target"] = float(model.target)
