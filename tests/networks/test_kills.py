@@ -23,7 +23,13 @@ CONFIG: dict[str, Any] = {
             "network": {"name": "vae", "hidden": 4},
             "distribution": "bernoulli",
             "dimensions": 3,
-            "training": {"estimator": ["exact", "own", "ste"], "epochs": 4, "batch": 200, "seeds": 2},
+            "training": {
+                "estimator": ["exact", "own", "ste"],
+                "epochs": 4,
+                "batch": 200,
+                "seeds": 2,
+                "importance_samples": 5,
+            },
             "checkpoints": [0, 1, 2, 4],
         },
         {

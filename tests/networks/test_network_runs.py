@@ -124,6 +124,133 @@ def test_a_network_without_gates_has_no_share_that_is_open(run: Path) -> None:
     assert pd.read_csv(run / "training.csv")[["open_share", "open_target"]].isna().all(axis=None)
 
 
+BOUNDED: dict[str, Any] = {
+    "name": "bounded",
+    "replicates": 32,
+    "samples": 2,
+    "problems": [
+        {
+            **NETWORK,
+            "network": network,
+            "distribution": "bernoulli",
+            "categories": None,
+            "training": {"estimator": ["exact", "own"], "epochs": 1, "batch": 400, "seeds": 2, "importance_samples": K},
+            "checkpoints": [0, 1],
+        }
+        for network, K in (({"name": "vae", "hidden": 4}, 20), ({"name": "sbn", "hidden": 4, "layers": 2}, 3))
+    ],
+    "estimators": ["ste"],
+}
+BOUNDED["problems"] = [{k: v for k, v in problem.items() if v is not None} for problem in BOUNDED["problems"]]
+BOUNDS = ["importance_weighted", "importance_weighted_low", "importance_weighted_high", "importance_samples"]
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with importance-weighted bounds."""
+    return finished(tmp_path_factory.mktemp("network") / "bounded", config=BOUNDED)
+
+
+def without_bounds(config: dict[str, Any]) -> dict[str, Any]:
+    """The config that does not ask for them."""
+    training = {key: value for key, value in config["problems"][0]["training"].items() if key != "importance_samples"}
+    return config | {"problems": [problem | {"training": training} for problem in config["problems"]]}
+
+
+def test_the_importance_weighted_bound_is_told_beside_the_likelihood(bounded: Path) -> None:
+    """With K and an interval over seeds, for both sets of data; it lies between −log p and the loss.
+
+    Before the training it is that of the same samples, whatever trains.
+    """
+    frame = pd.read_csv(bounded / "training.csv")
+    assert frame["importance_samples"].tolist() == [20] * 8 + [3] * 8
+    assert (
+        frame["importance_weighted"].between(frame["importance_weighted_low"], frame["importance_weighted_high"]).all()
+    )
+    assert (frame["importance_weighted"] < frame["loss"]).all()
+    assert (frame["importance_weighted"] > frame["nll"] - 0.02).all()
+    start = frame[frame["checkpoint"] == 0].groupby(["network", "data"])["importance_weighted"]
+    assert set(start.nunique()) == {1}
+    assert set(start.size()) == {2}
+
+
+def test_a_run_without_bounds_is_as_it_was(bounded: Path, tmp_path: Path) -> None:
+    """Its plan and its config do not say that it has none; its tables are those of the run with them, but for these."""
+    config = without_bounds(BOUNDED)
+    plain = finished(tmp_path / "bounded", config=config)
+    assert (plain / "results.csv").read_bytes() == (bounded / "results.csv").read_bytes()
+    for name in ("manifest.json", "journal.jsonl", "training.csv"):
+        assert b"importance" not in (plain / name).read_bytes()
+        assert b"weighted" not in (plain / name).read_bytes()
+    frame = pd.read_csv(bounded / "training.csv", dtype=str)
+    pd.testing.assert_frame_equal(frame.drop(columns=BOUNDS), pd.read_csv(plain / "training.csv", dtype=str))
+    with pytest.raises(UsageError, match=r"problems: removed or changed"):
+        finished(plain, config=BOUNDED)
+
+
+def test_a_run_with_bounds_goes_on(bounded: Path, tmp_path: Path) -> None:
+    """Cut off after its first training and taken up again, it has the same bytes; it is read from its manifest, too."""
+    lines = (bounded / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    first = next(i for i, text in enumerate(lines) if b'"kind":"trained"' in text)
+    folder = Path(shutil.copytree(bounded, tmp_path / "bounded"))
+    (folder / "journal.jsonl").write_bytes(b"".join(lines[: first + 1]))
+    finished(folder, config=BOUNDED)
+    for name in ("results.csv", "training.csv"):
+        assert (folder / name).read_bytes() == (bounded / name).read_bytes()
+    plan = plan_of(json.loads((folder / "manifest.json").read_text()), "here")
+    assert [p.at.training.importance_samples for p in plan.problems if p.at] == [20] * 4 + [3] * 4
+
+
+@pytest.mark.parametrize("damage", ["short", "gone at one epoch", "gone at all"])
+def test_bounds_that_are_not_those_of_the_training_are_refused(bounded: Path, tmp_path: Path, damage: str) -> None:
+    """Those of too few seeds, and epochs without them, are named with their line, whatever the checksum says."""
+    folder = Path(shutil.copytree(bounded, tmp_path / "run"))
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for number, text in enumerate(lines):
+        records = json.loads(text)["records"]
+        for record in records:
+            if record["kind"] == "trained":
+                array = record.pop("valid_weighted")
+                if damage == "short":
+                    record["valid_weighted"] = encode(decode(array, (-1,))[1:])
+                if damage != "gone at all":
+                    break
+        if any(record["kind"] == "trained" for record in records):
+            lines[number] = line(canonical(records))
+            if damage != "gone at all":
+                break
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(ResultsError, match=r"journal.jsonl, line \d+: damaged"):
+        read(folder)
+
+
+def test_bounds_that_nothing_asked_for_are_refused(run: Path, tmp_path: Path) -> None:
+    """A journal that has them where its manifest does not ask for them is another's."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    number = next(i for i, text in enumerate(lines) if b'"kind":"trained"' in text)
+    records = json.loads(lines[number])["records"]
+    for record in records:
+        if record["kind"] == "trained":
+            record |= {"train_weighted": record["train"], "valid_weighted": record["valid"]}
+    lines[number] = line(canonical(records))
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(ResultsError, match="it has not the importance-weighted bounds of its training"):
+        read(folder)
+
+
+def test_a_training_has_one_number_of_importance_samples() -> None:
+    """Two problems that train the same networks, and a sweep, are refused if they differ in it."""
+    first, _ = BOUNDED["problems"]
+    other = first | {"parameters": "decoder", "training": first["training"] | {"importance_samples": 5}}
+    with pytest.raises(UsageError, match=r"problems\[1\].training.importance_samples: trained as .* problems\[0\]"):
+        load(BOUNDED | {"problems": [first, other]})
+    load(BOUNDED | {"problems": [first, other | {"training": first["training"]}]})
+    swept = without_bounds(BOUNDED)["problems"][0] | {"sweep": {"training.importance_samples": [1, 5]}}
+    with pytest.raises(UsageError, match=r"sweep.training.importance_samples\[1\]: trained as the networks of"):
+        load(BOUNDED | {"problems": [swept]})
+
+
 @pytest.mark.slow
 def test_workers_change_no_byte(run: Path, tmp_path: Path) -> None:
     """Three workers give the same tables."""
@@ -215,8 +342,9 @@ def test_runs_that_say_optimizer_are_read(run: Path) -> None:
 
 def test_configs_go_round() -> None:
     """What `resolve` gives loads as the same config."""
-    config = load(CONFIG)
-    assert load(resolve(config)) == config
+    for given in (CONFIG, BOUNDED):
+        config = load(given)
+        assert load(resolve(config)) == config
 
 
 @pytest.mark.parametrize(
@@ -228,6 +356,8 @@ def test_configs_go_round() -> None:
         ({"training": {"optimizer": "sgd"}}, r"training\.optimizer: unknown key 'optimizer'. Did you mean 'optimiser'"),
         ({"training": {"estimator": "stee"}}, "unknown estimator 'stee'"),
         ({"training": {"batch": 5000}}, r"training\.batch: 5000 examples, but digits has 1297"),
+        ({"training": {"importance_samples": 0}}, r"training\.importance_samples: .*0"),
+        ({"training": {"importance_sample": 5}}, r"unknown key 'importance_sample'. Did you mean 'importance_samples'"),
         ({"checkpoints": [0, 70]}, r"checkpoints: epoch 70 is after the end"),
         ({"parameters": "encode"}, r"parameters: the network has no 'encode'; it has all, logits, encoder"),
         ({"categories": None}, "categorical variables need categories"),

@@ -33,6 +33,71 @@ def test_the_config_of_the_page_loads() -> None:
     assert load(yaml.safe_load(CONFIG)).name == "small"
 
 
+BOUND = """
+    def importance_weighted(self, x, y, expect):
+        return expect(self.f(x, y), self.kind.of(self.logits(x)))
+
+    def minus_log_likelihood(self, x, y):
+        return minus_log_mean(self.f(x, y), self.kind.of(self.logits(x)))
+"""
+IMPORT = "from estbench.networks.base import minus_log_mean\n"
+
+
+def bounded(file: str) -> dict[str, Any]:
+    """The config of a network of a file, which asks for the importance-weighted bound."""
+    given = config(file)
+    problem = given["problems"][0]
+    return given | {"problems": [problem | {"training": problem["training"] | {"importance_samples": 5}}]}
+
+
+def test_a_bound_is_asked_for_of_networks_that_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of one's own without the method is refused only where the bound is asked for; one with it is taken."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain_codes.py").write_text(SOURCE)
+    load(config("plain_codes.py"))
+    with pytest.raises(UsageError, match=r"importance_samples: .*Codes has no importance-weighted bound"):
+        load(bounded("plain_codes.py"))
+    (tmp_path / "bounded_codes.py").write_text(IMPORT.join(SOURCE.split("import torch\n", 1)) + BOUND)
+    load(bounded("bounded_codes.py"))
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_may_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bound is recorded, and lies above its −log p."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_bound.py").write_text(IMPORT.join(SOURCE.split("import torch\n", 1)) + BOUND)
+    given = bounded("own_bound.py")
+    for _ in Benchmark.of(given | {"estimators": ["ste"]}, tmp_path / "run").run(Execution(workers=1)):
+        pass
+    frame = pd.read_csv(tmp_path / "run" / "training.csv")
+    assert (frame["importance_samples"] == 5).all()
+    assert (frame["importance_weighted"] > frame["nll"]).all()
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        ("return expect(self.f", "return 2 * expect(self.f", "must be minus_log_likelihood"),
+        (
+            "return expect(self.f(x, y), ",
+            "return expect(lambda z: 0 * self.f(x, y)(z), ",
+            "must be minus_log_likelihood",
+        ),
+        ("self.logits(x)))\n\n", "self.logits(x))).mean()\n\n", r"importance_weighted must have the shape \[2, 3\]"),
+    ],
+)
+def test_a_bound_of_something_else_is_refused(
+    written: str, instead: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all states in the place of samples it must be −log p; that is tried before the run."""
+    monkeypatch.chdir(tmp_path)
+    assert written in BOUND
+    source = IMPORT.join(SOURCE.split("import torch\n", 1)) + BOUND.replace(written, instead)
+    (tmp_path / "faulty_bound.py").write_text(source)
+    with pytest.raises(UsageError, match=said):
+        load(bounded("faulty_bound.py"))
+
+
 @pytest.mark.slow
 def test_a_network_of_ones_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network of the page is trained and measured; it has no −log p; another source is not taken up again."""

@@ -121,6 +121,23 @@ def test_gates_are_shown_against_their_target() -> None:
     assert [drawn.count(x) for x in ([0.3, 0.3], [0.35, 0.45], [0.4])] == [1, 3, 3]
 
 
+def test_the_importance_weighted_bound_has_a_panel() -> None:
+    """A third panel with the bound of each training, its interval and K; none where a run has no bound."""
+    rows = along()
+    bound = rows["loss"] - 3
+    bounds = {"importance_weighted": bound, "importance_weighted_low": bound - 1, "importance_weighted_high": bound + 1}
+    figure = losses(rows.assign(**bounds, importance_samples=50), 0.95)
+    assert figure is not None
+    *_, ax = figure.axes
+    assert len(figure.axes) == 3
+    assert (ax.get_title(), ax.get_title("right")) == ("importance-weighted bound", "K = 50")
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in ax.lines]
+    assert all(x in drawn for x in ([26.0, 28.0], [27.0], [28.0], [29.0]))
+    without = losses(rows.assign(importance_weighted=np.nan, importance_samples=np.nan), 0.95)
+    assert without is not None
+    assert len(without.axes) == 2
+
+
 def test_trajectories_show_how_many_seeds_are_worse() -> None:
     """Losses of logits have no data of their own, steps in place of epochs, and a third panel."""
     rows = along().query("data == 'valid'").assign(kind="trajectory", problem="toy, adam 0.01", data=np.nan)
