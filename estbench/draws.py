@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from estbench.distributions import Independent, Mirrored, Noisy
 from estbench.errors import UsageError
@@ -293,6 +295,31 @@ class Draw:
         """f of the mirrored samples less f(z), [R, N]."""
         return self.problem.difference(self.problem.f(self.antithetic), self.fz)
 
+    def total(self, terms: Tensor) -> Tensor:
+        """Σ_n t_n of terms [R, N, …], 0 where they cancel but for rounding, which would count as a direction.
+
+        Joint estimators take their last sum by it. Where differences of f keep their rounding, as in training
+        (`Problem.zero_rounding`), so does the sum.
+        """
+        total = over_samples(terms)
+        if self.problem.zero_rounding:
+            leave_no_rounding([total], terms, [terms.shape[1]])
+        return total
+
+    def cancelled(self, total: Tensor, size: Tensor, summands: int) -> Tensor:
+        """A sum, 0 where it is rounding, as `total` has it: `size` is the sum of the |t| of so many summands."""
+        if not self.problem.zero_rounding:
+            return total
+        return torch.where(total.abs() <= size * ((2 + math.sqrt(summands)) * torch.finfo(total.dtype).eps), 0.0, total)
+
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """a·b within each variable, shaped to multiply samples, 0 where the products of its classes cancel."""
+        d = self.distribution
+        found = d.dot(a, b)
+        if d.event_dim == 1 or not self.problem.zero_rounding:
+            return found
+        return self.cancelled(found, d.dot(a.abs(), b.abs()), d.classes)
+
     def lift(self, numbers: Tensor) -> Tensor:
         """Shape numbers [R, N] to multiply samples."""
         return self.distribution.lift(numbers)
@@ -336,6 +363,18 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 def over_samples(t: Tensor) -> Tensor:
     """Σ_n t_n of t [R, N, …]: [R, …]; a few are added one by one, as sums over a short axis are slow."""
     return reduce(torch.add, t.unbind(1)) if t.shape[1] <= 4 else t.sum(1)
+
+
+def leave_no_rounding(sums: Iterable[Tensor], terms: Tensor, samples: Sequence[int]) -> None:
+    """Make 0 what is left of sums over the first N terms that cancel: at most (2 + √N) eps Σ |t|."""
+    on_cpu = terms.device.type == "cpu"  # elsewhere, asking would wait for the device
+    norm = float(torch.linalg.vector_norm(terms)) if on_cpu else math.inf  # Σ_n |t_n| ≤ √N norm
+    for total, N in zip(sums, samples, strict=True):
+        eps = (2 + math.sqrt(N)) * torch.finfo(terms.dtype).eps
+        if norm < math.inf and torch.equal(hardshrink(total, eps * math.sqrt(N) * norm), total):
+            continue  # none but 0 is small enough
+        least = over_samples(terms[:, :N].abs()).mul_(eps)
+        total.masked_fill_((total.abs() <= least) & (least < math.inf), 0.0)
 
 
 def per_variable(a: Tensor, M: Tensor) -> Tensor:

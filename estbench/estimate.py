@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import hardshrink
 
-from estbench.draws import Draw, over_samples
+from estbench.draws import Draw, leave_no_rounding, over_samples
 from estbench.estimators.base import Estimator, JointEstimator, Referenced, RowEstimator
 from estbench.isolation import exit_if_forked
 from estbench.moments import Floats, power_sums
@@ -35,7 +33,7 @@ def estimates(estimator: Estimator, draw: Draw, samples: Sequence[int]) -> Tenso
     pieces = torch.split(rows[:, : samples[-1]], steps, 1)
     sums = torch.stack([over_samples(piece) for piece in pieces]).cumsum_(0)
     if draw.problem.zero_rounding:
-        _leave_no_rounding(sums, rows, samples)
+        leave_no_rounding(sums, rows, samples)
     N = torch.tensor(samples, device=sums.device).view(-1, *[1] * (sums.ndim - 1))
     return project(sums.div_(N))
 
@@ -48,22 +46,7 @@ def estimate(estimator: Estimator, draw: Draw) -> Tensor:
     rows = _checked(estimator.rows(draw), (draw.R, draw.N, *event), draw)
     if draw.N == 1:
         return rows.squeeze(1)
-    total = over_samples(rows)
-    if draw.problem.zero_rounding:
-        _leave_no_rounding([total], rows, [draw.N])
-    return total.div_(draw.N)
-
-
-def _leave_no_rounding(sums: Iterable[Tensor], rows: Tensor, samples: Sequence[int]) -> None:
-    """Make 0 what is left of sums over the first N rows that cancel: at most (2 + √N) eps Σ |row|."""
-    on_cpu = rows.device.type == "cpu"  # elsewhere, asking would wait for the device
-    norm = float(torch.linalg.vector_norm(rows)) if on_cpu else math.inf  # Σ_n |row_n| ≤ √N norm
-    for total, N in zip(sums, samples, strict=True):
-        eps = (2 + math.sqrt(N)) * torch.finfo(rows.dtype).eps
-        if norm < math.inf and torch.equal(hardshrink(total, eps * math.sqrt(N) * norm), total):
-            continue  # none but 0 is small enough
-        least = over_samples(rows[:, :N].abs()).mul_(eps)
-        total.masked_fill_((total.abs() <= least) & (least < math.inf), 0.0)
+    return draw.total(rows).div_(draw.N)
 
 
 def truth(problem: Problem, estimator: Estimator) -> Tensor | None:

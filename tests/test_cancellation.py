@@ -1,20 +1,34 @@
-"""Sums over samples that cancel: what is left of them is rounding, and counts as 0 in every route."""
+"""Sums that cancel, over samples, classes or states: what is left of them is rounding, and counts as 0 everywhere."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from estbench import catalogue
+from estbench.config.choice import read_estimator
+from estbench.distributions import Bernoulli, Categorical
 from estbench.draws import Draw
 from estbench.estimate import estimates
+from estbench.estimators.base import Estimator
+from estbench.estimators.control_variate.double_cv import DoubleCv
+from estbench.estimators.control_variate.rodeo import Rodeo
+from estbench.estimators.score_function.rloo import Rloo
 from estbench.estimators.straight_through.ste import Ste
 from estbench.exact import exact
 from estbench.intervals import exact_metrics
 from estbench.moments import Moments
+from estbench.objectives.function import function_of
 from estbench.objectives.quadratic import Quadratic
-from estbench.problem import make
+from estbench.objectives.quadratic_form import QuadraticForm
+from estbench.problem import Problem, make
 from estbench.streams import Streams
 
 
@@ -56,3 +70,71 @@ def test_small_numbers_beside_large_ones_are_kept() -> None:
     (g,) = estimates(Rows(), Draw(problem, 2, 3, streams=Streams(0, "x", range(1))), [3])
     assert g[0].tolist() == pytest.approx([1.0, 1e-20], rel=1e-15)
     assert g[1].tolist() == [torch.inf, 0.0]
+
+
+TIES: dict[str, Bernoulli | Categorical] = {
+    "bernoulli": Bernoulli(torch.tensor([math.log(3), 0.0, 0.4], dtype=torch.float64)[:2]),
+    "three variables": Bernoulli(torch.tensor([0.4, -0.9, 1.3], dtype=torch.float64)),
+    "categorical": Categorical(torch.tensor([[0.1, 0.5, -0.3]] * 2, dtype=torch.float64)),
+    "four classes": Categorical(torch.tensor([[0.0] * 4, [0.3, -0.2, 0.8, 0.1]], dtype=torch.float64)),
+}
+
+
+def parity(c: Tensor) -> Tensor:
+    """.7 where the classes have an even sum, .1 elsewhere: no two of these differ by a binary fraction."""
+    return torch.where(c.sum(-1) % 2 == 0, 0.7, 0.1).double()
+
+
+def one_of_four(c: Tensor) -> Tensor:
+    """.1, .2, .3 or .7: .1 + .2 is .3 but for rounding."""
+    return torch.tensor([0.1, 0.2, 0.3, 0.7], dtype=torch.float64)[c.sum(-1).long() % 4]
+
+
+def of_classes(f: Callable[[Tensor], Tensor], d: Bernoulli | Categorical) -> Problem:
+    """The problem of a function of the classes."""
+    return Problem(d, function_of(lambda z: f(d.numbers(z)), d))
+
+
+@pytest.mark.parametrize("where", TIES)
+@pytest.mark.parametrize("f", [parity, one_of_four, 0.5, 0.3])
+def test_no_estimate_is_rounding_alone(where: str, f: Callable[[Tensor], Tensor] | float) -> None:
+    """Estimates of the whole catalogue are 0, or no smaller than 1e-13 of the largest, where values of f are tied."""
+    d, found = TIES[where], []
+    problem = Problem(d, Quadratic(target=f)) if isinstance(f, float) else of_classes(f, d)
+    for name in catalogue.ESTIMATORS:
+        estimator = catalogue.estimator(read_estimator(name).specs((1.0,))[0])
+        facts = estimator.facts
+        if facts.unserved(d.name, "sigmoid") or (facts.df and not isinstance(f, float)):
+            continue
+        for N in (1, 2, 4, 8):
+            if facts.min_samples <= N:
+                (g,) = estimates(estimator, Draw(problem, 1000, N, streams=Streams(0, "x", range(1))), [N])
+                size = torch.linalg.vector_norm(g, dim=1)
+                if bool(((size > 0) & (size < 1e-13 * size.max())).any()):
+                    found.append((name, N))
+    assert not found
+
+
+@pytest.mark.parametrize("estimator", [Rloo(), DoubleCv(a=0.0), Rodeo(a=0.0, b=0.0)])
+@pytest.mark.parametrize("N", [4, 8])
+def test_exact_rows_of_joint_estimators_have_the_share_of_zeros_of_rationals(estimator: Estimator, N: int) -> None:
+    """p = 3/4 and 1/2, tied values: against all counts of the four states in rational numbers; so is the cosine."""
+    problem = Problem(TIES["bernoulli"], QuadraticForm(A=((0.1, -0.1), (-0.1, 0.1)), b=(0.0, 0.0)))
+    found = exact_metrics(Moments.unpack(exact(problem, estimator, N).packed, np.asarray(problem.exact_gradient)))
+    states = [(a, b) for a in (0, 1) for b in (0, 1)]
+    P, f = [Fraction(2 * a + 1, 8) for a, _ in states], [Fraction(a ^ b, 10) for a, b in states]
+    p = (Fraction(3, 4), Fraction(1, 2))
+    g = [float(sum(P[i] * f[i] * (s[d] - p[d]) for i, s in enumerate(states))) for d in (0, 1)]
+    zeros, cosine = Fraction(0), 0.0
+    for c in itertools.product(range(N + 1), repeat=4):
+        if sum(c) == N:
+            weight = math.prod(
+                (P[i] ** k / math.factorial(k) for i, k in enumerate(c)), start=Fraction(math.factorial(N))
+            )
+            mean = sum(k * f[i] for i, k in enumerate(c)) / N
+            e = [sum(k * (f[i] - mean) * (states[i][d] - p[d]) for i, k in enumerate(c)) for d in (0, 1)]
+            zeros += weight if e == [0, 0] else 0
+            inner, size = e[0] * g[0] + e[1] * g[1], math.hypot(*e) * math.hypot(*g)
+            cosine += 0.0 if e == [0, 0] else float(weight) * float(inner) / size
+    assert found["zero_fraction"] == pytest.approx(float(zeros), rel=1e-12)
+    assert found["cosine"] == pytest.approx(cosine, rel=1e-12)

@@ -62,4 +62,4 @@ class Arms:
         f = draw.problem.from_first(draw.problem.f(z))
         f = f - over_samples(f).unsqueeze(1) / N
         rho = torch.where(m > 0, rho, 0.0)  # where z is certain nothing moves
-        return over_samples(draw.lift(f) * z) * (rho * double.canonical_slope / (N - 1)).to(z)
+        return draw.total(draw.lift(f) * z) * (rho * double.canonical_slope / (N - 1)).to(z)

@@ -54,10 +54,10 @@ class Carms:
         torch.gt(d, upper[pick, variable].unsqueeze(1), out=z)  # 1[U < R_c]
         z -= torch.gt(d, lower[pick, variable].unsqueeze(1), out=short)  # less 1[U < L_c]
         f = draw.problem.from_first(draw.problem.f(z))
+        f = f - f.amin(1, keepdim=True)  # m ≥ 0: nothing cancels but in the last difference
         n, m = over_samples(z), over_samples(draw.lift(f) * z)
         rn, rm = (per_variable(sums.unsqueeze(1), r).squeeze(1) for sums in (n, m))
-        pairs: Tensor = m * rn - n * rm
-        return pairs / (N * (N - 1))
+        return draw.cancelled(m * rn - n * rm, m * rn + n * rm, N * K) / (N * (N - 1))
 
 
 @table

@@ -66,5 +66,8 @@ def double_cv(draw: Draw, samples: int, a: float) -> Tensor:
     total = over_samples(g)
     others = (total.unsqueeze(1) - g) / (N - 1)
     v = f + a * over_variables((others * deviation).flatten(2))
-    covariance = over_samples(draw.lift(v - over_samples(v).unsqueeze(1) / N) * s) / (N - 1)
-    return covariance - a * draw.distribution.mean_jac(total.unsqueeze(1) / N).squeeze(1)
+    covariance = draw.total(draw.lift(v - over_samples(v).unsqueeze(1) / N) * s) / (N - 1)
+    if not a:
+        return covariance
+    along = draw.distribution.mean_jac(total.unsqueeze(1) / N).squeeze(1)
+    return draw.cancelled(covariance - a * along, covariance.abs() + abs(a) * along.abs(), N)

@@ -75,7 +75,7 @@ def rodeo(draw: Draw, samples: int, a: float, b: float) -> Tensor:
     Ah = along / -D
     Ahs = (d.dot(g_others, deviation) * s + d.mean_jac(g_others) - d.lift(along + h) * s) / D
     e = draw.problem.from_first(f)
-    return over_samples(d.lift(e - others(e + a * Ah)) * s + b * Ahs) / N
+    return draw.total(d.lift(e - others(e + a * Ah)) * s + b * Ahs) / N
 
 
 def others(t: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from estbench.draws import Draw, over_samples
+from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Facts
 
 ORDER, WITHIN = "stratified/order", "stratified/within"
@@ -40,4 +40,4 @@ class Stratified:
         u = (tau + draw.uniform(WITHIN, D)[:, :N]) / N
         u.clamp_(max=1 - torch.finfo(u.dtype).eps / 2)  # N − 1 + v can round to N
         z = d.inverse_cdf(u)
-        return over_samples(draw.lift(draw.problem.f(z)) * d.score(z)) / N
+        return draw.total(draw.lift(draw.problem.f(z)) * d.score(z)) / N

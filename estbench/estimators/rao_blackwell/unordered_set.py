@@ -89,7 +89,7 @@ class UnorderedSet:
         f = [draw.problem.f(c.put(draw, s)) for s in states]
         log_P = c.entries(c.log_P, S).unbind(-1)
         p = leave_out(log_P, c.outside(S).log())
-        total = torch.zeros(())
+        total, size = torch.zeros(()), torch.zeros(())
         if k == c.M and not self.baseline:  # every state is looked at, and E s = 0: f may be counted from one of them
             f = [draw.problem.difference(v, f[-1]) for v in f]
         for i in range(k):
@@ -98,8 +98,9 @@ class UnorderedSet:
                 R = [(p[1 << i | 1 << j] - p[1 << i] + log_P[j]).exp() for j in range(k)]
                 signal = sum(R[j] * draw.problem.difference(f[i], f[j]) for j in range(k) if j != i)  # type: ignore[assignment]
             weight = (log_P[i] + p[1 << i] - p[0]).exp()
-            total = total + draw.lift(weight * signal) * c.entries(c.score, states[i])
-        return total
+            term = draw.lift(weight * signal) * c.entries(c.score, states[i])
+            total, size = total + term, size + term.abs()
+        return draw.cancelled(total, size, k)
 
 
 def leave_out(log_P: tuple[Tensor, ...], log_outside: Tensor) -> list[Tensor]:

@@ -31,4 +31,4 @@ class Rloo:
         """1/(N − 1) Σ_n (f_n − f̄) s(z_n); dividing by N, as some do, shrinks the mean by 1 − 1/N."""
         N = samples
         f, s = draw.problem.from_first(draw.fz[:, :N]), draw.score[:, :N]
-        return over_samples(draw.lift(f - over_samples(f).unsqueeze(1) / N) * s) / (N - 1)
+        return draw.total(draw.lift(f - over_samples(f).unsqueeze(1) / N) * s) / (N - 1)

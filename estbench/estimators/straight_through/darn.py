@@ -37,4 +37,4 @@ class Darn(Node):
         """z, and g_d·(z_d − c_d) s(z_d)."""
         d, s = draw.distribution, draw.score
         centred = draw.deviation if self.centre == "mean" else draw.z - 1 / d.classes
-        return draw.z, lambda g: d.dot(g, centred) * s
+        return draw.z, lambda g: draw.dot(g, centred) * s
