@@ -75,6 +75,17 @@ def pure(setting: Setting, probe: Probe, N: int) -> Finding:
     )
 
 
+def random(setting: Setting, probe: Probe, N: int) -> bool:
+    """Whether it makes random numbers of its own, so that estimates in float32 are made of others."""
+    s = setting.subject
+    if s.function is not None:
+        return setting.estimator.facts.exact == "none"
+    try:
+        return random_of_its_own(Trial(s.build, probe.problem, N))
+    except Exception:  # what it raises on a longer draw is told where it is asked whether it is pure
+        return False
+
+
 def cost(setting: Setting, probe: Probe, N: int) -> Finding:
     """Evaluations that were counted, against those that are declared."""
     e, p = setting.estimator, probe.problem

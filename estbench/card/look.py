@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from estbench.card.bias import biased
-from estbench.card.calls import calls, samples
+from estbench.card.calls import calls, random, samples
 from estbench.card.card import Card
 from estbench.card.comparison import compared
 from estbench.card.failures import NAN, failed, raised
@@ -146,7 +146,7 @@ class _Look:
         every = _guarded(lambda: invariances(estimator, coupled, N, unbiased=unbiased))
         told = any(f.claim == "unbiased" and f.cause for f in self.findings)
         self.add(*(_follows(f) if told and f.holds is False and f.claim in _FOLLOW else f for f in every))
-        own = self.subject.function is not None and estimator.facts.exact == "none"
+        own = random(setting, coupled, N)
         self.add(*_guarded(lambda: [float32(estimator, coupled, N, own_random_numbers=own)]))
         if unbiased and coupled.problem.distribution.classes > 2:
             self.add(two_classes(found))

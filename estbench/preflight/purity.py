@@ -14,10 +14,11 @@ from torch import Tensor
 from estbench.catalogue import facts_of
 from estbench.draws import Draw
 from estbench.estimators.base import NO_VJP, RowEstimator
-from estbench.isolation import Isolated
+from estbench.isolation import Isolated, generator, next_numbers, seed
 from estbench.preflight.counted_objective import counted_objective
 from estbench.preflight.trial import KEPT, MORE, REPLICATES, Trial, same
 from estbench.problem import Evaluations
+from estbench.streams import TorchStreams
 
 TIMES = 32
 MANY = TIMES * REPLICATES
@@ -25,20 +26,26 @@ MANY = TIMES * REPLICATES
 
 OWN_STREAM = "take random numbers from draw.uniform(name), and name the stream in facts.noise"
 
+GENERATORS = ("torch", "numpy", "Python")
+
+BACKWARD = "the function that its vjp returns"
+READ_FIRST = "read all noise before vjp returns the function"
+
 
 def impurities(trial: Trial) -> Iterator[str]:
     """What an estimator does that a pure function of its draw does not, one sentence each.
 
     Where two calls on one draw differ the rest cannot be told, and is left out.
     """
-    if text := overwritten(trial) or repeated(trial):
+    if text := overwritten(trial) or repeated(trial) or backward(trial):
         yield text
         return
     if random_of_its_own(trial):
-        if facts_of(trial.build()).exact != "none":
+        facts = facts_of(trial.build())
+        if facts.exact != "none" or facts.node:  # a layer takes its numbers from the generator that `sample` is given
             yield (
                 "two calls on the same draw give different estimates where the global generators of torch, numpy and "
-                f"Python are seeded differently: {OWN_STREAM}, or say exact='none'"
+                f"Python are seeded differently: {OWN_STREAM}" + (", or say exact='none'" if not facts.node else "")
             )
         if text := uncounted(trial):
             yield text
@@ -187,6 +194,53 @@ def _tensors(thing: Any, path: str, depth: int = 4) -> Iterator[tuple[str, Tenso
             yield from _tensors(value, f"{path}.{name}", depth - 1)
 
 
+def backward(trial: Trial) -> str:
+    """Of a stochastic node: what the function of g that its `vjp` returns does beside giving the same rows each time.
+
+    The draw reads its noise as in training: from one generator, in the order in which it is asked for.
+    """
+    estimator = trial.build()
+    if not (facts_of(estimator).node and hasattr(estimator, "vjp")):
+        return ""
+    device = trial.problem.distribution.logits.device
+    streams = TorchStreams(device, generator("torch", 0, device))
+    counted = Evaluations()
+    draw = Draw(replace(trial.problem, evaluations=counted), REPLICATES, trial.samples, streams=streams)
+    with Isolated("preflight", 0):
+        h, of = estimator.vjp(draw)
+        g = trial.problem.df(h).clone()
+        kept, noise, reads = g.clone(), set(draw._noise), streams.reads
+        seed("preflight", 1)
+        untouched = next_numbers()
+        seed("preflight", 1)
+        first = of(g).detach().clone()
+        moved = [name for name, a, b in zip(GENERATORS, untouched, next_numbers(), strict=True) if a != b]
+        again = of(g).detach()
+    if streams.reads != reads:
+        late = ", ".join(f" '{name}'" for name, *_ in draw._noise.keys() - noise)
+        return f"{BACKWARD} reads noise{late}, so that it is drawn in the backward pass; {READ_FIRST}"
+    if moved:
+        return (
+            f"{BACKWARD} draws from the global generator of {' and '.join(moved)}, so that each backward pass gives "
+            f"another gradient; {READ_FIRST}, and {OWN_STREAM}"
+        )
+    if not torch.equal(g, kept):
+        return f"{BACKWARD} writes in place into the g that it is given; work on a copy (g.clone())"
+    if not _identical(first, again):
+        return (
+            f"{BACKWARD} gives other rows when it is called again with the same g: it keeps state, or makes random "
+            f"numbers that no seed reaches; make its rows of g and the draw alone, and {READ_FIRST}"
+        )
+    if counted.f + counted.df:
+        return "its vjp evaluates f or ∇f, and in a layer there is no f; use the g that the function is given"
+    return ""
+
+
+def _identical(a: Tensor, b: Tensor) -> bool:
+    """To the last bit; NaN is equal to itself."""
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0.0, atol=0.0, equal_nan=True)
+
+
 def other_rows(trial: Trial) -> str:
     """Of a stochastic node: whether its `vjp` is that of its rows, and linear in ∇f."""
     estimator = trial.build()
@@ -198,7 +252,7 @@ def other_rows(trial: Trial) -> str:
     with Isolated("preflight", 0):
         h, of = estimator.vjp(draw)
         g = draw.problem.df(h)
-        rows, again, cubed, combined = of(g), of(g), of(g**3), of(g**3 - 2 * g)
-    if not (same(rows, trial.each(trial.draw("a"))) and same(rows, again)):
+        rows, cubed, combined = of(g), of(g**3), of(g**3 - 2 * g)
+    if not same(rows, trial.each(trial.draw("a"))):
         return "its rows are not what its vjp makes of ∇f at its point: leave `rows` to estbench.estimators.base.Node"
     return "" if same(combined, cubed - 2 * rows) else "what its vjp makes of ∇f is not linear in it: say node=False"

@@ -26,6 +26,7 @@ from estbench.estimators.base import Facts
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.processes import death
 from estbench.testing import assert_matches, assert_unbiased
+from tests.preflight.impure import Fresh
 
 QUICK: dict[str, Any] = {"form": "gradient", "distribution": "bernoulli", "smallest": 0.5}
 XOR: dict[str, Any] = {"f": lambda z: (z[..., 0] - z[..., 1]) ** 2, "distribution": Bernoulli(torch.zeros(2))}
@@ -234,3 +235,10 @@ def test_who_ends_the_process(tmp_path: Path) -> None:
     assert of_f.text == "calling f, the objective, ends the process that does so: it died of SIGABRT"
     assert death(-36) == "of signal 36"
     assert death(-signal.SIGTERM) == "of SIGTERM"
+
+
+def test_random_numbers_of_a_backward_pass_come_first() -> None:
+    """A layer that draws backward fails for that alone: float32 logits see other numbers, and are not compared."""
+    card = check(Fresh("in its type"), distribution="bernoulli", unbiased=False, limit=1)
+    assert [f.claim for f in card.failures] == ["pure"]
+    assert "read all noise before vjp returns the function" in card.failures[0].text

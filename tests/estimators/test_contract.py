@@ -23,6 +23,8 @@ from estbench.draws import Draw
 from estbench.estimate import truth
 from estbench.estimators.base import Estimator, Fitted, Referenced, RowEstimator, evaluations
 from estbench.exact import Unavailable, exact
+from estbench.preflight.purity import backward
+from estbench.preflight.trial import Trial
 from estbench.problem import Evaluations, Problem
 from tests.estimators.members import (
     ALL,
@@ -88,6 +90,14 @@ def test_purity(name: str, options: dict[str, Any]) -> None:
         assert not problem.distribution.logits.requires_grad
     assert torch.equal(torch_state, torch.get_rng_state())
     assert numpy_state == numpy_generator()
+
+
+@pytest.mark.parametrize(("name", "options"), where(lambda e: e.facts.node, UNFITTED))
+def test_backward_passes(name: str, options: dict[str, Any]) -> None:
+    """A layer reads all its noise before its vjp returns; the function of g gives the same rows again, to the bit."""
+    estimator = build(name, options)
+    for problem in problems(estimator):
+        assert backward(Trial(lambda: estimator, problem, 2)) == ""
 
 
 @pytest.mark.parametrize(("name", "options"), where(lambda e: not coupled_over_replicates(e), UNFITTED))

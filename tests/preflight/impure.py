@@ -6,8 +6,9 @@ They are plug-ins, as anybody's are.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
-from estbench.estimators.base import Facts
+from estbench.estimators.base import Facts, Node, Vjp
 from estbench.problem import Evaluations
 from tests.problems import make
 
@@ -393,3 +394,97 @@ class RowsAlone:
     def rows(self, draw: Draw) -> Tensor:
         """Those of straight-through."""
         return draw.straight_through
+
+
+FRESH: dict[str, Callable[[Draw, Tensor], Any]] = {
+    "torch": lambda _, g: torch.rand(g.shape, dtype=torch.float64),
+    "in its type": lambda _, g: torch.rand_like(g),  # float32 logits see other numbers
+    "numpy": lambda _, g: torch.from_numpy(np.random.random_sample(g.shape)),
+    "Python": lambda *_: random.gauss(0.5, 1.0),
+    "unseeded": lambda _, g: torch.from_numpy(np.random.default_rng().random(g.shape)),
+    "uniform": lambda draw, _: draw.uniform("fresh", *draw.z.shape[2:]),
+    "base noise": lambda draw, _: draw.noise("fresh"),
+    "a twin": lambda draw, _: draw.with_same_noise().uniform("fresh", *draw.z.shape[2:]),
+    "redrawn": lambda draw, _: draw.redraw(0).sigmoid(),
+}
+"""Noise U like g, by where it comes from."""
+
+
+@dataclass(frozen=True)
+class Fresh(Node):
+    """Straight-through times noise of mean 1, which is drawn where the function of g is called."""
+
+    how: str = "torch"
+    facts: ClassVar[Facts] = Facts("straight-through", unbiased=False, df=1, exact="none", node=True, centred=False)
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(p) g (½ + U)."""
+        return draw.z, lambda g: (draw.distribution.mean_jac(g) * (0.5 + FRESH[self.how](draw, g))).to(g)
+
+
+class CountsBackward(Fresh):
+    """The second call of the function gives twice the gradient."""
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(p) g times the number of calls."""
+        d, calls = draw.distribution, list[int]()
+
+        def back(g: Tensor) -> Tensor:
+            calls.append(0)
+            return d.mean_jac(g) * len(calls)
+
+        return draw.z, back
+
+
+class DoublesInPlace(Fresh):
+    """The function writes into g, which no other estimator sees at its point."""
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z/2, and 2 J(p) g."""
+        d = draw.distribution
+        return draw.z / 2, lambda g: d.mean_jac(g.mul_(2))
+
+
+class WeightsByF(Fresh):
+    """Linear in g, and it asks for f."""
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and f(z) J(p) g."""
+        d = draw.distribution
+        return draw.z, lambda g: draw.lift(draw.fz) * d.mean_jac(g)
+
+
+class RandomForward(Fresh):
+    """Noise of torch's generator, read before the function is returned."""
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(p) g (½ + U)."""
+        d, u = draw.distribution, torch.rand(draw.z.shape, dtype=torch.float64)
+        return draw.z, lambda g: d.mean_jac(g) * (0.5 + u).to(g)
+
+
+class ReadFirst(Fresh):
+    """As it should be."""
+
+    def vjp(self, draw: Draw) -> tuple[Tensor, Vjp]:
+        """z, and J(p) g (½ + U), U read here."""
+        d, u = draw.distribution, draw.uniform("fresh", *draw.z.shape[2:])
+        return draw.z, lambda g: d.mean_jac(g) * (0.5 + u)
+
+
+LATE: dict[Fresh, str] = {
+    Fresh("torch"): "draws from the global generator of torch",
+    Fresh("in its type"): "draws from the global generator of torch",
+    Fresh("numpy"): "draws from the global generator of numpy",
+    Fresh("Python"): "draws from the global generator of Python",
+    Fresh("unseeded"): "two calls on the same draw give different estimates",
+    Fresh("uniform"): "reads noise 'fresh', so that it is drawn in the backward pass; read all noise before vjp",
+    Fresh("base noise"): "reads noise 'fresh'",
+    Fresh("a twin"): "reads noise, so that",
+    Fresh("redrawn"): "reads noise 'redraw/0'",
+    CountsBackward(): "gives other rows when it is called again with the same g",
+    DoublesInPlace(): "writes in place into the g that it is given",
+    WeightsByF(): "its vjp evaluates f",
+    RandomForward(): "take random numbers from draw.uniform(name), and name the stream in facts.noise",
+}
+"""Layers whose backward pass does more than it may, and what must be said of each."""

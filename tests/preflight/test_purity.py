@@ -19,7 +19,7 @@ from estbench.preflight.purity import impurities, random_of_its_own
 from estbench.preflight.trial import Trial
 from estbench.problem import Problem
 from tests.estimators.members import build, problems
-from tests.preflight.impure import SAID, WRITES, Pure, RowsAlone, TorchNoise
+from tests.preflight.impure import LATE, SAID, WRITES, Fresh, Pure, ReadFirst, RowsAlone, TorchNoise
 from tests.problems import make
 from tests.sizes import thinned
 
@@ -117,3 +117,17 @@ def test_the_vjp_of_a_node() -> None:
         assert any("not linear" in text for text in on(partial(WrongNode, wrong="not linear"), problem))
         assert any("rows are not what its vjp" in text for text in on(partial(WrongNode, wrong="twice"), problem))
         assert any("has no vjp(draw)" in text for text in on(RowsAlone, problem))
+
+
+@pytest.mark.parametrize("layer", LATE, ids=repr)
+def test_a_backward_pass_that_does_more_is_named(layer: Fresh) -> None:
+    """Noise that is drawn late, state, writes into g and evaluations of f: one sentence, before all others."""
+    for problem in two():
+        (said,) = on(lambda: layer, problem)
+        assert LATE[layer] in said
+
+
+def test_a_layer_that_reads_its_noise_first_is_pure() -> None:
+    """The same noise, read before the function is returned, is no fault."""
+    for problem in two():
+        assert on(ReadFirst, problem) == []
