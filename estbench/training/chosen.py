@@ -28,6 +28,11 @@ CRITIC = (
     "take rebar, or rloo with more samples"
 )
 
+LEARNED = (
+    "temperature requires a gradient, and gets none: an estimate is a gradient of the logits alone; give a number, or "
+    "temperature.detach(); to learn the temperature of a relaxation, take F.gumbel_softmax or RelaxedBernoulli of torch"
+)
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -69,7 +74,8 @@ class Chosen:
 def choose(estimator: Estimator | str, temperature: float | None = None) -> Chosen:
     """An estimator by its name, as `name[option=value,…]`, or itself, at another temperature if one is given.
 
-    Raises UsageError for an unknown name, a wrong option, a temperature where there is none, and a fitted critic.
+    Raises UsageError for an unknown name, a wrong option, a temperature where there is none or that is to be learned,
+    and a fitted critic.
     """
     if temperature is not None:
         temperature = _number(temperature)
@@ -85,6 +91,8 @@ def choose(estimator: Estimator | str, temperature: float | None = None) -> Chos
 
 
 def _number(temperature: Any) -> float:
+    if isinstance(temperature, Tensor) and temperature.requires_grad and torch.is_grad_enabled():
+        raise UsageError(LEARNED)
     try:
         return float(temperature)
     except (TypeError, ValueError, RuntimeError):  # of torch, for several numbers

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from estbench.errors import UsageError
+from estbench.isolation import reason
 from estbench.training.given import OVERWRITES, WRITES, version
 
 MIXES = (
     "{what} mix: f of one changes with the others (batch normalisation in training mode does that), which biases every "
     "estimator that calls unbiased what it sees of f"
+)
+
+UNSEEN = "None of the inputs have requires_grad=True"
+"""What `torch.utils.checkpoint` warns of with use_reentrant=True; without gradients it warns of it everywhere."""
+
+REENTRANT = (
+    "torch.utils.checkpoint with use_reentrant=True gives what it wraps no gradient where the samples require none, as "
+    "with all estimators that want values of f alone; say use_reentrant=False"
 )
 
 FEW = 16
@@ -25,7 +35,8 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     Four evaluations, without gradients: at z twice (random numbers as of dropout, state), with other values in the
     first half of the examples (examples that mix, as by batch normalisation), and with other values in the other half
     and more samples before and after (another N, samples that mix). Each looks for writes into z, or into an earlier
-    result, and for a wrong shape or type of the result.
+    result, and for a wrong shape or type of the result. What torch raises on a shape is said with the shape that f got.
+    Where `torch.utils.checkpoint` warns that it stops gradients, a fifth evaluation, with gradients, confirms it.
 
     z  samples [*batch, N, D] or one-hot [*batch, N, D, K], best at the batch size of training and not all alike
     event_dim  1 for [D], 2 for [D, K]; by default found from z and the shape of the result
@@ -38,7 +49,8 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     if not isinstance(z, Tensor) or not z.is_floating_point():
         got = z.dtype if isinstance(z, Tensor) else type(z).__name__
         raise UsageError(f"z must be a tensor of floating-point numbers, got {got}")
-    value, faults = _evaluated(f, z)
+    faults = list[str]()
+    value, warned = _evaluated(f, z, z.ndim - (event_dim or _event_dim(z, None)) - 1, faults)
     event_dim = event_dim or _event_dim(z, value)
     axis = z.ndim - event_dim - 1
     if axis < 0:
@@ -48,7 +60,8 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
         raise _refusal(faults)
     first = returned.clone()
     generators = _generators(z)
-    again = _at(f, z, axis, faults)
+    N = z.shape[axis]
+    again = _at(f, z, axis, faults, N)
     if again is None or not _same(again, first):
         drew = _generators(z) != generators
         faults.append(
@@ -57,21 +70,24 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
             + "; estimators compare values of f, and this comes on top as noise"
         )
         raise _refusal(faults)
-    other, batch, N = _others(z, event_dim), z.shape[:axis], z.shape[axis]
+    other, batch = _others(z, event_dim), z.shape[:axis]
     early = (torch.arange(batch.numel(), device=z.device) < batch.numel() // 2).view(batch)
     kept, what = ~early, "the samples of an example"
     if early.any():
-        value = _at(f, _where(kept, z, other), axis, faults)
+        value = _at(f, _where(kept, z, other), axis, faults, N)
         if value is None or _same(value[kept], first[kept]):
             kept, what = early, "the samples of an example, or examples,"
         else:
             faults.append(MIXES.format(what="examples"))
             kept = torch.ones_like(early)
-    value = _at(f, torch.cat((other.narrow(axis, 0, 1), _where(kept, z, other), other), axis), axis, faults)
+    many = torch.cat((other.narrow(axis, 0, 1), _where(kept, z, other), other), axis)
+    value = _at(f, many, axis, faults, N)
     if value is not None and not _same(value.narrow(axis, 1, N)[kept], first[kept]):
         faults.append(MIXES.format(what=what))
     if not _same(returned, first):
         faults.append(OVERWRITES)
+    if warned and _evaluated(f, z, axis, [], gradients=True)[1]:
+        faults.append(REENTRANT)
     if faults:
         raise _refusal(faults)
 
@@ -83,20 +99,48 @@ def _event_dim(z: Tensor, value: object) -> int:
     return 2 if z[..., 0].numel() >= FEW or (isinstance(value, Tensor) and value.shape == z.shape[:-2]) else 1
 
 
-def _at(f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str]) -> Tensor | None:
-    """f(z), or None where the check cannot go on with it; what is wrong with it is added to the faults."""
-    value, more = _evaluated(f, z)
-    faults += more
-    return _numbers(value, z, axis, faults)
+def _at(f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str], N: int) -> Tensor | None:
+    """f(z), or None where the check cannot go on with it; what is wrong with it is added to the faults.
+
+    N: what f was called with first.
+    """
+    return _numbers(_evaluated(f, z, axis, faults, N)[0], z, axis, faults)
 
 
-def _evaluated(f: Callable[[Tensor], Tensor], z: Tensor) -> tuple[object, list[str]]:
+def _evaluated(
+    f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str], N: int = 0, *, gradients: bool = False
+) -> tuple[object, bool]:
+    """f(z), and whether `torch.utils.checkpoint` warned of gradients that it stops."""
     given = z.clone()
     before = version(given)
-    with torch.no_grad():
-        value = f(given)
-    untouched = torch.equal(given, z) and version(given) == before
-    return value, [] if untouched else [WRITES]
+    with warnings.catch_warnings(record=True) as caught, torch.set_grad_enabled(gradients):
+        warnings.filterwarnings("always", message=UNSEEN)
+        try:
+            value = f(given)
+        except (RuntimeError, ValueError, IndexError) as error:
+            if isinstance(error, UsageError | torch.cuda.OutOfMemoryError):
+                raise
+            raise _refusal([*faults, _raised(error, z, axis, N)]) from error
+    unseen = [UNSEEN in str(w.message) for w in caught]
+    for other in (w for w, of_checkpoint in zip(caught, unseen, strict=True) if not of_checkpoint):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    if not (torch.equal(given, z) and version(given) == before):
+        faults.append(WRITES)
+    return value, any(unseen)
+
+
+def _raised(error: Exception, z: Tensor, axis: int, N: int) -> str:
+    """What f got, what it raised, and what to do."""
+    text = f"f got z of {list(z.shape)} and raised {reason(error)}"
+    if axis < 1:
+        return text
+    data = f"data of the examples need an axis for the samples, x.unsqueeze({axis})"
+    if N and z.shape[axis] != N:
+        return f"{text}; at N = {N} it did not, and it must take any N: {data}"
+    return (
+        f"{text}; {data}, and layers that take one batch axis, such as convolutions, want z.flatten(0, {axis}), with "
+        f".unflatten(0, z.shape[:{axis + 1}]) of their result"
+    )
 
 
 def _numbers(value: object, z: Tensor, axis: int, faults: list[str]) -> Tensor | None:
@@ -137,5 +181,5 @@ def _generators(z: Tensor) -> list[bytes]:
     return [state.numpy().tobytes() for state in states]
 
 
-def _refusal(faults: list[str]) -> UsageError:
+def _refusal(faults: Sequence[str]) -> UsageError:
     return UsageError("f cannot be trained through as it is: " + "; ".join(dict.fromkeys(faults)))

@@ -41,7 +41,13 @@ def sample(
     if generator is not None:
         demand_generator(generator)
     if not chosen.facts.node:
-        raise UsageError(f"{chosen.text} wants more of f than one gradient at one point; use expectation(f, …)")
+        one = chosen.facts.f == 0 and chosen.facts.df == 1
+        why = (
+            "is not linear in ∇f (its facts do not say node)"
+            if one
+            else "wants more of f than one gradient at one point"
+        )
+        raise UsageError(f"{chosen.text} {why}; use expectation(f, …)")
     chosen.serves(distribution, 1 if samples is None else samples)
     logits, event_dim = distribution.logits, distribution.event_dim
     shape = logits.shape if samples is None else (*logits.shape[:-event_dim], samples, *logits.shape[-event_dim:])

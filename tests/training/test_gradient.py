@@ -267,7 +267,7 @@ def test_noisy_units_come_in_layers(estimator: str) -> None:
         (lambda d, f: expectation(lambda z: f(z.detach()), d, "double_cv", 2), r"wants ∇f, and f is no differentiable"),
         (lambda d, f: expectation(f, wide(d), "enumerate"), r"all joint states: at most 65536, got 16777216"),
         (lambda d, _: sample(d, "reinforce"), r"more of f than one gradient at one point; use expectation"),
-        (lambda d, _: sample(d, "imle"), r"use expectation"),
+        (lambda d, _: sample(d, "imle"), r"^imle is not linear in ∇f \(its facts do not say node\); use expectation"),
     ],
 )
 def test_refusals(call: Any, said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import product
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, one_hot
+from torch.utils.checkpoint import checkpoint
 
 from estbench.errors import UsageError
 from estbench.training import check, expectation
@@ -176,3 +178,63 @@ def test_why_it_matters() -> None:
         value = expectation(lambda z: f(z, axis), distribution_of("bernoulli", batch), "disarm", generator=seeded())  # noqa: B023
         found = torch.autograd.grad(value.sum(), batch)[0].mean(0)
         assert (float((found - exact).norm() / exact.norm()) > 0.2) == biased
+
+
+decoder = nn.Sequential(nn.Linear(D, 8), nn.Unflatten(1, (2, 2, 2)), nn.ConvTranspose2d(2, 1, 2, 2))  # [n, 1, 4, 4]
+
+
+def convolved(z: Tensor) -> Tensor:
+    """As it should be: the layers see one batch axis."""
+    return decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2]).flatten(2).square().sum(-1)  # type: ignore[no-any-return]
+
+
+def test_what_torch_raises_is_said_with_the_shape_and_what_to_do() -> None:
+    """Layers for one batch axis, and data without the axis of samples, also where N is the size of the batch."""
+    check(convolved, Z)
+    with pytest.raises(UsageError) as found:
+        check(lambda z: decoder(z).flatten(2).square().sum(-1), Z)
+    assert str(found.value).startswith("f cannot be trained through as it is: f got z of [6, 3, 5] and raised ")
+    assert "want z.flatten(0, 1), with .unflatten(0, z.shape[:2]) of their result" in str(found.value)
+    assert isinstance(found.value.__cause__, RuntimeError)
+    with pytest.raises(UsageError, match=r"f got z of \[6, 3, 5\] and raised RuntimeError: .*x\.unsqueeze\(1\)"):
+        check(lambda z: (torch_linear(z) - X.squeeze(1)).square().sum(-1), Z)
+    square = Z[:, :1].expand(B, B, D)
+    with pytest.raises(UsageError, match=r"z of \[6, 13, 5\] and raised .* at N = 6 it did not, .*x\.unsqueeze\(1\)"):
+        check(lambda z: (torch_linear(z) - X.squeeze(1)).square().sum(-1), square)
+    with pytest.raises(UsageError, match=r"rloo needs samples of at least 2"):  # as it is
+        check(lambda z: expectation(lambda y: y.sum(-1), distribution_of("bernoulli", z), "rloo"), Z)
+    with pytest.raises(KeyError):
+        check(lambda z: z * {}["a"], Z)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpoints_that_stop_the_gradient(reentrant: bool) -> None:
+    """The decoder gets no gradient where samples require none, with only a warning of torch's: `check` names it."""
+
+    def whole(z: Tensor) -> Tensor:
+        h: Tensor = checkpoint(torch_linear, z, use_reentrant=reentrant)
+        return torch.tanh(h + X).sum(-1)
+
+    def below(z: Tensor) -> Tensor:  # what it is given requires a gradient
+        h: Tensor = checkpoint(torch.tanh, torch_linear(z) + X, use_reentrant=reentrant)
+        return h.sum(-1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(below, Z)
+        if reentrant:
+            with pytest.raises(UsageError, match="say use_reentrant=False"):
+                check(whole, Z)
+        else:
+            check(whole, Z)
+
+
+def test_other_warnings_of_f_are_seen() -> None:
+    """What f warns of otherwise goes on to the user."""
+
+    def warning(z: Tensor) -> Tensor:
+        warnings.warn("mine", stacklevel=1)
+        return network(z)
+
+    with pytest.warns(UserWarning, match="mine"):
+        check(warning, Z)

@@ -16,6 +16,7 @@ from estbench.estimators.antithetic.disarm import Disarm
 from estbench.training import expectation, sample, straight_through
 
 ONE, SOME = torch.zeros(1), torch.zeros(3)
+LEARNED = torch.ones((), requires_grad=True)
 
 
 def variables() -> Bernoulli:
@@ -47,6 +48,8 @@ def f(z: Tensor) -> Tensor:
         ({"estimator": "disrm"}, "Did you mean 'disarm'"),
         ({"estimator": "gumbel", "temperature": "a"}, "temperature must be a number, got 'a'"),
         ({"estimator": "gumbel", "temperature": SOME}, r"temperature must be a number, got \[3\]"),
+        ({"estimator": "gumbel", "temperature": LEARNED}, r"gets none: .* give a number, or temperature\.detach\(\)"),
+        ({"estimator": "gumbel", "temperature": LEARNED * 2}, r"temperature requires a gradient"),
         ({"estimator": "gumbel", "temperature": -1.0}, "expected a number > 0, got -1"),
         ({"generator": 3}, r"generator must be a torch\.Generator, got builtins\.int"),
         ({"generator": np.random.default_rng(0)}, r"generator must be a torch\.Generator"),
@@ -81,6 +84,14 @@ def test_nodes(call: Callable[[], Tensor], said: str) -> None:
     """Of `sample` and of `straight_through`."""
     with pytest.raises(UsageError, match=said):
         call()
+
+
+@pytest.mark.parametrize("temperature", [2, 0.5, np.float32(0.5), torch.tensor(0.5), torch.tensor([0.5])])
+def test_numbers_are_temperatures(temperature: Any) -> None:
+    """Numbers, and tensors of one number without a gradient; one with a gradient where none is recorded."""
+    assert sample(variables(), "gumbel", temperature=temperature).requires_grad
+    with torch.no_grad():
+        assert sample(variables(), "gumbel", temperature=LEARNED).shape == (4, 3)  # type: ignore[arg-type]
 
 
 def test_a_result_that_is_overwritten() -> None:
