@@ -18,7 +18,7 @@ from estbench.card.sampling import sample
 from estbench.card.setting import Setting
 from estbench.estimators.base import evaluations
 from estbench.isolation import reason
-from estbench.preflight.purity import impurities, random_of_its_own
+from estbench.preflight.purity import OWN_STREAM, impurities, random_of_its_own
 from estbench.preflight.trial import Trial, same
 
 ONE_BY_ONE, AT_ONCE = (1500, 6000), (2**15, 2**17)
@@ -63,7 +63,8 @@ def pure(setting: Setting, probe: Probe, N: int) -> Finding:
     except Exception as error:
         return Finding("pure", None, f"not checked, because on a longer draw it raised {reason(error)}")
     if own:
-        return Finding("pure", None, "not checked, because it makes random numbers of its own")
+        text = f"not checked, because it makes random numbers of its own; to have it checked, {OWN_STREAM}"
+        return Finding("pure", None, text)
     key = "in_place" if any("in place" in text for text in found) else "impure"
     cause = "; ".join(text.partition("; ")[2] or text for text in found)
     return Finding(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ from estbench.estimators.base import Facts
 from estbench.estimators.score_function.rloo import Rloo
 from estbench.processes import death
 from estbench.testing import assert_matches, assert_unbiased
-from tests.preflight.impure import Fresh
+from tests.preflight.impure import Fresh, TorchNoise
 
 QUICK: dict[str, Any] = {"form": "gradient", "distribution": "bernoulli", "smallest": 0.5}
 XOR: dict[str, Any] = {"f": lambda z: (z[..., 0] - z[..., 1]) ** 2, "distribution": Bernoulli(torch.zeros(2))}
@@ -57,6 +57,17 @@ def now_and_then(logits: Tensor, f: Any, samples: int) -> Tensor:
 def nan_at_times(logits: Tensor, f: Any, samples: int) -> Tensor:
     """One estimate of 500 is NaN."""
     return right(logits, f, samples) * (math.nan if torch.rand(()) < 2e-3 else 1.0)
+
+
+class Declared(TorchNoise):
+    """Noise of torch's generator, in the type of the logits, and no exact moments."""
+
+    facts: ClassVar[Facts] = replace(TorchNoise.facts, exact="none", centred=False)
+
+    def rows(self, draw: Draw) -> Tensor:
+        """Unbiased, and in float32 of other numbers."""
+        found = draw.lift(draw.fz) * draw.score
+        return found + torch.randn_like(found)
 
 
 @dataclass(frozen=True)
@@ -242,3 +253,12 @@ def test_random_numbers_of_a_backward_pass_come_first() -> None:
     card = check(Fresh("in its type"), distribution="bernoulli", unbiased=False, limit=1)
     assert [f.claim for f in card.failures] == ["pure"]
     assert "read all noise before vjp returns the function" in card.failures[0].text
+
+
+def test_declared_random_numbers_are_compared_with_no_others() -> None:
+    """With exact="none" they are no fault: the card says that it could not look, and what would let it."""
+    card = check(Declared, distribution="bernoulli", limit=1)
+    assert card.failures == ()
+    (pure,) = (f for f in card.findings if f.claim == "pure")
+    assert pure.status == "not checked"
+    assert "take random numbers from draw.uniform(name)" in pure.text
