@@ -315,10 +315,7 @@ class Draw:
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples, 0 where the products of its classes cancel."""
         d = self.distribution
-        found = d.dot(a, b)
-        if d.event_dim == 1 or not self.problem.zero_rounding:
-            return found
-        return self.cancelled(found, d.dot(a.abs(), b.abs()), d.classes)
+        return d.dot_unless_rounding(a, b) if self.problem.zero_rounding else d.dot(a, b)
 
     def lift(self, numbers: Tensor) -> Tensor:
         """Shape numbers [R, N] to multiply samples."""

@@ -121,9 +121,10 @@ class Problem:
         network also differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not. The
         values are [..., *batch, N], with so many `trailing` axes more. Without `zero_rounding` it is a − b.
         """
-        found, n = a - b, self.D if summands is None else summands
+        found = a - b
         if not self.zero_rounding:
             return found
+        n = self.D if summands is None else summands
         if n > 1 or found.dtype != torch.float64:
             rounding = (2 + math.sqrt(n)) * torch.finfo(found.dtype).eps
             least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding)

@@ -58,6 +58,9 @@ class Bernoulli:
     """() where all replicates share the logits."""
     event_shape: tuple[int, ...] = field(init=False, repr=False)
     """Shape of one sample: (D,)."""
+    canonical: bool = field(init=False, repr=False)
+    """Whether the score is z − E z: whether the link is the sigmoid."""
+    _link: Link = field(init=False, repr=False)
 
     name: ClassVar[str] = "bernoulli"
     event_dim: ClassVar[int] = 1
@@ -72,24 +75,21 @@ class Bernoulli:
 
     def __post_init__(self) -> None:
         logits = as_logits(self.logits, type(self).__name__, self.event_dim)
-        vars(self).update(logits=logits, batch_shape=logits.shape[:-1], event_shape=logits.shape[-1:])
         if not isinstance(self.link, str) or self.link not in LINKS:
             raise UsageError(f"unknown link {self.link!r}; there are {', '.join(LINKS)}")
+        vars(self).update(
+            logits=logits,
+            batch_shape=logits.shape[:-1],
+            event_shape=logits.shape[-1:],
+            canonical=self.link == "sigmoid",
+            _link=LINKS[self.link],
+        )
         if self.link == "identity" and not bool(((self.logits > 0) & (self.logits < 1)).all()):
             raise UsageError("with the link identity the logits are probabilities, strictly between 0 and 1")
 
     def with_logits(self, logits: Tensor) -> Bernoulli:
         """The same at other logits."""
         return Bernoulli(logits, self.link)
-
-    @property
-    def canonical(self) -> bool:
-        """Whether the score is z − E z: whether the link is the sigmoid."""
-        return self.link == "sigmoid"
-
-    @property
-    def _link(self) -> Link:
-        return LINKS[self.link]
 
     @property
     def n_variables(self) -> int:
@@ -263,6 +263,10 @@ class Bernoulli:
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples: a b."""
+        return a * b
+
+    def dot_unless_rounding(self, a: Tensor, b: Tensor) -> Tensor:
+        """The same: one product cannot cancel."""
         return a * b
 
     def pick(self, z: Tensor, table: Tensor) -> Tensor:

@@ -210,6 +210,12 @@ class Categorical:
         """a·b within each variable, shaped to multiply samples: [..., D, 1]."""
         return dot(a, b)
 
+    def dot_unless_rounding(self, a: Tensor, b: Tensor) -> Tensor:
+        """The same, 0 where the products cancel but for rounding: at most (2 + √K) eps Σ |a_k b_k|."""
+        products, eps = a * b, torch.finfo(a.dtype).eps
+        found, size = total(products), total(products.abs())
+        return found.masked_fill_(found.abs() <= size * ((2 + math.sqrt(self.classes)) * eps), 0.0)
+
     def pick(self, z: Tensor, table: Tensor) -> Tensor:
         """Numbers per class [*batch_shape, D, K] at the classes of z, shaped to multiply samples: [..., D, 1]."""
         return dot(z, self.align(table))

@@ -45,16 +45,16 @@ class Chosen:
     """What it is known to serve: to ask again at each step would take longer than a small f."""
 
     def serves(self, distribution: Distribution, samples: int) -> None:
-        """UsageError where it does not serve this distribution or so few samples, with what to do."""
-        whole = type(samples) is int or (isinstance(samples, Integral) and not isinstance(samples, bool))
-        if not whole or samples < 1:
-            raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
-        what = (type(distribution), link_of(distribution), distribution.event_shape, samples)
-        if what not in self.served:
-            self._serves(distribution, samples)
+        """UsageError where it does not serve this distribution, if it is one, or so few samples, with what to do."""
+        kind, link = type(distribution), getattr(distribution, "link", None)
+        what = (kind, link, getattr(distribution, "event_shape", None), samples)
+        if type(samples) is not int or what not in self.served:
+            self._serves(checked(distribution), samples)
             self.served.add(what)
 
     def _serves(self, distribution: Distribution, samples: int) -> None:
+        if not isinstance(samples, Integral) or isinstance(samples, bool) or samples < 1:
+            raise UsageError(f"samples must be a whole number of at least 1, got {samples!r}")
         if samples < self.facts.min_samples:
             raise UsageError(f"{self.text} needs samples of at least {self.facts.min_samples}, got {samples}")
         if why := self.facts.unserved(distribution.name, link_of(distribution)):

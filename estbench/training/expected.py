@@ -15,7 +15,7 @@ from estbench.estimate import estimate
 from estbench.estimators.base import Estimator
 from estbench.problem import Problem
 from estbench.streams import TorchStreams, common_noise
-from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
+from estbench.training.chosen import Chosen, choose, demand_generator, flattened
 from estbench.training.given import NOT_DIFFERENTIABLE, Function, Given
 from estbench.training.node import node
 from estbench.training.once import demand_no_tangent, differentiable_once, refuse_forward_mode
@@ -92,7 +92,6 @@ def _expectation(
         demand_generator(generator)
     online = estimator if isinstance(estimator, Online) else None
     chosen = estimator.chosen(temperature) if isinstance(estimator, Online) else choose(estimator, temperature)
-    distribution = checked(distribution)
     chosen.serves(distribution, samples)
     if value not in ("own", "hard"):
         raise UsageError(f"value must be 'own' or 'hard', got {value!r}")
@@ -161,7 +160,7 @@ class _Attached(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         """The cotangent to f, and times g to the logits."""
 
-        def passed() -> Tensor:
+        def passed(cotangent: Tensor) -> Tensor:
             logits: Tensor = ctx.logits
             each = cotangent.view(*cotangent.shape, *[1] * (logits.ndim - cotangent.ndim))
             return as_type(each * ctx.g.view(logits.shape), logits.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,12 +11,12 @@ from torch import Tensor
 from estbench.distributions import Distribution
 from estbench.draws import Draw
 from estbench.errors import UsageError
-from estbench.estimators.base import Estimator, Node, Vjp
+from estbench.estimators.base import Estimator, Vjp
 from estbench.problem import Problem
 from estbench.streams import TorchStreams
-from estbench.training.chosen import Chosen, checked, choose, demand_generator, flattened
+from estbench.training.chosen import Chosen, choose, demand_generator, flattened
 from estbench.training.once import demand_no_tangent, differentiable_once, refuse_forward_mode
-from estbench.training.precision import Autocast, as_type, outside
+from estbench.training.precision import Autocast, outside
 
 
 def sample(
@@ -37,7 +37,7 @@ def sample(
     numbers come from `generator`, by default torch's global one, and all of them in the forward pass. The result is
     in the type of the logits; half and bfloat16 are computed in float32. It has no second derivative (UsageError).
     """
-    chosen, distribution = choose(estimator, temperature), checked(distribution)
+    chosen = choose(estimator, temperature)
     if generator is not None:
         demand_generator(generator)
     if not chosen.facts.node:
@@ -63,7 +63,8 @@ def node(
     autocast: Autocast | None,
 ) -> Tensor:
     """The same in this shape, of as many numbers."""
-    logits, estimator = distribution.logits, cast(Node, chosen.estimator)
+    logits = distribution.logits
+    estimator: Any = chosen.estimator  # a `Node`
     wanted = torch.is_grad_enabled() and logits.requires_grad
     if wanted:  # what the backward pass reads and keeps: the user may write into his, even the sample (`h += z`)
         logits = logits.clone()
@@ -73,13 +74,17 @@ def node(
         flat = flattened(distribution, logits)
         R, streams = flat.logits.shape[0], TorchStreams(logits.device, generator)
         draw = Draw(Problem(flat, NO_FUNCTION), R, samples, streams=streams, watched=False)
-        h, vjp = outside(autocast, estimator.vjp, draw)
+        narrow = flat.logits.dtype != logits.dtype
+        h, vjp = estimator.vjp(draw) if autocast is None else outside(autocast, estimator.vjp, draw)
 
         def total(g: Tensor) -> Tensor:
-            rows = outside(autocast, vjp, as_type(g, h.dtype).contiguous().view(h.shape))
-            return as_type((rows if samples == 1 else rows.sum(1)).view(logits.shape), logits.dtype)
+            g = (g.to(h.dtype) if narrow else g).contiguous().view(h.shape)
+            rows = vjp(g) if autocast is None else outside(autocast, vjp, g)
+            found: Tensor = (rows if samples == 1 else rows.sum(1)).view(logits.shape)
+            return found.to(logits.dtype) if narrow else found
 
-        return as_type(torch.view_copy(h, shape), logits.dtype), total
+        z = torch.view_copy(h, shape)
+        return z.to(logits.dtype) if narrow else z, total
 
     if wanted:
         z: Tensor = _Node.apply(logits, point)  # type: ignore[no-untyped-call] # of torch
@@ -121,4 +126,4 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         """ĝ times the cotangent, in which it is linear."""
-        return differentiable_once(lambda: ctx.total(g), g, ctx.logits), None
+        return differentiable_once(ctx.total, g, ctx.logits), None

@@ -12,17 +12,17 @@ from torch.autograd import forward_ad
 from estbench.errors import UsageError
 
 
-def differentiable_once(make: Callable[[], Tensor], *of: Tensor) -> Tensor:
-    """The gradient that `make` makes from tensors `of`, without a graph.
+def differentiable_once(make: Callable[[Tensor], Tensor], g: Tensor, *of: Tensor) -> Tensor:
+    """The gradient that `make` makes of what comes from above, g, and of tensors `of`, without a graph.
 
     Where a graph of it is being built (`create_graph=True`), it refuses its own backward, on the way to any of these:
     without a way there, `torch.autograd.grad` would leave it out as if the gradient were constant.
     """
     if not torch.is_grad_enabled():
-        return make()
+        return make(g)
     with torch.no_grad():
-        gradient = make()
-    refusing: Tensor = _Refusing.apply(gradient, torch.ones((), requires_grad=True), *of)  # type: ignore[no-untyped-call]
+        gradient = make(g)
+    refusing: Tensor = _Refusing.apply(gradient, torch.ones((), requires_grad=True), g, *of)  # type: ignore[no-untyped-call]
     return refusing
 
 
