@@ -60,7 +60,6 @@ class Bernoulli:
     """Shape of one sample: (D,)."""
     canonical: bool = field(init=False, repr=False)
     """Whether the score is z − E z: whether the link is the sigmoid."""
-    _link: Link = field(init=False, repr=False)
 
     name: ClassVar[str] = "bernoulli"
     event_dim: ClassVar[int] = 1
@@ -82,7 +81,6 @@ class Bernoulli:
             batch_shape=logits.shape[:-1],
             event_shape=logits.shape[-1:],
             canonical=self.link == "sigmoid",
-            _link=LINKS[self.link],
         )
         if self.link == "identity" and not bool(((self.logits > 0) & (self.logits < 1)).all()):
             raise UsageError("with the link identity the logits are probabilities, strictly between 0 and 1")
@@ -90,6 +88,10 @@ class Bernoulli:
     def with_logits(self, logits: Tensor) -> Bernoulli:
         """The same at other logits."""
         return Bernoulli(logits, self.link)
+
+    @property
+    def _link(self) -> Link:
+        return LINKS[self.link]
 
     @property
     def n_variables(self) -> int:

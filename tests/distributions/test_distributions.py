@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,15 @@ def test_samples_of_base_noise_have_their_probabilities(d: Distribution) -> None
     found = torch.bincount((d.numbers(z) @ powers.to(z)).long(), minlength=d.n_states) / n
     P = d.log_prob(d.states()).exp()
     assert bool(((found - P).abs() < 5 * (P * (1 - P) / n).sqrt()).all())
+
+
+@EACH
+def test_distributions_go_to_other_processes(d: Distribution) -> None:
+    """Also with what is cached in them: a worker, or a call that may crash its process, gets one pickled."""
+    log_P = d.log_prob(d.states())
+    twin = pickle.loads(pickle.dumps(d))  # noqa: S301 - it is our own
+    assert torch.equal(twin.logits, d.logits)
+    assert torch.equal(twin.log_prob(d.states()), log_P)
 
 
 @EACH
