@@ -17,6 +17,7 @@ from hypothesis import settings
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 from tests.cli.forked import Forks, forking
+from tests.sizes import SMALL, parted
 
 # How long an example takes says how busy the machine is. Half of as many as usual: each run tries others.
 settings.register_profile("any machine", deadline=None, max_examples=50)
@@ -31,6 +32,15 @@ if torch := sys.modules.get("torch"):  # it has been imported before, by a plug-
 # A script that starts the suite with `&` leaves SIGINT ignored, and a process passes that on to those it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """At the small size, of the slow cases of each test some are run, at equal distances."""
+    if SMALL:
+        kept, left = parted(items)
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
 
 
 def pytest_collection_finish() -> None:

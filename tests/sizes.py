@@ -9,6 +9,23 @@ import pytest
 SMALL = os.environ.get("ESTBENCH_SLOW") == "small"
 
 
+MOST = 4
+"""Slow cases of one test that are run at the small size."""
+
+
+def parted(items: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """At the small size, what is run and what is left out: at most MOST slow cases of each test, evenly spread."""
+    slow_cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            slow_cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left = set[pytest.Item]()
+    for cases in slow_cases.values():
+        kept = {len(cases) * i // MOST for i in range(MOST)} if len(cases) > MOST else range(len(cases))
+        left |= {case for i, case in enumerate(cases) if i not in kept}
+    return [item for item in items if item not in left], [item for item in items if item in left]
+
+
 def thinned(step: int, cases: Iterable[Any]) -> list[Any]:
     """Cases for `parametrize`: every step-th, from the first on, is fast, all others are slow.
 

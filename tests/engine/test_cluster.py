@@ -122,6 +122,7 @@ def test_a_scheduler_that_goes_is_told_and_the_run_goes_on_without(cluster: Clus
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(SMALL, reason="at the whole size only")
 def test_a_cluster_outlives_cells_that_kill_or_hang(cluster: Cluster, tmp_path: Path) -> None:
     """On a cluster too, what kills its workers or hangs fails with its reason, and all else is done."""
     (tmp_path / "deaths").mkdir()

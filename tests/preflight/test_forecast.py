@@ -18,6 +18,7 @@ from estbench.plan import Plan
 from estbench.preflight.check import checked
 from estbench.preflight.duration import START, durations
 from estbench.preflight.forecast import forecast, skipped
+from tests.sizes import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
 MANY = [0.1] * 21
@@ -144,7 +145,7 @@ def test_fits_take_time_too() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bernoulli", "temperature_exact", "control_variate"])
+@pytest.mark.parametrize("name", ["bernoulli"] if SMALL else ["bernoulli", "temperature_exact", "control_variate"])
 def test_forecast_against_the_run(name: str, tmp_path: Path) -> None:
     """The seconds that `check` says are those of the run, start apart, within a factor of 4 (2 on an idle machine)."""
     benchmark = Benchmark.of(ROOT / "configs" / f"{name}.yaml", tmp_path / "run")

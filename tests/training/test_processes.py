@@ -17,7 +17,7 @@ from estbench.training import expectation, sample
 from tests.sizes import SMALL
 from tests.training.steps import seeded
 
-COMPILED = ["ste", "disarm"] if SMALL else ["ste", "gumbel", "gumbel_rao", "reinmax", "disarm", "rloo", "rebar[eta=1]"]
+COMPILED = ["disarm"] if SMALL else ["ste", "gumbel", "gumbel_rao", "reinmax", "disarm", "rloo", "rebar[eta=1]"]
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler itself
