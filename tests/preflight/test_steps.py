@@ -13,6 +13,8 @@ from estbench.config import load
 from estbench.engine.guarded import demand_survived, fatal
 from estbench.errors import UsageError
 from estbench.expand import expand
+from estbench.preflight import check
+from estbench.preflight.asked import Place
 from estbench.preflight.check import checked
 
 SINE: dict[str, Any] = {"objective": "sine", "distribution": "bernoulli", "logits": [0.6]}
@@ -49,6 +51,20 @@ def test_what_ends_or_stops_its_process_is_found_to_do_so() -> None:
     assert [row["s"] for row in found.problems] == ["–"]  # one is too slow: how long it takes was not measured
     assert isnan(found.seconds)
     assert rows[list(ENDS)[-1]]["checked"] == "mean not checked: its cells fail; cost not checked"
+
+
+def test_of_many_temperatures_three_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether an estimator is pure is asked at its lowest, its highest, and one between; one without has one answer."""
+    asked: list[tuple[str, float | None]] = []
+
+    def purity(place: Place) -> tuple[bool | None, str]:
+        asked.append((place.label, place.group.of.temperature))
+        return True, ""
+
+    monkeypatch.setattr(check, "purity", purity)
+    temperatures = {"temperatures": [2.0, 0.1, 0.3, 0.5, 0.2]}
+    checked(expand(load(config(["gumbel", "ste"]) | temperatures)))
+    assert sorted(asked, key=str) == [("gumbel", 0.1), ("gumbel", 0.3), ("gumbel", 2.0), ("ste", None)]
 
 
 def test_an_objective_that_ends_its_process() -> None:
