@@ -15,7 +15,8 @@ def read_frame(run: Path) -> pd.DataFrame:
     """The results of a run folder, one row per cell that is done, failed or skipped (see `estbench.columns`).
 
     They are made from its manifest and its journal, which carry checksums, or are the rows that were kept of just these
-    two (`summary.kept`). results.csv is for other programs and is not read. ResultsError if the folder is no run or is damaged.
+    two (`summary.kept`). results.csv is for other programs and is not read. ResultsError if the folder is no run or is
+    damaged.
     """
     return read_frames(run)[0]
 
