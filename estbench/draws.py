@@ -14,6 +14,7 @@ from torch.nn.functional import hardshrink
 from estbench.distributions import Independent, Mirrored, Noisy
 from estbench.errors import UsageError
 from estbench.problem import Problem
+from estbench.rounding import rounding
 from estbench.streams import Streams, Uniforms
 from estbench.tensor_versions import cached_property, leave_untracked, shared_tensors, track, written
 
@@ -310,7 +311,7 @@ class Draw:
         """A sum, 0 where it is rounding, as `total` has it: `size` is the sum of the |t| of so many summands."""
         if not self.problem.zero_rounding:
             return total
-        return torch.where(total.abs() <= size * ((2 + math.sqrt(summands)) * torch.finfo(total.dtype).eps), 0.0, total)
+        return torch.where(total.abs() <= size * rounding(summands, total.dtype), 0.0, total)
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples, 0 where the products of its classes cancel."""
@@ -367,7 +368,7 @@ def leave_no_rounding(sums: Iterable[Tensor], terms: Tensor, samples: Sequence[i
     on_cpu = terms.device.type == "cpu"  # elsewhere, asking would wait for the device
     norm = float(torch.linalg.vector_norm(terms)) if on_cpu else math.inf  # Σ_n |t_n| ≤ √N norm
     for total, N in zip(sums, samples, strict=True):
-        eps = (2 + math.sqrt(N)) * torch.finfo(terms.dtype).eps
+        eps = rounding(N, terms.dtype)
         if norm < math.inf and torch.equal(hardshrink(total, eps * math.sqrt(N) * norm), total):
             continue  # none but 0 is small enough
         least = over_samples(terms[:, :N].abs()).mul_(eps)

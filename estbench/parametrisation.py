@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from estbench.distributions import Distribution
+from estbench.rounding import rounding
 
 
 class Parametrisation(Protocol):
@@ -61,8 +62,7 @@ class Tied:
     def vjp(self, rows: Tensor, d: Distribution) -> Tensor:
         """The sum over the variables; what cancels leaves 0, not rounding."""
         summed = rows.sum(-d.event_dim, keepdim=True)
-        rounding = (2 + math.sqrt(d.n_variables)) * torch.finfo(rows.dtype).eps
-        size = torch.linalg.vector_norm(rows, 1, -d.event_dim, keepdim=True).mul_(rounding)
+        size = torch.linalg.vector_norm(rows, 1, -d.event_dim, keepdim=True).mul_(rounding(d.n_variables, rows.dtype))
         return d.flatten(summed.masked_fill_(summed.abs() <= size, 0.0))
 
     def jvp(self, v: Tensor, d: Distribution) -> Tensor:

@@ -15,6 +15,7 @@ from estbench.errors import UsageError
 from estbench.isolation import exit_if_forked
 from estbench.objectives.base import ForDistribution, Objective, WithExpectation, WithGrad
 from estbench.parametrisation import FREE, TIED, Jacobian, Parametrisation
+from estbench.rounding import rounding
 from estbench.tensor_versions import cached_property
 
 MAX_STATES = 2**20
@@ -126,8 +127,7 @@ class Problem:
             return found
         n = self.D if summands is None else summands
         if n > 1 or found.dtype != torch.float64:
-            rounding = (2 + math.sqrt(n)) * torch.finfo(found.dtype).eps
-            least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding)
+            least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding(n, found.dtype))
             found.mul_(torch.gt(found.abs(), least, out=torch.empty_like(found)))
         return found
 

@@ -41,6 +41,7 @@ LEVELS = (
     "plots",
     "report",
     "tensor_versions",
+    "rounding",
     "isolation",
     "sources",
     "function_options",

@@ -183,7 +183,7 @@ def _found(
         return ("distribution",), f"{network.name}: {why}"
     if draws_examples(made):
         if bounded:
-            return _BOUND, f"{network.name}: its examples are drawn, so there are no data whose −log p has a bound"
+            return _BOUND, f"{network.name}: its examples are drawn, so no data have a bound; leave the key away"
         return _of_drawn(made, data, kind, part, own=own)
     try:
         images = made.images(data)

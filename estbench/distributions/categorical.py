@@ -15,6 +15,7 @@ from estbench.distributions.base import Noisy
 from estbench.distributions.logarithm import log_
 from estbench.distributions.logits import as_logits
 from estbench.distributions.softmax import Softmax, dot, hard, log_softmax, repeat, spread, total
+from estbench.rounding import rounding
 from estbench.tensor_versions import cached_property
 
 CERTAIN = 700.0
@@ -212,9 +213,9 @@ class Categorical:
 
     def dot_unless_rounding(self, a: Tensor, b: Tensor) -> Tensor:
         """The same, 0 where the products cancel but for rounding: at most (2 + √K) eps Σ |a_k b_k|."""
-        products, eps = a * b, torch.finfo(a.dtype).eps
+        products = a * b
         found, size = total(products), total(products.abs())
-        return found.masked_fill_(found.abs() <= size * ((2 + math.sqrt(self.classes)) * eps), 0.0)
+        return found.masked_fill_(found.abs() <= size * rounding(self.classes, a.dtype), 0.0)
 
     def pick(self, z: Tensor, table: Tensor) -> Tensor:
         """Numbers per class [*batch_shape, D, K] at the classes of z, shaped to multiply samples: [..., D, 1]."""

@@ -21,6 +21,7 @@ from estbench.networks.coarse_moments import CoarseMoments, coarse_moments
 from estbench.networks.data import Images
 from estbench.parametrisation import Jacobian
 from estbench.problem import Problem
+from estbench.rounding import rounding
 
 OPTIMAL = "optimal"
 _Numbers = tuple[float, ...] | None
@@ -232,8 +233,7 @@ class Square:
         terms = z * self.v
         found = terms.sum(-1) - self.y
         size = terms.abs().sum(-1) + (self.y.abs() if self.size is None else self.size)
-        rounding = (2 + math.sqrt(terms.shape[-1])) * torch.finfo(found.dtype).eps
-        return found.masked_fill_(found.abs() <= rounding * size, 0.0)
+        return found.masked_fill_(found.abs() <= rounding(terms.shape[-1], found.dtype) * size, 0.0)
 
 
 def of_examples(net: TwoLayer, Z: Tensor) -> Problem:
