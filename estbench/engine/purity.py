@@ -21,6 +21,7 @@ from estbench.isolation import UserCodeError, exit_if_forked, next_numbers, seed
 from estbench.objectives.base import Objective, WithExpectation, WithGrad
 from estbench.objectives.function import Function, name_of
 from estbench.problem import Problem
+from estbench.rounding import Coarsest, between_batches
 from estbench.streams import Streams
 
 ROWS, MANY, REPLICATES = 24, 1536, 32
@@ -53,7 +54,8 @@ def demand_purity(problem: Problem) -> None:
 
 def _pure(what: str, f: Callable[[Tensor], Tensor], v: Tensor, objective: Objective) -> None:
     who, given = _called(objective, what), v.clone()
-    first = _asked(f, given, 0)
+    with (coarsest := Coarsest()):
+        first = _asked(f, given, 0)
     if not _same(given, v):
         raise ImpureError(f"{who} writes in place into what it is given; it must work on a copy (v - a, not v -= a)")
     if not _same(first, _asked(f, v.clone(), 0)):
@@ -70,7 +72,7 @@ def _pure(what: str, f: Callable[[Tensor], Tensor], v: Tensor, objective: Object
     many = _asked(f, v.repeat(times, *[1] * (v.ndim - 1)), 0).view(times, n, *rest)
     axes = _asked(f, v.view(2, n // 2, *v.shape[1:]).clone(), 0).reshape(n, *rest)
     for other in (halves, alone, reversed_, many[0], many[-1], axes):
-        if not _same(first, other):
+        if not _same(first, other, between_batches(coarsest.eps)):
             raise ImpureError(
                 f"{who} depends on the other rows of the batch (whitening, batch normalisation, a mean over all?): one "
                 "row among others gave another value"
@@ -161,12 +163,15 @@ def _name(of: object) -> str:
     return type(of).__name__
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    """Equal up to the rounding of other batch sizes; NaN and infinities are equal to themselves."""
+def _same(a: Tensor, b: Tensor, rounding: float = 0.0) -> bool:
+    """Equal up to the rounding of other batch sizes; NaN and infinities are equal to themselves.
+
+    It is 1e-10 of the largest, or more if so is said, or if all numbers are of float32.
+    """
     if a.shape != b.shape:
         return False
     a, b = a.double(), b.double()
     single = torch.equal(a.nan_to_num(), a.float().double().nan_to_num())
     finite = a.isfinite()
     size = float(a[finite].abs().max()) if bool(finite.any()) else 0.0
-    return torch.allclose(a, b, rtol=0.0, atol=(1e-5 if single else 1e-10) * size, equal_nan=True)
+    return torch.allclose(a, b, rtol=0.0, atol=max(1e-5 if single else 1e-10, rounding) * size, equal_nan=True)

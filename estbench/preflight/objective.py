@@ -17,6 +17,7 @@ from estbench.estimators.score_function.rloo import Rloo
 from estbench.objectives.base import WithExpectation, WithGrad
 from estbench.preflight.unbiasedness import NotChecked, confirmed, percent, sampled
 from estbench.problem import Evaluations, Problem
+from estbench.rounding import Coarsest
 from estbench.streams import Streams
 
 MAX_FOR_DIFFERENCES = 2**12
@@ -168,7 +169,11 @@ def expectation(problem: Problem) -> Answer:
 
 
 def gradient(problem: Problem, points: int = POINTS) -> Answer:
-    """∇f against differences of f: central ones at random points inside, those that point inward at vertices."""
+    """∇f against differences of f: central ones at random points inside, those that point inward at vertices.
+
+    Of steps h = ∛eps, with eps of the coarsest type in which f computes: their error is of the order of h², and that of
+    rounding of eps/h.
+    """
     claim: Claim = "∇f"
     numbers, inside = _points(problem, points)
     o = replace(problem.oracle, evaluations=Evaluations())
@@ -179,11 +184,15 @@ def gradient(problem: Problem, points: int = POINTS) -> Answer:
         raise
     except Exception as error:  # whatever an f without gradient raises
         return Answer(claim, False if written else None, f"∇f raises {reason(error)}")
-    f = o.f(numbers)
-    size = float(g.abs().max())
+    with (coarsest := Coarsest()):
+        f = o.f(numbers)
+    eps = max(coarsest.eps, torch.finfo(f.dtype).eps)
+    h = eps ** (1 / 3)
+    size, rounding = float(g.abs().max()), 64 * eps * float(f.abs().max()) / h
+    if eps > torch.finfo(f.dtype).eps and rounding > 0.1 * size:
+        return Answer(claim, None, f"f is rounded to {eps:.0e} of itself, which hides its derivative")
     worst = 0.0
     flat = numbers.flatten(1)
-    h = 1e-5
     for i in range(flat.shape[1]):
         e = torch.zeros_like(flat)
         e[:, i] = 1.0
@@ -196,7 +205,7 @@ def gradient(problem: Problem, points: int = POINTS) -> Answer:
         expected = torch.where(inside, central, one_sided)
         apart = (g.flatten(1)[:, i] - expected).abs()
         worst = max(worst, float(apart.nan_to_num(nan=torch.inf).max()))
-    allowed = 1e-4 * size + 64 * torch.finfo(torch.float64).eps * float(f.abs().max()) / h + 1e-9
+    allowed = (1e-4 + 100 * h**2) * size + rounding + 1e-9
     if worst <= allowed:
         return Answer(claim, True, f"differences of f at {len(numbers)} points")
     what = "`grad`" if written else "∇f by autograd"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from estbench.errors import UsageError
 from estbench.isolation import reason
+from estbench.rounding import Coarsest, between_batches
 from estbench.training.given import OVERWRITES, WRITES, version
 
 MIXES = (
@@ -41,8 +44,9 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     z  samples [*batch, N, D] or one-hot [*batch, N, D, K], best at the batch size of training and not all alike
     event_dim  1 for [D], 2 for [D, K]; by default found from z and the shape of the result
 
-    Values that differ by 64 units of rounding of the largest count as equal. Where f draws random numbers on purpose,
-    as a nested expectation does, check the inner function.
+    Values that differ by 100 units of rounding of the largest, or in half and bfloat16 by half of their digits, count
+    as equal. The unit is that of the coarsest type in which f computes, whatever the types of z and of its values are.
+    Where f draws random numbers on purpose, as a nested expectation does, check the inner function.
     """
     if not callable(f):
         raise UsageError(f"f must be a function of samples, got {type(f).__name__}")
@@ -61,8 +65,10 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     first = returned.clone()
     generators = _generators(z)
     N = z.shape[axis]
-    again = _at(f, z, axis, faults, N)
-    if again is None or not _same(again, first):
+    coarsest = Coarsest()
+    again = _at(f, z, axis, faults, N, coarsest)
+    least = between_batches(max(coarsest.eps, torch.finfo(first.dtype).eps))
+    if again is None or not _same(again, first, least):
         drew = _generators(z) != generators
         faults.append(
             "two evaluations at the same z differ: f "
@@ -75,16 +81,16 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     kept, what = ~early, "the samples of an example"
     if early.any():
         value = _at(f, _where(kept, z, other), axis, faults, N)
-        if value is None or _same(value[kept], first[kept]):
+        if value is None or _same(value[kept], first[kept], least):
             kept, what = early, "the samples of an example, or examples,"
         else:
             faults.append(MIXES.format(what="examples"))
             kept = torch.ones_like(early)
     many = torch.cat((other.narrow(axis, 0, 1), _where(kept, z, other), other), axis)
     value = _at(f, many, axis, faults, N)
-    if value is not None and not _same(value.narrow(axis, 1, N)[kept], first[kept]):
+    if value is not None and not _same(value.narrow(axis, 1, N)[kept], first[kept], least):
         faults.append(MIXES.format(what=what))
-    if not _same(returned, first):
+    if not _same(returned, first, least):
         faults.append(OVERWRITES)
     if warned and _evaluated(f, z, axis, [], gradients=True)[1]:
         faults.append(REENTRANT)
@@ -99,16 +105,30 @@ def _event_dim(z: Tensor, value: object) -> int:
     return 2 if z[..., 0].numel() >= FEW or (isinstance(value, Tensor) and value.shape == z.shape[:-2]) else 1
 
 
-def _at(f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str], N: int) -> Tensor | None:
+def _at(
+    f: Callable[[Tensor], Tensor],
+    z: Tensor,
+    axis: int,
+    faults: list[str],
+    N: int,
+    mode: AbstractContextManager[Any] | None = None,
+) -> Tensor | None:
     """f(z), or None where the check cannot go on with it; what is wrong with it is added to the faults.
 
-    N: what f was called with first.
+    N: what f was called with first. f is called under the mode.
     """
-    return _numbers(_evaluated(f, z, axis, faults, N)[0], z, axis, faults)
+    return _numbers(_evaluated(f, z, axis, faults, N, mode)[0], z, axis, faults)
 
 
 def _evaluated(
-    f: Callable[[Tensor], Tensor], z: Tensor, axis: int, faults: list[str], N: int = 0, *, gradients: bool = False
+    f: Callable[[Tensor], Tensor],
+    z: Tensor,
+    axis: int,
+    faults: list[str],
+    N: int = 0,
+    mode: AbstractContextManager[Any] | None = None,
+    *,
+    gradients: bool = False,
 ) -> tuple[object, bool]:
     """f(z), and whether `torch.utils.checkpoint` warned of gradients that it stops."""
     given = z.clone()
@@ -116,7 +136,8 @@ def _evaluated(
     with warnings.catch_warnings(record=True) as caught, torch.set_grad_enabled(gradients):
         warnings.filterwarnings("always", message=UNSEEN)
         try:
-            value = f(given)
+            with mode or nullcontext():
+                value = f(given)
         except (RuntimeError, ValueError, IndexError) as error:
             if isinstance(error, UsageError | torch.cuda.OutOfMemoryError):
                 raise
@@ -156,9 +177,8 @@ def _numbers(value: object, z: Tensor, axis: int, faults: list[str]) -> Tensor |
     return None
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether they differ by rounding alone: products differ with the size of the batch."""
-    least = 64 * torch.finfo(a.dtype).eps
+def _same(a: Tensor, b: Tensor, least: float) -> bool:
+    """Whether they differ by at most so much of the largest."""
     scale = float(b.detach().abs().nan_to_num().max()) if b.numel() else 0.0
     return torch.allclose(a.double(), b.double(), rtol=0.0, atol=least * scale, equal_nan=True)
 

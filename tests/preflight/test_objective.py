@@ -106,6 +106,26 @@ class OffVertices(Power):
         return super().grad(v) * ((v > 0) & (v < 1))
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """f that computes in another type than that of its values; its derivative is a part too large."""
+
+    dtype: Any
+    wrong: float = 0.0
+    on = "values"
+    distributions = frozenset({"bernoulli", "categorical"})
+
+    def value(self, v: Tensor) -> Tensor:
+        """sin(v_1 + 2 v_2 + …), the mean over three phases in the type of v."""
+        n = torch.arange(1, v.shape[-1] + 1, dtype=self.dtype)
+        return torch.sin((v.to(self.dtype) * n).sum(-1, keepdim=True) + n[:3]).to(v.dtype).mean(-1)
+
+    def grad(self, v: Tensor) -> Tensor:
+        """In float64."""
+        n = torch.arange(1.0, v.shape[-1] + 1, dtype=v.dtype)
+        return torch.cos((v * n).sum(-1, keepdim=True) + n[:3]).mean(-1, keepdim=True) * n * (1 + self.wrong)
+
+
 class OneVariable(Quadratic):
     """∇f that is wrong for the last variable alone."""
 
@@ -186,3 +206,12 @@ def test_f_without_gradient_is_told() -> None:
     assert said["∇f"].holds is None
     assert said["∇f"].text.startswith("∇f raises TypeError: f has no gradient")
     assert said["exact gradient"].holds
+
+
+def test_a_derivative_is_checked_to_the_digits_of_the_type_in_which_f_computes() -> None:
+    """Of float32 it is right or 5 % wrong, as of float64; of bfloat16 differences say nothing."""
+    for dtype in (torch.float64, torch.float32):
+        assert found(Rounded(dtype))["∇f"].holds
+        assert found(Rounded(dtype, wrong=0.05))["∇f"].holds is False
+    said = found(Rounded(torch.bfloat16))["∇f"]
+    assert (said.holds, said.text) == (None, "f is rounded to 8e-03 of itself, which hides its derivative")

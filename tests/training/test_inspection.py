@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from itertools import product
 
 import pytest
@@ -115,11 +116,11 @@ def test_faults_are_found(fault: str) -> None:
     assert torch.equal(Z, before)
 
 
+@pytest.mark.parametrize("work", [torch.float32, torch.float64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("scale", [1.0, 1e6, 1e-6])
-def test_what_is_right_passes(dtype: torch.dtype, scale: float) -> None:
+def test_what_is_right_passes(work: torch.dtype, dtype: torch.dtype, scale: float) -> None:
     """Networks with data of the examples, layer normalisation, batch normalisation in evaluation mode; four calls."""
-    work = torch.float32 if dtype == torch.bfloat16 else dtype  # f is as exact as the type of its values says
     norm, linear = nn.BatchNorm1d(8).eval().to(work), nn.Linear(D, 8, dtype=work)
     calls = []
 
@@ -131,6 +132,56 @@ def test_what_is_right_passes(dtype: torch.dtype, scale: float) -> None:
 
     check(f, Z)
     assert len(calls) == 4
+
+
+def mean_of(work: torch.dtype, part: Callable[[Tensor], Tensor | float], *, autocast: bool = False) -> F:
+    """A network that computes in this type, the mean of its outputs in float64; (1 + `part` of z) multiplies it."""
+    linear = deepcopy(torch_linear).to(torch.float32 if autocast else work)
+
+    def f(z: Tensor) -> Tensor:
+        with torch.autocast("cpu", work, enabled=autocast):
+            h = torch.tanh(linear(z.to(linear.weight.dtype)) + X.to(work))
+        return h.double().mean(-1) * (1 + part(z))
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("work", "autocast", "mixed"),
+    [
+        (torch.float64, False, 1e-9),
+        (torch.float32, False, 1e-4),
+        (torch.float16, False, 0.1),
+        (torch.bfloat16, False, 0.2),
+        (torch.float16, True, 0.1),
+        (torch.bfloat16, True, 0.2),
+    ],
+)
+def test_rounding_is_that_of_the_coarsest_type_in_which_f_computes(
+    work: torch.dtype, autocast: bool, mixed: float
+) -> None:
+    """Whatever the types of z and of the values are: 8 units of it are not said to mix, and little more is."""
+
+    def rounding(z: Tensor) -> float:  # products differ with the size of the batch
+        return 8 * torch.finfo(work).eps * (z.shape[1] != N)
+
+    for given in (Z, Z.double()):
+        check(mean_of(work, lambda _: 0.0, autocast=autocast), given)
+        check(mean_of(work, rounding, autocast=autocast), given)
+        with pytest.raises(UsageError, match="examples mix"):
+            check(mean_of(work, lambda z: mixed * z[:1, :1, 0].double(), autocast=autocast), given)
+
+
+@pytest.mark.parametrize("work", [torch.float16, torch.bfloat16])
+def test_batch_normalisation_is_found_in_half_precision(work: torch.dtype) -> None:
+    """It changes values of f by tens of per cent, which 64 units of rounding of bfloat16 are too."""
+
+    def f(z: Tensor) -> Tensor:
+        with torch.autocast("cpu", work):
+            return normalised(z)
+
+    with pytest.raises(UsageError, match="examples mix"):
+        check(f, Z)
 
 
 def test_other_shapes() -> None:
