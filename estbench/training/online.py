@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from estbench.catalogue import options_of
 from estbench.draws import Draw
 from estbench.errors import UsageError
 from estbench.estimate import estimates
@@ -17,6 +18,9 @@ from estbench.estimators.control_variate.relax import Relax
 from estbench.training.chosen import CRITIC, Chosen, choose, to_fit
 
 WARM_UP = 3
+
+NO_PART = ("n_fit", "temperature")
+"""Options that may differ where steps go on: the first has no part in them, the second may be annealed."""
 
 
 class Online:
@@ -29,14 +33,15 @@ class Online:
     estimator is as it is unfitted.
 
     Make one for each place where it is used: coefficients depend on f, on the layer and on N. It is not copied
-    between the processes of DistributedDataParallel; each finds its own, and all remain unbiased.
+    between the processes of DistributedDataParallel; each finds its own, and all remain unbiased. Of an estimator that
+    was fitted its options count alone.
     """
 
     def __init__(self, estimator: Estimator | str, *, decay: float = 0.99) -> None:
         if not 0 < decay < 1:
             raise UsageError(f"decay must lie between 0 and 1, got {decay}")
         self._chosen, self._decay = choose(estimator), decay
-        one = self._chosen.estimator
+        one: Any = self._chosen.estimator
         if isinstance(one, Relax | Lax):
             raise UsageError(f"Online({self._chosen.text}): {CRITIC}")
         self.names = to_fit(one) if isinstance(one, Fitted) else []
@@ -47,6 +52,10 @@ class Online:
             )
         if getattr(one, "tune_temperature", False):
             raise UsageError(f"{self._chosen.text}: the temperature is not a coefficient; give it")
+        options = {name: getattr(one, name) for name in options_of(type(one))}
+        self._chosen = replace(self._chosen, estimator=type(one)(**options))
+        of = ", ".join(f"{name}={value}" for name, value in options.items() if name not in NO_PART)
+        self._of = f"{type(one).__name__}({of})"
         self.steps = 0
         self._sums: Tensor | None = None
 
@@ -61,12 +70,23 @@ class Online:
         return None if found is None else dict(zip(self.names, found.tolist(), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs."""
-        return {"steps": self.steps, "sums": self._sums}
+        """What a checkpoint needs: numbers, texts and a tensor."""
+        return {"estimator": self._of, "steps": self.steps, "sums": self._sums}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.steps, self._sums = state["steps"], state["sums"]
+        """Go on from a checkpoint; UsageError for one of another estimator, or of something else.
+
+        The temperature may be another one, as it is where it is annealed.
+        """
+        n = len(self.names)
+        match state:
+            case {"estimator": str(of), "steps": int(steps), "sums": Tensor() | None as sums}:
+                if of != self._of:
+                    raise UsageError(f"the state is that of Online({of}), and this is Online({self._of})")
+                if steps >= 0 and (sums is None or (sums.shape == (n, n + 1) and sums.is_floating_point())):
+                    self.steps, self._sums = steps, sums
+                    return
+        raise UsageError("the state of an Online is what state_dict() returned, and this is something else")
 
     def estimate(self, draw: Draw, samples: int) -> Tensor:
         """ĝ [R, P] with the coefficients of earlier steps; then this step is added to the sums."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
+from io import BytesIO
 from itertools import product
 from typing import Any, Literal
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from estbench import catalogue
 from estbench.draws import Draw
@@ -113,6 +117,78 @@ def test_checkpoints_and_steps_that_overflow() -> None:
     logits = some_logits("bernoulli")
     expectation(lambda z: z.sum(-1) * torch.inf, distribution_of("bernoulli", logits), online)
     assert online.coefficients == before
+
+
+def after(steps: int, estimator: str) -> Online:
+    """An `Online` that has seen so many steps."""
+    online, generator = Online(estimator), seeded()
+    for _ in range(steps):
+        gradient(online, generator)
+    return online
+
+
+def through_a_file(online: Online) -> Online:
+    """Its state by `torch.save`, read as safely as torch can, into a new one."""
+    file, other = BytesIO(), Online("rodeo")
+    torch.save(online.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    return other
+
+
+@pytest.mark.parametrize("copied", [deepcopy, through_a_file, lambda online: pickle.loads(pickle.dumps(online))])  # noqa: S301
+@pytest.mark.parametrize("steps", [0, 2, 5])
+def test_copies_go_on_alike_and_apart(copied: Callable[[Online], Online], steps: int) -> None:
+    """A copy, a pickle and a file have the coefficients, and their steps are not those of the original."""
+    online = after(steps, "rodeo")
+    other, before = copied(online), online.coefficients
+    for step in range(5):
+        gradient(other, seeded(step))
+    assert online.coefficients == before
+    for step in range(5):
+        gradient(online, seeded(step))
+    assert online.coefficients == other.coefficients != before
+
+
+@pytest.mark.parametrize(
+    ("of", "to"), [("rebar", "double_cv"), ("rodeo", "rodeo[a=0]"), ("rodeo[a=1]", "rodeo[a=0]"), ("rodeo", "rebar")]
+)
+def test_the_state_of_another_estimator_is_refused(of: str, to: str) -> None:
+    """Also where it has as many numbers; another temperature or n_fit is no other estimator."""
+    online, state = Online(to), after(4, of).state_dict()
+    with pytest.raises(UsageError, match=r"the state is that of Online\(R\w+\(.*fitted.*\)\), and this is Online\("):
+        online.load_state_dict(state)
+    assert (online.steps, online.coefficients) == (0, None)
+    Online("rebar[temperature=1,n_fit=64]").load_state_dict(after(4, "rebar").state_dict())
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        None,
+        {"steps": 4, "sums": torch.ones(1, 2)},
+        {**Online("rebar").state_dict(), "sums": torch.ones(2, 3)},
+        {**Online("rebar").state_dict(), "steps": -1},
+        {**Online("rebar").state_dict(), "sums": [1.0, 2.0]},
+        nn.Linear(1, 1).state_dict(),
+    ],
+)
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    """Other things, and states with a wrong part."""
+    online = Online("rebar")
+    with pytest.raises(UsageError, match=r"what state_dict\(\) returned"):
+        online.load_state_dict(state)
+    assert (online.steps, online.coefficients) == (0, None)
+
+
+def test_what_was_fitted_does_not_count() -> None:
+    """Of a fitted `rebar` the coefficient is found as of one that is not."""
+    one, generator, twin = Online(Rebar(fitted=(0.1, 7.0))), seeded(), seeded()
+    other = Online(Rebar())
+    for _ in range(6):
+        assert torch.equal(gradient(one, generator), gradient(other, twin))
+    assert one.coefficients == other.coefficients != {"eta": 0.0}
 
 
 def test_no_evaluation_more() -> None:
