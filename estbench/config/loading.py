@@ -69,7 +69,9 @@ def _checked(data: dict[str, Any]) -> tuple[Config | None, list[tuple[Path, str]
         found = [(origin(path), text) for path, text in explain(error, spread, KEYS)]
         return None, wrong + [(path, text) for path, text in found if path not in not_numbers]
     wrong += [(origin(b), f"is the same as {dotted(origin(a))}") for a, b in _twice(config)]
-    return config, wrong + [(origin(b), _other_bound(dotted(origin(a)))) for a, b in _bounded_twice(config)]
+    return config, wrong + [
+        (origin(b), _other_bound(K, dotted(origin(a)), other)) for a, other, b, K in _bounded_twice(config)
+    ]
 
 
 def resolve(config: Config) -> dict[str, Any]:
@@ -169,18 +171,23 @@ def _twice(config: Config) -> Iterator[tuple[Path, Path]]:
             yield ("problems", i), ("problems", j)
 
 
-def _bounded_twice(config: Config) -> Iterator[tuple[Path, Path]]:
-    """The paths of pairs of networks that are trained alike, and whose bounds have other numbers of samples."""
+def _bounded_twice(config: Config) -> Iterator[tuple[Path, int | None, Path, int | None]]:
+    """The paths of pairs of problems that train the same networks with other numbers of samples of their bound."""
     seen: dict[Any, tuple[int, int | None]] = {}
     for j, problem in enumerate(config.problems):
         if isinstance(problem, NetworkConfig):
             given, K = problem.training, problem.training.importance_samples
             of = (problem.network, problem.data, problem.distribution, problem.dimensions, problem.categories)
             what: Any = (of, given.epochs, given.batch, given.optimiser, given.learning_rate, given.seeds)
-            i, other = seen.setdefault(what, (j, K))
-            if other != K:
-                yield ("problems", i), ("problems", j, "training", "importance_samples")
+            trainers = [(by, given.samples if isinstance(by, EstimatorChoice) else None) for by in given.estimator]
+            for i, other in dict(seen.setdefault((what, by), (j, K)) for by in trainers).items():
+                if other != K:
+                    yield ("problems", i), other, ("problems", j, "training", "importance_samples"), K
 
 
-def _other_bound(of: str) -> str:
-    return f"trained as the networks of {of}, whose importance_samples are others: give both the same"
+def _other_bound(K: int | None, of: str, other: int | None) -> str:
+    got, has = ("none" if each is None else each for each in (K, other))
+    return (
+        f"got {got}, and {of}, which trains the same networks, has {has}; a network is trained once, with one bound: "
+        "give both the same, or none"
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -65,20 +66,29 @@ def compatible(old: Json, new: Json) -> list[str]:
             reasons.append(f"estimators: removed or changed: {shown(entry)}")
         elif lost := _lost(_lost(temperatures, kept_estimators[name][1]), _lost(a["temperatures"], b["temperatures"])):
             reasons.append(f"estimators: {shown(entry['name'])} without the temperatures {', '.join(map(shown, lost))}")
+    reasons += _other_bounds(_trainings(old), _trainings(new))
     return list(dict.fromkeys(filter(None, reasons))) or _other_data(old, new)
+
+
+def _other_bounds(old: list[Json], new: list[Json]) -> Iterator[str]:
+    """Trainings that have, or have not, a bound by another number of samples."""
+    why = "a training that has begun keeps what it had, or that it had none"
+    for was, now in itertools.product(old, new):
+        if was["id"] == now["id"]:
+            name = f"importance_samples of {was['subject']}, trained by {was['trained_by']}"
+            yield _change(name, was.get("importance_samples"), now.get("importance_samples"), why)
+
+
+def _trainings(manifest: Json) -> list[Json]:
+    """Those that the problems of a manifest are checkpoints of, each once."""
+    found = [at["training"] for entry in manifest["problems"] if (at := entry.get("at"))]
+    return list({frozen(training): training for training in found}.values())
 
 
 def _other_data(old: Json, new: Json) -> list[str]:
     """The data of trainings that are gone although the config has them still: what is in the files is another."""
-    was, now = (
-        {
-            training["id"]: training["data"]
-            for entry in of["problems"]
-            if (training := (entry.get("at") or {}).get("training"))
-        }
-        for of in (old, new)
-    )
-    gone = dict.fromkeys(data for id_, data in was.items() if id_ not in now)
+    now = {training["id"] for training in _trainings(new)}
+    gone = dict.fromkeys(training["data"] for training in _trainings(old) if training["id"] not in now)
     return [f"data {data}: what is in it has changed since" for data in gone if data]
 
 

@@ -25,14 +25,18 @@ def merge(runs: Sequence[Path], destination: Path) -> None:
         manifest = union(manifest, run.manifest)
     for run in found:
         if reasons := compatible(run.manifest, manifest):
-            changes = diff(first.manifest["config"], run.manifest["config"], str(first.folder), str(run.folder))
-            raise UsageError(
-                refusal(f"{run.folder}: does not fit {first.folder}; nothing was merged.", reasons, changes)
-            )
+            one = first if run is not first else next((other for other in found if _apart(run, other)), found[-1])
+            changes = diff(one.manifest["config"], run.manifest["config"], str(one.folder), str(run.folder))
+            raise UsageError(refusal(f"{run.folder}: does not fit {one.folder}; nothing was merged.", reasons, changes))
     records = _joined(found)
     read_plan(manifest, destination)  # what no plan can be made of is refused before a folder is made
     with Store(destination, manifest) as store:
         store.append(*records)
+
+
+def _apart(a: Run, b: Run) -> bool:
+    """Whether these two do not fit."""
+    return bool(compatible(a.manifest, union(b.manifest, a.manifest)))
 
 
 def _joined(runs: Sequence[Run]) -> list[Json]:

@@ -20,7 +20,7 @@ from estbench.errors import ResultsError, UsageError
 from estbench.expand import expand
 from estbench.plan import plan_of
 from estbench.plots.checkpoints import of_training
-from estbench.store import decode, encode, read
+from estbench.store import decode, encode, merge, read
 from estbench.store.records import canonical, line
 
 NETWORK: dict[str, Any] = {
@@ -240,15 +240,57 @@ def test_bounds_that_nothing_asked_for_are_refused(run: Path, tmp_path: Path) ->
 
 
 def test_a_training_has_one_number_of_importance_samples() -> None:
-    """Two problems that train the same networks, and a sweep, are refused if they differ in it."""
+    """Two problems that train the same networks, and a sweep, are refused if they differ in it, with both numbers."""
     first, _ = BOUNDED["problems"]
     other = first | {"parameters": "decoder", "training": first["training"] | {"importance_samples": 5}}
-    with pytest.raises(UsageError, match=r"problems\[1\].training.importance_samples: trained as .* problems\[0\]"):
-        load(BOUNDED | {"problems": [first, other]})
+    none = other | {"training": without_bounds(BOUNDED)["problems"][0]["training"]}
+    for second, got in ((other, 5), (none, "none")):
+        said = (
+            rf"problems\[1\].training.importance_samples: got {got}, and problems\[0\], which .*, has 20; .*give both"
+        )
+        with pytest.raises(UsageError, match=said):
+            load(BOUNDED | {"problems": [first, second]})
     load(BOUNDED | {"problems": [first, other | {"training": first["training"]}]})
     swept = without_bounds(BOUNDED)["problems"][0] | {"sweep": {"training.importance_samples": [1, 5]}}
-    with pytest.raises(UsageError, match=r"sweep.training.importance_samples\[1\]: trained as the networks of"):
+    with pytest.raises(UsageError, match=r"sweep.training.importance_samples\[1\]: got 5, and problems\[0\].*, has 1;"):
         load(BOUNDED | {"problems": [swept]})
+
+
+@pytest.mark.parametrize(
+    ("by", "samples", "alike"),
+    [("exact", (1, 2), True), ("ste", (1, 2), False), (["ste", "own"], (1, 1), True), ("rloo", (1, 1), False)],
+)
+def test_networks_that_are_trained_by_others_have_bounds_of_their_own(
+    by: Any, samples: tuple[int, int], alike: bool
+) -> None:
+    """Only what is trained once has one number of samples: by the same estimator at the same N, or exactly."""
+    trainers = "ste" if by == "rloo" else by, by
+    first, second = (
+        BOUNDED["problems"][0]
+        | {"parameters": part, "training": {"estimator": one, "epochs": 1, "samples": N, "importance_samples": K}}
+        for part, one, N, K in zip(("encoder", "decoder"), trainers, samples, (20, 5), strict=True)
+    )
+    if alike:
+        with pytest.raises(UsageError, match="trains the same networks"):
+            load(BOUNDED | {"problems": [first, second]})
+    else:
+        load(BOUNDED | {"problems": [first, second]})
+
+
+def test_importance_samples_of_a_training_that_has_begun_cannot_change(bounded: Path, tmp_path: Path) -> None:
+    """They are named, with those that there are and the two ways out, also where runs of one name are merged."""
+    first, second = BOUNDED["problems"]
+    other = first | {"training": first["training"] | {"importance_samples": 5}}
+    with pytest.raises(
+        UsageError, match=r"importance_samples of vae.*, trained by exact: was 20, now 5 \(.*keeps"
+    ) as said:
+        finished(bounded, config=BOUNDED | {"problems": [other, second]})
+    assert "Start over with --fresh (it deletes that run), or write elsewhere with -o." in str(said.value)
+    config = without_bounds(BOUNDED | {"problems": [first | {"parameters": "all"}]})
+    plain = finished(tmp_path / "bounded", config=config)
+    with pytest.raises(UsageError, match=r"importance_samples of vae.*: was 20, now null") as said:
+        merge([bounded, plain], tmp_path / "both")
+    assert f"does not fit {plain}; nothing was merged" in str(said.value)
 
 
 @pytest.mark.slow
