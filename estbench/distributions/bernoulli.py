@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from estbench.distributions.base import Noisy
-from estbench.distributions.links import LINKS, Link, LinkName
-from estbench.distributions.logarithm import log_
+from estbench.distributions.links import LINKS, LinkName
+from estbench.distributions.logarithm import log_, logistic
 from estbench.distributions.logits import as_logits
 from estbench.errors import UsageError
 from estbench.tensor_versions import cached_property
@@ -41,7 +41,7 @@ class Sigmoid:
         return h if tau == 1 else h.mul_(1 / tau)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Bernoulli:
     """Bernoulli variables with `logits` φ of shape [*batch_shape, D]; base noise: uniforms u in (0, 1).
 
@@ -68,30 +68,24 @@ class Bernoulli:
     samples_by_noisy: ClassVar[bool] = False
     noise_scale: ClassVar[bool] = False
 
-    if TYPE_CHECKING:
-
-        def __init__(self, logits: Tensor | ArrayLike, link: LinkName = "sigmoid") -> None: ...
-
-    def __post_init__(self) -> None:
-        logits = as_logits(self.logits, type(self).__name__, self.event_dim)
-        if not isinstance(self.link, str) or self.link not in LINKS:
-            raise UsageError(f"unknown link {self.link!r}; there are {', '.join(LINKS)}")
+    def __init__(self, logits: Tensor | ArrayLike, link: LinkName = "sigmoid") -> None:
+        logits = as_logits(logits, type(self).__name__, self.event_dim)
+        if not isinstance(link, str) or link not in LINKS:
+            raise UsageError(f"unknown link {link!r}; there are {', '.join(LINKS)}")
+        if link == "identity" and not bool(((logits > 0) & (logits < 1)).all()):
+            raise UsageError("with the link identity the logits are probabilities, strictly between 0 and 1")
+        shape = logits.shape
         vars(self).update(
             logits=logits,
-            batch_shape=logits.shape[:-1],
-            event_shape=logits.shape[-1:],
-            canonical=self.link == "sigmoid",
+            link=link,
+            batch_shape=shape[:-1],
+            event_shape=shape[-1:],
+            canonical=link == "sigmoid",
         )
-        if self.link == "identity" and not bool(((self.logits > 0) & (self.logits < 1)).all()):
-            raise UsageError("with the link identity the logits are probabilities, strictly between 0 and 1")
 
     def with_logits(self, logits: Tensor) -> Bernoulli:
         """The same at other logits."""
         return Bernoulli(logits, self.link)
-
-    @property
-    def _link(self) -> Link:
-        return LINKS[self.link]
 
     @property
     def n_variables(self) -> int:
@@ -111,37 +105,46 @@ class Bernoulli:
         """Expand [*batch_shape, D] or [*batch_shape, D, …] to multiply samples; t itself without a batch."""
         return t.unsqueeze(len(self.batch_shape)) if self.batch_shape else t
 
+    def _like_logits(self, t: Tensor) -> Tensor:
+        return t.squeeze(len(self.batch_shape)) if self.batch_shape else t
+
+    # φ, p, q and p′ are computed once, aligned with samples; `mean`, `q` and `slope` are views of them.
+
     @cached_property
     def _phi(self) -> Tensor:
         return self.align(self.logits)
 
     @cached_property
     def _p(self) -> Tensor:
-        return self.align(self.mean)
+        return LINKS[self.link].p(self._phi)
 
     @cached_property
     def _q(self) -> Tensor:
-        return self.align(self.q)
+        return LINKS[self.link].q(self._phi)
+
+    @cached_property
+    def _slope(self) -> Tensor:
+        return self._p * self._q if self.canonical else LINKS[self.link].slope(self._phi)
 
     @cached_property
     def mean(self) -> Tensor:
         """p, σ(φ) with the sigmoid, like the logits."""
-        return self._link.p(self.logits)
+        return self._like_logits(self._p)
 
     @cached_property
     def log_mean(self) -> Tensor:
         """log p, like the logits."""
-        return self._link.log_p(self.logits)
+        return LINKS[self.link].log_p(self.logits)
 
     @cached_property
     def log_q(self) -> Tensor:
         """log q, like the logits."""
-        return self._link.log_q(self.logits)
+        return LINKS[self.link].log_q(self.logits)
 
     @cached_property
     def q(self) -> Tensor:
         """q = 1 − p, like the logits."""
-        return self._link.q(self.logits)
+        return self._like_logits(self._q)
 
     @cached_property
     def variance(self) -> Tensor:
@@ -151,14 +154,15 @@ class Bernoulli:
     @cached_property
     def slope(self) -> Tensor:
         """p′ = dp/dφ, p q with the sigmoid, like the logits."""
-        return self.mean * self.q if self.canonical else self._link.slope(self.logits)
+        return self._like_logits(self._slope)
 
     @cached_property
     def scores(self) -> tuple[Tensor, Tensor]:
         """The scores of z = 0, −p′/q, and of z = 1, p′/p, like the logits; 0 where z is certain."""
         if self.canonical:
             return -self.mean, self.q
-        return -self._link.score(self._link.mirror(self.logits)), self._link.score(self.logits)
+        link = LINKS[self.link]
+        return -link.score(link.mirror(self.logits)), link.score(self.logits)
 
     @cached_property
     def canonical_slope(self) -> Tensor:
@@ -232,6 +236,11 @@ class Bernoulli:
         """1[p > ½], like the logits."""
         return (self.logits > (0.5 if self.link == "identity" else 0)).to(self.logits.dtype)
 
+    @cached_property
+    def p_of_mode(self) -> Tensor:
+        """The probability of the likelier value, max(p, q), to multiply samples; σ(|φ|) with the sigmoid."""
+        return torch.maximum(self._p, self._q)
+
     def score(self, z: Tensor) -> Tensor:
         """The score function ∂ log P(z)/∂φ = (z − p) p′/(p q), with the sigmoid z − p, as z q − (1 − z) p."""
         return torch.lerp(*self._scores, z)
@@ -288,10 +297,6 @@ class Bernoulli:
         """(dp/dφ) (dv/dz)ᵀ g for g of shape [..., D]: p′ g."""
         return self._slope * g
 
-    @cached_property
-    def _slope(self) -> Tensor:
-        return self.align(self.slope)
-
     def centred(self, g: Tensor) -> Tensor:
         """The part of g that changes the probabilities: g itself."""
         return g
@@ -315,7 +320,7 @@ class Bernoulli:
     def certain(self, d: int, k: int) -> Bernoulli:
         """The distribution with variable d sure to be k."""
         logits = self.logits.clone()
-        logits[..., d] = self._link.certain[k]
+        logits[..., d] = LINKS[self.link].certain[k]
         return self.with_logits(logits)
 
     def tempered(self, tau: float) -> Bernoulli:
@@ -330,7 +335,7 @@ class Bernoulli:
     def noisy(self, u: Tensor) -> Sigmoid:
         """x = φ − logit(u), logistic with location φ; z = 1[x > 0], with the sigmoid."""
         self._needs_sigmoid()
-        return Sigmoid(log_((1 - u).div_(u)).add_(self._phi))
+        return Sigmoid(logistic(u).add_(self._phi))
 
     def _needs_sigmoid(self) -> None:
         if not self.canonical:

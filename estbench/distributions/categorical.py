@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -22,7 +22,7 @@ CERTAIN = 700.0
 """How far the other logits lie below that of a certain class: e^−700 is nothing beside 1, and not 0 in float64."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Categorical:
     """Categorical variables with `logits` θ of shape [*batch_shape, D, K]; base noise: exponentials e.
 
@@ -42,13 +42,10 @@ class Categorical:
     samples_by_noisy: ClassVar[bool] = True
     noise_scale: ClassVar[bool] = True
 
-    if TYPE_CHECKING:
-
-        def __init__(self, logits: Tensor | ArrayLike) -> None: ...
-
-    def __post_init__(self) -> None:
-        logits = as_logits(self.logits, type(self).__name__, self.event_dim)
-        vars(self).update(logits=logits, batch_shape=logits.shape[:-2], event_shape=logits.shape[-2:])
+    def __init__(self, logits: Tensor | ArrayLike) -> None:
+        logits = as_logits(logits, type(self).__name__, self.event_dim)
+        shape = logits.shape
+        vars(self).update(logits=logits, batch_shape=shape[:-2], event_shape=shape[-2:])
 
     def with_logits(self, logits: Tensor) -> Categorical:
         """The same at other logits."""

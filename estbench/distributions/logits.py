@@ -22,7 +22,7 @@ def as_logits(given: Tensor | ArrayLike, name: str, event_dim: int) -> Tensor:
     and whole numbers become float64. UsageError for anything but real numbers of that shape.
     """
     logits = given if isinstance(given, Tensor) else _of_array(given, name)
-    if not logits.is_floating_point():
+    if not logits.dtype.is_floating_point:
         if logits.dtype == torch.bool or logits.is_complex():
             raise UsageError(f"{name}: logits are real numbers, got {logits.dtype}")
         logits = logits.double()

@@ -78,9 +78,9 @@ def node(
         h, vjp = estimator.vjp(draw) if autocast is None else outside(autocast, estimator.vjp, draw)
 
         def total(g: Tensor) -> Tensor:
-            g = (g.to(h.dtype) if narrow else g).contiguous().view(h.shape)
+            g = (g.to(h.dtype) if narrow else g).reshape(h.shape)
             rows = vjp(g) if autocast is None else outside(autocast, vjp, g)
-            found: Tensor = (rows if samples == 1 else rows.sum(1)).view(logits.shape)
+            found: Tensor = (rows if samples == 1 else rows.sum(1)).reshape(logits.shape)
             return found.to(logits.dtype) if narrow else found
 
         z = torch.view_copy(h, shape)

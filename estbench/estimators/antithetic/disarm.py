@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import cast
+
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, LINKS, Facts
 
@@ -37,6 +39,5 @@ class Disarm:
 
     def rows(self, draw: Draw) -> Tensor:
         """½ (f(z₁) − f(z₂)) (z₁ − z₂) σ(|φ|)."""
-        d = draw.distribution
-        half = d.align(torch.maximum(d.mean, d.q) / 2)
-        return d.chain(draw.lift(draw.antithetic_difference) * (draw.antithetic - draw.z) * half)
+        d = cast(Bernoulli, draw.distribution)  # all that it serves
+        return d.chain(draw.lift(draw.antithetic_difference) * (draw.antithetic - draw.z) * (d.p_of_mode / 2))
