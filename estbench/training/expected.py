@@ -29,7 +29,7 @@ def expectation(
     f: Function,
     distribution: Distribution,
     estimator: Estimator | Online | str,
-    samples: int = 1,
+    samples: int | None = 1,
     *,
     temperature: float | None = None,
     generator: torch.Generator | None = None,
@@ -40,12 +40,13 @@ def expectation(
 
     f takes samples [*batch, N, D] (Bernoulli) or one-hot [*batch, N, D, K] (categorical) and returns [*batch, N]. Some
     estimators call it again, with other points and another N. It must treat examples and samples one by one (`check`).
+    With `samples=None` f is as for one sample: it takes [*batch, D(, K)], returns [*batch], and is called once a point.
 
     The gradient with respect to the logits of an example is ĝ of that example, from N samples, times what comes from
     above. That with respect to parameters inside f is the pathwise one at the points where the value is taken.
 
     estimator    a name with options ("gumbel[temperature=0.5]"), an estimator, or an `Online`
-    samples      N
+    samples      N; None is one sample, without an axis of samples in f
     temperature  in the place of the estimator's own, as annealing does
     generator    of all random numbers; by default torch's global one
     value        where f is taken for the value and for parameters inside f: "own", the estimator's own point if it
@@ -78,7 +79,7 @@ def _expectation(
     f: Function,
     distribution: Distribution,
     estimator: Estimator | Online | str,
-    samples: int,
+    samples: int | None,
     temperature: float | None,
     generator: torch.Generator | None,
     value: Value,
@@ -92,21 +93,36 @@ def _expectation(
         demand_generator(generator)
     online = estimator if isinstance(estimator, Online) else None
     chosen = estimator.chosen(temperature) if isinstance(estimator, Online) else choose(estimator, temperature)
-    chosen.serves(distribution, samples)
+    N = 1 if samples is None else samples
+    chosen.serves(distribution, N)
     if value not in ("own", "hard"):
         raise UsageError(f"value must be 'own' or 'hard', got {value!r}")
     device = distribution.logits.device
     inner = common_noise(device, generator) if common_inner_noise else None
-    given = Given(f, distribution, inner, autocast := Autocast.now(device))
+    given = Given(f, distribution, inner, autocast := Autocast.now(device), one=samples is None)
     if chosen.facts.node and online is None and (value == "own" or not chosen.facts.evaluates_relaxed):
-        shape = (math.prod(distribution.batch_shape), samples, *distribution.event_shape)
-        z = node(chosen, distribution, samples, shape, generator, autocast)
-        fz = given(z)
-        if z.requires_grad and not fz.requires_grad:
-            raise UsageError(NOT_DIFFERENTIABLE)
-        batch = distribution.batch_shape
-        return torch.view_copy(fz, batch) if samples == 1 else fz.mean(1).view(batch)  # as in `_Attached.forward`
-    return _estimated(given, distribution, chosen, online, samples, generator, autocast, measured=measured)
+        return _of_node(given, distribution, chosen, samples, generator, autocast)
+    return _estimated(given, distribution, chosen, online, N, generator, autocast, measured=measured)
+
+
+def _of_node(
+    given: Given,
+    distribution: Distribution,
+    chosen: Chosen,
+    samples: int | None,
+    generator: torch.Generator | None,
+    autocast: Autocast | None,
+) -> Tensor:
+    """The mean of f at the point h of a stochastic node."""
+    batch = distribution.batch_shape
+    rows = (math.prod(batch),) if samples is None else (math.prod(batch), samples)
+    h = node(chosen, distribution, samples or 1, (*rows, *distribution.event_shape), generator, autocast)
+    fh = given.of_one(h) if samples is None else given(h)
+    if h.requires_grad and not fh.requires_grad:
+        raise UsageError(NOT_DIFFERENTIABLE)
+    if samples is None:
+        return fh if len(batch) == 1 else fh.view(batch)
+    return torch.view_copy(fh, batch) if samples == 1 else fh.mean(1).view(batch)  # as in `_Attached.forward`
 
 
 def _estimated(

@@ -24,6 +24,8 @@ WRITES = "f writes into its samples, which the estimator needs; work on a copy: 
 class Given:
     """f: [*batch, N, D(, K)] to [*batch, N], which estimators see as [B, N, D(, K)] to [B, N].
 
+    With `one` f knows no axis of samples, [*batch, D(, K)] to [*batch], and is called once for each of the N.
+
     Samples reach f in the type of the user's logits. What f returned with the last ∇f is remembered until other points
     come: estimators often want f there too. It lives as long as one call.
 
@@ -39,8 +41,10 @@ class Given:
         of: Distribution,
         inner: Callable[[], torch.Generator] | None,
         autocast: Autocast | None,
+        *,
+        one: bool = False,
     ) -> None:
-        self._function, self._inner, self._autocast = function, inner, autocast
+        self._function, self._inner, self._autocast, self._one = function, inner, autocast, one
         self._of, self._batch, self._dtype = of, of.batch_shape, of.logits.dtype
         self._kept: tuple[Tensor, int, Tensor] | None = None
         self._graph: tuple[Tensor, Tensor, Tensor] | None = None
@@ -49,7 +53,22 @@ class Given:
     def __call__(self, z: Tensor) -> Tensor:
         """f with its graph, [B, N], in float32 at least."""
         N = z.shape[1]
-        given = z if len(self._batch) == 1 else z.view(*self._batch, N, *self._of.event_shape)
+        if self._one:
+            if N == 1:
+                return self.of_one(z.squeeze(1)).unsqueeze(1)
+            return torch.stack([self.of_one(point) for point in z.unbind(1)], 1)
+        if len(self._batch) == 1:
+            return self._called(z, (*self._batch, N))
+        return self._called(z.view(*self._batch, N, *self._of.event_shape), (*self._batch, N)).reshape(len(z), N)
+
+    def of_one(self, z: Tensor) -> Tensor:
+        """The same of one sample of each example, [B], from f without an axis of samples."""
+        if len(self._batch) == 1:
+            return self._called(z, self._batch)
+        return self._called(z.view(*self._batch, *self._of.event_shape), self._batch).reshape(len(z))
+
+    def _called(self, given: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """f of these samples, which has to have this shape."""
         before = version(given)
         noise = () if self._inner is None else (self._inner(),)
         try:
@@ -58,21 +77,29 @@ class Given:
             if "a leaf Variable that requires grad" in str(error):
                 raise UsageError(WRITES) from error
             raise
-        if not isinstance(value, Tensor) or value.shape != (*self._batch, N):
+        if not isinstance(value, Tensor) or value.shape != shape:
             got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(
-                f"f must return one number for each sample: {[*self._batch, N]} for samples {list(given.shape)}, "
-                f"got {got}"
+                f"f must return one number for each sample: {list(shape)} for samples {list(given.shape)}, got {got}"
+                + self._remedy(value)
             )
-        if not value.is_floating_point():
+        if not value.dtype.is_floating_point:
             raise UsageError(f"f must return floating-point numbers, got {value.dtype}")
         if version(given) != before:
             raise UsageError(WRITES)
         if self._returned is not None and version(self._returned[0]) != self._returned[1]:
             raise UsageError(OVERWRITES)
         self._returned = value, version(value)
-        value = value if len(self._batch) == 1 else value.reshape(len(z), N)
         return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+    def _remedy(self, value: object) -> str:
+        """What to do where f is of samples with an axis, or without, and was called the other way."""
+        shape = getattr(value, "shape", None)
+        if not self._one and shape == self._batch:
+            return "; with samples=None f takes one sample of each example, without an axis of samples"
+        if self._one and shape is not None and shape[:-1] == self._batch:
+            return "; with samples=None f has no axis of samples: give samples=1 if it has one"
+        return ""
 
     def at_samples(self, z: Tensor, *, wants_gradient: bool) -> Tensor:
         """f at the samples themselves with its graph, [B, N]; ∇f there will come from the same graph."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ FEW = 16
 """Rows of which all are one-hot by chance less than once in 60 000 times."""
 
 
-def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = None) -> None:
+def check(f: Callable[[Tensor], Tensor], z: Tensor, *, samples: int | None = 1, event_dim: int | None = None) -> None:
     """Raise UsageError, with all that is found, where f does not treat each sample of each example by itself.
 
     Four evaluations, without gradients: at z twice (random numbers as of dropout, state), with other values in the
@@ -42,6 +43,7 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
     Where `torch.utils.checkpoint` warns that it stops gradients, a fifth evaluation, with gradients, confirms it.
 
     z  samples [*batch, N, D] or one-hot [*batch, N, D, K], best at the batch size of training and not all alike
+    samples    None, as in `expectation`, where f has no axis of samples: z is [*batch, D] or [*batch, D, K]
     event_dim  1 for [D], 2 for [D, K]; by default found from z and the shape of the result
 
     Values that differ by 100 units of rounding of the largest, or in half and bfloat16 by half of their digits, count
@@ -54,19 +56,22 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
         got = z.dtype if isinstance(z, Tensor) else type(z).__name__
         raise UsageError(f"z must be a tensor of floating-point numbers, got {got}")
     faults = list[str]()
-    value, warned = _evaluated(f, z, z.ndim - (event_dim or _event_dim(z, None)) - 1, faults)
+    has_axis = samples is not None
+    value, warned = _evaluated(f, z, z.ndim - (event_dim or _event_dim(z, None)) - 1 if has_axis else None, faults)
     event_dim = event_dim or _event_dim(z, value)
-    axis = z.ndim - event_dim - 1
-    if axis < 0:
+    leading = z.ndim - event_dim
+    if leading < has_axis:
         raise UsageError(f"z must have the axis of samples: [*batch, N, D] or [*batch, N, D, K], got {list(z.shape)}")
-    returned = _numbers(value, z, axis, faults)
+    axis = leading - 1 if has_axis else None
+    returned = _numbers(value, z, leading, faults)
     if returned is None:
         raise _refusal(faults)
     first = returned.clone()
     generators = _generators(z)
-    N = z.shape[axis]
+    N = 0 if axis is None else z.shape[axis]
     coarsest = Coarsest()
-    again = _at(f, z, axis, faults, N, coarsest)
+    at = partial(_at, f, leading, axis, faults, N)
+    again = at(z, coarsest)
     least = between_batches(max(coarsest.eps, torch.finfo(first.dtype).eps))
     if again is None or not _same(again, first, least):
         drew = _generators(z) != generators
@@ -76,19 +81,7 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
             + "; estimators compare values of f, and this comes on top as noise"
         )
         raise _refusal(faults)
-    other, batch = _others(z, event_dim), z.shape[:axis]
-    early = (torch.arange(batch.numel(), device=z.device) < batch.numel() // 2).view(batch)
-    kept, what = ~early, "the samples of an example"
-    if early.any():
-        value = _at(f, _where(kept, z, other), axis, faults, N)
-        if value is None or _same(value[kept], first[kept], least):
-            kept, what = early, "the samples of an example, or examples,"
-        else:
-            faults.append(MIXES.format(what="examples"))
-            kept = torch.ones_like(early)
-    many = torch.cat((other.narrow(axis, 0, 1), _where(kept, z, other), other), axis)
-    value = _at(f, many, axis, faults, N)
-    if value is not None and not _same(value.narrow(axis, 1, N)[kept], first[kept], least):
+    for what in _mixing(at, z, _others(z, event_dim), first, axis, least):
         faults.append(MIXES.format(what=what))
     if not _same(returned, first, least):
         faults.append(OVERWRITES)
@@ -100,30 +93,53 @@ def check(f: Callable[[Tensor], Tensor], z: Tensor, *, event_dim: int | None = N
 
 def _event_dim(z: Tensor, value: object) -> int:
     """2 where all rows of z are one-hot and are many, or the shape of f says so."""
-    if z.shape[-1] == 1 or not bool(((z == 0) | (z == 1)).all() & (z.sum(-1) == 1).all()):
+    if z.ndim == 1 or z.shape[-1] == 1 or not bool(((z == 0) | (z == 1)).all() & (z.sum(-1) == 1).all()):
         return 1
     return 2 if z[..., 0].numel() >= FEW or (isinstance(value, Tensor) and value.shape == z.shape[:-2]) else 1
 
 
+def _mixing(
+    at: Callable[[Tensor], Tensor | None], z: Tensor, other: Tensor, first: Tensor, axis: int | None, least: float
+) -> Iterator[str]:
+    """What changes the values of an example that is not its own: examples, samples; `first` is f(z)."""
+    batch = first.shape if axis is None else first.shape[:axis]
+    early = (torch.arange(batch.numel(), device=z.device) < batch.numel() // 2).view(batch)
+    kept, what = ~early, "the samples of an example"
+    if early.any():
+        value = at(_where(kept, z, other))
+        if value is None or _same(value[kept], first[kept], least):
+            kept, what = early, "examples" if axis is None else "the samples of an example, or examples,"
+        else:
+            yield "examples"
+            kept = torch.ones_like(early)
+    last = _where(kept, z, other)
+    value = at(last if axis is None else torch.cat((other.narrow(axis, 0, 1), last, other), axis))
+    if value is not None and axis is not None:
+        value = value.narrow(axis, 1, z.shape[axis])
+    if value is not None and not _same(value[kept], first[kept], least):
+        yield what
+
+
 def _at(
     f: Callable[[Tensor], Tensor],
-    z: Tensor,
-    axis: int,
+    leading: int,
+    axis: int | None,
     faults: list[str],
     N: int,
+    z: Tensor,
     mode: AbstractContextManager[Any] | None = None,
 ) -> Tensor | None:
     """f(z), or None where the check cannot go on with it; what is wrong with it is added to the faults.
 
-    N: what f was called with first. f is called under the mode.
+    leading: the axes of z that are not of one sample. N: what f was called with first. f is called under the mode.
     """
-    return _numbers(_evaluated(f, z, axis, faults, N, mode)[0], z, axis, faults)
+    return _numbers(_evaluated(f, z, axis, faults, N, mode)[0], z, leading, faults)
 
 
 def _evaluated(
     f: Callable[[Tensor], Tensor],
     z: Tensor,
-    axis: int,
+    axis: int | None,
     faults: list[str],
     N: int = 0,
     mode: AbstractContextManager[Any] | None = None,
@@ -150,10 +166,10 @@ def _evaluated(
     return value, any(unseen)
 
 
-def _raised(error: Exception, z: Tensor, axis: int, N: int) -> str:
+def _raised(error: Exception, z: Tensor, axis: int | None, N: int) -> str:
     """What f got, what it raised, and what to do."""
     text = f"f got z of {list(z.shape)} and raised {reason(error)}"
-    if axis < 1:
+    if axis is None or axis < 1:
         return text
     data = f"data of the examples need an axis for the samples, x.unsqueeze({axis})"
     if N and z.shape[axis] != N:
@@ -164,8 +180,8 @@ def _raised(error: Exception, z: Tensor, axis: int, N: int) -> str:
     )
 
 
-def _numbers(value: object, z: Tensor, axis: int, faults: list[str]) -> Tensor | None:
-    wanted = z.shape[: axis + 1]
+def _numbers(value: object, z: Tensor, leading: int, faults: list[str]) -> Tensor | None:
+    wanted = z.shape[:leading]
     if not isinstance(value, Tensor):
         faults.append(f"f returns a {type(value).__name__}, not a tensor")
     elif value.shape != wanted:

@@ -81,6 +81,47 @@ def _own(estimator: Estimator, name: str, logits: Tensor, N: int) -> Tensor:
     return point
 
 
+ONE_SAMPLE = [param for param in CASES if build(*param.values[:2]).facts.min_samples == 1]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("estimator", "given", "name"), ONE_SAMPLE)
+def test_f_without_an_axis_of_samples(estimator: str, given: dict[str, Any], name: str) -> None:
+    """With `samples=None` every estimator calls f with one sample of each example, and gives what it gives at N = 1."""
+    logits = some_logits(name, build(estimator, given).facts.max_variables)
+    network, event = Network(tuple(logits.shape[1:])), logits.shape[1:]
+    found = []
+
+    def f(z: Tensor) -> Tensor:
+        assert z.shape == (EXAMPLES, *event)
+        return network(z.unsqueeze(1)).squeeze(1)
+
+    for function, samples in ((network, 1), (f, None)):
+        value = expectation(
+            function, distribution_of(name, logits), estimator + options(given), samples, generator=seeded()
+        )
+        found.append((value, *torch.autograd.grad(value.sum(), [logits, network.V])))
+    for of_axis, of_one in zip(*found, strict=True):
+        torch.testing.assert_close(of_one, of_axis, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("value", ["own", "hard"])
+@pytest.mark.parametrize("estimator", ["sum_and_sample", "gumbel", "ste", "muprop"])
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_batch_axes_without_an_axis_of_samples(batch: tuple[int, ...], estimator: str, value: Value) -> None:
+    """f takes [*batch, D] and returns [*batch]; into the value one may write."""
+    logits = some_logits("bernoulli", 3, 6)[: batch[0] * batch[1] if batch else 1].detach()
+    logits = logits.view(*batch, 3).requires_grad_()
+    network = Network((3,), batch)
+    found = []
+    for samples in (1, None):
+        f = network if samples else lambda z: network(z.unsqueeze(-2)).squeeze(-1)
+        got = expectation(f, Bernoulli(logits), estimator, samples, generator=seeded(), value=value)
+        assert got.shape == batch
+        got += 1.0
+        found.append((got, *torch.autograd.grad(got.sum(), logits)))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("estimator", ["disarm", "gumbel", "rloo"])
 def test_batch_axes(estimator: str) -> None:
     """Logits without batch axes, and with two: shapes, and the same numbers."""

@@ -116,6 +116,31 @@ def test_faults_are_found(fault: str) -> None:
     assert torch.equal(Z, before)
 
 
+buffer = buffered()
+
+WITHOUT_AXIS: dict[str, tuple[F, str]] = {
+    "batch norm": (lambda z: torch.relu(nn.BatchNorm1d(8)(torch_linear(z))).sum(-1), "examples mix"),
+    "the example before": (lambda z: network(z.unsqueeze(1)).squeeze(1) + z.roll(1, 0).sum(-1), "examples mix"),
+    "dropout": (lambda z: nn.functional.dropout(z).sum(-1), "draws random numbers"),
+    "in place": (lambda z: z.mul_(2).sum(-1), "writes into its samples"),
+    "a buffer": (lambda z: buffer(z.unsqueeze(1)).squeeze(1), "overwrites what it returned before"),
+    "with an axis": (lambda z: network(z.unsqueeze(1)), "f must return [6] for z of [6, 5], got [6, 1]"),
+    "another width": (lambda z: z @ torch.ones(4), "f got z of [6, 5] and raised RuntimeError"),
+}
+
+
+@pytest.mark.parametrize("fault", WITHOUT_AXIS)
+def test_faults_without_an_axis_of_samples(fault: str) -> None:
+    """The same of one sample of each example; what is right passes, also of one-hot samples and without a batch."""
+    f, said = WITHOUT_AXIS[fault]
+    with pytest.raises(UsageError, match=re.escape(said)) as error:
+        check(f, Z[:, 0], samples=None)
+    assert "axis for the samples" not in str(error.value)
+    check(lambda z: network(z.unsqueeze(1)).squeeze(1), Z[:, 0], samples=None)
+    check(lambda z: z.flatten(-2).sum(-1), one_hot(Z[:, 0].long(), 2).float(), samples=None)
+    check(lambda z: z.sum(-1), Z[0, 0], samples=None)
+
+
 @pytest.mark.parametrize("work", [torch.float32, torch.float64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("scale", [1.0, 1e6, 1e-6])

@@ -54,6 +54,13 @@ def f(z: Tensor) -> Tensor:
         ({"generator": 3}, r"generator must be a torch\.Generator, got builtins\.int"),
         ({"generator": np.random.default_rng(0)}, r"generator must be a torch\.Generator"),
         ({"samples": 2.0}, r"samples must be a whole number of at least 1, got 2\.0"),
+        ({"f": lambda z: z[:, 0, 0]}, r"; with samples=None f takes one sample of each example"),
+        (
+            {"f": lambda z: z, "samples": None},
+            r"\[4\] for .* got \[4, 3\]; .* give samples=1 if it has one",
+        ),
+        ({"estimator": "rloo", "samples": None}, "rloo needs samples of at least 2, got 1"),
+        ({"f": lambda z: z.mul_(2).sum(-1), "samples": None}, "f writes into its samples"),
         ({"samples": True}, "samples must be a whole number of at least 1, got True"),
     ],
 )
@@ -100,6 +107,8 @@ def test_a_result_that_is_overwritten() -> None:
     with pytest.raises(UsageError, match="overwrites what it returned before"):
         expectation(lambda z: kept.copy_(z.sum(-1)), variables(), "disarm")
     assert expectation(lambda z: kept.copy_(z.sum(-1)), variables(), "reinforce").shape == (4,)  # one call
+    with pytest.raises(UsageError, match="overwrites what it returned before"):
+        expectation(lambda z: kept[:, 0].copy_(z.sum(-1)), variables(), "disarm", samples=None)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
