@@ -9,7 +9,8 @@ from inspect import Parameter
 from typing import Any, Literal, TypeVar, cast, get_type_hints
 
 from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
+
+from estbench.options import dataclass
 
 T = TypeVar("T")
 

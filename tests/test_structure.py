@@ -44,6 +44,7 @@ LEVELS = (
     "rounding",
     "isolation",
     "sources",
+    "options",
     "function_options",
     "distributions",
     "objectives",

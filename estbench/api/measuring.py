@@ -28,6 +28,7 @@ from estbench.expand import expand
 from estbench.objectives.base import Objective
 from estbench.objectives.function import Function, On
 from estbench.objectives.training_mode import buffers_kept
+from estbench.options import demand_constant
 from estbench.plan import Given, Plan
 from estbench.summary import Results
 from estbench.summary.table import frame_of
@@ -116,7 +117,7 @@ def kept(f: F | Sequence[F]) -> Iterator[None]:
 
 def planned(estimators: tuple[Any, ...], problems: tuple[ProblemConfig, ...], **settings: Any) -> Plan:
     """The plan of estimators and problems with the settings of a config; UsageError with all that is wrong."""
-    given = {name: _plain(value) for name, value in settings.items() if value is not None}
+    given = {name: _plain(value, name) for name, value in settings.items() if value is not None}
     if "precision" in given and not isinstance(given["precision"], Mapping):
         raise UsageError(f"precision: expected a mapping such as {{'relative': 0.02}}, got {given['precision']!r:.80}")
     if "precision" in given:
@@ -216,10 +217,13 @@ def listed(value: Any) -> tuple[Any, ...]:
     return (value,) if alone else tuple(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str) -> Any:
     """A number of numpy or torch as one of Python."""
     if isinstance(value, tuple):
-        return tuple(map(_plain, value))
+        return tuple(_plain(each, name) for each in value)
+    if not hasattr(value, "item"):
+        return value
+    demand_constant(value, name)
     with suppress(ValueError, RuntimeError):  # it is several numbers
-        return value.item() if hasattr(value, "item") else value
+        return value.item()
     return value

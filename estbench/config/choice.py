@@ -23,6 +23,7 @@ from estbench.estimators.facts import Facts
 from estbench.isolation import reason
 from estbench.names import ALIASES, OBJECTIVE_ALIASES
 from estbench.objectives.base import Objective
+from estbench.options import plain
 from estbench.plan import TEMPERATURE, EstimatorSpec, Given, Options, content_hash
 from estbench.plugins import What
 
@@ -265,6 +266,7 @@ def _read(value: Any, what: What) -> tuple[str, type[Any], dict[str, Any]]:
     options, paths = _gather(given, implied, bracketed)
     model = entry(what, kind)
     numbers = {o for o, info in model.model_fields.items() if float in (info.annotation, *get_args(info.annotation))}
+    options = {o: _written(paths, o, value) for o, value in options.items()}
     options = {o: math.inf if value == "inf" and o in numbers else value for o, value in options.items()}  # as in JSON
     try:
         checked = model.model_validate_json(json.dumps(options))
@@ -309,6 +311,14 @@ def _gather(
     if twice:
         raise faults(*((paths[option], f"{option} is given twice") for option in sorted(twice)))
     return options, paths
+
+
+def _written(paths: dict[str, Path], option: str, value: Any) -> Any:
+    """The value of an option as JSON has it, where it was given in Python."""
+    try:
+        return json.loads(json.dumps(value, default=partial(plain, name=option)))
+    except UsageError as error:
+        raise faults((paths[option], str(error))) from None
 
 
 def _at(paths: dict[str, Path], path: Path, text: str) -> tuple[Path, str]:

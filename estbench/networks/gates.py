@@ -9,7 +9,6 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
@@ -17,6 +16,7 @@ from estbench.errors import UsageError
 from estbench.networks.base import Expect, Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import Linears
+from estbench.options import dataclass
 
 _MOST = 10_000
 """Classes."""

@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from estbench.networks.base import Expect, Kind, minus_log_mean
 from estbench.networks.data import Images, images
 from estbench.networks.layers import mlp
 from estbench.networks.vae import Decoded, VaeModel
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from estbench.distributions import Bernoulli
@@ -19,6 +18,7 @@ from estbench.networks.base import GAUSSIAN, POPULATION, Kind
 from estbench.networks.coarse import INDICATORS, TwoLayer
 from estbench.networks.coarse_moments import CoarseMoments, coarse_moments
 from estbench.networks.data import Images
+from estbench.options import dataclass
 from estbench.parametrisation import Jacobian
 from estbench.problem import Problem
 from estbench.rounding import rounding

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Factorised
 from estbench.errors import UsageError
 from estbench.objectives.base import BOTH, Reduction, over_variables
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.objectives.base import BOTH
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Factorised
 from estbench.objectives.base import BOTH, Reduction, over_variables, separable_expectation
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

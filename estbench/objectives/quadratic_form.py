@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Factorised
 from estbench.errors import UsageError
 from estbench.objectives.base import BOTH
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

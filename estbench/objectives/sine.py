@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Factorised
 from estbench.objectives.base import BOTH, over_variables
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

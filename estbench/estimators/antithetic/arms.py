@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw, over_samples
 from estbench.estimators.base import BERNOULLI, LINKS, Facts
 from estbench.estimators.shared.copula import both_below, cut, dirichlet, gaussian, parted
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

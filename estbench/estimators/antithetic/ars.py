@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import CATEGORICAL, Count, Facts
 from estbench.estimators.shared.swaps import f_swapped
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -14,6 +13,7 @@ from estbench.distributions.tables import table
 from estbench.draws import Draw, over_samples, per_variable
 from estbench.estimators.base import CATEGORICAL, Facts
 from estbench.estimators.shared.copula import both_below, cut, dirichlet
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, LINKS, Facts
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw, per_variable
 from estbench.estimators.base import CATEGORICAL, Facts
 from estbench.estimators.shared.trees import NODES, sticks
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import CATEGORICAL, Facts
 from estbench.estimators.shared.trees import NODES, Order, disarm, sticks
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 

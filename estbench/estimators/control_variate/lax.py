@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
@@ -14,6 +13,7 @@ from estbench.estimators.base import Facts
 from estbench.estimators.shared.critic import Critic, random_critic, restored, unfitted
 from estbench.estimators.shared.descent import Parts
 from estbench.estimators.shared.learning import learn
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 

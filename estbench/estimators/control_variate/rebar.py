@@ -8,13 +8,13 @@ from functools import partial
 from typing import Annotated, Self
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import Facts
 from estbench.estimators.shared.least_squares import Coefficient, Estimates
 from estbench.estimators.shared.least_squares_in_pieces import in_pieces, least_squares_in_pieces, total_variance
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 GRID = (0.1, 0.25, 0.5, 1.0, 2.0)

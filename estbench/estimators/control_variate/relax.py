@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
@@ -15,6 +14,7 @@ from estbench.estimators.shared.critic import Critic, random_critic, restored, u
 from estbench.estimators.shared.descent import Parts
 from estbench.estimators.shared.learning import learn
 from estbench.estimators.shared.least_squares import Coefficient
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 STREAMS = (MAIN, "redraw/0")

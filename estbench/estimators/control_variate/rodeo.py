@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw, over_samples
@@ -15,6 +14,7 @@ from estbench.estimators.base import LINKS, Facts
 from estbench.estimators.shared.least_squares import Coefficient, filled
 from estbench.estimators.shared.least_squares_by_size import Fits, at_size, least_squares_by_size
 from estbench.objectives.base import over_variables
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 

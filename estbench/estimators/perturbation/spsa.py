@@ -6,12 +6,12 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import Facts
 from estbench.estimators.shared.central_difference import central_difference
+from estbench.options import dataclass
 
 DIRECTION = "spsa/direction"
 

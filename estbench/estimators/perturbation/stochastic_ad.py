@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts, Node, Vjp
 from estbench.estimators.shared.effects import effects
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

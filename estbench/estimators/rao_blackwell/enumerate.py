@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Count, Facts
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

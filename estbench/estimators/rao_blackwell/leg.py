@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Count, Facts
 from estbench.estimators.shared.effects import effects
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

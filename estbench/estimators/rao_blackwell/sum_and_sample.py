@@ -6,12 +6,12 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Count, Facts
 from estbench.estimators.shared.ranked import MAX_RANKED, Space, ranked
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 REST = "sum_and_sample/rest"

@@ -8,12 +8,12 @@ from typing import Annotated, Self
 
 import torch
 from pydantic import Field, model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Count, Facts
 from estbench.estimators.shared.ranked import MAX_RANKED, Ranked, Space, ranked
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 NEXT = "unordered_set/next"

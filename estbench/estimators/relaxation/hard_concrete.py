@@ -7,11 +7,11 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, Facts, Node, Vjp
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 

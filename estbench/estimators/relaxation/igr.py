@@ -6,12 +6,12 @@ from typing import Annotated, cast
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Bernoulli, Sigmoid
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, LINKS, Facts, Node, Vjp
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

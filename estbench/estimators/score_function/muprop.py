@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Facts
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

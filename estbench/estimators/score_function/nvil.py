@@ -7,12 +7,12 @@ from typing import Annotated, Self
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import LINKS, Facts
 from estbench.estimators.shared.least_squares_in_pieces import in_pieces
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import conv1d
 
@@ -15,6 +14,7 @@ from estbench.draws import MAIN, Draw
 from estbench.errors import UsageError
 from estbench.estimators.base import LINKS, Facts
 from estbench.estimators.shared.least_squares_in_pieces import in_pieces
+from estbench.options import dataclass
 from estbench.problem import MAX_STATES, Problem
 
 BELONGS = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, Facts, Node, Vjp
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Independent
 from estbench.draws import Draw
 from estbench.estimators.base import Facts, Node, Vjp
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

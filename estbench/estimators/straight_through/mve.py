@@ -6,13 +6,13 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Bernoulli, Categorical
 from estbench.distributions.tables import table
 from estbench.draws import Draw, per_variable
 from estbench.estimators.base import LINKS, Facts, Node, Vjp
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.distributions import Bernoulli
 from estbench.draws import MAIN, Draw
 from estbench.estimators.base import BERNOULLI, Facts, Node, Vjp
 from estbench.estimators.shared.noisy_unit import MAX_VARIABLES, Nodes, clustered, gradient
+from estbench.options import dataclass
 from estbench.problem import Problem
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import BERNOULLI, LINKS, Count, Facts, Node, Vjp
+from estbench.options import dataclass
 
 _UNIFORM = "random_scaling/u"
 

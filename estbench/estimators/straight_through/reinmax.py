@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import LINKS, SIGMOID, Facts, Node, Vjp
+from estbench.options import dataclass
 
 
 @dataclass(frozen=True)

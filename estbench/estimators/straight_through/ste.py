@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from estbench.draws import Draw
 from estbench.estimators.base import BERNOULLI, BOTH, LINKS, Facts, Node, Vjp
 from estbench.estimators.shared.proxies import FIXED, PROXIES, SCALED
+from estbench.options import dataclass
 
 Proxy = Literal[
     "sigmoid",
