@@ -185,3 +185,24 @@ def test_other_estimators_within() -> None:
     value.sum().backward()
     assert W1.weight.grad is not None
     assert W2.weight.grad is not None
+
+
+@pytest.mark.parametrize("common", [False, True])
+@pytest.mark.parametrize("estimator", ["disarm", "ste", "muprop"])
+def test_nested_without_an_axis_of_samples(estimator: str, common: bool) -> None:
+    """With `samples=None` in both layers values and gradients are those of one sample with its axis."""
+    of = parameters("bernoulli")
+    found = []
+    for samples in (1, None):
+        logits, g = of["a"].expand(4, D).clone().requires_grad_(), seeded(5)
+
+        def outer(z: Tensor, given: torch.Generator = g, N: int | None = samples) -> Tensor:
+            d = distribution_of("bernoulli", z @ of["W"] + of["b"])
+            return expectation(lambda z2: torch.sin(z2 @ of["V"]).sum(-1), d, "reinforce", N, generator=given)
+
+        value = expectation(
+            outer, distribution_of("bernoulli", logits), estimator, samples, generator=g, common_inner_noise=common
+        )
+        found.append((value, *torch.autograd.grad(value.sum(), logits)))
+    for of_axis, of_one in zip(*found, strict=True):
+        torch.testing.assert_close(of_one, of_axis, rtol=1e-12, atol=1e-12)
