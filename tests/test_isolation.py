@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.random import mtrand
 from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -257,6 +258,26 @@ def test_global_generators_are_the_runs(key: str, tmp_path: Path) -> None:
     assert variance[0] == variance[1] != variance[2]
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1:] == (repr(np.random.get_state(legacy=False)), random.getstate())
+
+
+@pytest.mark.parametrize("normals", [0, 1, 2])
+def test_numpy_goes_on_where_it_was(normals: int) -> None:
+    """Also after calls within calls, with the second of two normal numbers at hand, and with a generator changed."""
+    np.random.seed(5)
+    expected = [np.random.normal() for _ in range(normals)], np.random.random(700).tolist(), np.random.normal()
+    np.random.seed(5)
+    before = [np.random.normal() for _ in range(normals)]
+    inside = []
+    for _ in range(2):
+        with Isolated("outer"):
+            first = np.random.normal()
+            with Isolated("inner"):
+                inside.append([np.random.normal() for _ in range(3)])
+            inside[-1] += [first, np.random.normal()]
+            mtrand.set_bit_generator(np.random.PCG64(1))
+            np.random.normal()
+    assert (before, np.random.random(700).tolist(), np.random.normal()) == expected
+    assert inside[0] == inside[1]
 
 
 def test_seeding_a_global_generator_makes_no_exact_row(tmp_path: Path) -> None:

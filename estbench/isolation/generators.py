@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import mtrand
 
 
 def seed(*entropy: object) -> None:
@@ -29,15 +30,34 @@ def _cuda() -> bool:
 
 def generators() -> Callable[[], None]:
     """Note their states; what puts them back."""
-    of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    of_torch, of_numpy, of_python = torch.get_rng_state(), _replaced_in_numpy(), random.getstate()
     of_cuda = torch.cuda.get_rng_state_all() if _cuda() else None
 
     def restore() -> None:
         torch.set_rng_state(of_torch)
-        np.random.set_state(of_numpy)
+        of_numpy()
         random.setstate(of_python)
         if of_cuda is not None:
             torch.cuda.set_rng_state_all(of_cuda)
+
+    return restore
+
+
+_SPARE: list[Any] = []
+"""Generators of numpy that no call draws from at present: making one takes as long as all else that a call needs."""
+
+
+def _replaced_in_numpy() -> Callable[[], None]:
+    """Let numpy draw from another generator; what puts its own back, which numpy reads and writes word by word."""
+    own, state = mtrand.get_bit_generator(), np.random.get_state(legacy=False)
+    ours = _SPARE.pop() if _SPARE else np.random.MT19937()
+    mtrand.set_bit_generator(ours)
+
+    def restore() -> None:
+        mtrand.set_bit_generator(own)
+        if state["has_gauss"]:  # the second of two normal numbers is kept beside the generator
+            np.random.set_state(state)
+        _SPARE.append(ours)
 
     return restore
 
@@ -49,8 +69,9 @@ def next_numbers() -> tuple[float, float, float]:
 
 def states_beside_torch() -> object:
     """The states of numpy's and Python's global generators: equal where nothing was drawn in between."""
-    _, keys, *rest = np.random.get_state()
-    return random.getstate(), np.asarray(keys).tobytes(), *rest
+    state = np.random.get_state(legacy=False)
+    words = [each.tobytes() if isinstance(each, np.ndarray) else each for each in state["state"].values()]
+    return random.getstate(), words, state["has_gauss"], state["gauss"]
 
 
 def generator(kind: str, number: int, device: torch.device) -> Any:

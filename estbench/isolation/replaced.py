@@ -14,13 +14,14 @@ import torch
 
 def names(replaced: list[str]) -> Callable[[], None]:
     """The functions and classes that all others use; names of those that are replaced are added to a list."""
-    before = [(place, vars(place).copy()) for place in _shared()]
+    before = [(place, [*vars(place)], [*vars(place).values()]) for place in _shared()]
 
     def restore() -> None:
-        for place, known in before:
+        for place, names, values in before:
             now = vars(place)
-            if [*now] == [*known] and all(map(is_, now.values(), known.values())):
+            if [*now] == names and all(map(is_, now.values(), values)):
                 continue
+            known = dict(zip(names, values, strict=True))
             for name in [name for name in now if name not in known and _inherits(place, name)]:
                 delattr(place, name)
                 replaced.append(f"{place.__name__}.{name}")

@@ -81,12 +81,13 @@ def of_python() -> Callable[[], None]:
     limit, collects, trace, profile = sys.getrecursionlimit(), gc.isenabled(), sys.gettrace(), sys.getprofile()
     root = logging.getLogger()
     level, handlers, disabled = root.level, list(root.handlers), root.manager.disable
-    environment, caught, modules = dict(os.environb), warnings.catch_warnings(), dict(sys.modules)
+    environment, caught = _environment(), warnings.catch_warnings()
+    names, modules = [*sys.modules], [*sys.modules.values()]  # a dictionary takes several times as long
     caught.__enter__()
 
     def restore() -> None:
         if __name__ not in sys.modules:  # the table was cleared
-            sys.modules.update(modules)
+            sys.modules.update(zip(names, modules, strict=True))
         sys.setrecursionlimit(limit)
         (gc.enable if collects else gc.disable)()
         if sys.gettrace() is not trace:
@@ -97,11 +98,16 @@ def of_python() -> Callable[[], None]:
         if root.level != level:  # setting it empties the caches of all loggers
             root.setLevel(level)
         root.handlers[:], root.manager.disable = handlers, disabled
-        if dict(os.environb) != environment:
+        if _environment() != environment:
             os.environb.clear()
             os.environb.update(environment)
 
     return restore
+
+
+def _environment() -> dict[bytes, bytes]:
+    """The environment; Python has it as a dictionary, and else copies it variable by variable."""
+    return dict(getattr(os.environb, "_data", os.environb))
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)

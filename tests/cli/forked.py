@@ -1,44 +1,82 @@
 """The command line in processes of its own that start at once: forked from one that has imported everything.
 
-They can be killed, interrupted and starved of disk like any other, without seconds of imports before each. So can the
-server that their workers are forked from: it is a fork of the command, closed to all files but those that it is given.
+That one is itself forked from the server of this process, which has imported most of it for the tests' own workers.
+Commands can be killed, interrupted and starved of disk like any other, without seconds of imports before each. So can
+the server that their workers are forked from: a fork of the command, closed to all files but those that it is given.
 That a fresh interpreter becomes that server is seen where the suite, scripts and `python -m estbench` start workers.
 """
 
 from __future__ import annotations
 
-import json
+import atexit
+import functools
+import gc
 import os
-import select
+import resource
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver, process, resource_tracker, util
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from estbench.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240.0
 """Seconds after which a process that should have ended is a failure; many times what it needs."""
 
-SERVER = """
-import atexit, functools, gc, json, os, resource, signal, sys
-from multiprocessing import util
-import tests.preloaded
-import estbench.comparison, estbench.engine.benchmark, estbench.preflight.check, estbench.frames, estbench.guide
-import estbench.report, estbench.tables.ranking, estbench.tables.progress, estbench.summary.table
-import typer.main
-from estbench.__main__ import main
-from estbench.cli.app import app
 
-typer.main.get_command = functools.cache(typer.main.get_command)
-typer.main.get_command(app)
-interpreter = util.spawnv_passfds
+def serve(connection: Connection) -> None:
+    """Be the process that commands are forked from: the answers to what its owner asks, until that one closes."""
+    _pristine()
+    import typer.main
 
-def forked(path, arguments, numbers):
+    import estbench.comparison
+    import estbench.frames
+    import estbench.guide
+    import estbench.report
+    import estbench.summary.table
+    import estbench.tables.progress
+    import estbench.tables.ranking  # noqa: F401 # what commands would import, each by itself
+    from estbench.__main__ import main
+    from estbench.cli.app import app
+
+    vars(typer.main)["get_command"] = functools.cache(typer.main.get_command)
+    typer.main.get_command(app)
+    vars(util)["spawnv_passfds"] = functools.partial(_forked, util.spawnv_passfds)
+    gc.freeze()
+    while True:
+        try:
+            order, what = connection.recv()
+        except EOFError:
+            return
+        if order == "begin":
+            connection.send(_begun(main, what))
+        else:
+            connection.send(os.waitstatus_to_exitcode(os.waitpid(what, 0)[1]))
+
+
+def _pristine() -> None:
+    """Forget what a process of multiprocessing has of the one that started it: commands know of no other process."""
+    os.environ.clear()
+    os.environ.update(environment())
+    sys.path[:] = ["", *(folder for folder in sys.path if folder)]
+    vars(process).update(_parent_process=None, _children=set())
+    main = {"_identity": (), "_name": "MainProcess", "_parent_pid": None, "_popen": None}
+    here = process.current_process()
+    vars(here).update(main, _config={"authkey": here.authkey, "semprefix": "/mp"})
+    forkserver._forkserver.__init__()  # type: ignore[misc]
+    resource_tracker._resource_tracker.__init__()  # type: ignore[misc]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _forked(interpreter: Callable[..., int], path: Any, arguments: Sequence[Any], numbers: Sequence[int]) -> int:
+    """In place of a fresh interpreter that becomes a server, a fork; any other interpreter is a fresh one."""
     if not arguments[-1].startswith("from multiprocessing.forkserver import main"):
         return interpreter(path, arguments, numbers)
     pid = os.fork()
@@ -50,17 +88,17 @@ def forked(path, arguments, numbers):
             os.closerange(last + 1, number)
             last = number
         os.closerange(last + 1, 1 << 16)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
+        for caught in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            if callable(signal.getsignal(caught)):
+                signal.signal(caught, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        exec(arguments[-1], {})
+        exec(arguments[-1], {})  # noqa: S102 # it is what the interpreter would be told
     finally:
         os._exit(0)
 
-util.spawnv_passfds = forked
 
-def begin(job):
+def _begun(main: Callable[[], None], job: Mapping[str, Any]) -> int:
+    """A command that has begun: the number of its process."""
     pid = os.fork()
     if pid:
         return pid
@@ -68,18 +106,20 @@ def begin(job):
     os.chdir(job["folder"])
     for number, path in enumerate([os.devnull, job["out"], job["err"]]):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
+    os.closerange(3, 1 << 16)
     for number in job["unread"]:
         reader, writer = os.pipe()
         os.close(reader)
         os.dup2(writer, number)
-    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = [  # whether a stream can be sought, it learns but once
-        open(number, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False) for number in (1, 2)
-    ]
+    for name, number in (("stdout", 1), ("stderr", 2)):  # whether a stream can be sought, it learns but once
+        stream = os.fdopen(number, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
+        vars(sys).update({name: stream, f"__{name}__": stream})
     os.environ.clear()
     os.environ.update(job["variables"])
     if job["largest"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest"], resource.RLIM_INFINITY))
     sys.argv = ["estbench", *job["arguments"]]
+    code: Any = 1
     try:
         main()
         code = 0
@@ -88,16 +128,6 @@ def begin(job):
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(code)  # what was imported need not be taken down piece by piece
-
-gc.freeze()
-print("ready", flush=True)
-while line := sys.stdin.readline():
-    order, what = json.loads(line)
-    if order == "begin":
-        print(begin(what), flush=True)
-    else:
-        print(os.waitstatus_to_exitcode(os.waitpid(what, 0)[1]), flush=True)
-"""
 
 
 @dataclass(frozen=True)
@@ -113,10 +143,7 @@ class Forks:
     """A process that has imported the program, and forks commands."""
 
     def __init__(self) -> None:
-        self._server = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
-        )
-        assert self._line() == "ready"
+        self._server = Process(serve, imports="tests.preloaded", script=False)
 
     def begin(
         self,
@@ -146,7 +173,7 @@ class Forks:
                 "variables": dict(variables or environment()),
             },
         )
-        return Command(self, int(pid), Path(said), Path(told))
+        return Command(self, pid, Path(said), Path(told))
 
     def run(self, folder: Path, *arguments: object, **options: Any) -> Said:
         """Run a command to its end, the options being those of `begin`."""
@@ -154,24 +181,16 @@ class Forks:
 
     def ended(self, pid: int) -> int:
         """The exit code of a command, waited for."""
-        return int(self._ask("wait", pid))
+        return self._ask("wait", pid)
 
     def close(self) -> None:
         """End the process."""
         self._server.kill()
-        self._server.communicate()
 
-    def _ask(self, order: str, what: Any) -> str:
-        assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps([order, what]) + "\n")
-        self._server.stdin.flush()
-        return self._line()
-
-    def _line(self) -> str:
-        assert self._server.stdout is not None
-        ready, _, _ = select.select([self._server.stdout], [], [], PATIENCE)
-        assert ready, "it does not end"
-        return self._server.stdout.readline().strip()
+    def _ask(self, order: str, what: Any) -> int:
+        self._server.connection.send((order, what))
+        assert self._server.connection.poll(PATIENCE), "it does not end"
+        return int(self._server.connection.recv())
 
 
 @dataclass(frozen=True)
