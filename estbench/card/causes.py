@@ -14,7 +14,7 @@ from estbench.card.linearity import Linearity
 from estbench.card.members import Member, in_law, members, serves
 from estbench.card.observed import Observed, observe
 from estbench.card.problems import information, linear, quadratic
-from estbench.card.recorded import evidence, halves_cancel
+from estbench.card.recorded import evidence, halves_cancel, single_calls
 from estbench.card.rewards import by_rewards
 from estbench.card.sampling import sample
 from estbench.card.setting import MOST, Setting
@@ -166,11 +166,13 @@ def _by_calls(setting: Setting, worst: Verdict, key: str) -> tuple[str, str] | N
             "every call gives the same estimate: its random numbers are the same each time, as where the function "
             "seeds a generator"
         )
-    if key == "unrelated" and (cause := halves_cancel(probe.problem, estimator, N)) is not None:
+    seen = single_calls(probe.problem, estimator, N)
+    if key == "unrelated" and (cause := halves_cancel(seen.calls)) is not None:
         return cause
-    return evidence(probe.problem, estimator, N, R) or (
-        evidence(worst.probe.problem, estimator, N, R) if worst.probe is not probe else None
-    )
+    found = evidence(seen, estimator, N, R)
+    if found is None and worst.probe is not probe:
+        found = evidence(single_calls(worst.probe.problem, estimator, N), estimator, N, R)
+    return found
 
 
 def _by_constant(setting: Setting) -> tuple[str, str] | None:

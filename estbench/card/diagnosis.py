@@ -93,7 +93,7 @@ class Scale:
         return float(np.average(list(self.factors.values()), weights=[1 / e**2 for e in self.errors.values()]))
 
 
-def misfit(observations: Sequence[Observed], means: Sequence[Floats | None]) -> float | None:
+def misfit(observations: Sequence[Observed], means: Iterable[Floats | None]) -> float | None:
     """χ² of the means about those of a formula; None where one is off by too much, or the formula says nothing."""
     total, compared = 0.0, 0
     for seen, mean in zip(observations, means, strict=True):
@@ -119,8 +119,7 @@ def fitting(observations: Sequence[Observed], *, linear: bool) -> Cause | None:
     if right is not None:
         found.append((right, None))
     for mistake in _possible(linear=linear):
-        means = [_mean(mistake, seen) for seen in observations]
-        chi2 = misfit(observations, means)
+        chi2 = misfit(observations, (_mean(mistake, seen) for seen in observations))  # most are off at the first
         if chi2 is not None:
             found.append((chi2 + PER_RARITY * mistake.rarity, mistake))
     scale = scale_of(observations)
@@ -194,11 +193,9 @@ def biased_members(observations: Sequence[Observed], candidates: Sequence[Member
     """The biased members of the catalogue whose mean, times a factor, is the one observed, the likeliest first."""
     found: list[tuple[float, Member, float]] = []
     for candidate in candidates:
-        pairs = [(seen, candidate.mean(seen.problem, seen.N)) for seen in observations]
-        if any(mean is None for _, mean in pairs):
+        noisier, means = _compared(candidate, observations)
+        if not means:
             continue
-        means = [mean[0] for _, mean in pairs if mean is not None]
-        noisier = [replace(seen, se=np.hypot(seen.se, mean[1])) for seen, mean in pairs if mean is not None]
         tau = getattr(candidate.estimator, "temperature", None)
         also = (float(tau), 1 / float(tau)) if isinstance(tau, float | int) else ()
         for c, price in ((1.0, 0.0), (_natural(*_factor(noisier, means), also), FREE)):
@@ -208,6 +205,34 @@ def biased_members(observations: Sequence[Observed], candidates: Sequence[Member
             if chi2 is not None:
                 found.append((chi2 + price, candidate, c))
     return [(candidate, c) for _, candidate, c in sorted(found, key=lambda each: each[0])]
+
+
+def _compared(candidate: Member, observations: Sequence[Observed]) -> tuple[list[Observed], list[Floats]]:
+    """The observations, with the noise of a member's means too, and these; none if no multiple of them may fit."""
+    noisier: list[Observed] = []
+    means: list[Floats] = []
+    lowest, highest = -np.inf, np.inf
+    for seen in observations:
+        found = candidate.mean(seen.problem, seen.N)
+        if found is None:
+            return [], []
+        noisier.append(replace(seen, se=np.hypot(seen.se, found[1])))
+        means.append(found[0])
+        low, high = _factors(noisier[-1], found[0])
+        lowest, highest = max(lowest, low), min(highest, high)
+        if not lowest < highest:  # so it is for most members at the first two problems
+            return [], []
+    return noisier, means
+
+
+def _factors(seen: Observed, mean: Floats) -> tuple[float, float]:
+    """Between which factors c no coordinate of c mean is off by too much; (∞, −∞) if there is no such c."""
+    most = LIMIT * (1 + 1e-9) * seen.noise
+    some = mean != 0
+    if not np.isfinite(mean).all() or not (np.abs(seen.m) < most)[~some].all():
+        return np.inf, -np.inf
+    ends = np.sort([(seen.m - most)[some] / mean[some], (seen.m + most)[some] / mean[some]], axis=0)
+    return float(ends[0].max(initial=-np.inf)), float(ends[1].min(initial=np.inf))
 
 
 def scale_of(observations: Sequence[Observed]) -> Scale:

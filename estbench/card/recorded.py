@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -79,14 +79,18 @@ def asked(problem: Problem, estimator: Estimator, N: int, streams: Iterable[str]
     return Asked(problem, tuple(calls), recorded.evaluations.df > 0)
 
 
-def evidence(problem: Problem, estimator: Estimator, N: int, R: int) -> tuple[str, str] | None:
-    """The cause of a bias, from the samples at which f is evaluated: its key and what to look for.
+def single_calls(problem: Problem, estimator: Estimator, N: int) -> Asked:
+    """The samples at which f is evaluated in some calls, one by one."""
+    return asked(problem, estimator, N, (f"asked {i}" for i in range(CALLS)))
+
+
+def evidence(seen: Asked, estimator: Estimator, N: int, R: int) -> tuple[str, str] | None:
+    """The cause of a bias, from the samples at which f is evaluated in single calls: its key and what to look for.
 
     They alone are no fault: antithetic, enumerated and relaxed samples have other laws. R: the estimates by which a law
     is looked at where some calls show nothing.
     """
-    seen = asked(problem, estimator, N, (f"asked {i}" for i in range(CALLS)))
-    z = seen.samples
+    problem, z = seen.problem, seen.samples
     if len(z) < CALLS // 2:
         return None
     if bool(((z < -WITHIN) | (z > 1 + WITHIN)).any()):
@@ -100,9 +104,8 @@ def evidence(problem: Problem, estimator: Estimator, N: int, R: int) -> tuple[st
     return _unlike_law(seen) or _dependent(seen) or frequency_cause(many.mean(0), problem.independent, R)
 
 
-def halves_cancel(problem: Problem, estimator: Estimator, N: int) -> tuple[str, str] | None:
+def halves_cancel(calls: Sequence[Tensor]) -> tuple[str, str] | None:
     """The cause of a mean of 0 where the samples of a call depend on each other, as those of an antithetic pair do."""
-    calls = asked(problem, estimator, N, (f"asked {i}" for i in range(CALLS))).calls
     if len({len(call) for call in calls}) != 1 or not 1 < len(calls[0]) <= PLACES:
         return None
     numbers = torch.stack(calls).flatten(2).unbind(-1)  # one of each sample, [calls, samples] each
