@@ -8,13 +8,15 @@ the tables of the seven methods in docs/networks.md.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import seven_methods
 
+from estbench.cli.app import app
 from estbench.config.editor import json_schema
 from estbench.frames import read_frame
 from estbench.guide import contents, markdown
@@ -22,6 +24,7 @@ from estbench.index import FILE, written
 from estbench.intervals import FLAGS
 from estbench.plots import draw
 from estbench.store import find_runs, read_manifest
+from estbench.threads import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "overview.png"
@@ -30,10 +33,12 @@ COMPARE = ("compare", "--estimators", "ste,gumbel,reinforce", "--at", "samples")
 
 def table() -> str:
     """What `estbench compare` prints, at 80 columns."""
-    command = [sys.executable, "-m", "estbench", *COMPARE]
-    environment = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "PATH": ""}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    printed = io.StringIO()
+    plain = environment({"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"})
+    with plain, contextlib.chdir(ROOT), contextlib.redirect_stdout(printed):
+        if app(COMPARE, standalone_mode=False):
+            sys.exit(f"estbench {' '.join(COMPARE)} fails")
+    lines = [line.rstrip() for line in printed.getvalue().splitlines()]
     return f"```text\n$ estbench {' '.join(COMPARE)}\n" + "\n".join(lines).strip("\n") + "\n```\n"
 
 

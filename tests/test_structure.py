@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -87,7 +88,7 @@ WITHOUT_TORCH = (*LEVELS[: LEVELS.index("tensor_versions")], "comparison")
 def imports(path: Path) -> set[str]:
     """The modules and packages directly under `estbench` that a file imports, wherever in the file it does."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in statements(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [
@@ -97,6 +98,14 @@ def imports(path: Path) -> set[str]:
             names = [alias.name for alias in node.names]
         found |= {name.split(".")[1] for name in names if name.startswith("estbench.")}
     return found
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements in a node, and what holds others: expressions, which are most of a tree, are not gone through."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, part, ()):
+            yield inner
+            yield from statements(inner)
 
 
 @cache

@@ -6,7 +6,7 @@ than `LIMIT` standard errors, and none of the others fits better by far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import acos, degrees
 
