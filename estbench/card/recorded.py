@@ -108,7 +108,7 @@ def halves_cancel(calls: Sequence[Tensor]) -> tuple[str, str] | None:
     """The cause of a mean of 0 where the samples of a call depend on each other, as those of an antithetic pair do."""
     if len({len(call) for call in calls}) != 1 or not 1 < len(calls[0]) <= PLACES:
         return None
-    numbers = torch.stack(calls).flatten(2).unbind(-1)  # one of each sample, [calls, samples] each
+    numbers = torch.stack([*calls]).flatten(2).unbind(-1)  # one of each sample, [calls, samples] each
     if max(map(dependence, numbers)) <= DEPENDENT:
         return None
     return "halves_cancel", (
