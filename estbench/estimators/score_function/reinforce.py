@@ -119,6 +119,7 @@ def moving_average(f: Tensor, shard: int, decay: float, history: int) -> Tensor:
         return torch.zeros_like(f)
     w = decay ** torch.arange(H - 1, -1, -1, dtype=f.dtype, device=f.device)
     series = f.view(-1, shard, N).transpose(1, 2).reshape(-1, 1, shard)  # [shards · N, 1, n]
-    around = torch.cat((series[..., -H:], series[..., :-1]), -1)
-    averaged = conv1d(around, (w / w.sum()).view(1, 1, H))
+    one = series[..., :1].nan_to_num(0.0, 0.0, 0.0)
+    around = torch.cat((series[..., -H:], series[..., :-1]), -1) - one  # averages of differences keep their digits
+    averaged = one + conv1d(around, (w / w.sum()).view(1, 1, H))
     return averaged.view(-1, N, shard).transpose(1, 2).reshape(R, N)
