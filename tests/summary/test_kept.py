@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -127,6 +129,33 @@ def test_kept_rows_are_the_derived_ones(every: Path) -> None:
         pd.testing.assert_frame_equal(shown, read_frame(every), check_exact=True)
     finally:
         (every / "away").rename(every / SUMMARY)
+
+
+def no_constant(name: str) -> None:
+    """What JSON does not have."""
+    raise AssertionError(name)
+
+
+def test_every_file_of_a_run_is_json_that_any_program_reads(every: Path) -> None:
+    """No NaN and no Infinity in manifest, journal and kept rows."""
+    texts = [(every / "manifest.json").read_text()]
+    texts += [line for name in ("journal.jsonl", SUMMARY) for line in (every / name).read_text().splitlines()]
+    for text in texts:
+        json.loads(text, parse_constant=no_constant)
+    assert '"temperature":null' in (every / SUMMARY).read_text()
+
+
+def test_numbers_that_are_not_finite_come_back_and_texts_stay(tmp_path: Path) -> None:
+    """NaN and both infinities, of Python and of numpy, beside texts that read like them."""
+    row = {"label": "Infinity", "reason": "null", "snr": math.inf, "variance": -math.inf, "mse": math.nan, "samples": 2}
+    row |= {"cosine": np.float64(0.5), "true_norm": np.float32("inf"), "replicates": None, "status": "NaN"}
+    row |= {"dimensions": np.int64(3)}
+    text = kept.written([row], {"journal": "x"})
+    json.loads(text.splitlines()[1], parse_constant=no_constant)
+    (tmp_path / SUMMARY).write_text(text)
+    found = kept.kept(tmp_path, {"journal": "x"})
+    assert found is not None
+    assert same(found[0], {name: value.item() if hasattr(value, "item") else value for name, value in row.items()})
 
 
 def test_whoever_reads_a_run_derives_nothing_again(small: Path) -> None:
