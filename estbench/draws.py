@@ -311,7 +311,8 @@ class Draw:
         """A sum, 0 where it is rounding, as `total` has it: `size` is the sum of the |t| of so many summands."""
         if not self.problem.zero_rounding:
             return total
-        return torch.where(total.abs() <= size * rounding(summands, total.dtype), 0.0, total)
+        least = size * rounding(summands, total.dtype)
+        return torch.where((total.abs() <= least) & (least < math.inf), 0.0, total)
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """a·b within each variable, shaped to multiply samples, 0 where the products of its classes cancel."""

@@ -118,18 +118,16 @@ class Problem:
         Whatever subtracts values of f does it here, or goes on from what was found here: equal values must leave 0, as
         rounding would count as a direction. n is the number of `summands`, by default D, as f is often a sum over the
         variables: its rounding grows as √n, and equal sums of other numbers, or in another order, differ by a few
-        eps |f| at any n. In float64 one summand leaves no such choice, and a − b is exact; in float32 the products of a
-        network also differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not. The
-        values are [..., *batch, N], with so many `trailing` axes more. Without `zero_rounding` it is a − b.
+        eps |f| at any n, one among them: (1/3 − 1/2)² is not (2/3 − 1/2)². In float32 the products of a network also
+        differ with the place in the batch, by up to 2 eps |f|. It is not finite where a or b is not. The values are
+        [..., *batch, N], with so many `trailing` axes more. Without `zero_rounding` it is a − b.
         """
         found = a - b
         if not self.zero_rounding:
             return found
         n = self.D if summands is None else summands
-        if n > 1 or found.dtype != torch.float64:
-            least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding(n, found.dtype))
-            found.mul_(torch.gt(found.abs(), least, out=torch.empty_like(found)))
-        return found
+        least = (a.abs() + b.abs()).clamp_(min=self._size(trailing)).mul_(rounding(n, found.dtype))
+        return found.mul_(torch.gt(found.abs(), least, out=torch.empty_like(found)))
 
     def _size(self, trailing: int) -> Tensor | float:
         return self.size.view(*self.size.shape, *[1] * trailing) if isinstance(self.size, Tensor) else self.size

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -76,6 +77,7 @@ TIES: dict[str, Bernoulli | Categorical] = {
     "bernoulli": Bernoulli(torch.tensor([math.log(3), 0.0, 0.4], dtype=torch.float64)[:2]),
     "three variables": Bernoulli(torch.tensor([0.4, -0.9, 1.3], dtype=torch.float64)),
     "categorical": Categorical(torch.tensor([[0.1, 0.5, -0.3]] * 2, dtype=torch.float64)),
+    "one variable": Categorical(torch.zeros(1, 4, dtype=torch.float64)),
     "four classes": Categorical(torch.tensor([[0.0] * 4, [0.3, -0.2, 0.8, 0.1]], dtype=torch.float64)),
 }
 
@@ -115,6 +117,35 @@ def test_no_estimate_is_rounding_alone(where: str, f: Callable[[Tensor], Tensor]
     assert not found
 
 
+@pytest.mark.parametrize("where", TIES)
+@pytest.mark.parametrize(
+    "estimator",
+    [*(DoubleCv(a=a) for a in (-1.0, 0.3)), *(Rodeo(a=a, b=b) for a, b in ((1, 0), (0, 1), (1, 1), (-0.5, 0.5)))],
+)
+def test_no_number_is_rounding_alone_whatever_the_coefficients(where: str, estimator: Estimator) -> None:
+    """Each coordinate of each estimate is 0, or no smaller than 1e-13 of the largest."""
+    for target in (0.5, 0.3):
+        problem = Problem(TIES[where], Quadratic(target=target))
+        for N in (2, 4):
+            (g,) = estimates(estimator, Draw(problem, 1000, N, streams=Streams(0, "x", range(1))), [N])
+            assert not bool(((g != 0) & (g.abs() < 1e-13 * g.abs().max())).any())
+
+
+def test_what_is_infinite_is_no_rounding() -> None:
+    """A sum of terms of infinite size is as it is, and where f is infinite no estimate is 0 for it."""
+    problem = make(Quadratic(), torch.zeros(2, dtype=torch.float64), "bernoulli")
+    draw = Draw(problem, 1, 2, streams=Streams(0, "x", range(1)))
+    infinite = torch.tensor([torch.inf], dtype=torch.float64)
+    assert draw.cancelled(infinite, infinite, 2).tolist() == [torch.inf]
+    d = TIES["three variables"]
+    of_states = of_classes(lambda c: torch.where(c.sum(-1) == 3, torch.inf, c.sum(-1)).double(), d)
+    draw = Draw(of_states, 500, 2, streams=Streams(0, "x", range(1)))
+    vars(draw)["dfz"] = torch.ones_like(draw.z)
+    hit = draw.fz.isinf().any(1)
+    for estimator in (DoubleCv(a=0.5), Rodeo(a=0.5, b=0.5)):
+        assert bool((~estimator.joint(draw, 2)[hit].isfinite()).any(1).all())
+
+
 @pytest.mark.parametrize("estimator", [Rloo(), DoubleCv(a=0.0), Rodeo(a=0.0, b=0.0)])
 @pytest.mark.parametrize("N", [4, 8])
 def test_exact_rows_of_joint_estimators_have_the_share_of_zeros_of_rationals(estimator: Estimator, N: int) -> None:
@@ -138,3 +169,66 @@ def test_exact_rows_of_joint_estimators_have_the_share_of_zeros_of_rationals(est
             cosine += 0.0 if e == [0, 0] else float(weight) * float(inner) / size
     assert found["zero_fraction"] == pytest.approx(float(zeros), rel=1e-12)
     assert found["cosine"] == pytest.approx(cosine, rel=1e-12)
+
+
+def rodeo_in_rationals(
+    f: Callable[[list[Fraction]], Fraction],
+    df: Callable[[list[Fraction]], list[Fraction]],
+    p: tuple[Fraction, ...],
+    samples: list[list[Fraction]],
+    a: Fraction,
+    b: Fraction,
+) -> list[Fraction]:
+    """Rodeo of Bernoulli variables by its definition: h_n is the model of the others, and A redraws each variable."""
+    N, D = len(samples), len(p)
+
+    def mean(values: Iterable[Fraction]) -> Fraction:
+        return sum(values, start=Fraction(0)) / (N - 1)
+
+    def h(n: int, y: list[Fraction]) -> Fraction:
+        others = [z for j, z in enumerate(samples) if j != n]
+        return mean(f(z) + sum(g * (u - v) for g, u, v in zip(df(z), y, z, strict=True)) for z in others)
+
+    def h_score(n: int, d: int, y: list[Fraction]) -> Fraction:
+        return h(n, y) * (y[d] - p[d])
+
+    def stein(of: Callable[[list[Fraction]], Fraction], z: list[Fraction]) -> Fraction:
+        redrawn = [(d, value) for d in range(D) for value in (0, 1)]
+        return sum(
+            (p[d] if value else 1 - p[d]) * (of([*z[:d], Fraction(value), *z[d + 1 :]]) - of(z)) for d, value in redrawn
+        ) / Fraction(D)
+
+    found = []
+    for d in range(D):
+        total = Fraction(0)
+        for n, z in enumerate(samples):
+            rest = mean(f(y) + a * stein(partial(h, j), y) for j, y in enumerate(samples) if j != n)
+            total += (f(z) - rest) * (z[d] - p[d]) + b * stein(partial(h_score, n, d), z)
+        found.append(total / N)
+    return found
+
+
+@pytest.mark.parametrize(("a", "b"), [(0, 1), (1, 1), (-0.5, 0.5), (0.25, -1.5)])
+@pytest.mark.parametrize("N", [2, 4])
+def test_rodeo_has_the_zeros_of_rationals_at_any_coefficients(a: float, b: float, N: int) -> None:
+    """Its terms cancel within themselves, too: estimates, and which of their numbers are 0, on all tuples of states."""
+    d = TIES["bernoulli"]
+    problem, p = Problem(d, Quadratic(target=0.5)), (Fraction(3, 4), Fraction(1, 2))
+    states = [[Fraction(u), Fraction(v)] for u in (0, 1) for v in (0, 1)]
+    tuples = list(itertools.combinations_with_replacement(states, N))
+    exactly = [
+        rodeo_in_rationals(
+            lambda z: sum(((u - Fraction(1, 2)) ** 2 for u in z), start=Fraction(0)),
+            lambda z: [2 * u - 1 for u in z],
+            p,
+            list(samples),
+            Fraction(a),
+            Fraction(b),
+        )
+        for samples in tuples
+    ]
+    z = torch.tensor([[[float(u) for u in state] for state in samples] for samples in tuples], dtype=torch.float64)
+    found = Rodeo(a=a, b=b).joint(Draw(problem, len(tuples), N, z=z), N)
+    wanted = torch.tensor([[float(g) for g in row] for row in exactly], dtype=torch.float64)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0.0)
+    assert bool((wanted == 0).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Self
 
@@ -12,6 +13,7 @@ from estbench.draws import Draw, over_samples
 from estbench.estimators.base import LINKS, Facts
 from estbench.estimators.shared.least_squares import Coefficient, filled
 from estbench.estimators.shared.least_squares_by_size import Fits, at_size, least_squares_by_size
+from estbench.estimators.shared.summands import Minus, unless_rounding
 from estbench.objectives.base import over_variables
 from estbench.options import dataclass
 from estbench.problem import Problem
@@ -61,13 +63,20 @@ class DoubleCv:
 def double_cv(draw: Draw, samples: int, a: float) -> Tensor:
     """The formula of `DoubleCv`, [R, D(, K)]."""
     N = samples
-    f, g, s = draw.problem.from_first(draw.fz[:, :N]), draw.dfz[:, :N], draw.score[:, :N]
-    deviation = draw.deviation[:, :N]  # z − p
-    total = over_samples(g)
+    given = [draw.problem.from_first(draw.fz[:, :N]), draw.dfz[:, :N], draw.score[:, :N], draw.deviation[:, :N]]
+
+    def size() -> Tensor:
+        return _estimate(draw, [t.abs() for t in given], abs(a), 1)
+
+    return unless_rounding(draw, _estimate(draw, given, a, -1), size, N * draw.problem.numbers)
+
+
+def _estimate(draw: Draw, given: Sequence[Tensor], a: float, minus: Minus) -> Tensor:
+    """The same, [R, D(, K)]; f is less its first value."""
+    f, g, s, deviation = given
+    N, total = f.shape[1], over_samples(g)
     others = (total.unsqueeze(1) - g) / (N - 1)
     v = f + a * over_variables((others * deviation).flatten(2))
-    covariance = draw.total(draw.lift(v - over_samples(v).unsqueeze(1) / N) * s) / (N - 1)
-    if not a:
-        return covariance
+    covariance = over_samples(draw.lift(v + minus * over_samples(v).unsqueeze(1) / N) * s) / (N - 1)
     along = draw.distribution.mean_jac(total.unsqueeze(1) / N).squeeze(1)
-    return draw.cancelled(covariance - a * along, covariance.abs() + abs(a) * along.abs(), N)
+    return covariance + minus * a * along

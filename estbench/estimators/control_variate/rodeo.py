@@ -13,6 +13,7 @@ from estbench.draws import Draw, over_samples
 from estbench.estimators.base import LINKS, Facts
 from estbench.estimators.shared.least_squares import Coefficient, filled
 from estbench.estimators.shared.least_squares_by_size import Fits, at_size, least_squares_by_size
+from estbench.estimators.shared.summands import Minus, unless_rounding
 from estbench.objectives.base import over_variables
 from estbench.options import dataclass
 from estbench.problem import Problem
@@ -66,16 +67,26 @@ class Rodeo:
 
 def rodeo(draw: Draw, samples: int, a: float, b: float) -> Tensor:
     """The formula of `Rodeo`, [R, D(, K)]; with h_n linear, A is written out: no other evaluation of f is needed."""
-    d, N, D = draw.distribution, samples, draw.problem.D
-    f, g, z, s = draw.fz[:, :N], draw.dfz[:, :N], draw.z[:, :N], draw.score[:, :N]
+    N = samples
+    f, g, z, s, deviation = draw.fz[:, :N], draw.dfz[:, :N], draw.z[:, :N], draw.score[:, :N], draw.deviation[:, :N]
+    given = [f, draw.problem.from_first(f), g, z, s, deviation]
+
+    def size() -> Tensor:
+        return _sum(draw, [t.abs() for t in given], abs(a), abs(b), 1)
+
+    return unless_rounding(draw, _sum(draw, given, a, b, -1), size, N * draw.problem.numbers) / N
+
+
+def _sum(draw: Draw, given: Sequence[Tensor], a: float, b: float, minus: Minus) -> Tensor:
+    """N times the estimate, [R, D(, K)]; e is f less its first value."""
+    f, e, g, z, s, deviation = given
+    d, D = draw.distribution, draw.problem.D
     g_others = others(g)  # ∇h_n, [R, N, D(, K)]
-    h = others(f - total(g * z)) + total(g_others * z)  # h_n(z_n), [R, N]
-    deviation = draw.deviation[:, :N]
+    h = others(f + minus * total(g * z)) + total(g_others * z)  # h_n(z_n), [R, N]
     along = total(g_others * deviation)  # Σ_d ∇h_n·(z_d − π_d)
-    Ah = along / -D
-    Ahs = (d.dot(g_others, deviation) * s + d.mean_jac(g_others) - d.lift(along + h) * s) / D
-    e = draw.problem.from_first(f)
-    return draw.total(d.lift(e - others(e + a * Ah)) * s + b * Ahs) / N
+    Ah = minus * along / D
+    Ahs = (d.dot(g_others, deviation) * s + d.mean_jac(g_others) + minus * d.lift(along + h) * s) / D
+    return over_samples(d.lift(e + minus * others(e + a * Ah)) * s + b * Ahs)
 
 
 def others(t: Tensor) -> Tensor:
