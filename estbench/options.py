@@ -30,16 +30,18 @@ def number(value: Any, name: str) -> float:
     UsageError for a tensor that requires a gradient, which it would not get, and for anything else: truth values, text,
     several numbers.
     """
-    if type(value) in (float, int):
-        return value  # type: ignore[no-any-return]
+    if type(value) is float:
+        return value
     demand_constant(value, name)
     one = value
     with suppress(AttributeError, ValueError, RuntimeError):  # it is none of numpy or torch, or several numbers
         one = value.item()
-    if not isinstance(one, Real) or isinstance(one, bool):
-        shape = getattr(value, "shape", ())
-        raise UsageError(f"{name} must be a number, got {list(shape) if shape else repr(value)[:80]}")
-    return int(one) if isinstance(one, Integral) else float(one)
+    if isinstance(one, Real) and not isinstance(one, bool):
+        with suppress(OverflowError):
+            found = float(one)
+            return int(one) if isinstance(one, Integral) else found
+    shape = getattr(value, "shape", ())
+    raise UsageError(f"{name} must be a number, got {list(shape) if shape else repr(value)[:80]}")
 
 
 def plain(value: Any, name: str) -> Any:

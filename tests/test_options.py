@@ -56,6 +56,7 @@ def test_a_number_is_one_of_python(value: Any) -> None:
     assert [type(vars(one).get("eta", one.temperature)) for one in found] == [float] * 4  # type: ignore[attr-defined]
     assert found[:3] == [Gumbel(number)] * 3
     assert found[3] == Rebar(eta=number)
+    assert estbench.sample(estbench.Bernoulli(torch.zeros(3)), "gumbel", temperature=value).shape == (3,)
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
@@ -63,6 +64,9 @@ def test_what_is_no_number_is_refused(value: Any) -> None:
     """By a built estimator and by a measurement with a name; but words that an option has are taken."""
     with pytest.raises((UsageError, ValidationError)):
         Gumbel(temperature=value)
+    for estimator in ("gumbel", Gumbel()):
+        with pytest.raises(UsageError, match="temperature must be a number, got"):
+            estbench.sample(estbench.Bernoulli(torch.zeros(3)), estimator, temperature=value)
     with pytest.raises(UsageError, match="temperature"):
         estbench.measure([{"name": "gumbel", "temperature": value}], Quadratic(), estbench.Bernoulli([0.5]))
     assert GappedSt(gap="p").gap == "p"

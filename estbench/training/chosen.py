@@ -21,16 +21,12 @@ from estbench.errors import UsageError
 from estbench.estimators.base import NO_VJP, Estimator, Facts, Referenced, is_estimator
 from estbench.estimators.control_variate.lax import Lax
 from estbench.estimators.control_variate.relax import Relax
+from estbench.options import number
 from estbench.plan import EstimatorSpec
 
 CRITIC = (
     "a critic is fitted at one vector of logits, and in training every example has its own, which move at every step; "
     "take rebar, or rloo with more samples"
-)
-
-LEARNED = (
-    "temperature requires a gradient, and gets none: an estimate is a gradient of the logits alone; give a number, or "
-    "temperature.detach(); to learn the temperature of a relaxation, take F.gumbel_softmax or RelaxedBernoulli of torch"
 )
 
 
@@ -78,7 +74,7 @@ def choose(estimator: Estimator | str, temperature: float | None = None) -> Chos
     and a fitted critic.
     """
     if temperature is not None:
-        temperature = _number(temperature)
+        temperature = float(number(temperature, "temperature"))
     if isinstance(estimator, type):
         raise UsageError(f"expected an estimator, got the class {estimator.__name__}: write {estimator.__name__}(…)")
     if isinstance(estimator, str):
@@ -88,16 +84,6 @@ def choose(estimator: Estimator | str, temperature: float | None = None) -> Chos
             f"expected an estimator or its name, got {type(estimator).__name__} (estbench list estimators)"
         )
     return _chosen(estimator, temperature, type(estimator).__name__)
-
-
-def _number(temperature: Any) -> float:
-    if isinstance(temperature, Tensor) and temperature.requires_grad and torch.is_grad_enabled():
-        raise UsageError(LEARNED)
-    try:
-        return float(temperature)
-    except (TypeError, ValueError, RuntimeError):  # of torch, for several numbers
-        shape = list(temperature.shape) if isinstance(temperature, Tensor) else repr(temperature)
-        raise UsageError(f"temperature must be a number, got {shape}") from None
 
 
 def demand_generator(generator: object) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from estbench.distributions import Bernoulli
+from estbench.estimators.control_variate.rebar import Rebar
 from estbench.training import expectation
 
 SOURCE = """
@@ -52,3 +53,16 @@ def test_a_class_that_is_written_anew_gives_new_numbers(
         file.write_text(SOURCE.format(times=times, factor=factor))
         os.utime(file, ns=(i, i))
         assert torch.equal(gradient(), first * times * (factor if thing == "mine" else 1.0))
+
+
+def test_a_temperature_replaces_that_at_which_rebar_was_fitted() -> None:
+    """η as it was fitted, at the temperature that is given."""
+    found = []
+    for rebar in (Rebar(fitted=(0.5, 0.8)), Rebar(eta=0.8)):
+        logits = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+        generator = torch.Generator().manual_seed(0)
+        value = expectation(
+            lambda z: (z - 0.3).square().sum(-1).exp(), Bernoulli(logits), rebar, temperature=0.1, generator=generator
+        )
+        found.append(torch.autograd.grad(value.sum(), logits)[0])
+    assert torch.equal(*found)

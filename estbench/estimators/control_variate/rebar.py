@@ -54,9 +54,11 @@ class Rebar:
         )
 
     def rows(self, draw: Draw) -> Tensor:
-        """The estimate at the fitted τ and η, or at those given (η = 1 where it waits to be fitted)."""
-        tau, eta = self.fitted or (self.temperature, 1.0 if self.eta == "fitted" else self.eta)
-        return rebar(draw, tau, eta)
+        """The estimate at the τ and η given, or those fitted in their place (η = 1 where it waits to be fitted)."""
+        tau, eta = self.fitted or (self.temperature, 1.0)
+        return rebar(
+            draw, tau if self.tune_temperature else self.temperature, eta if self.eta == "fitted" else self.eta
+        )
 
     def fit(self, problem: Problem, draw: Draw) -> Self:
         """The best τ of the grid (or the one given) with its least-squares η (or the one given)."""
