@@ -25,7 +25,7 @@ TRAINED = {"estimator": ["exact", "own"], "epochs": 1, "batch": 100, "seeds": 2,
 NETWORK: dict[str, Any] = {"kind": "network", "distribution": "bernoulli", "dimensions": 2, "checkpoints": [0, 1]}
 CONFIG: dict[str, Any] = {
     "name": "x",
-    "replicates": 64,
+    "replicates": 32,
     "samples": [1],
     "methods": ["exact", "monte_carlo"],
     "problems": [
