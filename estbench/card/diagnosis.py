@@ -209,20 +209,19 @@ def biased_members(observations: Sequence[Observed], candidates: Sequence[Member
 
 def _compared(candidate: Member, observations: Sequence[Observed]) -> tuple[list[Observed], list[Floats]]:
     """The observations, with the noise of a member's means too, and these; none if no multiple of them may fit."""
-    noisier: list[Observed] = []
-    means: list[Floats] = []
+    compared: dict[int, tuple[Observed, Floats]] = {}
     lowest, highest = -np.inf, np.inf
-    for seen in observations:
+    for i in sorted(range(len(observations)), key=lambda i: -len(observations[i].m)):  # many coordinates tell most
+        seen = observations[i]
         found = candidate.mean(seen.problem, seen.N)
         if found is None:
             return [], []
-        noisier.append(replace(seen, se=np.hypot(seen.se, found[1])))
-        means.append(found[0])
-        low, high = _factors(noisier[-1], found[0])
+        compared[i] = replace(seen, se=np.hypot(seen.se, found[1])), found[0]
+        low, high = _factors(*compared[i])
         lowest, highest = max(lowest, low), min(highest, high)
-        if not lowest < highest:  # so it is for most members at the first two problems
+        if not lowest < highest:  # so it is for most members at the first problem
             return [], []
-    return noisier, means
+    return [compared[i][0] for i in sorted(compared)], [compared[i][1] for i in sorted(compared)]
 
 
 def _factors(seen: Observed, mean: Floats) -> tuple[float, float]:
