@@ -239,7 +239,7 @@ class Bernoulli:
     @cached_property
     def p_of_mode(self) -> Tensor:
         """The probability of the likelier value, max(p, q), to multiply samples; σ(|φ|) with the sigmoid."""
-        return torch.maximum(self._p, self._q)
+        return torch.sigmoid(self._phi.abs()) if self.canonical else torch.maximum(self._p, self._q)
 
     def score(self, z: Tensor) -> Tensor:
         """The score function ∂ log P(z)/∂φ = (z − p) p′/(p q), with the sigmoid z − p, as z q − (1 − z) p."""

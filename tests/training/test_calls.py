@@ -38,7 +38,7 @@ class Calls(TorchFunctionMode):
         ("ste", "bernoulli", 13),
         ("gumbel", "bernoulli", 15),
         ("reinforce", "bernoulli", 20),
-        ("disarm", "bernoulli", 32),
+        ("disarm", "bernoulli", 31),
         ("gumbel", "categorical", 27),
     ],
 )
