@@ -6,7 +6,8 @@ Written for classes: a Bernoulli variable is two classes with logits (0, φ) and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal, localcontext
+from decimal import Decimal, getcontext, localcontext
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -31,8 +32,17 @@ def logits(problem: Problem) -> Matrix:
 
 def softmax(theta: Vector) -> Vector:
     """exp θ / Σ exp θ."""
-    e = [(t - max(theta)).exp() for t in theta]
-    return [x / sum(e) for x in e]
+    return list(_softmax(tuple(theta), getcontext().prec))
+
+
+@cache
+def _softmax(theta: tuple[Decimal, ...], digits: int) -> Vector:
+    """It is asked for at every state, and so many digits of an exponential take long."""
+    assert getcontext().prec == digits
+    top = max(theta)
+    e = [(t - top).exp() for t in theta]
+    total = sum(e)
+    return [x / total for x in e]
 
 
 def dot(a: Sequence[Decimal], b: Sequence[Decimal]) -> Decimal:
@@ -42,7 +52,8 @@ def dot(a: Sequence[Decimal], b: Sequence[Decimal]) -> Decimal:
 
 def jacobian(m: Vector, g: Vector) -> Vector:
     """m ⊙ (g − m·g)."""
-    return [x * (y - dot(m, g)) for x, y in zip(m, g, strict=True)]
+    mean = dot(m, g)
+    return [x * (y - mean) for x, y in zip(m, g, strict=True)]
 
 
 def one_hot(k: int, K: int) -> Vector:
