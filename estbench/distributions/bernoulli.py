@@ -221,7 +221,7 @@ class Bernoulli:
 
     def mirror(self, u: Tensor) -> Tensor:
         """1 − u."""
-        return 1 - u
+        return torch.rsub(u, 1)  # as `1 - u` in Python, which takes twice as long with a few numbers
 
     def hard(self, x: Tensor) -> Tensor:
         """1[x > 0], like x."""

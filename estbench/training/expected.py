@@ -157,12 +157,14 @@ def _estimated(
         g = outside(autocast, estimate, chosen.estimator, draw)
     else:
         g = outside(autocast, online.estimate, draw, samples)
+    if len(batch) != 1:
+        g = g.view(logits.shape)
     attached: Tensor = _Attached.apply(mean, logits, batch, g)  # type: ignore[no-untyped-call] # of torch
     return attached
 
 
 class _Attached(torch.autograd.Function):
-    """The value; its gradient with respect to the logits is g, without a graph."""
+    """The value; its gradient with respect to the logits is g, like them, without a graph."""
 
     jvp = staticmethod(refuse_forward_mode)
 
@@ -179,7 +181,7 @@ class _Attached(torch.autograd.Function):
         def passed(cotangent: Tensor) -> Tensor:
             logits: Tensor = ctx.logits
             each = cotangent.view(*cotangent.shape, *[1] * (logits.ndim - cotangent.ndim))
-            return as_type(each * ctx.g.view(logits.shape), logits.dtype)
+            return as_type(each * ctx.g, logits.dtype)
 
         above = cotangent.reshape(ctx.value.shape)
         return above, differentiable_once(passed, cotangent, ctx.value, ctx.logits), None, None

@@ -72,7 +72,8 @@ class Given:
         before = version(given)
         noise = () if self._inner is None else (self._inner(),)
         try:
-            value = inside(self._autocast, self._function, given, *noise)
+            f = self._function
+            value = f(given, *noise) if self._autocast is None else inside(self._autocast, f, given, *noise)
         except RuntimeError as error:
             if "a leaf Variable that requires grad" in str(error):
                 raise UsageError(WRITES) from error

@@ -38,9 +38,7 @@ def outside(autocast: Autocast | None, make: Callable[Args, Made], *args: Args.a
         return make(*args, **kwargs)
 
 
-def inside(autocast: Autocast | None, make: Callable[Args, Made], *args: Args.args, **kwargs: Args.kwargs) -> Made:
+def inside(autocast: Autocast, make: Callable[Args, Made], *args: Args.args, **kwargs: Args.kwargs) -> Made:
     """What the user's code makes."""
-    if autocast is None:
-        return make(*args, **kwargs)
     with torch.autocast(autocast.device, dtype=autocast.dtype):
         return make(*args, **kwargs)
