@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -153,25 +154,29 @@ def _estimated(
         return mean.view(batch)
     vars(draw)["fz"] = as_type(fz.detach(), flat.logits.dtype)
 
-    if online is None:
-        g = outside(autocast, estimate, chosen.estimator, draw)
-    else:
-        g = outside(autocast, online.estimate, draw, samples)
-    if len(batch) != 1:
-        g = g.view(logits.shape)
-    attached: Tensor = _Attached.apply(mean, logits, batch, g)  # type: ignore[no-untyped-call] # of torch
+    def gradient() -> Tensor:
+        """ĝ, like the logits."""
+        if online is None:
+            g = outside(autocast, estimate, chosen.estimator, draw)
+        else:
+            g = outside(autocast, online.estimate, draw, samples)
+        return g if len(batch) == 1 else g.view(logits.shape)
+
+    attached: Tensor = _Attached.apply(mean, logits, batch, gradient)  # type: ignore[no-untyped-call] # of torch
     return attached
 
 
 class _Attached(torch.autograd.Function):
-    """The value; its gradient with respect to the logits is g, like them, without a graph."""
+    """The value; its gradient with respect to the logits is g, which is made in the forward pass, without a graph."""
 
     jvp = staticmethod(refuse_forward_mode)
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], g: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, value: Tensor, logits: Tensor, shape: tuple[int, ...], gradient: Callable[[], Tensor]
+    ) -> Tensor:
         """The value in this shape, as a tensor of its own: who writes into it (`loss += …`) may do so."""
-        ctx.value, ctx.logits, ctx.g = value, logits, g
+        ctx.value, ctx.logits, ctx.g = value, logits, gradient()
         return torch.view_copy(value, shape)
 
     @staticmethod

@@ -116,6 +116,8 @@ class Given:
         """f(v), [B, N], without a graph."""
         if self._kept is not None and self._kept[0] is v and self._kept[1] == version(v):
             return self._kept[2]
+        if not torch.is_grad_enabled():  # as in a step of training
+            return self(as_type(v, self._dtype))
         with torch.no_grad():
             return self(as_type(v, self._dtype))
 
