@@ -31,6 +31,7 @@ from estbench.objectives.quadratic import Quadratic
 from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.problem import Problem, make
 from estbench.streams import Streams
+from tests.sizes import slow
 
 
 @pytest.mark.parametrize(("target", "N"), [(0.25, 4), (0.3, 10)])
@@ -98,7 +99,7 @@ def of_classes(f: Callable[[Tensor], Tensor], d: Bernoulli | Categorical) -> Pro
 
 
 @pytest.mark.parametrize("where", TIES)
-@pytest.mark.parametrize("f", [parity, one_of_four, 0.5, 0.3])
+@pytest.mark.parametrize("f", [*map(slow, (parity, one_of_four, 0.5)), 0.3])
 def test_no_estimate_is_rounding_alone(where: str, f: Callable[[Tensor], Tensor] | float) -> None:
     """Estimates of the whole catalogue are 0, or no smaller than 1e-13 of the largest, where values of f are tied."""
     d, found = TIES[where], []
@@ -215,10 +216,7 @@ def rodeo_in_rationals(
         (2, 1, 1),
         (2, -0.5, 0.5),
         (2, 0.25, -1.5),
-        (4, -0.5, 0.5),
-        pytest.param(4, 0, 1, marks=pytest.mark.slow),
-        pytest.param(4, 1, 1, marks=pytest.mark.slow),
-        pytest.param(4, 0.25, -1.5, marks=pytest.mark.slow),
+        *map(slow, ((4, -0.5, 0.5), (4, 0, 1), (4, 1, 1), (4, 0.25, -1.5))),
     ],
 )
 def test_rodeo_has_the_zeros_of_rationals_at_any_coefficients(N: int, a: float, b: float) -> None:

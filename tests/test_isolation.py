@@ -115,7 +115,7 @@ FAILS = [*(f"writes/{key}" for key in WRITES), *(f"uncounted/{key}" for key in U
 FAILS += [f"throws/{key}" for key in THROWS]
 
 
-@pytest.mark.parametrize("how", thinned(2, FAILS))
+@pytest.mark.parametrize("how", thinned(4, FAILS))
 def test_what_must_not_be_done_fails_alone(how: str, alone: str, tmp_path: Path) -> None:
     """A write into what is shared, or whatever is thrown, fails its own cells by name; others keep each bit."""
     frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(how), *AFTER])
@@ -229,7 +229,7 @@ def test_what_all_use_is_not_replaced(place: Any, name: str) -> None:
     assert vars(place).get(name) is before
 
 
-@pytest.mark.parametrize("key", thinned(2, HIDDEN))
+@pytest.mark.parametrize("key", thinned(4, HIDDEN))
 def test_hidden_writes_fail_alone(key: str, alone: str, tmp_path: Path) -> None:
     """Writes by `out=`, by threads and where no trial has them, and what is replaced behind the draw's back."""
     frame, failed = ran(tmp_path / "run", [*BEFORE, unruly(f"hidden/{key}"), *AFTER])
@@ -245,7 +245,7 @@ def test_inference_mode_stays_in_the_call(alone: str, tmp_path: Path) -> None:
     assert others(frame) == alone
 
 
-@pytest.mark.parametrize("key", thinned(3, RANDOM))
+@pytest.mark.parametrize("key", thinned(6, RANDOM))
 def test_global_generators_are_the_runs(key: str, tmp_path: Path) -> None:
     """Their numbers are of the seed, whatever the workers; there is no exact row, and our own generators stay."""
     states = torch.get_rng_state(), repr(np.random.get_state(legacy=False)), random.getstate()

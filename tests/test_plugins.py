@@ -239,7 +239,7 @@ EDITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "voids", "old", "new"), thinned(4, EDITS))
+@pytest.mark.parametrize(("what", "voids", "old", "new"), thinned(8, EDITS))
 def test_what_voids_a_run(what: str, voids: bool, old: str, new: str, here: Path) -> None:
     """A comment or another thing in the file leaves a run of one function valid; what the function uses does not."""
     changes = {"estimators": ["mine.py:StraightThrough"], "problems": CONFIG["problems"][1:2]}

@@ -153,13 +153,19 @@ def styled() -> Iterator[None]:
 
 @contextmanager
 def _collected_by_itself() -> Iterator[None]:
-    """A figure is cyclic garbage: collecting it looks at nothing else, as all that pandas made on import."""
-    gc.freeze()
+    """A figure is cyclic garbage: collecting it looks at nothing else, as all that pandas made on import.
+
+    What a program has frozen before stays frozen: `gc.unfreeze` frees all at once, so nothing more is frozen then.
+    """
+    frozen_before = gc.get_freeze_count() > 0
+    if not frozen_before:
+        gc.freeze()
     try:
         yield
     finally:
         gc.collect()
-        gc.unfreeze()
+        if not frozen_before:
+            gc.unfreeze()
 
 
 def _slug(problem: str) -> str:

@@ -37,6 +37,7 @@ from estbench.streams import Streams
 from tests.adapters import functions as fs
 from tests.adapters.sampling import sampled
 from tests.problems import make
+from tests.sizes import thinned
 
 LIMIT = 5.4
 BITS = make(Sine(), torch.tensor([0.4, -1.3, 0.8], dtype=torch.float64))
@@ -99,6 +100,7 @@ def test_a_function_measures_as_the_estimator_that_it_is(name: str) -> None:
     assert apart(1.5 * theirs, problem, same, N) > LIMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.5, 1.0])
 def test_gumbel_softmax_of_torch(tau: float) -> None:
     """torch's hard Gumbel-Softmax is `gumbel_st`, whose moments for one variable are integrals."""
@@ -125,7 +127,7 @@ ADVANTAGES = [
 
 
 @pytest.mark.parametrize("problem", [BITS, CLASSES])
-@pytest.mark.parametrize("target", ADVANTAGES)
+@pytest.mark.parametrize("target", thinned(4, ADVANTAGES))
 def test_advantages_have_exact_moments(target: Any, problem: Problem) -> None:
     """Leave-one-out advantages in four signatures have the exact moments of `rloo`, by multisets."""
     estimator = known(target)
@@ -161,7 +163,7 @@ def test_normalised_advantages_by_enumeration() -> None:
     assert exact(BITS, estimator, N).mean == pytest.approx(expected.numpy(), rel=1e-8, abs=1e-12)
 
 
-@pytest.mark.parametrize("target", [fs.previous_reward, fs.first_of_the_best, fs.mirrored_of_even])
+@pytest.mark.parametrize("target", thinned(2, [fs.previous_reward, fs.first_of_the_best, fs.mirrored_of_even]))
 def test_the_order_of_the_rewards(target: Any) -> None:
     """Whether the order matters is found out, among equal rewards too; exact moments then are of all tuples."""
     estimator = known(target)
@@ -246,7 +248,7 @@ LIMITS: list[tuple[Callable[[int], bool], tuple[int, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("takes", "limits"), LIMITS)
+@pytest.mark.parametrize(("takes", "limits"), thinned(3, LIMITS))
 def test_numbers_of_samples_that_a_function_takes(takes: Callable[[int], bool], limits: tuple[int, int]) -> None:
     """The smallest N and what N is a multiple of, of advantages and of gradients."""
 
@@ -289,7 +291,7 @@ ALL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("target", ALL)
+@pytest.mark.parametrize("target", thinned(2, ALL))
 def test_the_seed_of_the_draw_is_the_seed(target: Any) -> None:
     """Equal draws give equal bytes, alone or with other N, in any state of the generators; other seeds differ."""
     estimator = known(target)
@@ -301,7 +303,7 @@ def test_the_seed_of_the_draw_is_the_seed(target: Any) -> None:
     assert not torch.equal(first, sampled(estimator, BITS, 4, 16, seed=1))
 
 
-@pytest.mark.parametrize("target", ALL)
+@pytest.mark.parametrize("target", thinned(3, ALL))
 def test_global_generators_are_as_before(target: Any) -> None:
     """Neither making nor asking an adapted function moves torch's, numpy's or Python's generator."""
 

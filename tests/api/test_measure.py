@@ -36,6 +36,7 @@ from tests.api.functions import (
     of_classes,
 )
 from tests.coupled import Chain
+from tests.sizes import slow
 
 QUICK: dict[str, Any] = {"replicates": 64, "methods": "monte_carlo"}
 
@@ -170,7 +171,7 @@ def ste_and_relax() -> pd.DataFrame:
     return measure(["ste", "relax"], coupled, Bernoulli(LOGITS), **QUICK)
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("context", [torch.no_grad, slow(torch.inference_mode)])
 def test_whatever_the_caller_is_in(context: Any) -> None:
     """Estimators have gradients though the caller has switched them off, also of logits that were made so."""
     expected = ste_and_relax()

@@ -52,6 +52,7 @@ def test_cosine_integrals_at_one_variable(p: float) -> None:
     assert found == pytest.approx(exact_values(gumbel, (p,))["cosine"], abs=1e-7)
 
 
+@pytest.mark.slow
 def test_moments_of_st_gumbel_at_several_variables() -> None:
     """Bias², variance, MSE and cosine of mean are those of f′(z) y(1 − y)/τ, integrated over x variable by variable."""
     tau, mean, square = 0.1, [], []
@@ -77,7 +78,7 @@ def test_moments_of_st_gumbel_at_several_variables() -> None:
     assert abs(cos) < 0.95
 
 
-@pytest.mark.parametrize("p", [(0.5, 0.1), (0.02,) * 8])
+@pytest.mark.parametrize("p", [slow(((0.5, 0.1),)), (0.02,) * 8])
 @pytest.mark.parametrize("label", ESTIMATORS)
 def test_exact_values_are_those_of_many_draws(label: str, p: Probabilities) -> None:
     """MSE and mean cosine agree with 320 000 draws at a false-fail rate of 1e-6 each: an error of 7.5 % is seen.
@@ -237,7 +238,8 @@ def test_a_large_bias_is_called_biased() -> None:
     assert R > 100_000
 
 
-@pytest.mark.parametrize("seeds", [["5"], slow(["5", "5", "6"])])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [["5"], ["5", "5", "6"]])
 def test_page(
     seeds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,6 +48,7 @@ def test_ratios_are_over_the_yardstick(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BRIEF.time(lambda: act(5.0)) == 5.0
 
 
+@pytest.mark.slow
 def test_every_estimator_has_its_cells() -> None:
     """All estimators of the catalogue are measured, on every problem that they serve, each with a bar of its own."""
     benches = {label: cells.Bench(shape, 0, BRIEF, block=2**10) for label, shape in cells.SHAPES.items()}

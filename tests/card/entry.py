@@ -10,16 +10,12 @@ from estbench.card.subject import Form
 
 @dataclass(frozen=True)
 class Entry:
-    """A function, how it is written, the variables that it is for, and the keys of causes of which one is right.
-
-    `slow`: it can be called for one estimate at a time only, resembles another one, or takes seconds.
-    """
+    """A function, how it is written, the variables that it is for, and the keys of causes of which one is right."""
 
     function: Any
     form: Form
     distribution: str
     causes: tuple[str, ...] = ()
-    slow: bool = False
 
     @property
     def id(self) -> str:

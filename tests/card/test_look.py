@@ -50,6 +50,7 @@ def test_estimators_right_at_one_size_fail(kind: Any) -> None:
         ), str(card)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", thinned(3, ["rloo", "disarm", "leg"]))
 def test_unbiased_members_pass(name: str) -> None:
     """Unbiased estimators of the catalogue have no failure, and are compared with others."""
@@ -70,6 +71,7 @@ def test_a_biased_member_is_described() -> None:
     assert not check("darn", distribution="bernoulli", unbiased=True, smallest=0.5).ok
 
 
+@pytest.mark.slow
 def test_a_temperature_is_taken_down() -> None:
     """Of a relaxation it is said how its bias falls with the temperature."""
     (bias,) = check("gumbel[temperature=0.5]", distribution="bernoulli", smallest=0.5).biases

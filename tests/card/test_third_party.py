@@ -97,6 +97,7 @@ def test_samplers_are_what_they_are_called(function: Any, distribution: str, mem
     assert f"`{member}`" in found.beside[0].same, str(found)
 
 
+@pytest.mark.slow
 def test_log_prob_of_torch_is_unbiased() -> None:
     """f log_prob of torch.distributions passes as unbiased."""
     found = card(torch_log_prob, "loss", B)

@@ -63,6 +63,7 @@ def test_results_have_the_columns_and_a_row_for_each_cell(finished: tuple[Path, 
     assert not (frame["status"] == "failed").any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11])
 def test_monte_carlo_agrees_with_exact(tmp_path: Path, seed: int) -> None:
     """Exact values lie inside the reported 95 % intervals as often as they should.

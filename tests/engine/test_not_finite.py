@@ -19,6 +19,7 @@ from estbench.frames import read_frame
 from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
 from tests.problems import make
+from tests.sizes import slow
 
 HERE = "tests.engine.test_not_finite"
 TRAINED = {"estimator": ["exact", "own"], "epochs": 1, "batch": 100, "seeds": 2, "learning_rate": 0.02}
@@ -90,7 +91,9 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "kept_apart", lambda _: False)
 
 
-@pytest.mark.parametrize(("factor", "sometimes"), [("inf", False), ("1e90", True), ("1e180", True), ("1e300", False)])
+@pytest.mark.parametrize(
+    ("factor", "sometimes"), [slow(("inf", False)), slow(("1e90", True)), ("1e180", True), ("1e300", False)]
+)
 def test_a_run_of_huge_estimates_can_be_read_and_goes_on(tmp_path: Path, factor: str, sometimes: bool) -> None:
     """Networks and logits that they train diverge: these cells fail with a reason, other estimators have results."""
     wrong = f"{HERE}:Times[factor={factor},sometimes={str(sometimes).lower()}]"

@@ -228,6 +228,7 @@ def lines_of(run: Path) -> list[bytes]:
     return (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
 
 
+@pytest.mark.slow
 def test_a_torn_last_line_is_done_again(forks: Forks, whole: Path, tmp_path: Path) -> None:
     """A last line that is torn is dropped, and what it had is computed again."""
     lines = lines_of(whole)
@@ -236,6 +237,7 @@ def test_a_torn_last_line_is_done_again(forks: Forks, whole: Path, tmp_path: Pat
     same_as(run, whole)
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_refused_and_can_be_cut_out(forks: Forks, whole: Path, tmp_path: Path) -> None:
     """A byte flipped in the middle is told with its line, and nothing is touched; without it the run is mended."""
     lines = lines_of(whole)
@@ -365,6 +367,7 @@ LABELS = [
 ]
 
 
+@pytest.mark.slow
 def test_names_are_only_names(forks: Forks, tmp_path: Path) -> None:
     """Markup, terminal codes and paths in labels and in errors are text: in tables, reports, figures and file names."""
     names = ["reinforce", "ste", "gumbel", "arm", "disarm", "gumbel_st", "darn"]

@@ -27,6 +27,7 @@ from estbench.streams import Streams
 from tests.estimators.noise import Measure, assert_same_law, dirichlet, intervals, mean, product, run, stacked
 from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import independent, make
+from tests.sizes import thinned
 
 COPULA, ORDER = "carms/copula", "carms/order"
 
@@ -100,7 +101,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("logits", "N"), CASES)
+@pytest.mark.parametrize(("logits", "N"), thinned(6, CASES))
 def test_formula_and_mean(logits: list[list[float]], N: int) -> None:
     """On every piece the estimate is the double sum with P(a, b) summed over the pieces, and its mean the gradient."""
     p = problem(logits)

@@ -30,6 +30,7 @@ from estbench.streams import Streams
 from tests.estimators.noise import Measure, intervals, mean, product, run, simplex, stacked, variance
 from tests.estimators.states import f, marginals, problem, truth
 from tests.problems import make
+from tests.sizes import slow, thinned
 
 REFERENCE = "ars/reference"
 LOGITS = ([[0.4, -0.8]], [[0.3, -1.0, 0.6]], [[0.3, -0.5], [-0.7, 0.9]], [[0.3, -1.0, 0.6], [-0.2, 0.9, -0.6]])
@@ -103,7 +104,7 @@ def test_ar_given_z_is_reinforce() -> None:
         np.testing.assert_allclose(mean(a, inside), mean(r, inside), atol=1e-11)
 
 
-@pytest.mark.parametrize("logits", LOGITS)
+@pytest.mark.parametrize("logits", thinned(2, LOGITS))
 def test_ars_is_its_formula_and_unbiased(logits: Sequence[Sequence[float]]) -> None:
     """ARS is its formula on pieces of the simplices, and its mean the exact gradient, for every j."""
     p = problem(logits)
@@ -117,7 +118,7 @@ def test_ars_is_its_formula_and_unbiased(logits: Sequence[Sequence[float]]) -> N
         np.testing.assert_allclose(mean(g, given).ravel(), truth(p), atol=1e-11)
 
 
-@pytest.mark.parametrize("logits", LOGITS)
+@pytest.mark.parametrize("logits", thinned(2, LOGITS))
 def test_arsm_is_its_formula_and_unbiased(logits: Sequence[Sequence[float]]) -> None:
     """ARSM is its formula on pieces of the simplices, and its mean the exact gradient."""
     p = problem(logits)
@@ -139,7 +140,7 @@ def test_merging_never_adds_variance() -> None:
     np.testing.assert_allclose(variance(run(Ar(), p, {MAIN: w.points}), w.weights)[0], found, rtol=1e-9)
 
 
-@pytest.mark.parametrize("K", [2, 4, 5])
+@pytest.mark.parametrize("K", [2, *map(slow, (4, 5))])
 def test_formulas_at_more_classes(K: int) -> None:
     """ARS and ARSM are their formulas draw by draw at D = 3 and N = 2, and ARSM is the mean of ARS over j."""
     p = problem(np.linspace(-1.2, 0.9, 3 * K).reshape(3, K)[:, np.arange(K)[::-1]].tolist())

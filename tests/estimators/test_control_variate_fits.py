@@ -40,7 +40,7 @@ from estbench.streams import Streams
 from tests.estimators.noise import ONE, ONE_OF_THREE, SEVERAL, Logits, by_quadrature, cells, of_estimator
 from tests.estimators.states import problem
 from tests.problems import make
-from tests.sizes import thinned
+from tests.sizes import slow, thinned
 
 FITS = 20
 FALSE_FAIL = 1e-6
@@ -85,7 +85,7 @@ def rebar_variance(of: Problem, tau: float, eta: Floats) -> float:
     return variance(of, Rebar(temperature=tau, eta=float(eta[0])))
 
 
-@pytest.mark.parametrize("where", ["low", "high", "three"])
+@pytest.mark.parametrize("where", thinned(3, ["low", "high", "three"]))
 def test_eta(where: str) -> None:
     """REBAR's fitted η is that of least variance, as exact variances at three η say; at two temperatures."""
     of = problem({**ONE, **ONE_OF_THREE}[where])
@@ -127,7 +127,8 @@ def test_nothing_to_fit() -> None:
         assert fitted(of, estimator) is estimator
 
 
-@pytest.mark.parametrize("N", thinned(3, [2, 3, 4]))
+@pytest.mark.slow
+@pytest.mark.parametrize("N", [2, 3, 4])
 def test_joint_coefficients(N: int) -> None:
     """double_cv's a, and rodeo's a and b, are those of least variance at each N, as exact variances say."""
     of = problem(SEVERAL["B2"])
@@ -240,7 +241,9 @@ IN_PIECES = [
 
 
 @pytest.mark.parametrize("estimator", IN_PIECES, ids=str)
-@pytest.mark.parametrize(("logits", "n_fit"), [(SEVERAL["B2"], 1000), (SEVERAL["B2"], 961), (SEVERAL["C2x3"], 1000)])
+@pytest.mark.parametrize(
+    ("logits", "n_fit"), [slow((SEVERAL["B2"], 1000)), (SEVERAL["B2"], 961), slow((SEVERAL["C2x3"], 1000))]
+)
 def test_a_fit_in_pieces(monkeypatch: pytest.MonkeyPatch, estimator: Any, logits: Logits, n_fit: int) -> None:
     """A draw of many numbers is fitted some replicates after the others, to the same numbers up to rounding.
 
@@ -368,7 +371,7 @@ def by_autograd(estimator: Any, batches: list[Draw], start: Critic, steps: int, 
 @pytest.mark.parametrize(
     "estimator", [Relax(), Relax(eta=0.0), Relax(eta=0.7, hidden=3, temperature=2.0), Lax()], ids=str
 )
-@pytest.mark.parametrize("tie", [False, True], ids=["", "tied"])
+@pytest.mark.parametrize("tie", [False, slow(True)], ids=["", "tied"])
 @pytest.mark.parametrize("logits", [[0.5, 0.5, 0.5], [[0.5, -1.0, 0.2], [0.5, -1.0, 0.2]]], ids=["D=3", "D=2 K=3"])
 def test_the_gradients_of_the_critic(estimator: Any, tie: bool, logits: Logits) -> None:
     """Written out, Adam goes where autograd and torch's Adam go: 40 steps, every weight equal to 1e-12."""

@@ -17,6 +17,7 @@ from estbench.estimators.base import Estimator, Fitted
 from estbench.problem import Problem, make
 from estbench.streams import Streams
 from tests.estimators.members import BERNOULLI, CATEGORICAL, build, draw, objective, variants
+from tests.sizes import slow
 
 Named = tuple[str, Estimator]
 
@@ -55,7 +56,7 @@ def measured(problem: Problem, those: Sequence[Named]) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(
     "logits",
-    [BERNOULLI, CATEGORICAL, pytest.param(CATEGORICAL[:1], marks=pytest.mark.slow)],
+    [BERNOULLI, *(slow((logits,)) for logits in (CATEGORICAL, CATEGORICAL[:1]))],
     ids=["bernoulli", "categorical", "one"],
 )
 def test_forward_reversed_and_alone(logits: Any) -> None:

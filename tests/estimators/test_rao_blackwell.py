@@ -42,6 +42,7 @@ from tests.estimators.states import (
     truth,
 )
 from tests.problems import make
+from tests.sizes import slow
 
 BERNOULLI: list[object] = [[0.8], [0.7, -1.3], [0.4, -0.9, 1.6]]
 CATEGORICAL: list[object] = [[[0.3, -1.0, 0.6]], [[0.2, -0.7, 1.1, -0.4]], [[0.3, -1.0, 0.6], [-0.2, 0.9, -1.5]]]
@@ -292,7 +293,7 @@ STRATIFIED: list[tuple[object, int]] = [
     ([0.8], 1),
     ([0.8], 4),
     ([0.7, -1.3], 2),
-    ([0.7, -1.3], 3),
+    slow(([0.7, -1.3], 3)),
     ([[0.3, -1.0, 0.6]], 3),
 ]
 

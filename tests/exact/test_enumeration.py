@@ -21,6 +21,7 @@ from estbench.moments import SCALARS, Floats, Moments
 from estbench.objectives.mlp import Mlp
 from estbench.problem import Problem, make
 from tests.estimators.members import ALL, build, draw, gradients, problems
+from tests.sizes import slow
 
 C1, ZEROS = SCALARS.index("c1"), SCALARS.index("zeros")
 
@@ -124,7 +125,7 @@ def test_means_of_rows_of_one_variable(N: int) -> None:
     np.testing.assert_allclose(found.c1[0], w @ np.sign(x * float(problem.exact_gradient[0])), rtol=1e-10)
 
 
-@pytest.mark.parametrize(("logits", "N"), [([0.4], 16), ([0.4], 64), ([0.4, -1.1], 16), ([0.4, -1.1], 64)])
+@pytest.mark.parametrize(("logits", "N"), [([0.4], 16), ([0.4], 64), ([0.4, -1.1], 16), slow(([0.4, -1.1], 64))])
 def test_leave_one_out_baselines(logits: list[float], N: int) -> None:
     """The variance of rloo is that of a U-statistic of ½ (f − f′)(s − s′), by Hoeffding's formula, to 1e-9."""
     problem = of(logits)

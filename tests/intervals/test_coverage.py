@@ -170,6 +170,7 @@ def test_rate_of_false_unbiased(cell: Cell) -> None:
     assert wrong <= at_most(0.06, trials), wrong / trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ONE_OF_THEM)
 def test_unbiased_estimator_is_called_so(cell: Cell) -> None:
     """With the replicates that are asked for, 80 % (±4 %) of unbiased ones are *unbiased*, at most 5 % *biased*."""
@@ -181,6 +182,7 @@ def test_unbiased_estimator_is_called_so(cell: Cell) -> None:
     assert np.mean(asked) == pytest.approx(n, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("D", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_no_bias_is_rejected_at_the_stated_rate(D: int) -> None:
     """p < .05 in 3.5 to 6 % of unbiased benchmarks, and always for a bias of 30 standard errors."""
@@ -214,6 +216,7 @@ def check_paired(a: Cell, b: Cell, R: int, trials: int) -> None:
         assert hits[metric] >= at_least(0.93, trials) or flagged[metric] > trials / 2, (metric, hits[metric] / trials)
 
 
+@pytest.mark.slow
 def test_coverage_of_paired_ratio() -> None:
     """REINFORCE against straight-through, 400 benchmarks: a coverage of .80 is caught with 99 % certainty."""
     trials = 400

@@ -26,6 +26,7 @@ from estbench.intervals import (
 from estbench.intervals.derived import Derived
 from estbench.moments import SCALARS, Moments
 from tests.intervals.sums import skewed, sums
+from tests.sizes import slow
 
 Floats = NDArray[np.float64]
 
@@ -205,7 +206,7 @@ def test_shards_without_finite_estimates() -> None:
     assert shards_needed(s, 0.1, most=99) == 99
 
 
-@pytest.mark.parametrize(("S", "P", "cells"), [(25, 6, 400), (64, 3, 600), (33, 1000, 3), (24, 17, 100)])
+@pytest.mark.parametrize(("S", "P", "cells"), [slow((25, 6, 400)), slow((64, 3, 600)), (33, 1000, 3), (24, 17, 100)])
 def test_a_cell_has_the_same_bytes_in_any_company(S: int, P: int, cells: int) -> None:
     """What is derived of many cells at once is, to the last bit, what is derived of each alone."""
     rng = np.random.default_rng(S)

@@ -63,6 +63,7 @@ def test_coarse_gradients_against_integrals(proxy: str, theta: float | None) -> 
     assert torch.allclose(net.coarse_gradient_w(proxy), by_quadrature(net, proxy), rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_networks_side_by_side() -> None:
     """Everything of networks [2, 3], also at angles 0 and π, is that of each by itself."""
     alone = [network(1, 0.7, theta) for theta in (0.0, math.pi, 0.3, 1.5, 3.0, 2.2)]

@@ -15,6 +15,7 @@ from estbench.networks.vae import Vae
 from estbench.trainings import loop as loops
 from estbench.trainings.loop import initial
 from tests.networks.models import BERNOULLI, ONE_LAYER, TWO_LAYERS, batch, made, state_by_state
+from tests.sizes import slow
 
 ALL = ONE_LAYER + TWO_LAYERS
 
@@ -124,7 +125,7 @@ def test_the_bound_is_above_the_likelihood() -> None:
     assert (loss(model, BERNOULLI, x, y, exactly) > model.minus_log_likelihood(x, y)).all()
 
 
-@pytest.mark.parametrize(("network", "kind"), [ONE_LAYER[0], ONE_LAYER[3], TWO_LAYERS[0]])
+@pytest.mark.parametrize(("network", "kind"), [slow(ONE_LAYER[0]), ONE_LAYER[3], TWO_LAYERS[0]])
 def test_states_taken_some_at_a_time_give_the_same(
     network: Network, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:

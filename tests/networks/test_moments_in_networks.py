@@ -154,6 +154,7 @@ def test_why_there_are_no_exact_moments() -> None:
             exact.moments(batch_, catalogue.ESTIMATORS[name](), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["encoder", *map(slow, ("between", "decoder"))])
 def test_nested_estimates_of_two_layers_are_unbiased(part: str) -> None:
     """`rloo` in both layers is unbiased for all parameters: p > 1e-4, and a bias of a fifth of ‖g‖ would be outside.

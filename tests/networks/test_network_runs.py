@@ -174,6 +174,7 @@ def test_the_importance_weighted_bound_is_told_beside_the_likelihood(bounded: Pa
     assert set(start.size()) == {2}
 
 
+@pytest.mark.slow
 def test_a_run_without_bounds_is_as_it_was(bounded: Path, tmp_path: Path) -> None:
     """Its plan and its config do not say that it has none; its tables are those of the run with them, but for these."""
     config = without_bounds(BOUNDED)
@@ -188,6 +189,7 @@ def test_a_run_without_bounds_is_as_it_was(bounded: Path, tmp_path: Path) -> Non
         finished(plain, config=BOUNDED)
 
 
+@pytest.mark.slow
 def test_a_run_with_bounds_goes_on(bounded: Path, tmp_path: Path) -> None:
     """Cut off after its first training and taken up again, it has the same bytes; it is read from its manifest, too."""
     lines = (bounded / "journal.jsonl").read_bytes().splitlines(keepends=True)

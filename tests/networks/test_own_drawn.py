@@ -39,6 +39,7 @@ def slope(w: float) -> float:
     return 1 / (2 + math.exp(w) + math.exp(-w))
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_measured(tmp_path: Path) -> None:
     """‖g‖ and the exact descent are those by hand; reinforce is unbiased; what is not known exactly is said."""
     for _ in Benchmark.of(CONFIG, tmp_path / "run").run(Execution(workers=1)):

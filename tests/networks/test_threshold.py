@@ -31,7 +31,7 @@ from estbench.plots import draw
 from estbench.plots.angle import angle, of_angles, theta_of
 from estbench.trainings.drawn import Place, exact, gradient
 from estbench.views import finished, readable
-from tests.sizes import SMALL
+from tests.sizes import SMALL, slow
 
 PROBLEM: dict[str, Any] = {
     "kind": "network",
@@ -81,7 +81,7 @@ def place(theta: float = 1.1, inputs: int = 2, m: int = 1, batch: int = 1, norm:
 
 
 @pytest.mark.parametrize("proxy", ["clipped_relu", "atan", "identity"])
-@pytest.mark.parametrize("theta", [0.4, 2.3])
+@pytest.mark.parametrize("theta", [0.4, slow(2.3)])
 def test_moments_of_one_unit_against_a_double_integral(proxy: Any, theta: float) -> None:
     """With one unit and two inputs, mean and E‖g‖² are integrals over z; they agree to 1e-9."""
     at = place(theta)

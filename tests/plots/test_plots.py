@@ -41,6 +41,7 @@ from estbench.plots.ticks import add_ticks
 from estbench.processes import cores
 from estbench.views import ends, finished, middle_temperature, readable
 from tests.frames import ESTIMATORS, NAN, frame, measured, results, row
+from tests.sizes import thinned
 
 LOOK = {"gumbel": LOOKS[0], "reinforce": LOOKS[1]}
 draw = partial(draw_at, level=0.95)
@@ -230,6 +231,24 @@ def test_one_core_is_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     finally:
         os.sched_setaffinity(0, allowed)
     assert cores() == len(allowed)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_is_frozen_stays_so(tmp_path: Path, frozen: bool) -> None:
+    """What a program keeps from its garbage collector is kept from it after a figure too, and nothing more is."""
+    count = gc.get_freeze_count()
+    gc.unfreeze()
+    try:
+        if frozen:
+            gc.freeze()
+        before = gc.get_freeze_count()
+        draw(results(), tmp_path, ["overview"])
+        assert (gc.get_freeze_count() > 0) == frozen
+        assert gc.get_freeze_count() <= before
+    finally:
+        gc.unfreeze()
+        if count:
+            gc.freeze()
 
 
 def test_figures_leave_nothing_behind(tmp_path: Path) -> None:
@@ -538,7 +557,7 @@ def boxes(figure: Figure) -> tuple[Bbox, list[Bbox], list[list[Bbox]]]:
     return Bbox(figure.bbox.get_points()), texts + keys, ticks
 
 
-@pytest.mark.parametrize("kind", list(FIGURES))
+@pytest.mark.parametrize("kind", thinned(3, FIGURES))
 @pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 19])
 def test_nothing_overlaps_or_leaves_the_page(kind: str, count: int) -> None:
     """Titles, legends and tick labels are inside the figure; legends are beside the panels; ticks do not touch."""

@@ -13,6 +13,7 @@ from estbench.plots.checkpoints import checkpoints, of_training, relative
 from estbench.plots.losses import losses
 from estbench.views import finished, readable
 from tests.frames import frame, row
+from tests.sizes import slow
 
 EPOCHS = (0, 2, 10)
 
@@ -101,7 +102,7 @@ def test_losses_are_ranked_at_the_end_with_the_exact_gradient_on_top() -> None:
     assert [text.get_text() for text in alone.axes[1].texts] == ["exact"]
 
 
-@pytest.mark.parametrize("kinds", [None, ["losses"], ["checkpoints"]])
+@pytest.mark.parametrize("kinds", [slow((None,)), ["losses"], ["checkpoints"]])
 def test_files(tmp_path: Path, kinds: list[str] | None) -> None:
     """One file for each training and one for each network, beside those of the problems."""
     drawn = draw(trained(), tmp_path, kinds, level=0.95, trainings=along(), processes=1)

@@ -16,7 +16,7 @@ from estbench.estimators.base import Facts
 from estbench.expand import expand
 from estbench.objectives.linear import Linear
 from estbench.preflight.check import Check, checked
-from tests.sizes import slow, thinned
+from tests.sizes import slow
 
 PROBLEMS: list[dict[str, Any]] = [
     {"objective": "sine", "distribution": "bernoulli", "logits": [0.6]},
@@ -114,6 +114,7 @@ DECIDED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "problems"),
     [
@@ -143,7 +144,7 @@ def test_the_catalogue_keeps_its_claims(names: list[str], problems: list[dict[st
         ({"times": 2}, "declare 1 f and 0 ∇f an estimate at N = 1, but 2 f and 0 ∇f were counted"),
         slow(({"f": 3}, "declare 3 f and 0 ∇f an estimate at N = 1, but 1 f and 0 ∇f were counted")),
         slow(({"df": 1}, "declare 1 f and 1 ∇f an estimate at N = 1, but 1 f and 0 ∇f were counted")),
-        ({"scale": 1.000001}, "say that it is unbiased, but ‖E ĝ − g‖ = "),
+        slow(({"scale": 1.000001}, "say that it is unbiased, but ‖E ĝ − g‖ = ")),
         slow(({"scale": -1.0}, "say that it is unbiased, but ‖E ĝ − g‖ = ")),
         ({"noisy": True}, "say exact = 'z', but LookupError: this draw holds no noise named 'mine'"),
     ],
@@ -173,16 +174,15 @@ def test_the_size_of_a_bias_is_told() -> None:
     assert bias == pytest.approx(size / 2, rel=0.01)  # of three digits each
 
 
-@pytest.mark.parametrize(
-    "options",
-    thinned(3, [{}, {"scale": 2.0, "unbiased": False}, {"noisy": True, "exact": "none"}]),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"scale": 2.0, "unbiased": False}, {"noisy": True, "exact": "none"}])
 @pytest.mark.usefixtures("_no_own_problems")
 def test_what_is_not_claimed_is_not_false(options: dict[str, Any]) -> None:
     """An estimator that says it is biased, or reads noise of its own and has no exact moments, is believed."""
     assert check(claiming(**options)).well
 
 
+@pytest.mark.slow
 def test_means_without_exact_moments_are_sampled() -> None:
     """An estimator that says it has none is tested by sampling, and a bias of a tenth of ‖g‖ is found."""
     found = check(claiming(scale=1.1, exact="none"))
@@ -193,6 +193,7 @@ def test_means_without_exact_moments_are_sampled() -> None:
     assert row["verdict"] == "false"
 
 
+@pytest.mark.slow
 def test_large_problems_are_sampled() -> None:
     """Where all states are too many to go through at once, means are sampled, and looked at on small problems."""
     large = {"objective": "linear", "distribution": "bernoulli", "logits": 0.3, "dimensions": 13}

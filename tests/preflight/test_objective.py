@@ -19,6 +19,7 @@ from estbench.objectives.quadratic_form import QuadraticForm
 from estbench.objectives.sine import Sine
 from estbench.preflight.objective import Answer, answers
 from tests.problems import make
+from tests.sizes import slow
 
 BERNOULLI = [0.7, -1.4, 0.2]
 CATEGORICAL = [[0.3, -0.9, 0.5, 0.1], [-0.2, 0.7, 1.1, -1.0]]
@@ -32,7 +33,7 @@ def found(objective: Any, logits: Any = BERNOULLI, tie: bool = False) -> dict[st
 @pytest.mark.parametrize("name", catalogue.OBJECTIVES)
 @pytest.mark.parametrize(
     "logits",
-    [BERNOULLI, [0.1] * 14, [0.1] * 24, [-30.0, 40.0], CATEGORICAL, [[0.3, -0.9, 0.5, 0.1]] * 12],
+    [BERNOULLI, [0.1] * 14, [0.1] * 24, [-30.0, 40.0], CATEGORICAL, slow([[0.3, -0.9, 0.5, 0.1]] * 12)],
     ids=["3", "14", "24", "extreme", "2x4", "12x4"],
 )
 def test_the_catalogue_is_right(name: str, logits: Any) -> None:

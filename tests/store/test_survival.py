@@ -208,6 +208,7 @@ except ResultsError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_written(tmp_path: Path) -> None:
     """When the file cannot grow, the message says so and what to do, all acknowledged is there, and the run goes on."""
     folder = tmp_path / "run"
@@ -277,6 +278,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_file_is_old_or_new_never_half(tmp_path: Path) -> None:
     """While a file is replaced again and again, and when its writer is killed, readers find it whole."""
     path = tmp_path / "results.csv"

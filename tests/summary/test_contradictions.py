@@ -167,6 +167,7 @@ TAIL = Cell(
 """Two thirds of the variance lie where 1 estimate of 500 is."""
 
 
+@pytest.mark.slow
 def test_a_tail_that_was_not_seen_refutes_nothing() -> None:
     """Of 304 draws half have not seen the tail: neither moment is called wrong more often than p says, in 2000 runs.
 

@@ -92,6 +92,7 @@ def test_it_is_least_squares() -> None:
     assert abs(online.coefficients["a"] - best) < 0.05 * abs(best) + 0.02
 
 
+@pytest.mark.slow
 def test_less_variance_and_no_bias() -> None:
     """Along steps at one place: the mean is that of rloo's, the variance below that of either end.
 

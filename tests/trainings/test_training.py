@@ -154,6 +154,7 @@ def test_each_seed_has_a_critic_of_its_own() -> None:
     assert not torch.equal(g[0][0], g[1][0])
 
 
+@pytest.mark.slow
 def test_a_critic_lowers_the_variance() -> None:
     """After 300 steps that leave the logits where they are, relax varies less than with its first critic, by half."""
     problem = make(Quadratic(target=0.499), torch.zeros(500, 1, dtype=torch.float64), "bernoulli")
