@@ -9,8 +9,11 @@ import pytest
 SMALL = os.environ.get("ESTBENCH_SLOW") == "small"
 
 
-MOST = 4
+MOST = 1
 """Slow cases of one test that are run at the small size."""
+
+at_whole_size = pytest.mark.skipif(SMALL, reason="at the whole size only")
+"""For slow tests that take long, where others see most of what they would."""
 
 
 def parted(items: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:

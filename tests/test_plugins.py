@@ -21,7 +21,7 @@ from estbench.config.plugged import in_form, named
 from estbench.engine.benchmark import Benchmark
 from estbench.engine.executors import Execution
 from estbench.errors import UsageError
-from tests.sizes import thinned
+from tests.sizes import at_whole_size, thinned
 
 FILE = '''
 """Code of a user."""
@@ -196,6 +196,7 @@ def run(folder: Path, workers: int = 1, **changes: Any) -> str:
     return (folder / "results.csv").read_text()
 
 
+@at_whole_size
 @pytest.mark.slow
 def test_a_run_takes_files_wherever_it_takes_names(here: Path) -> None:
     """Functions in three forms, dataclasses, instances, modules: the same bytes for one worker and three.

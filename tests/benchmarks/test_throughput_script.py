@@ -12,6 +12,7 @@ from benchmarks.scripts import RIVALS, Rival
 from benchmarks.stopwatch import Bar, Section, Stopwatch, spread
 from estbench import catalogue
 from estbench.estimate import estimates
+from tests.sizes import at_whole_size
 
 BRIEF = Stopwatch(turns=2, seconds=0.0)
 
@@ -101,6 +102,7 @@ def test_the_page_names_what_is_missed() -> None:
     assert missed.count("**missed**") == sum(not bar.met for bar in bars)
 
 
+@at_whole_size
 @pytest.mark.slow
 def test_memory_is_above_the_imports() -> None:
     """The peak of a small run is a few megabytes above its imports, in a process of its own."""

@@ -16,7 +16,7 @@ from estbench.card.config import ConfigCard
 from estbench.card.target import resolved
 from estbench.cli import check as command
 from estbench.errors import UsageError
-from tests.sizes import SMALL
+from tests.sizes import at_whole_size
 
 ROOT = Path(__file__).parents[2]
 MINE = """
@@ -66,7 +66,7 @@ def test_another_link_is_refused_for_what_it_is(logits: str | None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="at the whole size only")
+@at_whole_size
 def test_a_function_that_is_right(tmp_path: Path) -> None:
     """Exit 0, and a card."""
     done = estbench(tmp_path, "mine:good", "--as", "gradient", "--distribution", "bernoulli", "--smallest", "0.3")
@@ -74,6 +74,7 @@ def test_a_function_that_is_right(tmp_path: Path) -> None:
     assert done.stdout.startswith("mine:good (gradient): ok")
 
 
+@at_whole_size
 @pytest.mark.slow
 def test_a_function_that_is_wrong(tmp_path: Path) -> None:
     """Exit 3; the failure and its cause stand on lines of their own; what the function prints is not among them."""
@@ -86,7 +87,7 @@ def test_a_function_that_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="at the whole size only")
+@at_whole_size
 def test_a_function_that_ends_its_process(tmp_path: Path) -> None:
     """It fails; the command goes on, and its XML is whole."""
     done = estbench(tmp_path, "mine:deadly", "--as", "gradient", "--format", "junit")

@@ -17,7 +17,7 @@ from estbench.card.target import resolved
 from tests.card.entry import Entry
 from tests.card.right import RIGHT
 from tests.card.wrong import WRONG
-from tests.sizes import SMALL
+from tests.sizes import at_whole_size
 
 SEEN = 0.25
 
@@ -58,7 +58,7 @@ def test_wrong_functions_fail_with_their_cause(entry: Entry) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="at the whole size only")
+@at_whole_size
 def test_false_alarms() -> None:
     """Over 20 seeds, four right functions that are sampled are never accused: 80 cards, each below 1 in 1000."""
     for name in ("reinforce_loss", "arm", "rloo", "categorical_loss"):

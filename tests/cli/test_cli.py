@@ -1067,7 +1067,7 @@ def test_bugs_keep_their_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "arguments",
     thinned(
-        3,
+        6,
         [
             "list --format json", "list", "show gumbel", "export run", "export run --format json",
             "export run --format table", "compare run", "export run --format markdown", "list --help",

@@ -25,7 +25,7 @@ from estbench.errors import UsageError
 from estbench.store import read
 from tests.cli.forked import PATIENCE, environment, until
 from tests.engine.runs import CONFIG, LESS, config, odd, once, same_as, statuses, values
-from tests.sizes import SMALL
+from tests.sizes import SMALL, at_whole_size
 
 ESTBENCH = [sys.executable, "-m", "estbench"]
 VARIABLES = {**environment(), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}  # each death takes seconds
@@ -102,7 +102,7 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(cluster: Clust
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="at the whole size only")
+@at_whole_size
 def test_a_scheduler_that_goes_is_told_and_the_run_goes_on_without(cluster: Cluster, tmp_path: Path) -> None:
     """When the scheduler is killed, one message says so; what was done is kept, and any executor goes on from there."""
     config(tmp_path, LONG)
@@ -122,7 +122,7 @@ def test_a_scheduler_that_goes_is_told_and_the_run_goes_on_without(cluster: Clus
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="at the whole size only")
+@at_whole_size
 def test_a_cluster_outlives_cells_that_kill_or_hang(cluster: Cluster, tmp_path: Path) -> None:
     """On a cluster too, what kills its workers or hangs fails with its reason, and all else is done."""
     (tmp_path / "deaths").mkdir()
@@ -138,7 +138,7 @@ def test_a_cluster_outlives_cells_that_kill_or_hang(cluster: Cluster, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="at the whole size only")
+@at_whole_size
 def test_a_local_cluster_is_started_and_ended(tmp_path: Path) -> None:
     """`--executor dask` alone starts a cluster, says nothing about it, gives the bytes of `-j 1`, and ends it."""
     config(tmp_path)

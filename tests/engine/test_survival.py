@@ -71,7 +71,7 @@ def test_fifty_kills(whole: Path, tmp_path: Path, workers: int) -> None:
     life = time.monotonic() - begin
     (tmp_path / "run").rename(tmp_path / "finished")
     kills = finished = 0
-    while kills < (3 if SMALL else 25):
+    while kills < (2 if SMALL else 25):
         with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
             try:
                 process.wait(rng.uniform(0.3, 1.1) * life)  # most of a life are imports

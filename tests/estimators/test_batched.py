@@ -69,10 +69,19 @@ def fitted(estimator: Estimator, problem: Problem) -> list[Estimator]:
     return [estimator] if one == quick else [estimator, one]
 
 
+LONG = {"rebar", "relax", "lax", "rodeo", "double_cv"}
+"""Control variates whose fit takes a while: their options are slow cases."""
+
+
 @pytest.mark.parametrize(
     ("name", "options", "distribution"),
     [
-        pytest.param(*case.values, distribution, id=f"{distribution}-{case.id}")
+        pytest.param(
+            *case.values,
+            distribution,
+            id=f"{distribution}-{case.id}",
+            marks=[pytest.mark.slow] * bool(case.values[0] in LONG and case.values[1]),
+        )
         for distribution in SHAPES
         for case in where(partial(serves, distribution), ALL)
     ],

@@ -45,6 +45,7 @@ from tests.estimators.members import (
 )
 from tests.estimators.wrong_on_purpose import WRONG, EarlierBaseline, OverHalfN
 from tests.problems import make
+from tests.sizes import at_whole_size
 
 every = pytest.mark.parametrize(("name", "options"), UNFITTED)
 
@@ -361,6 +362,7 @@ def test_rows_that_look_at_earlier_ones_are_caught() -> None:
         test_rows_are_apart(name, {})
 
 
+@at_whole_size
 @pytest.mark.slow
 def test_a_plug_in_takes_the_contract() -> None:
     """ESTBENCH_CONTRACT adds plug-ins: a right one passes all of the contract, a wrong one fails where it is wrong."""

@@ -86,7 +86,7 @@ def bias(evaluate: Evaluate, of: Problem, scale: bool = False) -> float:
     return float(np.abs(mean - truth(of)).max())
 
 
-@pytest.mark.parametrize("where", [*ONES, "B2"])
+@pytest.mark.parametrize("where", [*ONES, slow("B2")])
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("rebar")])
 def test_rebar_is_unbiased(case: str, where: str) -> None:
     """REBAR's mean is the exact gradient at any τ and η, for one variable and for two coupled ones."""
@@ -108,14 +108,12 @@ def test_a_critic_is_unbiased(case: str, where: str) -> None:
 
 
 EXACT = [case for case in CASES if pairs(1)[case][0].facts.exact != "none"]
-LONG = {"relax of a network alone", "relax", "lax"}
-"""Those that take a second and more where there are three classes."""
 
 
 @pytest.mark.parametrize(
     ("case", "where"),
     [
-        pytest.param(case, where, marks=[pytest.mark.slow] * (where == "three" and case in LONG))
+        slow((case, where)) if where == "three" and case != "rebar fitted" else (case, where)
         for case in EXACT
         for where in ONES
     ],

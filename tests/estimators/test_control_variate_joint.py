@@ -25,6 +25,7 @@ from estbench.streams import Streams
 from tests.estimators.noise import SEVERAL, Logits
 from tests.estimators.states import Numbers, problem, truth, wave
 from tests.problems import make
+from tests.sizes import slow
 
 State = tuple[int, ...]
 """The class of each variable."""
@@ -143,7 +144,7 @@ EVERY: dict[str, Logits] = {"B1": [0.7], "C1x3": [[0.9, -0.4, 1.6]], **SEVERAL}
 
 @pytest.mark.parametrize("where", EVERY)
 @pytest.mark.parametrize("case", PAIRS)
-@pytest.mark.parametrize("N", [2, 3, 5])
+@pytest.mark.parametrize("N", [2, 3, slow(5)])
 def test_estimates(N: int, case: str, where: str) -> None:
     """Replicate by replicate the estimate is the paper's formula, the Stein operator applied as it is defined."""
     of, (estimator, formula) = problem(EVERY[where]), PAIRS[case]

@@ -32,7 +32,7 @@ from estbench.objectives.quadratic import Quadratic
 from estbench.problem import Problem
 from estbench.streams import Streams
 from tests.problems import make
-from tests.sizes import thinned
+from tests.sizes import at_whole_size, thinned
 
 
 def build(name: str, **options: Any) -> Any:
@@ -191,6 +191,7 @@ def agrees(x: Exact, of: Problem, mean: Any, variance: float, tolerance: float =
     assert spread == pytest.approx(variance, rel=tolerance)
 
 
+@at_whole_size
 @pytest.mark.slow
 @pytest.mark.parametrize(("tau", "theta"), [(0.6, [1.1, -2.3, 0.4, 0.0]), (1.7, [-3.9, 1.0, 2.7, -0.8])])
 def test_relaxations_of_four_classes(tau: float, theta: list[float]) -> None:
@@ -201,6 +202,7 @@ def test_relaxations_of_four_classes(tau: float, theta: list[float]) -> None:
     agrees(x, of, *by_parts(of, [relaxation(of, tau, at_sample=True)], 2.0, end=26), tolerance=1e-7)
 
 
+@at_whole_size
 @pytest.mark.parametrize(
     "theta",
     [

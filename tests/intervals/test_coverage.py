@@ -35,7 +35,7 @@ from estbench.intervals import (
 )
 from tests.intervals.bounds import at_least, at_most, draws
 from tests.intervals.cells import Cell, categorical, reinforce, scaled, straight_through, turned
-from tests.sizes import SMALL, slow, thinned
+from tests.sizes import SMALL, at_whole_size, slow, thinned
 
 METRICS: dict[str, Callable[[Shards], Estimate]] = {
     "bias_squared": bias_squared,
@@ -157,6 +157,7 @@ def test_biased_estimator_is_seldom_called_unbiased(cell: Cell, bias: float) -> 
         assert wrong <= at_most(0.06, trials), wrong / trials
 
 
+@at_whole_size
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", DECIDED)
 def test_rate_of_false_unbiased(cell: Cell) -> None:
@@ -258,6 +259,7 @@ def test_same_estimator_on_independent_draws() -> None:
     assert at_least(0.035, trials) <= wrong <= at_most(0.065, trials), wrong / trials
 
 
+@at_whole_size
 @pytest.mark.slow
 def test_corrections_hold_their_level_over_cells_that_share_draws() -> None:
     """20 unbiased estimators on the same draws: some rejection in at most 5 % (6 %) by Holm and by BH, more without."""

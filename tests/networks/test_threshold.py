@@ -31,7 +31,7 @@ from estbench.plots import draw
 from estbench.plots.angle import angle, of_angles, theta_of
 from estbench.trainings.drawn import Place, exact, gradient
 from estbench.views import finished, readable
-from tests.sizes import SMALL, slow
+from tests.sizes import at_whole_size, slow
 
 PROBLEM: dict[str, Any] = {
     "kind": "network",
@@ -233,7 +233,7 @@ def test_relu_and_clipped_relu_learn_from_random_starts(data: str, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SMALL, reason="at the whole size only")
+@at_whole_size
 def test_workers_and_interruptions_change_no_byte(run: Path, tmp_path: Path) -> None:
     """Two workers, and a run that is cut off in the middle and taken up again, give the same tables."""
     cut = tmp_path / "cut"

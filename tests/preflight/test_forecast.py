@@ -18,7 +18,7 @@ from estbench.plan import Plan
 from estbench.preflight.check import checked
 from estbench.preflight.duration import START, durations
 from estbench.preflight.forecast import forecast, skipped
-from tests.sizes import SMALL
+from tests.sizes import SMALL, at_whole_size
 
 ROOT = Path(__file__).resolve().parents[2]
 MANY = [0.1] * 21
@@ -144,6 +144,7 @@ def test_fits_take_time_too() -> None:
     assert many > 3 * (time.perf_counter() - start) > 0
 
 
+@at_whole_size
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bernoulli"] if SMALL else ["bernoulli", "temperature_exact", "control_variate"])
 def test_forecast_against_the_run(name: str, tmp_path: Path) -> None:

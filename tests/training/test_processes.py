@@ -14,12 +14,13 @@ from torch.multiprocessing.spawn import spawn
 
 from estbench.distributions import Bernoulli, Categorical
 from estbench.training import expectation, sample
-from tests.sizes import SMALL
+from tests.sizes import SMALL, at_whole_size
 from tests.training.steps import seeded
 
 COMPILED = ["disarm"] if SMALL else ["ste", "gumbel", "gumbel_rao", "reinmax", "disarm", "rloo", "rebar[eta=1]"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler itself
 def test_a_compiled_value() -> None:
     """What estimates keep in their draw does not leave a function that is traced: a compiled step runs."""
@@ -34,6 +35,7 @@ def test_a_compiled_value() -> None:
     assert logits.grad is not None
 
 
+@at_whole_size
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("estimator", COMPILED)
@@ -65,10 +67,9 @@ def test_compiled_steps(estimator: str) -> None:
             torch.testing.assert_close(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "estimator", ["gumbel", *(pytest.param(e, marks=pytest.mark.slow) for e in ("gumbel_st", "reinmax"))]
-)
+@pytest.mark.parametrize("estimator", ["gumbel", "gumbel_st", "reinmax"])
 def test_compiled_nodes(estimator: str) -> None:
     """A compiled network with a stochastic node gives the numbers of the eager one."""
     first, second = nn.Linear(5, 6), nn.Linear(6, 3)
